@@ -1,0 +1,58 @@
+//! What a beacon needs to work.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use events::Kind;
+use lambda_support::environment::{Environment, EnvironmentError, Process};
+use lambda_support::http::AllowedOrigins;
+use lambda_support::sdk;
+
+use crate::delivery::DeliveryStream;
+use crate::firehose::Firehose;
+use crate::packing::MAX_RECORD_BYTES;
+
+/// The name of the delivery stream that takes the events.
+const DELIVERY_STREAM_NAME: &str = "DELIVERY_STREAM_NAME";
+
+/// How long the first connection may hold up the start. Without it the first request pays for TLS; with a network that
+/// does not answer, starting late helps nobody.
+const WARM_UP_LIMIT: Duration = Duration::from_secs(1);
+
+/// What a beacon needs to work: the kind of its events, where they go, and who may ask.
+#[derive(Debug)]
+pub struct Context<S> {
+    pub(crate) kind: Kind,
+    pub(crate) stream: S,
+    pub(crate) allowed_origins: AllowedOrigins,
+    /// [`MAX_RECORD_BYTES`], but in tests that want many records.
+    pub(crate) max_record_bytes: usize,
+    pub(crate) clock: fn() -> DateTime<Utc>,
+}
+
+impl Context<Firehose> {
+    /// Reads the environment and makes the Firehose client.
+    ///
+    /// # Errors
+    /// When a variable is missing; the error names it.
+    pub async fn from_env(kind: Kind) -> Result<Self, EnvironmentError> {
+        let stream_name = Process.required(DELIVERY_STREAM_NAME)?;
+        let allowed_origins = AllowedOrigins::from_env(&Process)?;
+        let client = aws_sdk_firehose::Client::new(&sdk::config().await);
+        Ok(Self::new(kind, Firehose::new(client, stream_name), allowed_origins))
+    }
+
+    /// Opens the connection to Firehose while Lambda still initialises, when the processor is at full speed.
+    pub async fn warm_up(&self) {
+        if tokio::time::timeout(WARM_UP_LIMIT, self.stream.connect()).await.is_err() {
+            tracing::warn!("Firehose did not answer while starting: the first request opens the connection");
+        }
+    }
+}
+
+impl<S: DeliveryStream> Context<S> {
+    /// A context around any delivery stream.
+    pub fn new(kind: Kind, stream: S, allowed_origins: AllowedOrigins) -> Self {
+        Self { kind, stream, allowed_origins, max_record_bytes: MAX_RECORD_BYTES, clock: Utc::now }
+    }
+}

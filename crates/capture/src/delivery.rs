@@ -1,0 +1,215 @@
+//! Getting records stored, and knowing which are.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::error::PutError;
+use crate::packing::{Packed, fit_into_call};
+
+/// What became of one record of a call: stored, or the error code that the service gave for it.
+pub type PutResult = Result<(), String>;
+
+/// A delivery stream that takes several records a call.
+pub trait DeliveryStream: Send + Sync {
+    /// Puts the records in one call and says for each, in their order, whether it is stored.
+    fn put(&self, records: Vec<Vec<u8>>) -> impl Future<Output = Result<Vec<PutResult>, PutError>> + Send;
+}
+
+/// The longest wait before the first retry; it doubles with each further one.
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+
+/// The longest wait before any retry. Firehose's quotas are per second.
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
+
+/// How often a record is tried at most. Together with the waits this is about two seconds of throttling; after that
+/// the client is better placed to wait than a Lambda that is paid for waiting.
+const MAX_TRIES: u32 = 8;
+
+/// Puts the records into the stream and says which of them it holds.
+///
+/// Only failed records are sent again: after a wait drawn evenly from zero to a bound that doubles ("full jitter",
+/// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>), until [`MAX_TRIES`] or the deadline.
+/// A call that is cut off at the deadline counts as not stored.
+pub(crate) async fn deliver(
+    stream: &impl DeliveryStream,
+    ndjson: &[u8],
+    records: &[Packed],
+    deadline: Instant,
+) -> Vec<bool> {
+    let mut stored = vec![false; records.len()];
+    let mut pending: Vec<usize> = (0..records.len()).collect();
+    let mut max_wait = FIRST_BACKOFF;
+    for attempt in 1..=MAX_TRIES {
+        if !put_pending(stream, ndjson, records, &mut pending, &mut stored, deadline).await || pending.is_empty() {
+            break;
+        }
+        let wait = max_wait.mul_f64(fastrand::f64());
+        if attempt == MAX_TRIES || Instant::now() + wait >= deadline {
+            break;
+        }
+        tracing::debug!(attempt, records = pending.len(), "sending again what Firehose did not take");
+        sleep(wait).await;
+        max_wait = (max_wait * 2).min(MAX_BACKOFF);
+    }
+    if !pending.is_empty() {
+        tracing::warn!(records = pending.len(), "records were not stored");
+    }
+    stored
+}
+
+/// Puts what is pending once, in as few calls as fit, and leaves in `pending` what failed. False when another try
+/// cannot help.
+async fn put_pending(
+    stream: &impl DeliveryStream,
+    ndjson: &[u8],
+    records: &[Packed],
+    pending: &mut Vec<usize>,
+    stored: &mut [bool],
+    deadline: Instant,
+) -> bool {
+    let mut failed = Vec::new();
+    let mut rest = pending.as_slice();
+    let mut worth_another_try = true;
+    while !rest.is_empty() {
+        let (call, later) = rest.split_at(fit_into_call(rest.iter().map(|&at| &records[at])).max(1));
+        rest = later;
+        let data = call.iter().map(|&at| ndjson[records[at].bytes.clone()].to_vec()).collect();
+        match timeout_at(deadline, stream.put(data)).await {
+            Ok(Ok(results)) => {
+                // A service that answers for fewer records than it got has not answered for the last ones.
+                let mut results = results.into_iter();
+                for &at in call {
+                    match results.next() {
+                        Some(Ok(())) => stored[at] = true,
+                        Some(Err(code)) => {
+                            tracing::debug!(code, "Firehose did not take a record");
+                            failed.push(at);
+                        }
+                        None => failed.push(at),
+                    }
+                }
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(code = error.code, message = error.message, "Firehose did not take a call");
+                worth_another_try &= error.retryable;
+                failed.extend_from_slice(call);
+            }
+            Err(_) => {
+                tracing::warn!("Firehose did not answer in time");
+                failed.extend_from_slice(call);
+            }
+        }
+    }
+    *pending = failed;
+    worth_another_try
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// A stream that answers from a script, and keeps what it was given.
+    struct Scripted {
+        answers: Mutex<Vec<Option<Result<Vec<PutResult>, PutError>>>>,
+        calls: Mutex<Vec<Vec<Vec<u8>>>>,
+    }
+
+    impl Scripted {
+        /// `None` hangs for ever.
+        fn new(answers: impl IntoIterator<Item = Option<Result<Vec<PutResult>, PutError>>>) -> Self {
+            let mut answers: Vec<_> = answers.into_iter().collect();
+            answers.reverse();
+            Self { answers: Mutex::new(answers), calls: Mutex::default() }
+        }
+    }
+
+    impl DeliveryStream for Scripted {
+        async fn put(&self, records: Vec<Vec<u8>>) -> Result<Vec<PutResult>, PutError> {
+            self.calls.lock().unwrap().push(records);
+            let answer = self.answers.lock().unwrap().pop().expect("a call too many");
+            match answer {
+                Some(answer) => answer,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn failed(code: &str) -> PutResult {
+        Err(code.to_owned())
+    }
+
+    fn error(retryable: bool) -> PutError {
+        PutError { code: "Code".into(), message: "message".into(), retryable }
+    }
+
+    /// Three records with the data `a`, `b`, `c`.
+    async fn deliver_abc(stream: &Scripted, limit: Duration) -> (Vec<bool>, Vec<String>) {
+        let records: Vec<Packed> = (0..3).map(|at| Packed { lines: at..at + 1, bytes: at..at + 1 }).collect();
+        let stored = deliver(stream, b"abc", &records, Instant::now() + limit).await;
+        let calls = stream.calls.lock().unwrap();
+        let calls = calls.iter().map(|call| String::from_utf8(call.concat()).unwrap()).collect();
+        (stored, calls)
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn only_failed_records_are_sent_again() {
+        let stream = Scripted::new([
+            Some(Ok(vec![failed("ServiceUnavailableException"), Ok(()), failed("InternalFailure")])),
+            Some(Ok(vec![Ok(()), failed("InternalFailure")])),
+            Some(Ok(vec![Ok(())])),
+        ]);
+        let (stored, calls) = deliver_abc(&stream, LONG).await;
+        assert_eq!(stored, [true, true, true]);
+        assert_eq!(calls, ["abc", "ac", "c"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_to_the_end_is_reported_record_by_record() {
+        let first = Some(Ok(vec![Ok(()), failed("x"), Ok(())]));
+        let again = std::iter::repeat_with(|| Some(Ok(vec![failed("x")]))).take(7);
+        let stream = Scripted::new(std::iter::once(first).chain(again));
+        let (stored, calls) = deliver_abc(&stream, LONG).await;
+        assert_eq!(stored, [true, false, true]);
+        assert_eq!(calls.len(), 8);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_fails_for_now_is_made_again_and_one_that_fails_for_good_is_not() {
+        let stream = Scripted::new([Some(Err(error(true))), Some(Ok(vec![Ok(()), Ok(()), Ok(())]))]);
+        assert_eq!(deliver_abc(&stream, LONG).await, (vec![true; 3], vec!["abc".into(), "abc".into()]));
+
+        let stream = Scripted::new([Some(Err(error(false)))]);
+        assert_eq!(deliver_abc(&stream, LONG).await, (vec![false; 3], vec!["abc".into()]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_too_short_stores_only_what_it_names() {
+        let stream = Scripted::new([Some(Ok(vec![Ok(())])), Some(Ok(vec![Ok(()), Ok(())]))]);
+        assert_eq!(deliver_abc(&stream, LONG).await, (vec![true; 3], vec!["abc".into(), "bc".into()]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_hangs_is_given_up_at_the_deadline() {
+        let started = Instant::now();
+        let stream = Scripted::new([None]);
+        let (stored, calls) = deliver_abc(&stream, Duration::from_secs(3)).await;
+        assert_eq!((stored, calls), (vec![false; 3], vec!["abc".into()]));
+        assert_eq!(started.elapsed(), Duration::from_secs(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_wait_goes_past_the_deadline() {
+        let started = Instant::now();
+        let throttled = std::iter::repeat_with(|| Some(Err(error(true)))).take(8);
+        let stream = Scripted::new(throttled);
+        let (stored, _) = deliver_abc(&stream, Duration::from_millis(120)).await;
+        assert_eq!(stored, [false; 3]);
+        assert!(started.elapsed() < Duration::from_millis(120));
+    }
+}

@@ -1,0 +1,144 @@
+//! Data Firehose behind the narrow trait.
+
+use aws_sdk_firehose::Client;
+use aws_sdk_firehose::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_firehose::operation::put_record_batch::PutRecordBatchError;
+use aws_sdk_firehose::primitives::Blob;
+use aws_sdk_firehose::types::Record;
+
+use crate::delivery::{DeliveryStream, PutResult};
+use crate::error::PutError;
+
+/// A delivery stream of Data Firehose.
+#[derive(Clone, Debug)]
+pub struct Firehose {
+    client: Client,
+    stream_name: String,
+}
+
+impl Firehose {
+    pub(crate) fn new(client: Client, stream_name: String) -> Self {
+        Self { client, stream_name }
+    }
+
+    /// Opens the connection that the first batch will use: a call that Firehose refuses, since it has no record.
+    pub(crate) async fn connect(&self) {
+        let call = self.client.put_record_batch().delivery_stream_name(&self.stream_name);
+        if let Err(error) = call.set_records(Some(Vec::new())).send().await {
+            tracing::debug!(code = error.code(), "the connection to Firehose was tried");
+        }
+    }
+}
+
+impl DeliveryStream for Firehose {
+    async fn put(&self, records: Vec<Vec<u8>>) -> Result<Vec<PutResult>, PutError> {
+        let records = records.into_iter().map(|data| {
+            Record::builder().data(Blob::new(data)).build().map_err(|error| PutError {
+                code: "Request".to_owned(),
+                message: error.to_string(),
+                retryable: false,
+            })
+        });
+        let answer = self
+            .client
+            .put_record_batch()
+            .delivery_stream_name(&self.stream_name)
+            .set_records(Some(records.collect::<Result<_, _>>()?))
+            .send()
+            .await
+            .map_err(|error| put_error(&error))?;
+        let results = answer.request_responses().iter();
+        Ok(results.map(|result| result.error_code().map_or(Ok(()), |code| Err(code.to_owned()))).collect())
+    }
+}
+
+/// Service errors that another try does not mend: the stream or a permission is missing, or the call itself is wrong.
+const FINAL_CODES: [&str; 8] = [
+    "AccessDeniedException",
+    "InvalidArgumentException",
+    "InvalidKMSResourceException",
+    "InvalidSignatureException",
+    "InvalidSourceException",
+    "ResourceNotFoundException",
+    "UnrecognizedClientException",
+    "ValidationException",
+];
+
+fn put_error(error: &SdkError<PutRecordBatchError>) -> PutError {
+    let on_the_way = match error {
+        SdkError::TimeoutError(_) => Some("Timeout"),
+        SdkError::DispatchFailure(_) => Some("Dispatch"),
+        SdkError::ResponseError(_) => Some("Response"),
+        SdkError::ConstructionFailure(_) => Some("Request"),
+        _ => None,
+    };
+    let code = error.code().or(on_the_way).unwrap_or("Unknown").to_owned();
+    let retryable = !matches!(error, SdkError::ConstructionFailure(_)) && !FINAL_CODES.contains(&code.as_str());
+    PutError { code, message: error.message().unwrap_or_default().to_owned(), retryable }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_firehose::error::ErrorMetadata;
+    use aws_sdk_firehose::operation::put_record_batch::PutRecordBatchOutput;
+    use aws_sdk_firehose::types::PutRecordBatchResponseEntry;
+    use aws_sdk_firehose::types::error::{ResourceNotFoundException, ServiceUnavailableException};
+    use aws_smithy_mocks::{RuleMode, mock, mock_client};
+
+    use super::*;
+
+    fn firehose(rule: &aws_smithy_mocks::Rule) -> Firehose {
+        Firehose::new(mock_client!(aws_sdk_firehose, RuleMode::MatchAny, [rule]), "impressions".to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_mixed_answer_is_reported_record_by_record() {
+        let rule = mock!(Client::put_record_batch)
+            .match_requests(|request| {
+                let data = |at: usize| request.records()[at].data().as_ref().to_vec();
+                request.delivery_stream_name() == Some("impressions")
+                    && request.records().len() == 2
+                    && data(0) == b"a\n"
+                    && data(1) == b"b\nc\n"
+            })
+            .then_output(|| {
+                PutRecordBatchOutput::builder()
+                    .failed_put_count(1)
+                    .request_responses(PutRecordBatchResponseEntry::builder().record_id("1").build())
+                    .request_responses(
+                        PutRecordBatchResponseEntry::builder()
+                            .error_code("ServiceUnavailableException")
+                            .error_message("Slow down.")
+                            .build(),
+                    )
+                    .build()
+                    .unwrap()
+            });
+        let results = firehose(&rule).put(vec![b"a\n".to_vec(), b"b\nc\n".to_vec()]).await.unwrap();
+        assert_eq!(results, [Ok(()), Err("ServiceUnavailableException".to_owned())]);
+        assert_eq!(rule.num_calls(), 1);
+    }
+
+    #[tokio::test]
+    async fn throttling_may_pass() {
+        let rule = mock!(Client::put_record_batch).then_error(|| {
+            let meta = ErrorMetadata::builder().code("ServiceUnavailableException").message("Slow down.").build();
+            PutRecordBatchError::ServiceUnavailableException(
+                ServiceUnavailableException::builder().message("Slow down.").meta(meta).build(),
+            )
+        });
+        let error = firehose(&rule).put(vec![b"a\n".to_vec()]).await.unwrap_err();
+        assert_eq!((error.code.as_str(), error.retryable), ("ServiceUnavailableException", true));
+        assert_eq!(rule.num_calls(), 1, "the SDK must not retry by itself");
+    }
+
+    #[tokio::test]
+    async fn a_missing_stream_stays_missing() {
+        let rule = mock!(Client::put_record_batch).then_error(|| {
+            let meta = ErrorMetadata::builder().code("ResourceNotFoundException").build();
+            PutRecordBatchError::ResourceNotFoundException(ResourceNotFoundException::builder().meta(meta).build())
+        });
+        let error = firehose(&rule).put(vec![b"a\n".to_vec()]).await.unwrap_err();
+        assert!(!error.retryable);
+    }
+}

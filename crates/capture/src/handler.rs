@@ -1,0 +1,385 @@
+//! One request: a batch in, an answer for each event out.
+
+use std::fmt::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use events::{Batch, Event};
+use lambda_http::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use lambda_http::http::{HeaderMap, Method, StatusCode};
+use lambda_http::{Body, Request, RequestExt, Response};
+use lambda_support::http::{error, json, method_not_allowed, preflight, unavailable};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::context::Context;
+use crate::delivery::{DeliveryStream, deliver};
+use crate::packing::pack;
+
+/// The longest body that is read: 1 MiB, which is 2 KiB for each of 500 events whose longest sensible form has about
+/// 230 bytes. API Gateway and Lambda would let 6 MB through.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// What of the invocation's time is kept for answering.
+const TIME_TO_ANSWER: Duration = Duration::from_millis(500);
+
+/// The time for delivery when the invocation has no deadline, which only happens outside Lambda.
+const DEFAULT_TIME: Duration = Duration::from_secs(5);
+
+/// After how many seconds, one to this many, a client should come back. Drawn at random so that they do not come at once.
+const MAX_RETRY_AFTER_SECONDS: u16 = 3;
+
+const METHODS: &str = "OPTIONS, POST";
+const REQUEST_HEADERS: &str = "content-type";
+
+/// Answers one request of a beacon.
+pub async fn handle<S: DeliveryStream>(request: Request, context: &Context<S>) -> Response<Body> {
+    let mut response = match *request.method() {
+        Method::OPTIONS => preflight(METHODS, REQUEST_HEADERS),
+        Method::POST => capture(&request, context).await,
+        _ => method_not_allowed(METHODS),
+    };
+    context.allowed_origins.apply(request.headers(), &mut response);
+    response
+}
+
+async fn capture<S: DeliveryStream>(request: &Request, context: &Context<S>) -> Response<Body> {
+    if let Err(message) = check_media_type(request.headers()) {
+        return error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message);
+    }
+    let body = request.body().as_ref();
+    if body.len() > MAX_BODY_BYTES {
+        let message = format!("the body has {} bytes: send at most {MAX_BODY_BYTES}", body.len());
+        return error(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", &message);
+    }
+    let batch = match Batch::parse(context.kind, body, (context.clock)(), Uuid::now_v7) {
+        Ok(batch) => batch,
+        Err(refused) => return error(StatusCode::BAD_REQUEST, refused.code(), &refused.to_string()),
+    };
+
+    let ends: Vec<usize> = batch.events().iter().flatten().map(|stored| stored.line.end).collect();
+    let records = pack(&ends, context.max_record_bytes);
+    let stored_records = deliver(&context.stream, batch.ndjson(), &records, deadline(request)).await;
+    if !ends.is_empty() && !stored_records.contains(&true) {
+        return unavailable(
+            "no event could be stored: send the batch again after the seconds of Retry-After",
+            fastrand::u16(1..=MAX_RETRY_AFTER_SECONDS),
+        );
+    }
+    let mut stored = vec![false; ends.len()];
+    for (record, _) in records.iter().zip(stored_records).filter(|(_, stored)| *stored) {
+        stored[record.lines.clone()].fill(true);
+    }
+    json(StatusCode::OK, answer(batch.events(), &stored))
+}
+
+/// JSON, plain text (all that `navigator.sendBeacon` sends without a preflight), or no type at all.
+fn check_media_type(headers: &HeaderMap) -> Result<(), &'static str> {
+    let encoding = headers.get(CONTENT_ENCODING).map_or("identity".as_bytes(), |value| value.as_bytes());
+    if !encoding.eq_ignore_ascii_case(b"identity") {
+        return Err("send the body without Content-Encoding");
+    }
+    let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let essence = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    if essence.eq_ignore_ascii_case(b"application/json") || essence.eq_ignore_ascii_case(b"text/plain") {
+        return Ok(());
+    }
+    Err("send JSON with `Content-Type: application/json`, or `text/plain` from navigator.sendBeacon")
+}
+
+/// When delivery must end for the answer to leave in time.
+fn deadline(request: &Request) -> Instant {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let left = request
+        .lambda_context_ref()
+        .map_or(DEFAULT_TIME, |context| Duration::from_millis(context.deadline).saturating_sub(now));
+    Instant::now() + left.saturating_sub(TIME_TO_ANSWER)
+}
+
+/// `{"failed_count":…,"records":[…]}` in the order of the batch. `stored` has an entry for each valid event.
+fn answer(events: &[Event], stored: &[bool]) -> String {
+    const BYTES_A_RECORD: usize = "{\"failed\":false},".len();
+    let mut records = String::with_capacity(events.len() * BYTES_A_RECORD);
+    let mut failed_count = 0;
+    let mut stored = stored.iter();
+    for event in events {
+        let separator = if records.is_empty() { "" } else { "," };
+        let is_stored = event.is_ok() && stored.next() == Some(&true);
+        failed_count += usize::from(!is_stored);
+        // Writing to a String cannot fail.
+        let _ = match event {
+            Ok(event) if is_stored => match event.given_id {
+                Some(id) => write!(records, "{separator}{{\"failed\":false,\"id\":\"{id}\"}}"),
+                None => write!(records, "{separator}{{\"failed\":false}}"),
+            },
+            Ok(_) => write!(
+                records,
+                "{separator}{{\"failed\":true,\"error_code\":\"NotStored\",\
+                 \"error_message\":\"the event was not stored: send it again under the same id\"}}"
+            ),
+            Err(refused) => {
+                let message = serde_json::Value::from(refused.message());
+                let code = refused.code().as_str();
+                write!(records, "{separator}{{\"failed\":true,\"error_code\":\"{code}\",\"error_message\":{message}}}")
+            }
+        };
+    }
+    format!("{{\"failed_count\":{failed_count},\"records\":[{records}]}}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Mutex;
+
+    use events::Kind;
+    use lambda_http::http;
+    use lambda_support::http::AllowedOrigins;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::delivery::PutResult;
+    use crate::error::PutError;
+
+    const AD: &str = "fc91623b-7c70-42a6-829b-29b0eb3d61de";
+
+    /// What a call meets, in order; when the list is used up all is well.
+    #[derive(Clone, Debug)]
+    enum Fault {
+        None,
+        /// The records with a set bit fail.
+        Partial(u64),
+        /// The call fails, now or for good, with nothing stored.
+        Refused(bool),
+        /// The call never returns and stores nothing.
+        Hangs,
+    }
+
+    /// A stream in memory with faults. It holds what it stored.
+    #[derive(Default)]
+    struct Memory {
+        faults: Mutex<Vec<Fault>>,
+        held: Mutex<Vec<u8>>,
+    }
+
+    impl DeliveryStream for Memory {
+        async fn put(&self, records: Vec<Vec<u8>>) -> Result<Vec<PutResult>, PutError> {
+            let fault = self.faults.lock().unwrap().pop().unwrap_or(Fault::None);
+            let fails = match fault {
+                Fault::None => 0,
+                Fault::Partial(fails) => fails,
+                Fault::Refused(retryable) => {
+                    return Err(PutError { code: "Refused".into(), message: String::new(), retryable });
+                }
+                Fault::Hangs => return std::future::pending().await,
+            };
+            let mut held = self.held.lock().unwrap();
+            Ok(records
+                .into_iter()
+                .enumerate()
+                .map(|(at, record)| {
+                    if fails >> (at % 64) & 1 == 1 {
+                        return Err("ServiceUnavailableException".to_owned());
+                    }
+                    held.extend(record);
+                    Ok(())
+                })
+                .collect())
+        }
+    }
+
+    fn context(faults: Vec<Fault>) -> Context<Memory> {
+        let stream = Memory { faults: Mutex::new(faults), held: Mutex::default() };
+        let mut context = Context::new(Kind::Impression, stream, AllowedOrigins::Any);
+        context.clock = || "2026-11-20T12:00:00Z".parse().unwrap();
+        context
+    }
+
+    fn post(body: impl Into<Body>) -> Request {
+        http::Request::post("/impressions").header(CONTENT_TYPE, "application/json").body(body.into()).unwrap()
+    }
+
+    async fn answered(request: Request, context: &Context<Memory>) -> (u16, Value, HeaderMap) {
+        let response = handle(request, context).await;
+        let body = std::str::from_utf8(response.body().as_ref()).unwrap();
+        (
+            response.status().as_u16(),
+            if body.is_empty() { Value::Null } else { serde_json::from_str(body).unwrap() },
+            response.headers().clone(),
+        )
+    }
+
+    fn id(number: u128) -> String {
+        Uuid::from_u128(number).to_string()
+    }
+
+    fn event(number: u128) -> Value {
+        json!({"impression_id": id(number), "ad_id": AD, "occurred_at": "2026-11-20 11:59:58"})
+    }
+
+    fn held_ids(context: &Context<Memory>) -> HashMap<String, usize> {
+        let held = context.stream.held.lock().unwrap();
+        let mut ids = HashMap::new();
+        for line in std::str::from_utf8(&held).unwrap().lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            *ids.entry(line["impression_id"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+        ids
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_event_is_answered_for_in_the_order_of_the_batch() {
+        let context = context(vec![]);
+        let nameless = json!({"ad_id": AD, "occurred_at": "2026-11-20 11:59:58"});
+        let body = json!({"impressions": [event(1), {"ad_id": AD}, nameless]}).to_string();
+        let (status, answer, headers) = answered(post(body), &context).await;
+        assert_eq!(status, 200);
+        assert_eq!(headers["content-type"], "application/json");
+        assert_eq!(answer["failed_count"], 1);
+        assert_eq!(answer["records"][0], json!({"failed": false}));
+        assert_eq!(answer["records"][1]["error_code"], "MissingField");
+        assert!(answer["records"][1]["error_message"].as_str().unwrap().contains("`occurred_at` is missing"));
+        let given = answer["records"][2]["id"].as_str().unwrap();
+        assert_eq!(Uuid::parse_str(given).unwrap().get_version_num(), 7);
+        assert_eq!(held_ids(&context).len(), 2);
+        assert!(held_ids(&context).contains_key(given));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_of_bad_events_only_is_processed_and_stores_nothing() {
+        let context = context(vec![Fault::Refused(false)]);
+        let (status, answer, _) = answered(post("{\"impressions\":[1,{}]}"), &context).await;
+        assert_eq!((status, &answer["failed_count"]), (200, &json!(2)));
+        assert_eq!(context.stream.faults.lock().unwrap().len(), 1, "nothing was put");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_nothing_could_be_stored_the_client_is_told_to_come_back() {
+        for fault in [Fault::Refused(false), Fault::Hangs] {
+            let context = context(vec![fault]);
+            let body = json!({"impressions": [event(1)]}).to_string();
+            let (status, answer, headers) = answered(post(body), &context).await;
+            assert_eq!((status, &answer["error_code"]), (503, &json!("ServiceUnavailable")));
+            let seconds: u16 = headers["retry-after"].to_str().unwrap().parse().unwrap();
+            assert!((1..=3).contains(&seconds));
+            assert_eq!(held_ids(&context).len(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn bodies_that_are_no_batch_get_400_with_the_reason() {
+        let context = context(vec![]);
+        for (body, code) in [("", "InvalidJson"), ("{", "InvalidJson"), ("{}", "InvalidBatch"), ("[]", "InvalidBatch")]
+        {
+            let (status, answer, _) = answered(post(body), &context).await;
+            assert_eq!((status, &answer["error_code"]), (400, &json!(code)), "{body}");
+        }
+        let many = json!({"impressions": (0..501).map(event).collect::<Vec<_>>()}).to_string();
+        let (status, answer, _) = answered(post(many), &context).await;
+        assert_eq!((status, &answer["error_code"]), (400, &json!("TooManyEvents")));
+    }
+
+    #[tokio::test]
+    async fn a_body_of_one_mib_is_read_and_one_byte_more_is_not() {
+        let context = context(vec![]);
+        let body = json!({"impressions": [event(1)]}).to_string();
+        let padded = |length: usize| body.clone() + &" ".repeat(length - body.len());
+        assert_eq!(answered(post(padded(MAX_BODY_BYTES)), &context).await.0, 200);
+        let (status, answer, _) = answered(post(padded(MAX_BODY_BYTES + 1)), &context).await;
+        assert_eq!((status, &answer["error_code"]), (413, &json!("PayloadTooLarge")));
+    }
+
+    #[tokio::test]
+    async fn json_and_plain_text_are_read_and_other_types_are_not() {
+        let context = context(vec![]);
+        let body = json!({"impressions": [event(1)]}).to_string();
+        for (content_type, status) in [
+            ("application/json", 200),
+            ("Application/JSON; charset=utf-8", 200),
+            ("text/plain;charset=UTF-8", 200),
+            ("application/x-www-form-urlencoded", 415),
+            ("application/jsonp", 415),
+            ("", 415),
+        ] {
+            let request =
+                http::Request::post("/").header(CONTENT_TYPE, content_type).body(body.clone().into()).unwrap();
+            assert_eq!(answered(request, &context).await.0, status, "{content_type}");
+        }
+        let without = http::Request::post("/").body(body.clone().into()).unwrap();
+        assert_eq!(answered(without, &context).await.0, 200);
+        let zipped = http::Request::post("/").header(CONTENT_ENCODING, "gzip").body(body.into()).unwrap();
+        assert_eq!(answered(zipped, &context).await.0, 415);
+    }
+
+    #[tokio::test]
+    async fn binary_bodies_are_read_like_text() {
+        let context = context(vec![]);
+        let body = json!({"impressions": [event(1)]}).to_string();
+        assert_eq!(answered(post(body.into_bytes()), &context).await.0, 200);
+        assert_eq!(answered(post(vec![0xff]), &context).await.0, 400);
+    }
+
+    #[tokio::test]
+    async fn options_and_other_methods() {
+        let context = context(vec![]);
+        let options = http::Request::options("/").header("origin", "https://a.example").body(Body::Empty).unwrap();
+        let (status, _, headers) = answered(options, &context).await;
+        assert_eq!(status, 204);
+        assert_eq!(headers["access-control-allow-origin"], "*");
+        assert_eq!(headers["access-control-allow-methods"], "OPTIONS, POST");
+        assert_eq!(headers["access-control-allow-headers"], "content-type");
+        let get = http::Request::get("/").body(Body::Empty).unwrap();
+        let (status, answer, headers) = answered(get, &context).await;
+        assert_eq!((status, &answer["error_code"]), (405, &json!("MethodNotAllowed")));
+        assert_eq!(headers["allow"], "OPTIONS, POST");
+    }
+
+    fn any_fault() -> impl Strategy<Value = Fault> {
+        prop_oneof![
+            4 => Just(Fault::None),
+            4 => any::<u64>().prop_map(Fault::Partial),
+            2 => any::<bool>().prop_map(Fault::Refused),
+            1 => Just(Fault::Hangs),
+        ]
+    }
+
+    proptest! {
+        /// Random batches through random faults: for every event the answer agrees with what the stream holds.
+        #[test]
+        fn an_event_is_acknowledged_exactly_when_the_stream_holds_it(
+            valid in prop::collection::vec(any::<bool>(), 1..=500),
+            faults in prop::collection::vec(any_fault(), 0..12),
+            max_record_bytes in 144_usize..10_000,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            runtime.block_on(async {
+                let mut context = context(faults);
+                context.max_record_bytes = max_record_bytes;
+                let elements = valid.iter().zip(0..).map(|(valid, number)| {
+                    if *valid { event(number) } else { json!({"impression_id": id(number), "ad": 1}) }
+                });
+                let body = json!({"impressions": elements.collect::<Vec<_>>()}).to_string();
+                let (status, answer, _) = answered(post(body), &context).await;
+                let held = held_ids(&context);
+                let mut failed = 0;
+                for (number, valid) in (0_u128..).zip(&valid) {
+                    let record = &answer["records"][usize::try_from(number).unwrap()];
+                    let acknowledged = status == 200 && record["failed"] == json!(false);
+                    let times = held.get(&id(number)).copied().unwrap_or(0);
+                    prop_assert_eq!(times, usize::from(acknowledged), "event {}", number);
+                    prop_assert!(*valid || !acknowledged);
+                    if status == 200 && !acknowledged {
+                        failed += 1;
+                        prop_assert_eq!(&record["error_code"], if *valid { "NotStored" } else { "UnknownField" });
+                    }
+                }
+                if status == 200 {
+                    prop_assert_eq!(&answer["failed_count"], &json!(failed));
+                } else {
+                    prop_assert_eq!(status, 503);
+                }
+                Ok(())
+            })?;
+        }
+    }
+}

@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+
+mod context;
+mod delivery;
+mod error;
+mod firehose;
+mod handler;
+mod packing;
+
+use events::Kind;
+use lambda_http::{Error, service_fn};
+
+pub use context::Context;
+pub use delivery::{DeliveryStream, PutResult};
+pub use error::PutError;
+pub use handler::{MAX_BODY_BYTES, handle};
+pub use packing::{MAX_CALL_BYTES, MAX_CALL_RECORDS, MAX_RECORD_BYTES, Packed, pack};
+
+/// Runs a beacon for one kind of event until Lambda ends the process.
+///
+/// # Errors
+/// When the configuration is not complete: Lambda then logs the error and reports the function as not starting.
+pub async fn run(kind: Kind) -> Result<(), Error> {
+    lambda_http::tracing::init_default_subscriber();
+    let context = Context::from_env(kind).await.inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    context.warm_up().await;
+    let context = &context;
+    lambda_http::run(service_fn(move |request| async move { Ok::<_, Error>(handle(request, context).await) })).await
+}

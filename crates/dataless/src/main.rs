@@ -1,0 +1,2 @@
+//! dataless
+fn main() {}

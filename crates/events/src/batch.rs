@@ -1,0 +1,641 @@
+//! From the body of a request to lines of the raw zone, event by event.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use chrono::{DateTime, Utc};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::error::{BatchError, EventError};
+use crate::kind::{Kind, MAX_IDS, OCCURRED_AT};
+use crate::time::OccurredAt;
+
+/// The most events a request may carry. Firehose takes as many records in a call, so a batch is never split for its
+/// count, and 500 events fit in one record of it.
+pub const MAX_EVENTS: usize = 500;
+
+/// A valid event: where its line stands in [`Batch::ndjson`], and the id that the server gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The bytes of its line, the newline included.
+    pub line: Range<usize>,
+    /// Its own id, when the client gave none.
+    pub given_id: Option<Uuid>,
+}
+
+/// What became of one event of a batch.
+pub type Event = Result<Stored, EventError>;
+
+/// A batch that was read: an answer for each event in the order of the body, and the lines of the valid ones.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    events: Vec<Event>,
+    ndjson: Vec<u8>,
+}
+
+impl Batch {
+    /// Reads a body such as `{"impressions":[…]}`. `now` is the server's clock, `new_id` gives ids to events
+    /// without one.
+    ///
+    /// # Errors
+    /// When the body is no batch of 1 to [`MAX_EVENTS`] events. A bad event is no error of the batch: its place in
+    /// [`Batch::events`] says what is wrong with it.
+    pub fn parse(
+        kind: Kind,
+        body: &[u8],
+        now: DateTime<Utc>,
+        mut new_id: impl FnMut() -> Uuid,
+    ) -> Result<Self, BatchError> {
+        let text = std::str::from_utf8(body).map_err(|error| BatchError::InvalidJson(error.to_string()))?;
+        let mut reader = Reader { kind, now, new_id: &mut new_id, batch: Self::default(), count: 0 };
+        if read_body(text, BodySeed(&mut reader)).is_ok() {
+            return reader.finish();
+        }
+        // Some event, or the body, holds what serde_json refuses. Element by element it shows which of them, and
+        // costs a second look only here.
+        reader.reset();
+        let elements = read_body(text, RawBodySeed(kind)).map_err(|error| batch_error(kind, &error))?;
+        for element in elements {
+            reader.read_alone(element);
+        }
+        reader.finish()
+    }
+
+    /// What became of each event, in the order of the body.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// The valid events in their raw form: a JSON object a line.
+    #[must_use]
+    pub fn ndjson(&self) -> &[u8] {
+        &self.ndjson
+    }
+}
+
+fn read_body<'de, S: DeserializeSeed<'de>>(text: &'de str, seed: S) -> serde_json::Result<S::Value> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = seed.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
+}
+
+fn batch_error(kind: Kind, error: &serde_json::Error) -> BatchError {
+    if error.is_data() {
+        BatchError::InvalidBatch { problem: error.to_string(), key: kind.table() }
+    } else {
+        BatchError::InvalidJson(error.to_string())
+    }
+}
+
+struct Reader<'a> {
+    kind: Kind,
+    now: DateTime<Utc>,
+    new_id: &'a mut dyn FnMut() -> Uuid,
+    batch: Batch,
+    /// How many events there were, those past the limit included.
+    count: usize,
+}
+
+impl Reader<'_> {
+    fn reset(&mut self) {
+        self.batch = Batch::default();
+        self.count = 0;
+    }
+
+    fn finish(self) -> Result<Batch, BatchError> {
+        match self.count {
+            0 => Err(BatchError::InvalidBatch { problem: "it has no event".to_owned(), key: self.kind.table() }),
+            1..=MAX_EVENTS => Ok(self.batch),
+            count => Err(BatchError::TooManyEvents(count)),
+        }
+    }
+
+    fn take(&mut self, fields: Result<Fields<'_>, EventError>) {
+        self.count += 1;
+        if self.count <= MAX_EVENTS {
+            let event = fields.and_then(|fields| self.encode(&fields));
+            self.batch.events.push(event);
+        }
+    }
+
+    fn read_alone(&mut self, element: &RawValue) {
+        let fields = match FieldsSeed(self.kind).deserialize(&mut serde_json::Deserializer::from_str(element.get())) {
+            Ok(fields) => fields,
+            // JSON as such, yet with a number or an escape that stands for nothing.
+            Err(_) => Err(EventError::not_an_object(self.kind)),
+        };
+        self.take(fields);
+    }
+
+    fn encode(&mut self, fields: &Fields<'_>) -> Event {
+        let names = self.kind.ids();
+        let mut ids = [Uuid::nil(); MAX_IDS];
+        let mut own_is_missing = false;
+        for (place, name) in names.iter().enumerate() {
+            match &fields.ids[place] {
+                Some(value) => ids[place] = parse_id(value).ok_or_else(|| EventError::invalid_id(name))?,
+                None if place == 0 => own_is_missing = true,
+                None => return Err(EventError::missing(name)),
+            }
+        }
+        let occurred_at = match &fields.occurred_at {
+            Some(Value::Text(text)) => OccurredAt::parse(text, self.now)?,
+            Some(Value::NotText) => return Err(EventError::invalid_time()),
+            None => return Err(EventError::missing(OCCURRED_AT)),
+        };
+        if own_is_missing {
+            ids[0] = (self.new_id)();
+        }
+
+        let out = &mut self.batch.ndjson;
+        let start = out.len();
+        let mut opening: &[u8] = b"{\"";
+        for (name, id) in names.iter().zip(ids) {
+            out.extend_from_slice(opening);
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"\":\"");
+            out.extend_from_slice(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
+            opening = b"\",\"";
+        }
+        out.extend_from_slice(b"\",\"occurred_at\":\"");
+        out.extend_from_slice(&occurred_at.to_raw());
+        out.extend_from_slice(b"\"}\n");
+        Ok(Stored { line: start..out.len(), given_id: own_is_missing.then_some(ids[0]) })
+    }
+}
+
+fn parse_id(value: &Value<'_>) -> Option<Uuid> {
+    const HYPHENATED_LEN: usize = 36;
+    match value {
+        Value::Text(text) if text.len() == HYPHENATED_LEN => Uuid::try_parse(text).ok(),
+        _ => None,
+    }
+}
+
+/// The values of an event's fields as they stand in the body.
+#[derive(Default)]
+struct Fields<'de> {
+    ids: [Option<Value<'de>>; MAX_IDS],
+    occurred_at: Option<Value<'de>>,
+}
+
+enum Value<'de> {
+    Text(Cow<'de, str>),
+    NotText,
+}
+
+impl<'de> Deserialize<'de> for Value<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&'de RawValue>::deserialize(deserializer)?.get();
+        let Some(inner) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+            return Ok(Self::NotText);
+        };
+        if !inner.contains('\\') {
+            return Ok(Self::Text(Cow::Borrowed(inner)));
+        }
+        // An escape that stands for nothing, such as half a surrogate pair, makes it no text.
+        Ok(serde_json::from_str(raw).map_or(Self::NotText, |text| Self::Text(Cow::Owned(text))))
+    }
+}
+
+/// Reads the object with the batch's key and has each event taken while it is read.
+struct BodySeed<'r, 'a>(&'r mut Reader<'a>);
+
+impl<'de> DeserializeSeed<'de> for BodySeed<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let kind = self.0.kind;
+        deserializer.deserialize_map(BodyVisitor { kind, array: EventsSeed(self.0) })
+    }
+}
+
+struct EventsSeed<'r, 'a>(&'r mut Reader<'a>);
+
+impl<'de> DeserializeSeed<'de> for EventsSeed<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EventsSeed<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("an array of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        let kind = self.0.kind;
+        while let Some(fields) = elements.next_element_seed(FieldsSeed(kind))? {
+            self.0.take(fields);
+        }
+        Ok(())
+    }
+}
+
+/// Reads the same object without looking into the events.
+struct RawBodySeed(Kind);
+
+impl<'de> DeserializeSeed<'de> for RawBodySeed {
+    type Value = Vec<&'de RawValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(BodyVisitor { kind: self.0, array: std::marker::PhantomData })
+    }
+}
+
+struct BodyVisitor<S> {
+    kind: Kind,
+    array: S,
+}
+
+impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for BodyVisitor<S> {
+    type Value = S::Value;
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "an object with the key `{}`", self.kind.table())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<S::Value, A::Error> {
+        let key = self.kind.table();
+        let missing = || de::Error::custom(format_args!("the key `{key}` is missing"));
+        let Some(first) = map.next_key::<Cow<'de, str>>()? else { return Err(missing()) };
+        if first != key {
+            return Err(de::Error::custom("it has a key that does not belong there"));
+        }
+        let value = map.next_value_seed(self.array)?;
+        if map.next_key::<IgnoredAny>()?.is_some() {
+            return Err(de::Error::custom("it has more than one key"));
+        }
+        Ok(value)
+    }
+}
+
+/// Reads one event: any JSON value, of which only an object can be right.
+struct FieldsSeed(Kind);
+
+impl<'de> DeserializeSeed<'de> for FieldsSeed {
+    type Value = Result<Fields<'de>, EventError>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for FieldsSeed {
+    type Value = Result<Fields<'de>, EventError>;
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("an event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Fields::default();
+        let mut error = None;
+        while let Some(field) = map.next_key_seed(FieldNameSeed(self.0))? {
+            let (slot, name) = match field {
+                FieldName::Id(place) => (&mut fields.ids[place], self.0.ids()[place]),
+                FieldName::OccurredAt => (&mut fields.occurred_at, OCCURRED_AT),
+                FieldName::Unknown(unknown) => {
+                    map.next_value::<IgnoredAny>()?;
+                    error.get_or_insert(unknown);
+                    continue;
+                }
+            };
+            if slot.replace(map.next_value()?).is_some() {
+                error.get_or_insert_with(|| EventError::duplicate(name));
+            }
+        }
+        Ok(error.map_or(Ok(fields), Err))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+        while elements.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Err(EventError::not_an_object(self.0)))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Err(EventError::not_an_object(self.0)))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Err(EventError::not_an_object(self.0)))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Err(EventError::not_an_object(self.0)))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Err(EventError::not_an_object(self.0)))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(Err(EventError::not_an_object(self.0)))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Err(EventError::not_an_object(self.0)))
+    }
+}
+
+enum FieldName {
+    Id(usize),
+    OccurredAt,
+    Unknown(EventError),
+}
+
+struct FieldNameSeed(Kind);
+
+impl<'de> DeserializeSeed<'de> for FieldNameSeed {
+    type Value = FieldName;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<FieldName, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for FieldNameSeed {
+    type Value = FieldName;
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("a field's name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<FieldName, E> {
+        if let Some(place) = self.0.ids().iter().position(|id| *id == name) {
+            return Ok(FieldName::Id(place));
+        }
+        if name == OCCURRED_AT {
+            return Ok(FieldName::OccurredAt);
+        }
+        Ok(FieldName::Unknown(EventError::unknown(name, self.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::EventErrorCode::{self, *};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    const AD: &str = "fc91623b-7c70-42a6-829b-29b0eb3d61de";
+    const ID: &str = "0192d3c4-9a5b-7c6d-8e7f-001122334455";
+    const GIVEN: Uuid = Uuid::from_u128(7);
+    const AT: &str = "2026-11-20 11:59:58";
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-20T12:00:00Z".parse().unwrap()
+    }
+
+    fn parse(kind: Kind, body: &str) -> Result<Batch, BatchError> {
+        Batch::parse(kind, body.as_bytes(), now(), || GIVEN)
+    }
+
+    fn lines(batch: &Batch) -> Vec<&str> {
+        let stored = batch.events().iter().flatten();
+        stored.map(|stored| std::str::from_utf8(&batch.ndjson()[stored.line.clone()]).unwrap()).collect()
+    }
+
+    /// The codes of a batch of impressions, `None` for a stored one.
+    fn codes(elements: &str) -> Vec<Option<EventErrorCode>> {
+        let batch = parse(Kind::Impression, &format!("{{\"impressions\":[{elements}]}}")).unwrap();
+        batch.events().iter().map(|event| event.as_ref().err().map(EventError::code)).collect()
+    }
+
+    fn good() -> String {
+        json!({"impression_id": ID, "ad_id": AD, "occurred_at": AT}).to_string()
+    }
+
+    #[test]
+    fn an_impression_becomes_a_line_of_144_bytes() {
+        let batch = parse(Kind::Impression, &format!("{{\"impressions\":[{}]}}", good())).unwrap();
+        let expected =
+            format!("{{\"impression_id\":\"{ID}\",\"ad_id\":\"{AD}\",\"occurred_at\":\"2026-11-20 11:59:58.000\"}}\n");
+        assert_eq!(lines(&batch), [&expected]);
+        assert_eq!(expected.len(), 144);
+        assert_eq!(batch.events()[0].as_ref().unwrap().given_id, None);
+    }
+
+    #[test]
+    fn a_click_keeps_its_three_ids_apart_whatever_the_order_of_its_fields() {
+        let body = format!(
+            "{{\"clicks\":[{{\"occurred_at\":\"{AT}\",\"ad_id\":\"{AD}\",\"click_id\":\"{ID}\",\
+             \"impression_id\":\"11111111-1111-4111-8111-111111111111\"}}]}}"
+        );
+        let batch = parse(Kind::Click, &body).unwrap();
+        let expected = format!(
+            "{{\"click_id\":\"{ID}\",\"impression_id\":\"11111111-1111-4111-8111-111111111111\",\"ad_id\":\"{AD}\",\
+             \"occurred_at\":\"2026-11-20 11:59:58.000\"}}\n"
+        );
+        assert_eq!(lines(&batch), [expected]);
+    }
+
+    #[test]
+    fn an_event_without_its_own_id_gets_one_and_is_told() {
+        let body = json!({"impressions": [{"ad_id": AD, "occurred_at": AT}]}).to_string();
+        let batch = parse(Kind::Impression, &body).unwrap();
+        assert_eq!(batch.events()[0].as_ref().unwrap().given_id, Some(GIVEN));
+        assert!(lines(&batch)[0].starts_with("{\"impression_id\":\"00000000-0000-0000-0000-000000000007\","));
+    }
+
+    #[test]
+    fn ids_are_written_in_lower_case_so_that_repeats_are_found() {
+        let upper = good().replace(ID, &ID.to_uppercase());
+        let batch = parse(Kind::Impression, &format!("{{\"impressions\":[{upper}]}}")).unwrap();
+        assert!(lines(&batch)[0].contains(ID));
+    }
+
+    #[test]
+    fn escapes_in_names_and_values_are_undone() {
+        let escaped = good().replace("ad_id", "\\u0061d_id").replace("2026", "\\u0032026");
+        assert_eq!(codes(&escaped), [None]);
+    }
+
+    #[test]
+    fn each_rule_fails_its_own_event_only() {
+        let cases = [
+            ("[]".to_owned(), NotAnObject),
+            ("[[{}]]".to_owned(), NotAnObject),
+            ("\"text\"".to_owned(), NotAnObject),
+            ("null".to_owned(), NotAnObject),
+            ("true".to_owned(), NotAnObject),
+            ("-1".to_owned(), NotAnObject),
+            ("1".to_owned(), NotAnObject),
+            ("1.5".to_owned(), NotAnObject),
+            ("1e999".to_owned(), NotAnObject),
+            ("{}".to_owned(), MissingField),
+            (good().replace("ad_id", "ad"), UnknownField),
+            (good().replace("impression_id", "click_id"), UnknownField),
+            (good().replace('}', ",\"cost\":1e999}"), UnknownField),
+            (good().replace('}', ",\"cost\":{\"a\":[\"\\ud800\"]}}"), UnknownField),
+            (good().replace('}', ",\"ad_id\":1}"), DuplicateField),
+            (format!("{{\"ad_id\":\"{AD}\"}}"), MissingField),
+            (format!("{{\"occurred_at\":\"{AT}\"}}"), MissingField),
+            (good().replace(AD, "fc91623b"), InvalidId),
+            (good().replace(AD, "fc91623b7c7042a6829b29b0eb3d61de"), InvalidId),
+            (good().replace(AD, &format!("{{{AD}}}")), InvalidId),
+            (good().replace(AD, &format!("urn:uuid:{AD}")), InvalidId),
+            (good().replace(AD, "gc91623b-7c70-42a6-829b-29b0eb3d61de"), InvalidId),
+            (good().replace(AD, "fc91623b-7c70-42a6-829b-29b0eb3d61d\\u00e9"), InvalidId),
+            (good().replace(AD, "\\ud800"), InvalidId),
+            (good().replace(&format!("\"{AD}\""), "null"), InvalidId),
+            (good().replace(&format!("\"{ID}\""), "null"), InvalidId),
+            (good().replace(&format!("\"{ID}\""), "1e999"), InvalidId),
+            (good().replace(&format!("\"{AT}\""), "1763640000"), InvalidTime),
+            (good().replace(AT, "yesterday"), InvalidTime),
+            (good().replace(AT, "2026-11-20 12:15:00.001"), TooEarly),
+            (good().replace(AT, "2026-10-20 12:00:00"), TooLate),
+        ];
+        for (element, expected) in cases {
+            let three = format!("{},{element},{}", good(), good());
+            assert_eq!(codes(&three), [None, Some(expected), None], "{element}");
+        }
+    }
+
+    #[test]
+    fn a_batch_of_499_good_events_and_a_bad_one_keeps_499() {
+        let mut elements = vec![good(); 499];
+        elements.insert(123, "{}".to_owned());
+        let codes = codes(&elements.join(","));
+        assert_eq!(codes.iter().filter(|code| code.is_none()).count(), 499);
+        assert_eq!(codes[123], Some(MissingField));
+    }
+
+    #[test]
+    fn one_to_500_events_make_a_batch() {
+        let of = |count| parse(Kind::Impression, &format!("{{\"impressions\":[{}]}}", vec![good(); count].join(",")));
+        assert_eq!(of(0).unwrap_err().code(), "InvalidBatch");
+        assert_eq!(of(500).unwrap().events().len(), 500);
+        assert_eq!(of(501).unwrap_err(), BatchError::TooManyEvents(501));
+        assert_eq!(
+            parse(Kind::Impression, &format!("{{\"impressions\":[1e999{}]}}", ",{}".repeat(500))).unwrap_err(),
+            BatchError::TooManyEvents(501)
+        );
+    }
+
+    #[test]
+    fn a_body_that_is_no_batch_is_refused_whole() {
+        let good = good();
+        for (body, code) in [
+            (String::new(), "InvalidJson"),
+            ("hello".to_owned(), "InvalidJson"),
+            (format!("{{\"impressions\":[{good}]"), "InvalidJson"),
+            (format!("{{\"impressions\":[{good}]}}]"), "InvalidJson"),
+            (format!("{{\"impressions\":[{good} {good}]}}"), "InvalidJson"),
+            ("[]".to_owned(), "InvalidBatch"),
+            ("null".to_owned(), "InvalidBatch"),
+            ("{}".to_owned(), "InvalidBatch"),
+            (format!("[{good}]"), "InvalidBatch"),
+            (format!("{{\"clicks\":[{good}]}}"), "InvalidBatch"),
+            (format!("{{\"impressions\":{good}}}"), "InvalidBatch"),
+            ("{\"impressions\":null}".to_owned(), "InvalidBatch"),
+            (format!("{{\"impressions\":[{good}],\"clicks\":[]}}"), "InvalidBatch"),
+            (format!("{{\"impressions\":[{good}],\"impressions\":[{good}]}}"), "InvalidBatch"),
+        ] {
+            assert_eq!(parse(Kind::Impression, &body).unwrap_err().code(), code, "{body}");
+        }
+        let not_utf8 = Batch::parse(Kind::Click, b"\xff", now(), Uuid::nil).unwrap_err();
+        assert_eq!(not_utf8.code(), "InvalidJson");
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_without_using_up_the_stack() {
+        let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+        assert_eq!(codes(&good().replace('}', &format!(",\"x\":{deep}}}"))), [Some(UnknownField)]);
+        assert_eq!(codes(&format!("{deep},{}", good())), [Some(NotAnObject), None]);
+        assert_eq!(parse(Kind::Click, &"[".repeat(200_000)).unwrap_err().code(), "InvalidBatch");
+    }
+
+    #[test]
+    fn messages_name_the_field_and_cut_a_long_name() {
+        let long = "x".repeat(10_000);
+        let body = format!("{{\"impressions\":[{{\"{long}\":1}}]}}");
+        let batch = parse(Kind::Impression, &body).unwrap();
+        let message = batch.events()[0].as_ref().unwrap_err().message().to_owned();
+        assert!(message.contains("impression_id, ad_id, occurred_at") && message.len() < 150, "{message}");
+    }
+
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(json!(null)),
+            any::<bool>().prop_map(|value| json!(value)),
+            any::<i64>().prop_map(|value| json!(value)),
+            any::<f64>().prop_map(|value| json!(value)),
+            "\\PC{0,12}".prop_map(|value| json!(value)),
+            Just(json!(AD)),
+            Just(json!(AT)),
+        ];
+        let name = prop_oneof![
+            Just("impression_id".to_owned()),
+            Just("ad_id".to_owned()),
+            Just("occurred_at".to_owned()),
+            "\\PC{0,5}"
+        ];
+        leaf.prop_recursive(3, 24, 5, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::from),
+                prop::collection::hash_map(name.clone(), inner, 0..5)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        /// The oracle reads the same batch as a tree of values.
+        #[test]
+        fn an_event_is_stored_exactly_when_a_tree_of_values_says_that_it_is_valid(
+            elements in prop::collection::vec(
+                prop_oneof![
+                    any_json(),
+                    (any::<u128>(), any::<u128>(), 0_u32..60).prop_map(|(id, ad, second)| json!({
+                        "impression_id": Uuid::from_u128(id).to_string(),
+                        "ad_id": Uuid::from_u128(ad).to_string().to_uppercase(),
+                        "occurred_at": format!("2026-11-20T11:59:{second:02}.5+00:00"),
+                    })),
+                ],
+                1..20,
+            ),
+        ) {
+            let body = json!({"impressions": &elements}).to_string();
+            let batch = parse(Kind::Impression, &body).unwrap();
+            prop_assert_eq!(batch.events().len(), elements.len());
+            let mut expected = Vec::new();
+            for (event, element) in batch.events().iter().zip(&elements) {
+                let fields = element.as_object();
+                let text = |name: &str| fields.and_then(|fields| fields.get(name)).and_then(|value| value.as_str());
+                let valid = fields.is_some_and(|fields| {
+                    fields.keys().all(|name| ["impression_id", "ad_id", "occurred_at"].contains(&name.as_str()))
+                        && fields.get("impression_id").is_none_or(|id| id.as_str().is_some_and(|id| id.len() == 36 && Uuid::parse_str(id).is_ok()))
+                        && text("ad_id").is_some_and(|id| id.len() == 36 && Uuid::parse_str(id).is_ok())
+                        && text("occurred_at").is_some_and(|at| at == AT || at.starts_with("2026-11-20T11:59:"))
+                });
+                prop_assert_eq!(event.is_ok(), valid, "{}", element);
+                if valid {
+                    let id = text("impression_id").map_or(GIVEN.to_string(), str::to_lowercase);
+                    expected.push((id, text("ad_id").unwrap().to_lowercase()));
+                }
+            }
+            let stored: Vec<(String, String)> = lines(&batch).iter().map(|line| {
+                let value: serde_json::Value = serde_json::from_str(line).unwrap();
+                (value["impression_id"].as_str().unwrap().to_owned(), value["ad_id"].as_str().unwrap().to_owned())
+            }).collect();
+            prop_assert_eq!(stored, expected);
+            let all_lines = lines(&batch).concat();
+            prop_assert_eq!(all_lines.as_bytes(), batch.ndjson());
+        }
+
+        #[test]
+        fn no_body_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Batch::parse(Kind::Click, &body, now(), Uuid::nil);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Answers of the functions behind API Gateway: JSON, errors, CORS.
+
+use lambda_http::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CONTENT_TYPE, ORIGIN, RETRY_AFTER, VARY,
+};
+use lambda_http::http::{HeaderMap, HeaderValue, StatusCode};
+use lambda_http::{Body, Response};
+
+use crate::environment::{Environment, EnvironmentError};
+
+/// The variable that holds the allowed origins.
+pub const ALLOWED_ORIGINS: &str = "ALLOWED_ORIGINS";
+
+/// How long, in seconds, a browser may remember the answer to a preflight. Chromium caps it at two hours.
+const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
+
+/// Which web origins may read the answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedOrigins {
+    /// Any origin: right for beacons on pages of third parties.
+    Any,
+    /// These only, each as a browser sends it: scheme, host and port.
+    These(Vec<HeaderValue>),
+}
+
+impl AllowedOrigins {
+    /// Reads `*`, or a list such as `https://www.example.com,https://shop.example.com`.
+    ///
+    /// # Errors
+    /// When the variable is missing, or an entry is no origin.
+    pub fn from_env(environment: &impl Environment) -> Result<Self, EnvironmentError> {
+        let list = environment.required(ALLOWED_ORIGINS)?;
+        if list.trim() == "*" {
+            return Ok(Self::Any);
+        }
+        let origins = list.split(',').map(|origin| {
+            let origin = origin.trim();
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            host.filter(|host| !host.is_empty() && !host.contains(['/', '*', ' ']))
+                .and_then(|_| HeaderValue::from_str(origin).ok())
+                .ok_or_else(|| EnvironmentError::Invalid {
+                    name: ALLOWED_ORIGINS,
+                    problem: format!("`{origin}` is no origin: write * or a list such as https://www.example.com"),
+                })
+        });
+        Ok(Self::These(origins.collect::<Result<_, _>>()?))
+    }
+
+    /// Adds the CORS headers that a request from this origin gets.
+    pub fn apply(&self, request: &HeaderMap, response: &mut Response<Body>) {
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
+        match self {
+            Self::Any => {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            }
+            Self::These(origins) => {
+                headers.insert(VARY, HeaderValue::from_static("Origin"));
+                if let Some(origin) = request.get(ORIGIN).filter(|origin| origins.contains(origin)) {
+                    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+                }
+            }
+        }
+    }
+}
+
+/// An answer without a body to a CORS preflight, or to any other `OPTIONS`.
+#[must_use]
+pub fn preflight(methods: &'static str, request_headers: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(ALLOW, HeaderValue::from_static(methods));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(request_headers));
+    headers.insert(ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE);
+    response
+}
+
+/// A JSON answer.
+#[must_use]
+pub fn json(status: StatusCode, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::Text(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// An error: `{"error_code":…,"error_message":…}`.
+#[must_use]
+pub fn error(status: StatusCode, code: &str, message: &str) -> Response<Body> {
+    json(status, serde_json::json!({"error_code": code, "error_message": message}).to_string())
+}
+
+/// 405 with the methods that the route has.
+#[must_use]
+pub fn method_not_allowed(methods: &'static str) -> Response<Body> {
+    let message = format!("this route takes {methods}");
+    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", &message);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    response
+}
+
+/// 503 with the seconds after which a new try makes sense.
+#[must_use]
+pub fn unavailable(message: &str, retry_after_seconds: u16) -> Response<Body> {
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after_seconds));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origins(list: &str) -> Result<AllowedOrigins, EnvironmentError> {
+        AllowedOrigins::from_env(&[(ALLOWED_ORIGINS, list)].as_slice())
+    }
+
+    fn allowed_for(list: &str, origin: &'static str) -> Option<String> {
+        let mut request = HeaderMap::new();
+        request.insert(ORIGIN, HeaderValue::from_static(origin));
+        let mut response = Response::new(Body::Empty);
+        origins(list).unwrap().apply(&request, &mut response);
+        response.headers().get(ACCESS_CONTROL_ALLOW_ORIGIN).map(|origin| origin.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn any_origin_may_read_when_all_are_allowed() {
+        assert_eq!(allowed_for("*", "https://a.example"), Some("*".to_owned()));
+    }
+
+    #[test]
+    fn of_a_list_only_the_same_origin_may_read() {
+        let list = "https://a.example, http://localhost:8080";
+        assert_eq!(allowed_for(list, "https://a.example"), Some("https://a.example".to_owned()));
+        assert_eq!(allowed_for(list, "http://localhost:8080"), Some("http://localhost:8080".to_owned()));
+        assert_eq!(allowed_for(list, "http://localhost"), None);
+        assert_eq!(allowed_for(list, "https://a.example.evil.example"), None);
+        assert_eq!(allowed_for(list, "null"), None);
+    }
+
+    #[test]
+    fn what_is_no_origin_is_refused_at_start() {
+        for list in ["a.example", "https://", "https://a.example/", "https://*.example", "*,https://a.example", "x\ny"]
+        {
+            assert!(matches!(origins(list), Err(EnvironmentError::Invalid { .. })), "{list}");
+        }
+        assert_eq!(origins(""), Err(EnvironmentError::Missing(ALLOWED_ORIGINS)));
+    }
+}

@@ -1,0 +1,5 @@
+#![doc = include_str!("../README.md")]
+
+pub mod environment;
+pub mod http;
+pub mod sdk;

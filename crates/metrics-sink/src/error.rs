@@ -1,0 +1,22 @@
+//! What can go wrong, and who hears of it.
+
+use thiserror::Error;
+
+/// An event that this function does not understand. Lambda reports it to the caller, who keeps the records: Firehose
+/// tries again and then sets them aside under its error prefix.
+#[derive(Debug, Error)]
+pub enum SinkError {
+    /// Not the event of a Firehose transformation, nor of an analytics application's output.
+    #[error("the event is of no kind that this function takes: {0}")]
+    Event(#[from] serde_json::Error),
+}
+
+/// CloudWatch did not take metrics.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{code}: {message}")]
+pub struct PublishError {
+    /// The service's error code, or what happened on the way to it.
+    pub code: String,
+    /// The service's message.
+    pub message: String,
+}
