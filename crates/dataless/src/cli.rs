@@ -1,0 +1,160 @@
+//! What can be typed.
+
+use chrono::NaiveDate;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs the warehouse on this machine, from the template that goes to AWS.
+#[derive(Debug, Parser)]
+#[command(name = "cargo dataless", bin_name = "cargo dataless", version, max_term_width = 100)]
+pub struct Arguments {
+    /// Print each command that is run.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Set up, deploy, send a day of events through every stage, and balance the books.
+    Demo(Demo),
+    /// Start the warehouse and leave it running; again: deploy what has changed.
+    Up(Up),
+    /// Stop the warehouse that `up` started.
+    Down(Down),
+    /// Say whether the warehouse runs, and where.
+    Status(Status),
+    /// Run the ETL from the raw zone to the lake.
+    Etl(DayRange),
+    /// Run the nightly batch: advertising, traffic by ad, and its load into DynamoDB.
+    Batch(DayRange),
+    /// Ask the lake in SQL.
+    Query(Query),
+    /// Ask the traffic endpoint for an ad.
+    Traffic(Traffic),
+    /// Show the logs.
+    Logs(Logs),
+    /// Say what this machine lacks, and how to get it.
+    Doctor(Doctor),
+    /// Run all tests.
+    Test(Test),
+}
+
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// How many impressions to send.
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub impressions: u64,
+    /// What the events are drawn from: the same seed sends the same events.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// The emulator's port, on the loopback interface; by default 4566, or any free one when that is taken.
+    #[arg(long, value_name = "P")]
+    pub port: Option<u16>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Up {
+    /// The emulator's port, on the loopback interface; by default 4566, or any free one when that is taken.
+    #[arg(long, value_name = "P")]
+    pub port: Option<u16>,
+}
+
+#[derive(Args, Debug)]
+pub struct Down {
+    /// Delete the data too.
+    #[arg(long)]
+    pub purge: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Status {
+    /// Print the outputs of the stack as JSON.
+    #[arg(long, conflicts_with = "base_url")]
+    pub json: bool,
+    /// Print the address of the API only.
+    #[arg(long)]
+    pub base_url: bool,
+}
+
+#[derive(Args, Clone, Copy, Debug)]
+pub struct DayRange {
+    /// The day (UTC), YYYY-MM-DD.
+    #[arg(long, value_name = "D")]
+    pub day: NaiveDate,
+    /// The last day, for a range.
+    #[arg(long, value_name = "D2")]
+    pub to: Option<NaiveDate>,
+}
+
+#[derive(Args, Debug)]
+pub struct Query {
+    /// A statement on the tables impressions, clicks, advertising, ad_traffic, ledger, rejected.
+    pub sql: String,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Table,
+    Csv,
+    Json,
+}
+
+#[derive(Args, Debug)]
+pub struct Traffic {
+    /// The ad's UUID.
+    pub ad: String,
+    /// The first day (UTC), YYYY-MM-DD; yesterday by default.
+    #[arg(long)]
+    pub start: Option<NaiveDate>,
+    /// The last day (UTC), YYYY-MM-DD; yesterday by default.
+    #[arg(long)]
+    pub end: Option<NaiveDate>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Logs {
+    /// The log to show, as listed without it.
+    pub name: Option<String>,
+    /// The demo's logs instead of those of `up`.
+    #[arg(long)]
+    pub demo: bool,
+    /// How many of its last lines.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+    pub lines: usize,
+}
+
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Test {
+    /// Leave out what needs the emulator and Spark.
+    #[arg(long)]
+    pub no_e2e: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,170 @@
+//! `demo`: a day of events through every stage, and the books at the end.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use chrono::{Days, Utc};
+use console::style;
+
+use super::{Outcome, up};
+use crate::cli::Demo;
+use crate::process::check_interrupted;
+use crate::stage::aws::Aws;
+use crate::stage::books::{self, Books, Both, Entry};
+use crate::stage::deploy::{self, Stack};
+use crate::stage::emulator::{self, Emulator};
+use crate::stage::load::{self, Load};
+use crate::stage::spark::{Job, Spark};
+use crate::ui::{note, step, thousands};
+use crate::workspace::{InstanceName, Workspace};
+
+const CLICKTHROUGH: f64 = 0.3;
+
+pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
+    let started = Instant::now();
+    let instance = workspace.instance(InstanceName::Demo);
+    let _lock = instance.take_anew()?;
+    let mut seconds = BTreeMap::new();
+    let mut timed = |name: &str, elapsed: Duration| {
+        seconds.insert(name.to_owned(), (elapsed.as_secs_f64() * 10.0).round() / 10.0);
+    };
+
+    let tools = up::set_up(workspace, &instance)?;
+    let (loadgen, _) =
+        step("build the load generator", || load::build(workspace, &instance), |_| "cargo build".to_owned())?;
+    timed("setup", started.elapsed());
+    let port = emulator::choose_port(options.port)?;
+    let (mut emulator, elapsed) =
+        step("start the emulator", || Emulator::start(&tools, &instance, port), |emulator| emulator.endpoint())?;
+    timed("start", elapsed);
+    let since = Utc::now();
+
+    let run = |timed: &mut dyn FnMut(&str, Duration)| -> Result<(Books, Vec<Entry>)> {
+        let aws = Aws::new(&emulator.endpoint(), &tools, instance.logs());
+        let deploy = || deploy::deploy(workspace, &tools, &instance, &aws, emulator.port(), emulator.id());
+        let (stack, elapsed) =
+            step("deploy template.yaml", deploy, |stack: &Stack| format!("{} outputs", stack.outputs.len()))?;
+        timed("deploy", elapsed);
+
+        let today = Utc::now().date_naive();
+        let day = today - Days::new(1);
+        let load = Load { day, impressions: options.impressions, seed: options.seed, clickthrough: CLICKTHROUGH };
+        let (sent, elapsed) = step(
+            "send events",
+            || load::run(workspace, &instance, &loadgen, &stack, load),
+            |sent| counts(sent.impressions.acknowledged, sent.clicks.acknowledged) + " accepted",
+        )?;
+        timed("load", elapsed);
+        let accepted = Both { impressions: sent.impressions.acknowledged, clicks: sent.clicks.acknowledged };
+
+        let spark = Spark::new(workspace, &tools, &instance, &aws, &stack);
+        let count_raw = || {
+            spark.stage_in()?;
+            books::count_raw(&spark.data())
+        };
+        let (raw, elapsed) = step("fetch raw from S3", count_raw, |raw| both(*raw) + " lines")?;
+        timed("fetch", elapsed);
+        // The events are yesterday's and arrived today: the ETL of yesterday puts them into the lake, and that of today
+        // enters their arrival into the ledger.
+        for (name, jobs, days) in [("etl", &Job::ETL[..], &[day, today][..]), ("batch", &Job::BATCH, &[day])] {
+            let started = Instant::now();
+            for (day, job) in days.iter().flat_map(|day| jobs.iter().map(move |job| (day, job))) {
+                step(job.title(), || spark.run(*job, *day), |()| day.to_string())?;
+            }
+            timed(name, started.elapsed());
+        }
+        let put_back = || {
+            spark.stage_out()?;
+            books::count_lake(&spark, day)
+        };
+        let (lake, elapsed) = step("put the lake into S3", put_back, |lake| both(lake.lake) + " rows")?;
+        timed("lake", elapsed);
+
+        let check = || books::check_traffic(&aws, &stack, day, &lake.ad_traffic);
+        let (traffic, elapsed) =
+            step("ask the traffic endpoint", check, |traffic| format!("{} ads", thousands(traffic.checked as u64)))?;
+        timed("traffic", elapsed);
+        let (realtime, elapsed) =
+            step("read the real-time metrics", || wait_for_metrics(&aws, since, accepted), |sums| both(*sums))?;
+        timed("realtime", elapsed);
+
+        let clickthrough_rate = lake.advertising.clicked as f64 / (lake.advertising.rows.max(1)) as f64;
+        let mut books = Books {
+            day,
+            accepted,
+            raw,
+            ledger: lake.ledger,
+            lake: lake.lake,
+            repeats: lake.repeats,
+            rejected: lake.rejected,
+            late: lake.late,
+            advertising: lake.advertising,
+            traffic,
+            realtime,
+            clickthrough_rate,
+            balanced: false,
+            seconds: BTreeMap::new(),
+        };
+        let entries = books::audit(&books, &lake.ad_traffic);
+        books.balanced = entries.iter().all(|entry| entry.equal);
+        Ok((books, entries))
+    };
+    let result = run(&mut timed);
+    let (mut books, entries) = emulator.explain(result)?;
+    drop(emulator);
+    timed("total", started.elapsed());
+    books.seconds = seconds;
+
+    let report = serde_json::to_string_pretty(&books)?;
+    std::fs::write(instance.dir().join("report.json"), &report).context("the report cannot be written")?;
+    if options.json {
+        println!("{report}");
+    } else {
+        print_books(&books, &entries);
+    }
+    Ok(books.balanced.into())
+}
+
+/// Metrics may arrive a little after the events. What is missing at the end stays missing.
+fn wait_for_metrics(aws: &Aws, since: chrono::DateTime<Utc>, expected: Both) -> Result<Both> {
+    let started = Instant::now();
+    loop {
+        let sums = books::sum_realtime(aws, since)?;
+        if sums == expected || started.elapsed() > books::METRICS_LIMIT {
+            return Ok(sums);
+        }
+        check_interrupted()?;
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+fn counts(impressions: u64, clicks: u64) -> String {
+    format!("{} impressions, {} clicks", thousands(impressions), thousands(clicks))
+}
+
+fn both(both: Both) -> String {
+    counts(both.impressions, both.clicks)
+}
+
+fn print_books(books: &Books, entries: &[Entry]) {
+    println!("\n{}", style(format!("The books of {}", books.day)).bold());
+    for entry in entries {
+        let mark = if entry.equal { style("✓").green() } else { style("✗").red() };
+        let (left, right) = (&entry.left, &entry.right);
+        let sign = if entry.equal { "=" } else { "≠" };
+        println!("{mark} {:<38} {:>17} {:<15} {sign} {:>17} {}", entry.title, left.0, left.1, right.0, right.1);
+    }
+    for (name, counts) in [("repeats", books.repeats), ("rejected", books.rejected), ("late", books.late)] {
+        println!("  {name:<38} {:>17} {} + {}", "", counts.impressions, counts.clicks);
+    }
+    println!("  {:<38} {:>17} {:.4}", "clickthrough rate", "", books.clickthrough_rate);
+    let total = books.seconds.get("total").copied().unwrap_or_default();
+    let verdict = if books.balanced {
+        style(format!("The books balance. {total:.0} seconds in all.")).green().bold()
+    } else {
+        style("The books do NOT balance.".to_owned()).red().bold()
+    };
+    println!("\n{verdict}");
+    note("The same as JSON: .dataless/demo/report.json. To stay: cargo dataless up");
+}

@@ -1,0 +1,31 @@
+//! `down`: the end of what `up` started.
+
+use anyhow::Result;
+use rustix::process::Pid;
+
+use super::Outcome;
+use crate::cli::Down;
+use crate::process::{group_runs, stop_group};
+use crate::stage::deploy::Stack;
+use crate::ui::{note, step};
+use crate::workspace::{InstanceName, Workspace};
+
+pub fn run(workspace: &Workspace, options: &Down) -> Result<Outcome> {
+    let instance = workspace.instance(InstanceName::Up);
+    let group = Stack::load(&instance).and_then(|stack| Pid::from_raw(i32::try_from(stack.emulator).ok()?));
+    match group.filter(|group| group_runs(*group)) {
+        Some(group) => {
+            step("stop the emulator", || Ok(stop_group(group, || {})), |()| String::new())?;
+        }
+        None => note("no warehouse is running here"),
+    }
+    if options.purge {
+        instance.clear()?;
+        note("its data is deleted");
+    } else if let Err(error) = std::fs::remove_file(instance.state_file()) {
+        if error.kind() != std::io::ErrorKind::NotFound {
+            return Err(error.into());
+        }
+    }
+    Ok(Outcome::Done)
+}

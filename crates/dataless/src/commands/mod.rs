@@ -1,0 +1,73 @@
+//! The commands, a module each.
+
+mod demo;
+mod doctor;
+mod down;
+mod jobs;
+mod logs;
+mod query;
+mod status;
+mod test;
+mod traffic;
+mod up;
+
+use anyhow::{Result, bail};
+
+use crate::cli::Command;
+use crate::stage::aws::Aws;
+use crate::stage::deploy::Stack;
+use crate::stage::emulator;
+use crate::stage::tools::Tools;
+use crate::workspace::{Instance, InstanceName, Workspace};
+
+/// How a command ended, as its exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done = 0,
+    /// It ran, and found what should not be: books that do not balance, a failing test, something missing.
+    Failed = 1,
+}
+
+impl From<bool> for Outcome {
+    fn from(good: bool) -> Self {
+        if good { Self::Done } else { Self::Failed }
+    }
+}
+
+/// Runs a command.
+pub fn run(command: Command) -> Result<Outcome> {
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Demo(options) => demo::run(&workspace, &options),
+        Command::Up(options) => up::run(&workspace, &options),
+        Command::Down(options) => down::run(&workspace, &options),
+        Command::Status(options) => status::run(&workspace, &options),
+        Command::Etl(range) => jobs::etl(&workspace, range),
+        Command::Batch(range) => jobs::batch(&workspace, range),
+        Command::Query(options) => query::run(&workspace, &options),
+        Command::Traffic(options) => traffic::run(&workspace, &options),
+        Command::Logs(options) => logs::run(&workspace, &options),
+        Command::Doctor(options) => doctor::run(&workspace, &options),
+        Command::Test(options) => test::run(&workspace, &options),
+    }
+}
+
+/// The warehouse that `up` started.
+struct Warehouse {
+    tools: Tools,
+    instance: Instance,
+    stack: Stack,
+    aws: Aws,
+}
+
+impl Warehouse {
+    fn running(workspace: &Workspace) -> Result<Self> {
+        let instance = workspace.instance(InstanceName::Up);
+        let Some(stack) = Stack::load(&instance).filter(|stack| emulator::answers(stack.port)) else {
+            bail!("no warehouse is running here: start it with `cargo dataless up`");
+        };
+        let tools = Tools::new(workspace);
+        let aws = Aws::new(&stack.endpoint(), &tools, instance.logs());
+        Ok(Self { tools, instance, stack, aws })
+    }
+}

@@ -1,0 +1,30 @@
+//! `status`: whether the warehouse runs, and where.
+
+use anyhow::Result;
+
+use super::{Outcome, Warehouse};
+use crate::cli::Status;
+use crate::workspace::Workspace;
+
+pub fn run(workspace: &Workspace, options: &Status) -> Result<Outcome> {
+    let Warehouse { stack, .. } = Warehouse::running(workspace)?;
+    if options.base_url {
+        println!("{}", stack.base_url()?);
+    } else if options.json {
+        let status = serde_json::json!({
+            "base_url": stack.base_url()?,
+            "endpoint_url": stack.endpoint(),
+            "outputs": stack.outputs,
+        });
+        println!("{}", serde_json::to_string_pretty(&status)?);
+    } else {
+        println!("API          {}", stack.base_url()?);
+        println!("AWS          {}", stack.endpoint());
+        for name in
+            ["DataLakeBucket", "GlueDatabase", "AdTrafficTable", "ImpressionsDeliveryStream", "ClicksDeliveryStream"]
+        {
+            println!("{name:<26} {}", stack.output(name)?);
+        }
+    }
+    Ok(Outcome::Done)
+}

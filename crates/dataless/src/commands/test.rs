@@ -1,0 +1,258 @@
+//! `test`: everything that must hold, from formatting to a day of events through the deployed stack.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::{Outcome, up};
+use crate::cli::Test;
+use crate::process::{Interrupted, Tool};
+use crate::stage::aws::Aws;
+use crate::stage::deploy;
+use crate::stage::emulator::{self, Emulator};
+use crate::stage::tools::{ToolSet, Tools, chromium};
+use crate::ui::{note, step};
+use crate::workspace::{Instance, InstanceName, Workspace};
+
+/// Passed and failed tests of a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+impl Tally {
+    /// A check that has no tests to count.
+    const ONE: Self = Self { passed: 1, failed: 0, skipped: 0 };
+
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+/// How a step's result is counted.
+#[derive(Clone, Copy, Debug)]
+enum Counted {
+    AsOne,
+    Cargo,
+    Pytest,
+}
+
+pub fn run(workspace: &Workspace, options: &Test) -> Result<Outcome> {
+    let instance = workspace.instance(InstanceName::Test);
+    let _lock = instance.take_anew()?;
+    let tools = Tools::new(workspace);
+    let mut suite = Suite { workspace, instance: &instance, total: Tally::default(), failures: Vec::new() };
+
+    suite.cargo("format", &["fmt", "--all", "--check"], Counted::AsOne)?;
+    let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
+    suite.cargo("clippy", &clippy, Counted::AsOne)?;
+    let docs = suite.cargo_tool("documentation", &["doc", "--workspace", "--no-deps", "--quiet"]);
+    suite.tool("documentation", docs.env("RUSTDOCFLAGS", "--deny warnings"), Counted::AsOne)?;
+    suite.cargo("unit tests", &["test", "--workspace"], Counted::Cargo)?;
+
+    let sets = if options.no_e2e { &[ToolSet::Sam][..] } else { &ToolSet::ALL };
+    step("install the tools", || tools.install(sets), |count| format!("{count} sets"))?;
+    let sam = |program, args: &[&str]| {
+        let log = instance.logs().join("templates.log");
+        Tool::new(tools.program(ToolSet::Sam, program), log).dir(workspace.root()).args(args)
+    };
+    suite.tool("cfn-lint", sam("cfn-lint", &["template.yaml"]), Counted::AsOne)?;
+    let validate = sam("sam", &["validate", "--lint", "--template", "template.yaml"]);
+    let validate = validate.env("SAM_CLI_TELEMETRY", "0").env("AWS_DEFAULT_REGION", "us-east-1");
+    suite.tool("sam validate --lint", validate, Counted::AsOne)?;
+
+    if !options.no_e2e {
+        suite.tool("jobs on Spark", suite.pytest(&tools, ToolSet::Spark, "jobs", &["glue"])?, Counted::Pytest)?;
+        suite.outside(&tools)?;
+        let e2e = ["test", "--package", "dataless", "--test", "e2e", "--", "--ignored", "--test-threads=1"];
+        suite.cargo("end to end", &e2e, Counted::Cargo)?;
+    }
+    Ok(suite.close())
+}
+
+struct Suite<'a> {
+    workspace: &'a Workspace,
+    instance: &'a Instance,
+    total: Tally,
+    failures: Vec<String>,
+}
+
+impl Suite<'_> {
+    fn log(&self, name: &str) -> PathBuf {
+        self.instance.logs().join(format!("{}.log", name.replace(' ', "-")))
+    }
+
+    fn cargo_tool(&self, name: &str, args: &[&str]) -> Tool {
+        Tool::new("cargo", self.log(name)).dir(self.workspace.root()).args(args).env("CARGO_TERM_COLOR", "never")
+    }
+
+    fn cargo(&mut self, name: &str, args: &[&str], counted: Counted) -> Result<()> {
+        let tool = self.cargo_tool(name, args);
+        self.tool(name, tool, counted)
+    }
+
+    fn pytest(&self, tools: &Tools, set: ToolSet, name: &str, args: &[&str]) -> Result<Tool> {
+        Ok(Tool::new(tools.program(set, "python"), self.log(name))
+            .dir(self.workspace.root())
+            .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider"])
+            .args(args)
+            .env("PATH", tools.path_with(&[set])?)
+            .env("PYTHONDONTWRITEBYTECODE", "1"))
+    }
+
+    /// Runs a step. A failure is counted and shown, and the others go on; only Ctrl-C ends them all.
+    fn tool(&mut self, name: &str, tool: Tool, counted: Counted) -> Result<()> {
+        let log = tool.log().to_path_buf();
+        let before = std::fs::metadata(&log).map_or(0, |log| log.len());
+        let tally = |log: &Path| match counted {
+            Counted::AsOne => Ok(Tally::ONE),
+            Counted::Cargo => read_from(log, before).map(|text| tally_cargo(&text)),
+            Counted::Pytest => read_from(log, before).map(|text| tally_pytest(&text)),
+        };
+        let result = step(
+            name,
+            || {
+                tool.run()?;
+                tally(&log)
+            },
+            |tally| format!("{} passed", tally.passed),
+        );
+        match result {
+            Ok((tally, _)) if tally.passed == 0 => self.failed(name, tally, "it ran no test"),
+            Ok((tally, _)) => self.total.add(tally),
+            Err(error) if error.is::<Interrupted>() => return Err(error),
+            Err(error) => self.failed(name, tally(&log).unwrap_or_default(), &format!("{error:#}")),
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, name: &str, tally: Tally, why: &str) {
+        // The step itself failed, whatever it could still count.
+        self.total
+            .add(Tally { failed: tally.failed.max(1), ..if tally == Tally::ONE { Tally::default() } else { tally } });
+        note(&format!("{name}: {why}\n"));
+        self.failures.push(name.to_owned());
+    }
+
+    /// Tests a deployed stack from outside: the API against its contract, the page in a browser.
+    fn outside(&mut self, tools: &Tools) -> Result<()> {
+        let deployed = self.deploy(tools);
+        let (_emulator, stack, aws) = match deployed {
+            Ok(deployed) => deployed,
+            Err(error) if error.is::<Interrupted>() => return Err(error),
+            Err(error) => {
+                self.failed("deployed stack", Tally::default(), &format!("{error:#}"));
+                return Ok(());
+            }
+        };
+        let browser = match step("find a browser", || chromium(self.instance), |path| path.display().to_string()) {
+            Ok((path, _)) => path,
+            Err(error) if error.is::<Interrupted>() => return Err(error),
+            // The tests themselves say that they need one.
+            Err(error) => {
+                note(&format!("{error:#}"));
+                PathBuf::new()
+            }
+        };
+        for (name, folder) in [("API contract", "tests/contract"), ("browser", "tests/browser")] {
+            let tool = self
+                .pytest(tools, ToolSet::Tests, name, &[folder])?
+                .envs(aws.variables())
+                .env("DATALESS_BASE_URL", stack.base_url()?)
+                .env("DATALESS_BUCKET", stack.output("DataLakeBucket")?)
+                .env("DATALESS_CHROMIUM", &browser);
+            self.tool(name, tool, Counted::Pytest)?;
+        }
+        Ok(())
+    }
+
+    fn deploy(&self, tools: &Tools) -> Result<(Emulator, deploy::Stack, Aws)> {
+        up::build(self.workspace, tools, self.instance)?;
+        let port = emulator::choose_port(None)?;
+        let start = || Emulator::start(tools, self.instance, port);
+        let (mut emulator, _) = step("start the emulator", start, |emulator| emulator.endpoint())?;
+        let aws = Aws::new(&emulator.endpoint(), tools, self.instance.logs());
+        let deploy = || deploy::deploy(self.workspace, tools, self.instance, &aws, port, emulator.id());
+        let deployed = step("deploy template.yaml", deploy, |stack| format!("{} outputs", stack.outputs.len()));
+        let (stack, _) = emulator.explain(deployed)?;
+        Ok((emulator, stack, aws))
+    }
+
+    fn close(self) -> Outcome {
+        let Tally { passed, failed, skipped } = self.total;
+        if !self.failures.is_empty() {
+            note(&format!(
+                "\nfailed: {}; the logs are in {}",
+                self.failures.join(", "),
+                self.instance.logs().display()
+            ));
+        }
+        println!();
+        let skipped = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
+        println!("{passed} passed, {failed} failed{skipped}");
+        (failed == 0).into()
+    }
+}
+
+fn read_from(log: &Path, start: u64) -> Result<String> {
+    let bytes = std::fs::read(log).with_context(|| format!("{} cannot be read", log.display()))?;
+    let start = usize::try_from(start).unwrap_or(0).min(bytes.len());
+    Ok(String::from_utf8_lossy(&bytes[start..]).into_owned())
+}
+
+/// Adds up lines such as `test result: ok. 18 passed; 0 failed; 1 ignored; …`.
+fn tally_cargo(text: &str) -> Tally {
+    let mut tally = Tally::default();
+    for line in text.lines().filter(|line| line.starts_with("test result:")) {
+        tally.add(Tally {
+            passed: number_before(line, "passed"),
+            failed: number_before(line, "failed"),
+            // What is ignored here runs in a step of its own.
+            skipped: 0,
+        });
+    }
+    tally
+}
+
+/// Reads the last line such as `1 failed, 12 passed, 2 skipped in 3.45s`.
+fn tally_pytest(text: &str) -> Tally {
+    let is_summary = |line: &&str| line.contains(" in ") && (line.contains(" passed") || line.contains(" failed"));
+    let line = text.lines().rev().find(is_summary).unwrap_or_default();
+    Tally {
+        passed: number_before(line, "passed"),
+        failed: number_before(line, "failed") + number_before(line, "error"),
+        skipped: number_before(line, "skipped"),
+    }
+}
+
+fn number_before(line: &str, word: &str) -> u64 {
+    let words: Vec<&str> = line.split([' ', ';', ',', '=']).filter(|word| !word.is_empty()).collect();
+    let place = words.iter().position(|found| found.trim_end_matches('s') == word.trim_end_matches('s'));
+    place.and_then(|place| words.get(place.checked_sub(1)?)?.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_all_binaries_are_added_up() {
+        let text = "test a ... ok\ntest result: ok. 18 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.6s\n\
+                    test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s\n";
+        assert_eq!(tally_cargo(text), Tally { passed: 21, failed: 2, skipped: 0 });
+        assert_eq!(tally_cargo("error: could not compile"), Tally::default());
+    }
+
+    #[test]
+    fn the_summary_of_pytest_is_read() {
+        let tally = tally_pytest("....\n1 failed, 12 passed, 2 skipped, 1 warning in 3.45s\n");
+        assert_eq!(tally, Tally { passed: 12, failed: 1, skipped: 2 });
+        assert_eq!(tally_pytest("=== 5 passed, 2 errors in 1.00s ==="), Tally { passed: 5, failed: 2, skipped: 0 });
+        assert_eq!(tally_pytest("7 passed in 0.12s"), Tally { passed: 7, failed: 0, skipped: 0 });
+        assert_eq!(tally_pytest("no tests ran in 0.01s"), Tally::default());
+    }
+}

@@ -1,0 +1,41 @@
+//! `traffic`: an ad's days from the endpoint.
+
+use anyhow::Result;
+
+use super::{Outcome, Warehouse};
+use crate::cli::Traffic;
+use crate::stage::traffic::Client;
+use crate::ui::{note, thousands};
+use crate::workspace::Workspace;
+
+pub fn run(workspace: &Workspace, options: &Traffic) -> Result<Outcome> {
+    let Warehouse { stack, .. } = Warehouse::running(workspace)?;
+    let client = Client::new(stack.base_url()?);
+    let (start, end) = (options.start.map(|day| day.to_string()), options.end.map(|day| day.to_string()));
+    let mut page = None::<String>;
+    let mut days = Vec::new();
+    loop {
+        let parameters = [("start", start.as_deref()), ("end", end.as_deref()), ("page", page.as_deref())];
+        let parameters: Vec<_> = parameters.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
+        let answer = client.days(&options.ad, &parameters)?;
+        days.extend(answer.days);
+        page = answer.next;
+        if page.is_none() {
+            break;
+        }
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&days)?);
+        return Ok(Outcome::Done);
+    }
+    if days.is_empty() {
+        note("no traffic of this ad in this range");
+        return Ok(Outcome::Done);
+    }
+    println!("{:<12}{:>14}{:>14}{:>20}", "day", "impressions", "clicks", "clickthrough rate");
+    for day in days {
+        let rate = day.clickthrough_rate * 100.0;
+        println!("{:<12}{:>14}{:>14}{rate:>18.2} %", day.day, thousands(day.impressions), thousands(day.clicks));
+    }
+    Ok(Outcome::Done)
+}

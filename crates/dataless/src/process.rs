@@ -1,0 +1,309 @@
+//! Child processes: each with its log, none left behind.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+
+/// Ctrl-C was pressed, or the process was asked to end.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// The process groups that must not outlive this process.
+static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// What a command returns when the user stopped it.
+#[derive(Debug)]
+pub struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// Has Ctrl-C end every child, and then this process through its ordinary way out. A second Ctrl-C kills them.
+pub fn stop_children_on_signals() -> Result<()> {
+    ctrlc::set_handler(|| {
+        let signal = if INTERRUPTED.swap(true, Ordering::SeqCst) { Signal::KILL } else { Signal::TERM };
+        for group in groups().iter() {
+            let _ = kill_process_group(*group, signal);
+        }
+    })
+    .context("signals cannot be handled")
+}
+
+/// An error when Ctrl-C was pressed.
+pub fn check_interrupted() -> Result<()> {
+    if INTERRUPTED.load(Ordering::SeqCst) { Err(Interrupted.into()) } else { Ok(()) }
+}
+
+fn groups() -> std::sync::MutexGuard<'static, Vec<Pid>> {
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A command to run: built like `std::process::Command`, with a log.
+#[derive(Clone, Debug)]
+pub struct Tool {
+    program: OsString,
+    args: Vec<OsString>,
+    envs: Vec<(String, OsString)>,
+    dir: Option<PathBuf>,
+    log: PathBuf,
+}
+
+impl Tool {
+    /// A command whose output is appended to the log file.
+    pub fn new(program: impl AsRef<OsStr>, log: PathBuf) -> Self {
+        Self { program: program.as_ref().to_owned(), args: Vec::new(), envs: Vec::new(), dir: None, log }
+    }
+
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.envs.push((name.to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    pub fn envs<V: AsRef<OsStr>>(self, envs: impl IntoIterator<Item = (&'static str, V)>) -> Self {
+        envs.into_iter().fold(self, |tool, (name, value)| tool.env(name, value))
+    }
+
+    pub fn dir(mut self, dir: &Path) -> Self {
+        self.dir = Some(dir.to_path_buf());
+        self
+    }
+
+    /// Where its output goes.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// The command as a user would type it.
+    pub fn shell_line(&self) -> String {
+        let words = self.args.iter().map(|arg| quote(&arg.to_string_lossy()));
+        let program = quote(&self.program.to_string_lossy());
+        std::iter::once(program).chain(words).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self) -> Result<()> {
+        let status = self.spawn(Stdio::from(self.open_log()?))?.wait()?;
+        self.check(status)
+    }
+
+    /// Runs it to its end and takes what it prints; the log gets its errors.
+    pub fn output(&self) -> Result<String> {
+        let mut child = self.spawn(Stdio::piped())?;
+        let mut text = String::new();
+        let read = child.child.stdout.take().map_or(Ok(0), |mut stdout| stdout.read_to_string(&mut text));
+        self.check(child.wait()?)?;
+        read.with_context(|| format!("what {} printed cannot be read", self.name()))?;
+        Ok(text)
+    }
+
+    /// Starts it. It ends with this process, unless it is [`Running::detach`]ed.
+    pub fn start(&self) -> Result<Running> {
+        self.spawn(Stdio::from(self.open_log()?))
+    }
+
+    fn command(&self) -> Command {
+        crate::ui::verbose(&self.shell_line());
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).envs(self.envs.iter().map(|(name, value)| (name, value)));
+        if let Some(dir) = &self.dir {
+            command.current_dir(dir);
+        }
+        command
+    }
+
+    fn spawn(&self, stdout: Stdio) -> Result<Running> {
+        let mut log = self.open_log()?;
+        writeln!(log, "$ {}", self.shell_line())?;
+        let mut command = self.command();
+        command.stdin(Stdio::null()).stdout(stdout).stderr(log);
+        self.track(command)
+    }
+
+    fn track(&self, mut command: Command) -> Result<Running> {
+        check_interrupted()?;
+        // A group of its own: Ctrl-C reaches it through this process, and all its descendants with it.
+        let child = command.process_group(0).spawn().with_context(|| format!("{} cannot be started", self.name()))?;
+        let group = Pid::from_child(&child);
+        groups().push(group);
+        Ok(Running { child, group, detached: false })
+    }
+
+    fn open_log(&self) -> Result<File> {
+        if let Some(dir) = self.log.parent() {
+            std::fs::create_dir_all(dir)?;
+        }
+        let file = OpenOptions::new().create(true).append(true).open(&self.log);
+        file.with_context(|| format!("the log {} cannot be written", self.log.display()))
+    }
+
+    fn check(&self, status: ExitStatus) -> Result<()> {
+        check_interrupted()?;
+        if status.success() {
+            return Ok(());
+        }
+        bail!("{} failed ({status}); the end of its log {}:\n{}", self.name(), self.log.display(), tail(&self.log, 15))
+    }
+
+    fn name(&self) -> String {
+        let program = Path::new(&self.program).file_name().unwrap_or(&self.program);
+        let words = self.args.iter().map(|arg| arg.to_string_lossy()).take_while(|arg| !arg.starts_with('-'));
+        let words = words.take(2).filter(|arg| !arg.contains('/'));
+        std::iter::once(program.to_string_lossy()).chain(words).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A child that runs. Dropping it ends it, and every process that it started.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    group: Pid,
+    detached: bool,
+}
+
+impl Running {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lets it outlive this process.
+    pub fn detach(&mut self) {
+        self.detached = true;
+        self.forget();
+    }
+
+    /// Its exit status, when it has ended.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    fn wait(mut self) -> Result<ExitStatus> {
+        Ok(self.child.wait()?)
+    }
+
+    fn forget(&self) {
+        groups().retain(|group| *group != self.group);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.detached {
+            return;
+        }
+        stop_group(self.group, || {
+            let _ = self.child.try_wait();
+        });
+        let _ = self.child.wait();
+        self.forget();
+    }
+}
+
+/// Whether some process of the group still runs.
+pub fn group_runs(group: Pid) -> bool {
+    test_kill_process_group(group).is_ok()
+}
+
+/// Ends all processes of a group: asks them first, and kills what is left after ten seconds.
+pub fn stop_group(group: Pid, mut reap: impl FnMut()) {
+    let _ = kill_process_group(group, Signal::TERM);
+    for _ in 0..100 {
+        reap();
+        if !group_runs(group) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let _ = kill_process_group(group, Signal::KILL);
+}
+
+/// The last lines of a file.
+pub fn tail(path: &Path, lines: usize) -> String {
+    const MAX_BYTES: u64 = 16 * 1024;
+    let read = || -> std::io::Result<String> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(MAX_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let text = read().unwrap_or_else(|error| format!("(it cannot be read: {error})"));
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+}
+
+fn quote(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,@%+".contains(letter);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("logs/tool.log");
+        (dir, log)
+    }
+
+    #[test]
+    fn a_command_is_shown_as_it_can_be_typed() {
+        let tool = Tool::new("aws", "log".into()).args(["s3", "ls", "it's", "", "a b", "s3://bucket/key=1/"]);
+        assert_eq!(tool.shell_line(), r"aws s3 ls 'it'\''s' '' 'a b' s3://bucket/key=1/");
+    }
+
+    #[test]
+    fn a_failure_names_the_log_and_shows_its_end() {
+        let (_dir, log) = log();
+        let error = Tool::new("sh", log.clone()).args(["-c", "echo out; echo broken >&2; exit 3"]).run().unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("sh failed (exit status: 3)"), "{message}");
+        assert!(message.contains(&log.display().to_string()) && message.ends_with("    broken"), "{message}");
+    }
+
+    #[test]
+    fn output_is_taken_and_errors_go_to_the_log() {
+        let (_dir, log) = log();
+        let output = Tool::new("sh", log.clone()).args(["-c", "echo out; echo note >&2"]).output().unwrap();
+        assert_eq!(output, "out\n");
+        assert!(std::fs::read_to_string(log).unwrap().ends_with("note\n"));
+    }
+
+    #[test]
+    fn what_is_dropped_ends_with_all_its_descendants() {
+        let (_dir, log) = log();
+        let running = Tool::new("sh", log).args(["-c", "sleep 600 & sleep 600"]).start().unwrap();
+        let group = running.group;
+        assert!(group_runs(group));
+        drop(running);
+        assert!(!group_runs(group));
+    }
+}

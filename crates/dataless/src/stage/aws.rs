@@ -1,0 +1,69 @@
+//! The AWS command line against the emulator, and against nothing else.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde::de::DeserializeOwned;
+
+use crate::process::Tool;
+use crate::stage::tools::{ToolSet, Tools};
+
+/// The Region of local warehouses.
+pub const REGION: &str = "us-east-1";
+
+/// Where the emulator answers, and how it is called.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    endpoint: String,
+    tools: Tools,
+    logs: PathBuf,
+}
+
+impl Aws {
+    pub fn new(endpoint: &str, tools: &Tools, logs: PathBuf) -> Self {
+        Self { endpoint: endpoint.to_owned(), tools: tools.clone(), logs }
+    }
+
+    /// The variables that lead any AWS tool to the emulator, and away from an account that the user may have set up.
+    pub fn variables(&self) -> Vec<(&'static str, OsString)> {
+        let endpoint = self.endpoint.as_str();
+        let none = "/dev/null";
+        [
+            ("AWS_ENDPOINT_URL", endpoint),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_REGION", REGION),
+            ("AWS_DEFAULT_REGION", REGION),
+            ("AWS_CONFIG_FILE", none),
+            ("AWS_SHARED_CREDENTIALS_FILE", none),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("AWS_PAGER", ""),
+            ("AWS_PROFILE", ""),
+            ("AWS_SESSION_TOKEN", ""),
+            ("NO_PROXY", "127.0.0.1"),
+            ("no_proxy", "127.0.0.1"),
+        ]
+        .map(|(name, value)| (name, value.into()))
+        .into_iter()
+        .filter(|(name, value): &(&str, OsString)| !value.is_empty() || *name == "AWS_PAGER")
+        .collect()
+    }
+
+    /// A call that prints nothing we need, such as `s3 sync`.
+    pub fn run<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<()> {
+        self.tool().args(args).run()
+    }
+
+    /// A call whose JSON is read.
+    pub fn json<T: DeserializeOwned>(&self, args: &[&str]) -> Result<T> {
+        let printed = self.tool().args(args).args(["--output", "json"]).output()?;
+        // A call without a result prints nothing.
+        let printed = if printed.trim().is_empty() { "{}" } else { &printed };
+        serde_json::from_str(printed).with_context(|| format!("the answer of aws {} is not understood", args.join(" ")))
+    }
+
+    fn tool(&self) -> Tool {
+        Tool::new(self.tools.program(ToolSet::Spark, "aws"), self.logs.join("aws.log")).envs(self.variables())
+    }
+}

@@ -1,0 +1,316 @@
+//! The books: every number counted where it lies, and held against the others.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use flate2::read::MultiGzDecoder;
+use serde::{Deserialize, Serialize};
+
+use crate::stage::aws::Aws;
+use crate::stage::deploy::Stack;
+use crate::stage::spark::Spark;
+use crate::stage::traffic::Client;
+
+/// A count for each table of events.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Both {
+    pub impressions: u64,
+    pub clicks: u64,
+}
+
+/// The table `advertising`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Advertising {
+    /// One an impression.
+    pub rows: u64,
+    /// Those with a click.
+    pub clicked: u64,
+}
+
+/// The traffic endpoint held against the lake.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    /// Items of the DynamoDB table.
+    pub items: u64,
+    /// Ads that were asked for over HTTP.
+    pub checked: usize,
+    /// Ads whose answer was not what the lake says.
+    pub mismatches: usize,
+}
+
+/// All books of a demo. Written to `report.json`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Books {
+    pub day: NaiveDate,
+    /// Events that the beacons acknowledged.
+    pub accepted: Both,
+    /// Lines of the raw objects in S3.
+    pub raw: Both,
+    /// Raw lines that the ledger accounts for.
+    pub ledger: Both,
+    /// Rows of the lake's ORC files.
+    pub lake: Both,
+    pub repeats: Both,
+    pub rejected: Both,
+    pub late: Both,
+    pub advertising: Advertising,
+    pub traffic: Traffic,
+    /// Sums of the metrics in CloudWatch.
+    pub realtime: Both,
+    /// Clicked impressions of the table `ad_traffic` by its impressions.
+    pub clickthrough_rate: f64,
+    pub balanced: bool,
+    /// How long each stage took.
+    pub seconds: BTreeMap<String, f64>,
+}
+
+/// What `glue/local/books.py` counts in the ORC files.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LakeBooks {
+    pub ledger: Both,
+    pub lake: Both,
+    pub repeats: Both,
+    pub rejected: Both,
+    pub late: Both,
+    pub advertising: Advertising,
+    /// Ad, impressions, clicks; of the day.
+    pub ad_traffic: Vec<(String, u64, u64)>,
+}
+
+/// Lines of the raw objects below a local copy of the data prefix.
+pub fn count_raw(data: &Path) -> Result<Both> {
+    let count = |table| count_lines(&data.join("raw/ad").join(table));
+    Ok(Both { impressions: count("impressions")?, clicks: count("clicks")? })
+}
+
+fn count_lines(path: &Path) -> Result<u64> {
+    if !path.exists() {
+        return Ok(0);
+    }
+    if path.is_dir() {
+        return std::fs::read_dir(path)?.try_fold(0, |sum, entry| Ok(sum + count_lines(&entry?.path())?));
+    }
+    let lines = count_file(path).with_context(|| format!("{} cannot be read", path.display()));
+    lines
+}
+
+/// Objects are gzip on AWS; the emulator stores them as they came. The first two bytes tell.
+fn count_file(path: &Path) -> Result<u64> {
+    const GZIP: &[u8] = &[0x1f, 0x8b];
+    let mut file = BufReader::new(std::fs::File::open(path)?);
+    let is_gzip = file.fill_buf()?.starts_with(GZIP);
+    let reader: Box<dyn Read> = if is_gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let mut lines = 0;
+    for line in BufReader::new(reader).split(b'\n') {
+        lines += u64::from(!line?.trim_ascii().is_empty());
+    }
+    Ok(lines)
+}
+
+/// Rows of the ORC files, read by Spark from the files themselves.
+pub fn count_lake(spark: &Spark<'_>, day: NaiveDate) -> Result<LakeBooks> {
+    let data = format!("file://{}", spark.data().display());
+    let printed = spark.script("glue/local/books.py", "books", &["--data_path", &data, "--day", &day.to_string()])?;
+    serde_json::from_str(&printed).context("the books of the lake are not understood")
+}
+
+/// Sums of the real-time metrics since a time.
+pub fn sum_realtime(aws: &Aws, since: DateTime<Utc>) -> Result<Both> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer {
+        datapoints: Vec<Datapoint>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Datapoint {
+        sum: f64,
+    }
+    let sum = |metric: &str| -> Result<u64> {
+        // Minutes are named by their start.
+        let start = (since - TimeDelta::minutes(2)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let end = (Utc::now() + TimeDelta::minutes(2)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let answer: Answer = aws.json(&[
+            "cloudwatch",
+            "get-metric-statistics",
+            "--namespace",
+            "Warehouse/Advertising",
+            "--metric-name",
+            metric,
+            "--statistics",
+            "Sum",
+            "--period",
+            "60",
+            "--start-time",
+            &start,
+            "--end-time",
+            &end,
+        ])?;
+        Ok(answer.datapoints.iter().map(|point| point.sum).sum::<f64>().round() as u64)
+    };
+    Ok(Both { impressions: sum("Impressions")?, clicks: sum("Clicks")? })
+}
+
+/// Asks the endpoint for each ad of the lake's table and compares.
+pub fn check_traffic(aws: &Aws, stack: &Stack, day: NaiveDate, lake: &[(String, u64, u64)]) -> Result<Traffic> {
+    const THREADS: usize = 4;
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer {
+        count: u64,
+    }
+    let table = stack.output("AdTrafficTable")?;
+    let answer: Answer = aws.json(&["dynamodb", "scan", "--table-name", table, "--select", "COUNT"])?;
+
+    let client = Client::new(stack.base_url()?);
+    let (next, mismatches) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let day = day.to_string();
+    std::thread::scope(|scope| {
+        let ask = || -> Result<()> {
+            while let Some((ad, impressions, clicks)) = lake.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let answer = client.days(ad, &[("start", &day), ("end", &day)])?;
+                let same = matches!(answer.days.as_slice(), [found] if found.day == day
+                    && (found.impressions, found.clicks) == (*impressions, *clicks));
+                mismatches.fetch_add(usize::from(!same), Ordering::Relaxed);
+            }
+            Ok(())
+        };
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| anyhow::bail!("a thread panicked")))
+    })?;
+    Ok(Traffic { items: answer.count, checked: lake.len(), mismatches: mismatches.into_inner() })
+}
+
+/// One line of the books: what must be equal, and whether it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub title: &'static str,
+    pub left: (&'static str, String),
+    pub right: (&'static str, String),
+    pub equal: bool,
+}
+
+/// Holds the numbers against each other.
+pub fn audit(books: &Books, ad_traffic: &[(String, u64, u64)]) -> Vec<Entry> {
+    let sum = |of: fn(&(String, u64, u64)) -> u64| ad_traffic.iter().map(of).sum::<u64>();
+    let counted = Both { impressions: sum(|ad| ad.1), clicks: sum(|ad| ad.2) };
+    let both = |both: Both| format!("{} + {}", both.impressions, both.clicks);
+    let plus = |left: Both, right: Both| Both {
+        impressions: left.impressions + right.impressions,
+        clicks: left.clicks + right.clicks,
+    };
+    let accounted = plus(plus(books.lake, books.repeats), plus(books.rejected, books.late));
+    let Books { advertising, traffic, .. } = books;
+    [
+        ("nothing lost on the way in", ("accepted", both(books.accepted)), ("raw lines", both(books.raw))),
+        ("every raw line on the ledger", ("raw lines", both(books.raw)), ("ledger", both(books.ledger))),
+        ("the ledger balances", ("ledger", both(books.ledger)), ("kept + set aside", both(accounted))),
+        ("every event in the lake", ("accepted", both(books.accepted)), ("lake rows", both(books.lake))),
+        (
+            "every impression in advertising",
+            ("impressions", books.lake.impressions.to_string()),
+            ("rows", advertising.rows.to_string()),
+        ),
+        (
+            "every ad in DynamoDB",
+            ("ads in the lake", ad_traffic.len().to_string()),
+            ("items", traffic.items.to_string()),
+        ),
+        (
+            "the endpoint says what the lake says",
+            ("ads asked for", traffic.checked.to_string()),
+            ("answered right", (traffic.checked - traffic.mismatches).to_string()),
+        ),
+        (
+            "sums by ad are the lake's",
+            ("advertising", format!("{} + {}", advertising.rows, advertising.clicked)),
+            ("ad_traffic", both(counted)),
+        ),
+        ("real time saw the same", ("accepted", both(books.accepted)), ("metrics", both(books.realtime))),
+    ]
+    .map(|(title, left, right)| Entry { title, equal: left.1 == right.1, left, right })
+    .into()
+}
+
+/// How long the audit waits for metrics that are still on their way.
+pub const METRICS_LIMIT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn books() -> (Books, Vec<(String, u64, u64)>) {
+        let both = Both { impressions: 10, clicks: 3 };
+        let books = Books {
+            day: "2026-11-20".parse().unwrap(),
+            accepted: both,
+            raw: both,
+            ledger: both,
+            lake: both,
+            repeats: Both::default(),
+            rejected: Both::default(),
+            late: Both::default(),
+            advertising: Advertising { rows: 10, clicked: 3 },
+            traffic: Traffic { items: 2, checked: 2, mismatches: 0 },
+            realtime: both,
+            clickthrough_rate: 0.3,
+            balanced: false,
+            seconds: BTreeMap::new(),
+        };
+        (books, vec![("a".into(), 4, 1), ("b".into(), 6, 2)])
+    }
+
+    fn broken(change: fn(&mut Books)) -> Vec<&'static str> {
+        let (mut books, ads) = books();
+        change(&mut books);
+        audit(&books, &ads).iter().filter(|entry| !entry.equal).map(|entry| entry.title).collect()
+    }
+
+    #[test]
+    fn books_in_order_balance() {
+        assert_eq!(broken(|_| {}), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn each_number_that_is_off_is_found() {
+        assert_eq!(
+            broken(|books| books.raw.clicks = 2),
+            ["nothing lost on the way in", "every raw line on the ledger"]
+        );
+        assert_eq!(broken(|books| books.rejected.clicks = 1), ["every raw line on the ledger"]);
+        assert_eq!(
+            broken(|books| books.lake.impressions = 9),
+            ["every raw line on the ledger", "every event in the lake", "every impression in advertising"]
+        );
+        assert_eq!(broken(|books| books.advertising.clicked = 2), ["sums by ad are the lake's"]);
+        assert_eq!(broken(|books| books.traffic.items = 3), ["every ad in DynamoDB"]);
+        assert_eq!(broken(|books| books.traffic.mismatches = 1), ["the endpoint says what the lake says"]);
+        assert_eq!(broken(|books| books.realtime.clicks = 4), ["real time saw the same"]);
+    }
+
+    #[test]
+    fn raw_lines_are_counted_in_gzip_and_plain_objects_alike() {
+        let dir = tempfile::tempdir().unwrap();
+        let hour = dir.path().join("raw/ad/impressions/year=2026/month=11/day=20/hour=09");
+        std::fs::create_dir_all(&hour).unwrap();
+        std::fs::write(hour.join("plain"), "{}\n{}\n\n").unwrap();
+        let mut gzip = Vec::new();
+        for member in ["{}\n", "{}\n{}"] {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(member.as_bytes()).unwrap();
+            gzip.extend(encoder.finish().unwrap());
+        }
+        std::fs::write(hour.join("zipped.gz"), gzip).unwrap();
+        assert_eq!(count_raw(dir.path()).unwrap(), Both { impressions: 5, clicks: 0 });
+    }
+}

@@ -1,0 +1,188 @@
+//! The template on its way to the emulator: built, edited in the one place that no emulator knows, deployed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::process::Tool;
+use crate::stage::aws::{Aws, REGION};
+use crate::stage::emulator::endpoint;
+use crate::stage::tools::{ToolSet, Tools};
+use crate::workspace::{Instance, Workspace};
+
+/// The name of local stacks.
+pub const STACK_NAME: &str = "dataless";
+
+/// What of the repository jobs read from S3, by its own paths.
+const SCRIPT_FOLDERS: [&str; 2] = ["glue", "pipeline"];
+
+/// A deployed stack: its outputs, and where it answers.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Stack {
+    /// The port of the emulator.
+    pub port: u16,
+    /// The process group of the emulator.
+    pub emulator: u32,
+    /// The outputs of the template.
+    pub outputs: BTreeMap<String, String>,
+}
+
+impl Stack {
+    /// An output of the template.
+    pub fn output(&self, name: &str) -> Result<&str> {
+        self.outputs.get(name).map(String::as_str).with_context(|| format!("the stack has no output {name}"))
+    }
+
+    /// Where the API answers locally. The output `BaseURL` is its address on AWS.
+    pub fn base_url(&self) -> Result<String> {
+        let (api, stage) = (self.output("ApiId")?, self.output("StageName")?);
+        Ok(format!("{}/restapis/{api}/{stage}/_user_request_", endpoint(self.port)))
+    }
+
+    pub fn endpoint(&self) -> String {
+        endpoint(self.port)
+    }
+
+    pub fn save(&self, instance: &Instance) -> Result<()> {
+        let path = instance.state_file();
+        std::fs::write(&path, serde_json::to_string_pretty(self)?)
+            .with_context(|| format!("{} cannot be written", path.display()))
+    }
+
+    /// The stack that an instance has deployed, if any.
+    pub fn load(instance: &Instance) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(instance.state_file()).ok()?).ok()
+    }
+}
+
+/// Builds the functions with `sam build`.
+pub fn build(workspace: &Workspace, tools: &Tools, instance: &Instance) -> Result<()> {
+    sam(tools, instance)?
+        // For this machine, its own linker will do; for AWS, cargo-lambda links against an old enough C library.
+        .env("CARGO_LAMBDA_COMPILER", "cargo")
+        .dir(workspace.root())
+        .args(["build", "--template-file", "template.yaml", "--build-dir"])
+        .arg(instance.build())
+        .args(["--parameter-overrides", &architecture()?])
+        .run()
+}
+
+/// Deploys what was built, uploads the jobs' scripts, and reads the outputs.
+pub fn deploy(
+    workspace: &Workspace,
+    tools: &Tools,
+    instance: &Instance,
+    aws: &Aws,
+    port: u16,
+    emulator: u32,
+) -> Result<Stack> {
+    let template = without_deployment_preference(instance)?;
+    let architecture = architecture()?;
+    sam(tools, instance)?
+        .envs(aws.variables())
+        .dir(workspace.root())
+        .args(["deploy", "--template-file"])
+        .arg(&template)
+        .args(["--stack-name", STACK_NAME, "--region", REGION, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"])
+        .args(["CAPABILITY_AUTO_EXPAND", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"])
+        .args(["--parameter-overrides", &architecture])
+        .run()?;
+    let stack = Stack { port, emulator, outputs: outputs(aws)? };
+    upload_scripts(workspace, aws, &stack)?;
+    Ok(stack)
+}
+
+fn outputs(aws: &Aws) -> Result<BTreeMap<String, String>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer {
+        stacks: Vec<Described>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Described {
+        outputs: Vec<Output>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Output {
+        output_key: String,
+        output_value: String,
+    }
+    let answer: Answer = aws.json(&["cloudformation", "describe-stacks", "--stack-name", STACK_NAME])?;
+    let stack = answer.stacks.into_iter().next().context("the stack was not deployed")?;
+    Ok(stack.outputs.into_iter().map(|output| (output.output_key, output.output_value)).collect())
+}
+
+fn upload_scripts(workspace: &Workspace, aws: &Aws, stack: &Stack) -> Result<()> {
+    let location = stack.output("ScriptsLocation")?;
+    for folder in SCRIPT_FOLDERS {
+        let from = workspace.path(folder);
+        let to = format!("{location}/{folder}");
+        let sync =
+            ["s3", "sync", "--delete", "--only-show-errors", "--exclude", "*__pycache__*", "--exclude", "*/tests/*"];
+        aws.run(sync.iter().map(Into::into).chain([from.into_os_string(), to.into()]))?;
+    }
+    Ok(())
+}
+
+fn sam(tools: &Tools, instance: &Instance) -> Result<Tool> {
+    Ok(Tool::new(tools.program(ToolSet::Sam, "sam"), instance.logs().join("sam.log"))
+        .env("PATH", tools.path_with(&[ToolSet::Sam])?)
+        .env("SAM_CLI_TELEMETRY", "0")
+        .env("AWS_DEFAULT_REGION", REGION))
+}
+
+/// Functions are built for the machine that they run on.
+fn architecture() -> Result<String> {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "x86_64",
+        "aarch64" => "arm64",
+        other => bail!("Lambda knows no machine of the kind {other}"),
+    };
+    Ok(format!("Architecture={architecture}"))
+}
+
+/// Writes a copy of the built template, beside it, without `Globals.Function.DeploymentPreference`: that needs
+/// CodeDeploy, which no emulator has.
+fn without_deployment_preference(instance: &Instance) -> Result<PathBuf> {
+    let built = instance.build().join("template.yaml");
+    let text = std::fs::read_to_string(&built).with_context(|| format!("{} cannot be read", built.display()))?;
+    let edited = instance.build().join("template.local.yaml");
+    std::fs::write(&edited, cut_deployment_preference(&text)?)?;
+    Ok(edited)
+}
+
+fn cut_deployment_preference(template: &str) -> Result<String> {
+    const HEAD: &str = "    DeploymentPreference:";
+    if template.lines().filter(|line| *line == HEAD).count() != 1 {
+        bail!("the built template has no single Globals.Function.DeploymentPreference to leave out");
+    }
+    let mut edited = String::with_capacity(template.len());
+    let mut inside = false;
+    for line in template.lines() {
+        inside = line == HEAD || (inside && line.starts_with("     "));
+        if !inside {
+            edited.push_str(line);
+            edited.push('\n');
+        }
+    }
+    Ok(edited)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_deployment_preference_is_cut() {
+        let template = "Globals:\n  Function:\n    Handler: bootstrap\n    DeploymentPreference:\n      Type:\n        Ref: A\n    \
+                        Timeout: 10\nResources:\n  A:\n    Type: T\n";
+        let expected =
+            "Globals:\n  Function:\n    Handler: bootstrap\n    Timeout: 10\nResources:\n  A:\n    Type: T\n";
+        assert_eq!(cut_deployment_preference(template).unwrap(), expected);
+        assert!(cut_deployment_preference(expected).is_err());
+    }
+}

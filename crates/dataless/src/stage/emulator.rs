@@ -1,0 +1,156 @@
+//! The emulator that answers as AWS on one port of the loopback interface.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::{Running, Tool, check_interrupted, tail};
+use crate::stage::aws::REGION;
+use crate::stage::tools::{ToolSet, Tools};
+use crate::workspace::Instance;
+
+/// The port that is taken when it is free and none is asked for.
+pub const USUAL_PORT: u16 = 4566;
+
+/// What the template deploys.
+const SERVICES: &str = "apigateway,athena,cloudformation,cloudwatch,dynamodb,events,firehose,glue,iam,kms,lambda,logs,\
+                        monitoring,s3,scheduler,secretsmanager,sns,sqs,states,sts";
+
+/// How long it may take to answer for the first time.
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+/// An emulator that runs.
+#[derive(Debug)]
+pub struct Emulator {
+    running: Running,
+    port: u16,
+    log: PathBuf,
+}
+
+impl Emulator {
+    /// Starts it and waits until it answers. State of an earlier run of the same instance is taken up again.
+    pub fn start(tools: &Tools, instance: &Instance, port: u16) -> Result<Self> {
+        let (state, log) = (instance.emulator(), instance.logs().join("emulator.log"));
+        let temporary = state.join("tmp");
+        std::fs::create_dir_all(&temporary)?;
+        let mut tool = Tool::new(tools.program(ToolSet::Emulator, "ministack"), log.clone()).dir(&state);
+        for (name, value) in [
+            ("BIND_HOST", "127.0.0.1"),
+            ("MINISTACK_REGION", REGION),
+            ("AWS_DEFAULT_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("SERVICES", SERVICES),
+            // It would listen for MQTT and SFTP on every interface.
+            ("IOT_MTLS_ENABLED", "0"),
+            ("SFTP_ENABLED", "0"),
+            ("PERSIST_STATE", "1"),
+            ("S3_PERSIST", "1"),
+        ] {
+            tool = tool.env(name, value);
+        }
+        let running = tool
+            .env("GATEWAY_PORT", port.to_string())
+            .env("AWS_ENDPOINT_URL", endpoint(port))
+            .env("STATE_DIR", state.join("state"))
+            .env("S3_DATA_DIR", state.join("s3"))
+            // The code of functions is unpacked there, under names that only the port tells apart.
+            .env("TMPDIR", &temporary)
+            .start()?;
+        let mut emulator = Self { running, port, log };
+        emulator.wait_until_it_answers()?;
+        Ok(emulator)
+    }
+
+    pub fn endpoint(&self) -> String {
+        endpoint(self.port)
+    }
+
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn id(&self) -> u32 {
+        self.running.id()
+    }
+
+    /// Lets it run on when this process ends.
+    pub fn detach(&mut self) {
+        self.running.detach();
+    }
+
+    /// Explains an error by the end of the emulator, when that is what happened.
+    pub fn explain<T>(&mut self, result: Result<T>) -> Result<T> {
+        result.map_err(|error| match (check_interrupted(), self.running.ended()) {
+            (Ok(()), Ok(Some(status))) => error.context(self.ended(status)),
+            _ => error,
+        })
+    }
+
+    fn ended(&self, status: std::process::ExitStatus) -> String {
+        format!(
+            "the emulator ended by itself ({status}); the end of its log {}:\n{}",
+            self.log.display(),
+            tail(&self.log, 10)
+        )
+    }
+
+    fn wait_until_it_answers(&mut self) -> Result<()> {
+        let started = Instant::now();
+        while !answers(self.port) {
+            check_interrupted()?;
+            if let Some(status) = self.running.ended()? {
+                bail!(self.ended(status));
+            }
+            if started.elapsed() > START_LIMIT {
+                bail!("the emulator does not answer on port {}; its log is {}", self.port, self.log.display());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+}
+
+pub fn endpoint(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+/// Whether an emulator answers on this port.
+pub fn answers(port: u16) -> bool {
+    let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(2))).build();
+    let answer = ureq::Agent::new_with_config(config).get(format!("{}/_ministack/health", endpoint(port))).call();
+    answer.is_ok_and(|answer| answer.status().is_success())
+}
+
+/// The port that was asked for, when it is free; or the usual one, or any that is free.
+pub fn choose_port(asked_for: Option<u16>) -> Result<u16> {
+    if let Some(port) = asked_for {
+        is_free(port).with_context(|| format!("port {port} is taken: name another with --port, or leave it out"))?;
+        return Ok(port);
+    }
+    if is_free(USUAL_PORT).is_ok() {
+        return Ok(USUAL_PORT);
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
+    Ok(listener.local_addr()?.port())
+}
+
+fn is_free(port: u16) -> std::io::Result<()> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_refused_when_asked_for_and_avoided_otherwise() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let message = choose_port(Some(port)).unwrap_err().to_string();
+        assert!(message.contains(&format!("port {port} is taken")), "{message}");
+        assert_ne!(choose_port(None).unwrap(), port);
+    }
+}

@@ -1,0 +1,64 @@
+//! The load generator on its way.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use chrono::NaiveDate;
+use serde::Deserialize;
+
+use crate::process::Tool;
+use crate::stage::deploy::Stack;
+use crate::workspace::{Instance, Workspace};
+
+/// What to send.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    pub day: NaiveDate,
+    pub impressions: u64,
+    pub seed: u64,
+    pub clickthrough: f64,
+}
+
+/// What the load generator says of a run.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LoadReport {
+    pub impressions: LoadCounts,
+    pub clicks: LoadCounts,
+}
+
+/// What became of the events of a kind.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LoadCounts {
+    pub acknowledged: u64,
+}
+
+/// Builds it, once.
+pub fn build(workspace: &Workspace, instance: &Instance) -> Result<PathBuf> {
+    Tool::new("cargo", instance.logs().join("loadgen-build.log"))
+        .dir(workspace.root())
+        .args(["build", "--quiet", "--profile", "tool", "--package", "loadgen"])
+        .run()?;
+    Ok(workspace.path("target/tool/loadgen"))
+}
+
+/// Sends the events and waits until each is acknowledged.
+pub fn run(
+    workspace: &Workspace,
+    instance: &Instance,
+    program: &PathBuf,
+    stack: &Stack,
+    load: Load,
+) -> Result<LoadReport> {
+    let printed = Tool::new(program, instance.logs().join("loadgen.log"))
+        .arg("run")
+        .arg("--config")
+        .arg(workspace.path("load-generator/config.yaml"))
+        .args(["--base-url", &stack.base_url()?])
+        .args(["--day", &load.day.to_string()])
+        .args(["--impressions", &load.impressions.to_string()])
+        .args(["--seed", &load.seed.to_string()])
+        .args(["--clickthrough", &load.clickthrough.to_string()])
+        .arg("--json")
+        .output()?;
+    serde_json::from_str(&printed).context("the report of the load generator is not understood")
+}

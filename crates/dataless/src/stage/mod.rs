@@ -1,0 +1,10 @@
+//! The pieces that commands are made of, each with one job.
+
+pub mod aws;
+pub mod books;
+pub mod deploy;
+pub mod emulator;
+pub mod load;
+pub mod spark;
+pub mod tools;
+pub mod traffic;
