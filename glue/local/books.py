@@ -1,0 +1,65 @@
+"""Counts the books in the ORC files themselves, without the catalog and without what a job said of its work.
+
+    spark-submit glue/local/books.py --data_path file:///FOLDER/data --day 2026-11-20
+
+Prints one JSON object: lake rows of all days, the ledger's sums, and of the day the rows of advertising, those clicked,
+and ad_traffic row by row.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from awsglue.utils import getResolvedOptions
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+TABLES = ("impressions", "clicks")
+
+
+def main(argv: list[str]) -> None:
+    options = getResolvedOptions(argv, ["data_path", "day"])
+    spark = SparkSession.builder.appName("books").getOrCreate()
+    print(json.dumps(books(spark, options["data_path"].rstrip("/"), options["day"])))
+
+
+def books(spark: SparkSession, data: str, day: str) -> dict[str, Any]:
+    """The books below a data prefix; a table without files has no rows."""
+    year, month, day_of_month = day.split("-")
+    partition = f"year={year}/month={month}/day={day_of_month}"
+    lake = {table: read(spark, f"{data}/lake/ad/{table}", "ad_id string").count() for table in TABLES}
+    ledger = {
+        table: read(
+            spark, f"{data}/ledger/table_name={table}", "raw bigint, repeats bigint, rejected bigint, late bigint"
+        ).agg(*(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("raw", "repeats", "rejected", "late"))).first()
+        for table in TABLES
+    }
+    advertising = (
+        read(spark, f"{data}/lake/ad/advertising/{partition}", "impression_id string, click_at timestamp")
+        .agg(F.count("impression_id").alias("rows"), F.count("click_at").alias("clicked"))
+        .first()
+    )
+    ad_traffic = read(
+        spark, f"{data}/lake/ad/ad_traffic/{partition}", "ad_id string, impressions bigint, clicks bigint"
+    ).collect()
+    return {
+        "ledger": {table: ledger[table]["raw"] for table in TABLES},
+        "lake": lake,
+        **{name: {table: ledger[table][name] for table in TABLES} for name in ("repeats", "rejected", "late")},
+        "advertising": advertising.asDict(),
+        "ad_traffic": [[row.ad_id, row.impressions, row.clicks] for row in ad_traffic],
+    }
+
+
+def read(spark: SparkSession, folder: str, schema: str) -> DataFrame:
+    """All ORC files below a folder, hidden and temporary ones left out as every reader does."""
+    path = spark._jvm.org.apache.hadoop.fs.Path(folder)
+    if not path.getFileSystem(spark._jsc.hadoopConfiguration()).exists(path):
+        return spark.createDataFrame([], schema)
+    return spark.read.schema(schema).option("recursiveFileLookup", "true").orc(folder)
+
+
+if __name__ == "__main__":
+    main(sys.argv)

@@ -1,0 +1,146 @@
+"""One Spark session for the run, with a metastore of its own and the deployed tables in it."""
+
+import copy
+import functools
+import gzip
+import json
+import os
+import shutil
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "glue"), str(ROOT / "glue" / "local"), str(ROOT / "glue" / "tests")]
+# ORC timestamps are read in the JVM's time zone and handed to Python in Python's.
+os.environ["TZ"] = "UTC"
+
+from pyspark.sql import SparkSession  # noqa: E402
+
+import catalog  # noqa: E402
+
+BUCKET = "s3://lake-bucket/"
+
+
+def spark_defaults() -> dict[str, str]:
+    text = (ROOT / "glue" / "local" / "spark-defaults.conf").read_text(encoding="utf-8")
+    return dict(line.split(None, 1) for line in text.splitlines() if line.strip() and not line.startswith("#"))
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("spark")
+    settings = spark_defaults() | {
+        "spark.master": "local[2]",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.warehouse.dir": f"file://{folder}/warehouse",
+        "spark.hadoop.javax.jdo.option.ConnectionURL": "jdbc:derby:memory:metastore;create=true",
+        # Jobs this short end before the second compiler's work pays.
+        "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={folder}/derby.log -XX:TieredStopAtLevel=1",
+    }
+    builder = SparkSession.builder.appName("tests")
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    session = builder.enableHiveSupport().getOrCreate()
+    yield session
+    session.stop()
+
+
+class TemplateLoader(yaml.SafeLoader):
+    """Reads a CloudFormation template; of its functions only what table locations need."""
+
+
+def construct_function(loader, suffix, node):
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_scalar(node).replace("${DataLakeBucket}", BUCKET.split("/")[2])
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_mapping(node, deep=True)
+
+
+TemplateLoader.add_multi_constructor("!", construct_function)
+
+
+@functools.cache
+def template_resources() -> list[dict]:
+    return list(yaml.load((ROOT / "template.yaml").read_text(encoding="utf-8"), TemplateLoader)["Resources"].values())
+
+
+def deployed_tables(database: str) -> list[dict]:
+    """The template's tables as `aws glue get-tables` tells them."""
+    return [
+        copy.deepcopy(resource["Properties"]["TableInput"]) | {"DatabaseName": database}
+        for resource in template_resources()
+        if resource["Type"] == "AWS::Glue::Table"
+    ]
+
+
+class Warehouse:
+    """A bucket's folder and a database with the deployed tables in it."""
+
+    database = "dataless"
+
+    def __init__(self, spark, folder: Path):
+        self.spark, self.folder = spark, folder
+        self.data_path = f"file://{folder}/data"
+        self.make_tables(deployed_tables(self.database))
+
+    def make_tables(self, tables: list[dict]) -> None:
+        for statement in catalog.statements(tables, {BUCKET: f"file://{self.folder}/"}):
+            self.spark.sql(statement)
+
+    def used_tables(self) -> list[dict]:
+        return [
+            table
+            for table in deployed_tables(self.database)
+            if self.spark.sql(f"SHOW PARTITIONS {self.database}.{table['Name']}").take(1)
+        ]
+
+    def clear(self) -> None:
+        """Deletes the files, and the tables' partitions with them."""
+        used = self.used_tables()
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
+        self.make_tables(used)
+
+    def put_raw(self, table: str, hour: str, name: str, content: bytes) -> None:
+        """Stores an object as Firehose does; `hour` is `YYYY-MM-DD HH`."""
+        year, month, day, hour = hour.replace(" ", "-").split("-")
+        folder = self.folder / f"data/raw/ad/{table}/year={year}/month={month}/day={day}/hour={hour}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(gzip.compress(content))
+
+    def put_lines(self, table: str, lines) -> None:
+        """Stores `(hour, file name, line, ...)` records, each line ended by a newline."""
+        objects = defaultdict(list)
+        for hour, name, line, *_ in lines:
+            objects[hour, name].append(line)
+        for (hour, name), content in objects.items():
+            self.put_raw(table, hour, name, "".join(line + "\n" for line in content).encode())
+
+    def rows(self, table: str) -> list[tuple]:
+        return sorted((tuple(row) for row in self.spark.table(f"{self.database}.{table}").collect()), key=repr)
+
+    def schema(self, table: str) -> list[tuple[str, str]]:
+        return self.spark.table(f"{self.database}.{table}").dtypes
+
+    def insert(self, table: str, rows: list[dict]) -> None:
+        """Adds rows, given as JSON tells them, to the table's partitions."""
+        schema = self.spark.table(f"{self.database}.{table}").schema
+        text = self.spark.sparkContext.parallelize([json.dumps(row) for row in rows], 1)
+        self.spark.conf.set("hive.exec.dynamic.partition.mode", "nonstrict")
+        self.spark.read.schema(schema).json(text).write.insertInto(f"{self.database}.{table}")
+
+
+@pytest.fixture(scope="session")
+def shared_warehouse(spark, tmp_path_factory):
+    return Warehouse(spark, tmp_path_factory.mktemp("bucket"))
+
+
+@pytest.fixture
+def warehouse(shared_warehouse):
+    """The warehouse, empty. Making its tables takes far longer than emptying them, so there is one for the run."""
+    shared_warehouse.clear()
+    return shared_warehouse

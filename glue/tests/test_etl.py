@@ -1,0 +1,299 @@
+import gzip
+import json
+import random
+from collections import Counter
+from datetime import date, datetime, timedelta
+
+import expectation
+import nasty
+import pytest
+
+import etl
+
+# Every day on which a line of the nasty input arrived, or for which the lake gets a row.
+NASTY_DAYS = [f"2026-11-{day}" for day in (17, 19, 20, 21, 23, 24)]
+
+
+def run_etl(warehouse, *days: str, table: str = "impressions", lookback_days: int = nasty.LOOKBACK_DAYS) -> None:
+    for day in days:
+        arguments = {
+            "table": table,
+            "day": day,
+            "database": warehouse.database,
+            "data_path": warehouse.data_path,
+            "lookback_days": str(lookback_days),
+        }
+        etl.main(["etl.py", *(part for name, value in arguments.items() for part in (f"--{name}", value))])
+
+
+def ledger(warehouse, table: str = "impressions") -> dict[str, dict[str, int]]:
+    names = [name for name, _ in warehouse.schema("ledger")]
+    rows = [dict(zip(names, row)) for row in warehouse.rows("ledger")]
+    return {
+        "-".join((row["year"], row["month"], row["day"])): {name: row[name] for name in names[:7]}
+        for row in rows
+        if row["table_name"] == table
+    }
+
+
+def everything(warehouse) -> dict[str, list[tuple]]:
+    return {table: warehouse.rows(table) for table in ("impressions", "clicks", "rejected", "ledger")}
+
+
+def labelled_books() -> dict[str, Counter]:
+    books: dict[str, Counter] = {}
+    for hour, _, _, fate in nasty.LINES:
+        books.setdefault(hour[:10], Counter()).update(["raw", fate if fate in nasty.FATES else "rejected"])
+    return books
+
+
+def balanced(row: dict[str, int]) -> bool:
+    return row["raw"] == row["kept"] + row["repeats"] + row["rejected"] + row["late"] and (
+        row["kept"] == row["stored"] + row["pending"]
+    )
+
+
+FEW_LINES = [
+    ("2026-11-20 10", "a.gz", nasty.impression(1, "2026-11-20 10:00:00.000")),
+    ("2026-11-20 10", "a.gz", nasty.impression(1, "2026-11-20 10:00:00.000")),
+    ("2026-11-20 11", "a.gz", nasty.impression(2, "2026-11-20 11:00:00.000")),
+    ("2026-11-20 11", "a.gz", "{"),
+]
+
+
+@pytest.fixture
+def nasty_warehouse(warehouse):
+    warehouse.put_lines("impressions", nasty.LINES)
+    return warehouse
+
+
+@pytest.fixture
+def small_warehouse(warehouse):
+    warehouse.put_lines("impressions", FEW_LINES)
+    return warehouse
+
+
+def test_the_nasty_input_ends_where_its_labels_say_however_often_it_runs(nasty_warehouse):
+    run_etl(nasty_warehouse, *NASTY_DAYS)
+    first = everything(nasty_warehouse)
+    run_etl(nasty_warehouse, *reversed(NASTY_DAYS))
+    second = everything(nasty_warehouse)
+    assert second | {"ledger": None} == first | {"ledger": None}
+
+    kept = [json.loads(line) | {"arrived": hour[:10]} for hour, _, line, fate in nasty.LINES if fate == "kept"]
+    assert nasty_warehouse.rows("impressions") == sorted(
+        (
+            (
+                event["impression_id"],
+                event["ad_id"].lower(),
+                datetime.fromisoformat(event["occurred_at"]),
+                date.fromisoformat(event["arrived"]),
+                *event["occurred_at"][:10].split("-"),
+            )
+            for event in kept
+        ),
+        key=repr,
+    )
+    assert nasty_warehouse.schema("impressions") == [
+        ("impression_id", "string"),
+        ("ad_id", "string"),
+        ("occurred_at", "timestamp"),
+        ("arrived_on", "date"),
+        ("year", "string"),
+        ("month", "string"),
+        ("day", "string"),
+    ]
+
+    assert nasty_warehouse.rows("rejected") == sorted(
+        (
+            (
+                fate,
+                "raw/ad/impressions/year={}/month={}/day={}/hour={}/".format(*hour.replace(" ", "-").split("-")) + name,
+                line,
+                "impressions",
+                *hour[:10].split("-"),
+            )
+            for hour, name, line, fate in nasty.LINES
+            if fate not in nasty.FATES
+        ),
+        key=repr,
+    )
+
+    # Every partition was there when the second run told the books, so nothing is pending.
+    assert ledger(nasty_warehouse) == {
+        day: {name: counts[name] for name in ("raw", "kept", "repeats", "rejected", "late")}
+        | {"stored": counts["kept"], "pending": 0}
+        for day, counts in labelled_books().items()
+    }
+
+
+def test_the_labels_agree_with_the_definition_in_plain_python():
+    assert expectation.books("impressions", nasty.LINES, nasty.LOOKBACK_DAYS) == labelled_books()
+
+
+@pytest.mark.parametrize("table", ["impressions", "clicks"])
+def test_random_events_agree_with_the_definition_in_plain_python(warehouse, table):
+    chance = random.Random(table)
+    start = datetime(2026, 11, 18)
+    lines = []
+    for _ in range(500):
+        event = {name: f"{chance.randrange(90):08d}-0000-4000-8000-000000000000" for name in expectation.IDS[table]}
+        arrived = start + timedelta(days=chance.randrange(2), hours=chance.choice([0, 1, 12, 22, 23]))
+        occurred = arrived + timedelta(seconds=chance.choice([-1, 1, 3599]) * chance.randrange(1, 80) - chance.choice([0, 0, 3600, 86400, 3 * 86400]))
+        event["occurred_at"] = f"{occurred:%Y-%m-%d %H:%M:%S}.{chance.randrange(1000):03d}"
+        line = json.dumps(event)
+        lines.append((f"{arrived:%Y-%m-%d %H}", f"{chance.randrange(2)}.gz", line[:-1] if chance.random() < 0.02 else line))
+    warehouse.put_lines(table, lines)
+    run_etl(warehouse, *(f"2026-11-{day}" for day in range(16, 21)), table=table, lookback_days=2)
+
+    assert warehouse.rows(table) == expectation.lake(table, lines, 2)
+    books = expectation.books(table, lines, 2)
+    names = ("raw", "kept", "repeats", "rejected", "late")
+    assert min(sum(counts[name] for counts in books.values()) for name in names) > 0
+    told = ledger(warehouse, table)
+    assert {day: {name: row[name] for name in names} for day, row in told.items() if row["raw"]} == {
+        day: {name: counts[name] for name in names} for day, counts in books.items()
+    }
+
+
+def test_an_event_that_arrives_days_later_lands_in_its_own_day(warehouse):
+    on_time = ("2026-11-20 10", "a.gz", nasty.impression(1, "2026-11-20 10:00:00.000"))
+    days_later = ("2026-11-22 10", "a.gz", nasty.impression(2, "2026-11-20 11:00:00.000"))
+    warehouse.put_lines("impressions", [on_time])
+    run_etl(warehouse, "2026-11-20")
+    warehouse.put_lines("impressions", [days_later])
+    run_etl(warehouse, "2026-11-22")
+    # The lake does not hold the event yet, and the books say so.
+    assert ledger(warehouse)["2026-11-22"] == {
+        "raw": 1, "kept": 1, "repeats": 0, "rejected": 0, "late": 0, "stored": 0, "pending": 0,
+    }  # fmt: skip
+    run_etl(warehouse, "2026-11-20", "2026-11-22")
+    assert [row[0] for row in warehouse.rows("impressions")] == [nasty.own_id(1), nasty.own_id(2)]
+    assert all(balanced(row) for row in ledger(warehouse).values())
+
+
+def test_an_event_of_tomorrow_is_pending_until_tomorrow_is_written(warehouse):
+    warehouse.put_lines("impressions", [("2026-11-20 23", "a.gz", nasty.impression(1, "2026-11-21 00:30:00.000"))])
+    run_etl(warehouse, "2026-11-20")
+    assert ledger(warehouse)["2026-11-20"] == {
+        "raw": 1, "kept": 1, "repeats": 0, "rejected": 0, "late": 0, "stored": 0, "pending": 1,
+    }  # fmt: skip
+
+
+def test_a_day_without_lines_is_an_empty_day(warehouse):
+    run_etl(warehouse, "2026-11-20", "2026-11-20")
+    assert warehouse.rows("impressions") == []
+    assert warehouse.rows("rejected") == []
+    assert list(ledger(warehouse).values()) == [
+        {"raw": 0, "kept": 0, "repeats": 0, "rejected": 0, "late": 0, "stored": 0, "pending": 0}
+    ]
+
+
+def test_a_day_with_nothing_but_malformed_lines(warehouse):
+    warehouse.put_lines("clicks", [("2026-11-20 10", "a.gz", "{"), ("2026-11-20 10", "a.gz", "")])
+    run_etl(warehouse, "2026-11-20", table="clicks")
+    assert warehouse.rows("clicks") == []
+    assert ledger(warehouse, "clicks")["2026-11-20"] == {
+        "raw": 2, "kept": 0, "repeats": 0, "rejected": 2, "late": 0, "stored": 0, "pending": 0,
+    }  # fmt: skip
+
+
+def test_a_day_whose_raw_is_gone_is_not_emptied(small_warehouse):
+    run_etl(small_warehouse, "2026-11-20")
+    before = small_warehouse.rows("impressions")
+    for file in small_warehouse.folder.glob("data/raw/**/hour=*/*"):
+        file.unlink()
+    for folder in small_warehouse.folder.glob("data/raw/**/hour=*"):
+        folder.rmdir()
+    with pytest.raises(RuntimeError, match="Refusing"):
+        run_etl(small_warehouse, "2026-11-20")
+    assert small_warehouse.rows("impressions") == before != []
+
+
+def orc_folders(warehouse, table: str, day: str) -> list[str]:
+    year, month, day = day.split("-")
+    folder = warehouse.folder / f"data/lake/ad/{table}/year={year}/month={month}/day={day}"
+    return [path.name for path in folder.iterdir()]
+
+
+def test_the_folder_of_a_partition_holds_its_live_rows_only(small_warehouse):
+    run_etl(small_warehouse, "2026-11-20", "2026-11-20")
+    assert len(orc_folders(small_warehouse, "impressions", "2026-11-20")) == 1
+    files = small_warehouse.spark.read.option("recursiveFileLookup", "true").orc(
+        f"{small_warehouse.data_path}/lake/ad/impressions/year=2026/month=11/day=20"
+    )
+    assert sorted((tuple(row) for row in files.collect()), key=repr) == [
+        row[:4] for row in small_warehouse.rows("impressions") if row[6] == "20"
+    ]
+
+
+@pytest.mark.parametrize("dies_at", ["write", "publish"])
+def test_a_job_that_dies_half_way_leaves_the_old_partition(small_warehouse, monkeypatch, dies_at):
+    run_etl(small_warehouse, "2026-11-20")
+    old = everything(small_warehouse)
+    small_warehouse.put_lines("impressions", [("2026-11-20 15", "z.gz", nasty.impression(500, "2026-11-20 15:00:00.000"))])
+
+    real = getattr(etl.Partition, dies_at)
+
+    def die(partition, *arguments):
+        if partition.table == ("rejected" if dies_at == "write" else "impressions"):
+            raise KeyboardInterrupt
+        return real(partition, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(etl.Partition, dies_at, die)
+        with pytest.raises(KeyboardInterrupt):
+            run_etl(small_warehouse, "2026-11-20")
+    assert everything(small_warehouse) == old
+    assert len(orc_folders(small_warehouse, "impressions", "2026-11-20")) == 2
+
+    run_etl(small_warehouse, "2026-11-20")
+    assert len(small_warehouse.rows("impressions")) == len(old["impressions"]) + 1
+    assert len(orc_folders(small_warehouse, "impressions", "2026-11-20")) == 1
+
+
+def test_lines_end_at_newlines_only_and_the_last_needs_none(warehouse):
+    first, second = nasty.impression(1, nasty.NOON), nasty.impression(2, nasty.NOON)
+    warehouse.put_raw("impressions", "2026-11-20 12", "a.gz", f"{first}\r\n{second}\rrest\n\xff\xfe\n\n{second}".encode("latin-1"))
+    run_etl(warehouse, "2026-11-20")
+    assert [row[0] for row in warehouse.rows("impressions")] == [nasty.own_id(1), nasty.own_id(2)]
+    told = ledger(warehouse)["2026-11-20"]
+    assert (told["raw"], told["kept"], told["rejected"]) == (5, 2, 3)
+
+
+def test_lake_files_are_zstd_and_sorted_by_ad(warehouse):
+    chance = random.Random(1)
+    ads = [f"{chance.randrange(16**8):08x}-0000-4000-8000-000000000000" for _ in range(50)]
+    warehouse.put_lines(
+        "impressions",
+        [("2026-11-20 12", "a.gz", nasty.impression(number, nasty.NOON, chance.choice(ads))) for number in range(1000)],
+    )
+    run_etl(warehouse, "2026-11-20")
+    files = list(warehouse.folder.glob("data/lake/ad/impressions/**/*.orc"))
+    assert files and all(file.name.endswith(".zstd.orc") for file in files)
+    for file in files:
+        ads_in_file = [row.ad_id for row in warehouse.spark.read.orc(f"file://{file}").coalesce(1).collect()]
+        assert ads_in_file == sorted(ads_in_file)
+
+
+def test_raw_is_never_written(small_warehouse):
+    def raw():
+        return {path: gzip.decompress(path.read_bytes()) for path in small_warehouse.folder.glob("data/raw/**/*.gz")}
+
+    before = raw()
+    run_etl(small_warehouse, "2026-11-20")
+    assert raw() == before
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"table": "views"}, {"day": "20.11.2026"}, {"day": "2026-02-30"}, {"lookback_days": "-1"}]
+)
+def test_bad_arguments_are_refused(wrong):
+    good = {"table": "clicks", "day": "2026-11-20", "database": "d", "data_path": "s3://b/data", "lookback_days": "3"}
+    assert etl.parse_arguments(flags(good)).compression == "zstd"
+    with pytest.raises(ValueError):
+        etl.parse_arguments(flags(good | wrong))
+
+
+def flags(arguments: dict[str, str]) -> list[str]:
+    return ["etl.py", *(part for name, value in arguments.items() for part in (f"--{name}", value))]

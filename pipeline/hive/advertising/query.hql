@@ -1,0 +1,28 @@
+-- Each impression of the day with its first click within the attribution window: the day of the impression and the
+-- next, and never before the impression itself. One row an impression; click_at is null when nobody clicked.
+--
+-- Variables: database, day (YYYY-MM-DD), and its parts year, month, day_of_month (zero-padded).
+-- Runs in Spark SQL and in Hive 3.1 alike, and replaces the day's partition.
+
+USE ${hivevar:database};
+
+INSERT OVERWRITE TABLE advertising
+PARTITION (year = '${hivevar:year}', month = '${hivevar:month}', day = '${hivevar:day_of_month}')
+SELECT
+  i.ad_id,
+  i.impression_id,
+  i.occurred_at AS impression_at,
+  min(CASE WHEN c.occurred_at >= i.occurred_at THEN c.occurred_at END) AS click_at
+FROM (
+  SELECT ad_id, impression_id, occurred_at
+  FROM impressions
+  WHERE year = '${hivevar:year}' AND month = '${hivevar:month}' AND day = '${hivevar:day_of_month}'
+) i
+LEFT OUTER JOIN (
+  SELECT impression_id, occurred_at
+  FROM clicks
+  WHERE concat(year, '-', month, '-', day) >= '${hivevar:day}'
+    AND concat(year, '-', month, '-', day) <= cast(date_add('${hivevar:day}', 1) AS string)
+) c
+ON c.impression_id = i.impression_id
+GROUP BY i.ad_id, i.impression_id, i.occurred_at;
