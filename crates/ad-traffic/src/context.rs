@@ -65,13 +65,13 @@ impl Context<DynamoDb> {
     ///
     /// # Errors
     /// When a variable is missing or not valid; the error names it.
-    pub async fn from_env() -> Result<Self, EnvironmentError> {
+    pub fn from_env() -> Result<Self, EnvironmentError> {
         let table_name = Process.required(AD_TRAFFIC_TABLE_NAME)?;
         let page_key = PageKey::new(&Process.required(PAGE_TOKEN_KEY)?)
             .map_err(|problem| EnvironmentError::Invalid { name: PAGE_TOKEN_KEY, problem })?;
         let caching = Caching::from_env(&Process)?;
         let allowed_origins = AllowedOrigins::from_env(&Process)?;
-        let config = aws_sdk_dynamodb::config::Builder::from(&sdk::config().await)
+        let config = aws_sdk_dynamodb::config::Builder::from(&sdk::config(&Process)?)
             .retry_config(RetryConfig::standard().with_max_attempts(MAX_TRIES).with_max_backoff(Duration::from_secs(1)))
             .build();
         let table = DynamoDb::new(aws_sdk_dynamodb::Client::from_conf(config), table_name);

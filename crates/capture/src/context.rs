@@ -35,10 +35,10 @@ impl Context<Firehose> {
     ///
     /// # Errors
     /// When a variable is missing; the error names it.
-    pub async fn from_env(kind: Kind) -> Result<Self, EnvironmentError> {
+    pub fn from_env(kind: Kind) -> Result<Self, EnvironmentError> {
         let stream_name = Process.required(DELIVERY_STREAM_NAME)?;
         let allowed_origins = AllowedOrigins::from_env(&Process)?;
-        let client = aws_sdk_firehose::Client::new(&sdk::config().await);
+        let client = aws_sdk_firehose::Client::new(&sdk::config(&Process)?);
         Ok(Self::new(kind, Firehose::new(client, stream_name), allowed_origins))
     }
 

@@ -9,6 +9,8 @@ mod packing;
 
 use events::Kind;
 use lambda_http::{Error, service_fn};
+use lambda_support::environment::Process;
+use lambda_support::logging;
 
 pub use context::Context;
 pub use delivery::{DeliveryStream, PutResult};
@@ -21,8 +23,8 @@ pub use packing::{MAX_CALL_BYTES, MAX_CALL_RECORDS, MAX_RECORD_BYTES, Packed, pa
 /// # Errors
 /// When the configuration is not complete: Lambda then logs the error and reports the function as not starting.
 pub async fn run(kind: Kind) -> Result<(), Error> {
-    lambda_http::tracing::init_default_subscriber();
-    let context = Context::from_env(kind).await.inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    logging::init(&Process);
+    let context = Context::from_env(kind).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
     context.warm_up().await;
     let context = &context;
     lambda_http::run(service_fn(move |request| async move { Ok::<_, Error>(handle(request, context).await) })).await

@@ -28,11 +28,11 @@ impl Context<CloudWatch> {
     ///
     /// # Errors
     /// When a variable is missing; the error names it.
-    pub async fn from_env() -> Result<Self, EnvironmentError> {
+    pub fn from_env() -> Result<Self, EnvironmentError> {
         let namespace = Process.required(METRIC_NAMESPACE)?;
         let impressions = Process.required(IMPRESSIONS_DELIVERY_STREAM_NAME)?;
         let clicks = Process.required(CLICKS_DELIVERY_STREAM_NAME)?;
-        let config = aws_sdk_cloudwatch::config::Builder::from(&sdk::config().await)
+        let config = aws_sdk_cloudwatch::config::Builder::from(&sdk::config(&Process)?)
             .retry_config(RetryConfig::standard().with_max_attempts(MAX_TRIES).with_max_backoff(Duration::from_secs(1)))
             .build();
         let metrics = CloudWatch::new(aws_sdk_cloudwatch::Client::from_conf(config), namespace.clone());

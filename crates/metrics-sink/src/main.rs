@@ -3,14 +3,16 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use lambda_support::environment::Process;
+use lambda_support::logging;
 use metrics_sink::{Context, handle};
 use serde_json::value::RawValue;
 
 // One batch at a time is all that a Lambda environment ever gets: one thread starts and runs fastest.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
-    let context = Context::from_env().await.inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    logging::init(&Process);
+    let context = Context::from_env().inspect_err(|error| tracing::error!(%error, "cannot start"))?;
     let context = &context;
     run(service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
         let deadline = UNIX_EPOCH + Duration::from_millis(event.context.deadline);

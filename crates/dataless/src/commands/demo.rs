@@ -46,6 +46,7 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
         let (stack, elapsed) =
             step("deploy template.yaml", deploy, |stack: &Stack| format!("{} outputs", stack.outputs.len()))?;
         timed("deploy", elapsed);
+        stack.save(&instance)?;
 
         let today = Utc::now().date_naive();
         let day = today - Days::new(1);

@@ -171,7 +171,7 @@ impl<'a> Spark<'a> {
 
     /// Objects are never changed under their name, so that a file of the same size is the same.
     fn sync(&self, from: &str, to: &str) -> Result<()> {
-        self.aws.run(["s3", "sync", "--delete", "--size-only", "--only-show-errors", from, to])
+        self.aws.run(["s3", "sync", "--delete", "--size-only", "--only-show-errors", "--exclude", "*.crc", from, to])
     }
 
     fn local_uri(&self, bucket: &str) -> String {
@@ -194,7 +194,8 @@ impl<'a> Spark<'a> {
         .env("PYSPARK_PYTHON", self.tools.program(ToolSet::Spark, "python"))
         .env("PYSPARK_DRIVER_PYTHON", self.tools.program(ToolSet::Spark, "python"))
         // An installation that the user may have must not mix in.
-        .env("SPARK_HOME", "")
+        .env("SPARK_HOME", self.tools.dir(ToolSet::Spark).join("lib/python3.11/site-packages/pyspark"))
+        .env("SPARK_CONF_DIR", &spark)
         .env("SPARK_LOCAL_IP", "127.0.0.1")
         .env("TZ", "UTC")
         .arg("--properties-file")

@@ -110,7 +110,8 @@ impl Tools {
         Ok(())
     }
 
-    fn dir(&self, set: ToolSet) -> PathBuf {
+    /// The folder of a set.
+    pub fn dir(&self, set: ToolSet) -> PathBuf {
         self.workspace.tools().join(set.name())
     }
 

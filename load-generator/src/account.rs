@@ -1,0 +1,284 @@
+//! What was sent and what became of it.
+
+use crate::answer::Code;
+use crate::event::{Event, Kind, Table};
+use hdrhistogram::Histogram;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What became of an event in the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// The server has it.
+    Acknowledged,
+    /// The server does not have it, for this reason.
+    Refused(Code),
+    /// The server may have it: the last word on a try was lost.
+    Unknown(Code),
+}
+
+/// The events of a table. `sent` = `acknowledged` + all `refused` + `unknown`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// Events that were sent, each counted once however often it was tried.
+    pub sent: u64,
+    /// Those that the server has.
+    pub acknowledged: u64,
+    /// Those that the server does not have, by reason.
+    pub refused: BTreeMap<Code, u64>,
+    /// Those that the server may have.
+    pub unknown: u64,
+    /// Of those sent: events that had been sent before.
+    pub repeats: u64,
+    /// Of those sent: events that occurred long before.
+    pub late: u64,
+    /// Of those sent: events made by bots.
+    pub bots: u64,
+    /// Of those sent: events that were malformed on purpose, so that to refuse them is right.
+    pub malformed: u64,
+    /// Of the malformed events: those that the server refused.
+    pub malformed_refused: u64,
+    /// How often an event was tried once more.
+    pub retried: u64,
+}
+
+impl Count {
+    /// Counts an event that is on its way.
+    pub fn sent(&mut self, event: &Event) {
+        self.sent += 1;
+        self.late += u64::from(event.late);
+        self.bots += u64::from(event.bot);
+        match event.kind {
+            Kind::Fresh => {}
+            Kind::Repeat => self.repeats += 1,
+            Kind::Malformed(_) => self.malformed += 1,
+        }
+    }
+
+    /// Counts the end of an event that was [sent](Self::sent).
+    pub fn settled(&mut self, event: &Event, fate: &Fate) {
+        match fate {
+            Fate::Acknowledged => self.acknowledged += 1,
+            Fate::Unknown(_) => self.unknown += 1,
+            Fate::Refused(code) => {
+                if matches!(event.kind, Kind::Malformed(_)) {
+                    self.malformed_refused += 1;
+                }
+                match self.refused.get_mut(code) {
+                    Some(count) => *count += 1,
+                    None => {
+                        self.refused.insert(code.clone(), 1);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Every well-formed event was acknowledged, and every malformed one refused.
+    pub fn is_complete(&self) -> bool {
+        self.malformed == self.malformed_refused && self.acknowledged + self.malformed == self.sent
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.acknowledged += other.acknowledged;
+        self.unknown += other.unknown;
+        self.repeats += other.repeats;
+        self.late += other.late;
+        self.bots += other.bots;
+        self.malformed += other.malformed;
+        self.malformed_refused += other.malformed_refused;
+        self.retried += other.retried;
+        add_all(&mut self.refused, &other.refused);
+    }
+}
+
+fn add_all(to: &mut BTreeMap<Code, u64>, from: &BTreeMap<Code, u64>) {
+    for (code, count) in from {
+        *to.entry(code.clone()).or_default() += count;
+    }
+}
+
+/// The account of a connection, or of all.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Of impressions and of clicks.
+    pub counts: [Count; 2],
+    /// Requests, repeated ones included.
+    pub requests: u64,
+    /// Requests that repeated events.
+    pub retries: u64,
+    /// Why requests were repeated, or given up.
+    pub causes: BTreeMap<Code, u64>,
+    /// Bytes of request bodies.
+    pub bytes_sent: u64,
+    /// Bytes of answers' bodies.
+    pub bytes_received: u64,
+    /// Of each table's batches: from when it was to be sent until the last of its events was settled.
+    pub latency: [Times; 2],
+    /// Of each request: from when it was sent until it was answered.
+    pub service: Times,
+}
+
+impl Account {
+    /// An account with nothing in it.
+    pub fn new() -> Self {
+        Self {
+            counts: Default::default(),
+            requests: 0,
+            retries: 0,
+            causes: BTreeMap::new(),
+            bytes_sent: 0,
+            bytes_received: 0,
+            latency: [Times::new(), Times::new()],
+            service: Times::new(),
+        }
+    }
+
+    /// The count of a table.
+    pub fn count(&mut self, table: Table) -> &mut Count {
+        &mut self.counts[table as usize]
+    }
+
+    /// Adds another account to this one.
+    pub fn add(&mut self, other: &Self) {
+        for table in Table::ALL {
+            self.counts[table as usize].add(&other.counts[table as usize]);
+            self.latency[table as usize].add(&other.latency[table as usize]);
+        }
+        self.requests += other.requests;
+        self.retries += other.retries;
+        add_all(&mut self.causes, &other.causes);
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_received += other.bytes_received;
+        self.service.add(&other.service);
+    }
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Times in a high dynamic range histogram: from a microsecond to an hour, to three digits.
+#[derive(Debug, Clone)]
+pub struct Times(Histogram<u64>);
+
+impl Times {
+    const LIMIT: u64 = 3_600_000_000;
+
+    /// No times.
+    #[allow(clippy::expect_used)]
+    pub fn new() -> Self {
+        Self(Histogram::new_with_max(Self::LIMIT, 3).expect("the limit is above 2 and 3 digits are within 0 to 5"))
+    }
+
+    /// Counts a time.
+    pub fn record(&mut self, time: Duration) {
+        self.0.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    fn add(&mut self, other: &Self) {
+        // Fails only when the other can hold what this one can't.
+        let added = self.0.add(&other.0);
+        debug_assert!(added.is_ok());
+    }
+
+    /// What is told of them, in milliseconds.
+    pub fn summary(&self) -> Summary {
+        let ms = |microseconds: u64| microseconds as f64 / 1_000.0;
+        let at = |quantile| ms(self.0.value_at_quantile(quantile));
+        Summary {
+            count: self.0.len(),
+            mean: (self.0.mean()).round() / 1_000.0,
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p99_9: at(0.999),
+            max: ms(self.0.max()),
+        }
+    }
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A summary of times, in milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// How many.
+    pub count: u64,
+    /// Their mean.
+    pub mean: f64,
+    /// The time that half of them don't exceed.
+    pub p50: f64,
+    /// The time that 90 % of them don't exceed.
+    pub p90: f64,
+    /// The time that 99 % of them don't exceed.
+    pub p99: f64,
+    /// The time that 99.9 % of them don't exceed.
+    pub p99_9: f64,
+    /// The longest.
+    pub max: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Defect;
+    use uuid::Uuid;
+
+    fn event(kind: Kind) -> Event {
+        let id = Uuid::nil();
+        Event { table: Table::Clicks, kind, late: true, bot: false, ad: 0, id, impression: id, occurred_at: 0 }
+    }
+
+    #[test]
+    fn an_account_is_complete_when_what_is_right_is_stored_and_what_is_wrong_refused() {
+        let malformed = event(Kind::Malformed(Defect::NoAd));
+        let refused = Fate::Refused("InvalidEvent".into());
+        let account = |events: &[(Event, &Fate)]| {
+            let mut count = Count::default();
+            for (event, fate) in events {
+                count.sent(event);
+                count.settled(event, fate);
+            }
+            count
+        };
+        let fresh = event(Kind::Fresh);
+        assert!(account(&[(fresh, &Fate::Acknowledged), (malformed, &refused)]).is_complete());
+        assert!(!account(&[(fresh, &refused), (malformed, &refused)]).is_complete());
+        assert!(!account(&[(fresh, &refused), (malformed, &Fate::Acknowledged)]).is_complete());
+        assert!(!account(&[(fresh, &Fate::Unknown("Timeout".into()))]).is_complete());
+    }
+
+    #[test]
+    fn accounts_add_up() {
+        let mut one = Account::new();
+        one.count(Table::Clicks).sent(&event(Kind::Repeat));
+        one.count(Table::Clicks).settled(&event(Kind::Repeat), &Fate::Refused("A".into()));
+        one.service.record(Duration::from_millis(10));
+        let mut two = one.clone();
+        two.count(Table::Clicks).settled(&event(Kind::Repeat), &Fate::Refused("B".into()));
+        one.add(&two);
+        let count = &one.counts[1];
+        assert_eq!((count.sent, count.repeats, count.late), (2, 2, 2));
+        assert_eq!(count.refused, BTreeMap::from([("A".into(), 2), ("B".into(), 1)]));
+        assert_eq!(one.service.summary().count, 2);
+    }
+
+    #[test]
+    fn times_beyond_the_limit_are_counted_at_it() {
+        let mut times = Times::new();
+        times.record(Duration::from_micros(1_500));
+        times.record(Duration::from_secs(1_000_000));
+        let summary = times.summary();
+        assert_eq!((summary.count, summary.p50), (2, 1.5));
+        assert!(summary.max > 3_599_000.0);
+    }
+}

@@ -1,0 +1,232 @@
+//! What an answer means for each event: stored, refused for good, or to be tried again.
+
+use hyper::StatusCode;
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// The error code of an event that was right but could not be stored. Any other code is final.
+pub const NOT_STORED: &str = "NotStored";
+
+/// Why an event was not acknowledged: the beacon's error code, `Http…`, or one of the words below.
+pub type Code = Cow<'static, str>;
+
+/// No connection could be made: nothing was sent.
+pub const CONNECT_FAILED: Code = Cow::Borrowed("ConnectFailed");
+/// The connection broke before the answer was read: nobody knows what the server did.
+pub const NO_ANSWER: Code = Cow::Borrowed("NoAnswer");
+/// The answer took too long: nobody knows what the server did.
+pub const TIMEOUT: Code = Cow::Borrowed("Timeout");
+/// The server said 200, but not what became of each event.
+pub const UNREADABLE: Code = Cow::Borrowed("UnreadableAnswer");
+
+/// What one try has settled of one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The server has it.
+    Acknowledged,
+    /// The server will never take it.
+    Refused(Code),
+    /// It's to be tried again.
+    Again(Trouble),
+}
+
+/// Why a try is to be repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// What happened.
+    pub code: Code,
+    /// The server may have stored the event all the same.
+    pub maybe_stored: bool,
+    /// The server asked to wait this long.
+    pub retry_after: Option<Duration>,
+}
+
+impl Trouble {
+    /// A try whose outcome is known: nothing was stored.
+    pub fn not_stored(code: Code) -> Self {
+        Self { code, maybe_stored: false, retry_after: None }
+    }
+
+    /// A try whose outcome is not known.
+    pub fn unknown(code: Code) -> Self {
+        Self { code, maybe_stored: true, retry_after: None }
+    }
+}
+
+/// What one try has settled of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdicts {
+    /// The same for every event.
+    All(Verdict),
+    /// For each event, in the order of the batch.
+    Each(Vec<Verdict>),
+}
+
+/// The body of a 200.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    records: Vec<Record<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Record<'a> {
+    failed: bool,
+    #[serde(borrow, default)]
+    error_code: Option<Cow<'a, str>>,
+}
+
+/// Judges an answer to a batch of `count` events.
+///
+/// | answer | verdict |
+/// |---|---|
+/// | 200, `failed: false` | acknowledged |
+/// | 200, `failed: true`, `NotStored` | again |
+/// | 200, `failed: true`, any other code | refused |
+/// | 200, not a record for each event | again, outcome unknown |
+/// | 429, 503 | again, after `Retry-After` |
+/// | 408, other 5xx | again, outcome unknown |
+/// | any other status | refused |
+pub fn judge(status: StatusCode, retry_after: Option<Duration>, body: &[u8], count: usize) -> Verdicts {
+    let code = || Cow::Owned(format!("Http{}", status.as_u16()));
+    match status {
+        StatusCode::OK => judge_records(body, count),
+        // API Gateway's and Lambda's throttles, and the beacon's "nothing could be stored".
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            Verdicts::All(Verdict::Again(Trouble { retry_after, ..Trouble::not_stored(code()) }))
+        }
+        status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
+            Verdicts::All(Verdict::Again(Trouble { retry_after, ..Trouble::unknown(code()) }))
+        }
+        _ => Verdicts::All(Verdict::Refused(code())),
+    }
+}
+
+fn judge_records(body: &[u8], count: usize) -> Verdicts {
+    let records = match serde_json::from_slice::<Answer>(body) {
+        Ok(answer) if answer.records.len() == count => answer.records,
+        _ => return Verdicts::All(Verdict::Again(Trouble::unknown(UNREADABLE))),
+    };
+    if records.iter().all(|record| !record.failed) {
+        return Verdicts::All(Verdict::Acknowledged);
+    }
+    let verdict = |record: Record| match (record.failed, record.error_code) {
+        (false, _) => Verdict::Acknowledged,
+        (true, Some(code)) if code == NOT_STORED => Verdict::Again(Trouble::not_stored(Cow::Borrowed(NOT_STORED))),
+        (true, Some(code)) => Verdict::Refused(Cow::Owned(code.into_owned())),
+        (true, None) => Verdict::Refused(Cow::Borrowed("NoCode")),
+    };
+    Verdicts::Each(records.into_iter().map(verdict).collect())
+}
+
+/// The value of a `Retry-After` header (RFC 9110, section 10.2.3): seconds, or a date that is compared with `now`, in
+/// seconds of Unix time.
+pub fn retry_after(value: &str, now: i64) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = chrono::DateTime::parse_from_rfc2822(value).ok()?;
+    Some(Duration::from_secs(u64::try_from(date.timestamp() - now).unwrap_or(0)))
+}
+
+/// The wait before a first retry.
+const BACKOFF_BASE: Duration = Duration::from_millis(100);
+/// The longest wait between two tries that the server did not ask for.
+const BACKOFF_LIMIT: Duration = Duration::from_secs(10);
+/// The longest wait that a server can ask for.
+pub const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(120);
+
+/// How long to wait after try number `tries`: twice as long each time, less up to a half by `jitter` (in [0, 1)), so
+/// that those who failed together don't return together; and no shorter than the server asked.
+pub fn backoff(tries: u32, jitter: f64, asked: Option<Duration>) -> Duration {
+    let doubled = BACKOFF_BASE.saturating_mul(1 << (tries.saturating_sub(1)).min(16)).min(BACKOFF_LIMIT);
+    let own = doubled.mul_f64(1.0 - jitter / 2.0);
+    // What was asked for is spread as well, but only upwards.
+    let asked = asked.map_or(Duration::ZERO, |asked| asked.min(RETRY_AFTER_LIMIT) + BACKOFF_BASE.mul_f64(jitter));
+    own.max(asked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(status: u16) -> Verdict {
+        match judge(StatusCode::from_u16(status).unwrap(), None, b"", 2) {
+            Verdicts::All(verdict) => verdict,
+            Verdicts::Each(each) => panic!("{each:?}"),
+        }
+    }
+
+    #[test]
+    fn every_status_has_its_verdict() {
+        for refused in [201, 301, 400, 401, 403, 404, 413, 415] {
+            assert_eq!(status(refused), Verdict::Refused(format!("Http{refused}").into()));
+        }
+        for (again, maybe_stored) in
+            [(408, true), (429, false), (500, true), (502, true), (503, false), (504, true), (599, true)]
+        {
+            let expected = Trouble { code: format!("Http{again}").into(), maybe_stored, retry_after: None };
+            assert_eq!(status(again), Verdict::Again(expected));
+        }
+    }
+
+    #[test]
+    fn records_are_judged_one_by_one() {
+        let body = br#"{"failed_count":2,"records":[{"failed":false,"id":"x"},
+            {"failed":true,"error_code":"InvalidEvent","error_message":"no \"ad_id\""},
+            {"failed":true,"error_code":"NotStored","error_message":"later"},{"failed":true}]}"#;
+        assert_eq!(
+            judge(StatusCode::OK, None, body, 4),
+            Verdicts::Each(vec![
+                Verdict::Acknowledged,
+                Verdict::Refused("InvalidEvent".into()),
+                Verdict::Again(Trouble::not_stored(NOT_STORED.into())),
+                Verdict::Refused("NoCode".into()),
+            ])
+        );
+    }
+
+    #[test]
+    fn a_batch_without_failures_is_acknowledged_as_a_whole() {
+        let body = br#"{"failed_count":0,"records":[{"failed":false},{"failed":false}]}"#;
+        assert_eq!(judge(StatusCode::OK, None, body, 2), Verdicts::All(Verdict::Acknowledged));
+    }
+
+    #[test]
+    fn an_answer_that_does_not_fit_the_batch_settles_nothing() {
+        for body in ["", "{}", "[]", r#"{"records":[{"failed":false}]}"#, r#"{"records":[{},{}]}"#] {
+            assert_eq!(
+                judge(StatusCode::OK, None, body.as_bytes(), 2),
+                Verdicts::All(Verdict::Again(Trouble::unknown(UNREADABLE))),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = 784_111_777; // Sun, 06 Nov 1994 08:49:37 GMT
+        assert_eq!(retry_after("7", now), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:50:00 GMT", now), Some(Duration::from_secs(23)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now), Some(Duration::ZERO));
+        assert_eq!(retry_after("soon", now), None);
+        let Verdicts::All(Verdict::Again(trouble)) =
+            judge(StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(7)), b"", 1)
+        else {
+            panic!("not tried again")
+        };
+        assert_eq!(trouble.retry_after, Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn waits_double_up_to_a_limit_and_never_undercut_what_was_asked() {
+        let ms = |tries| backoff(tries, 0.0, None).as_millis();
+        assert_eq!([ms(1), ms(2), ms(3), ms(7), ms(8), ms(100)], [100, 200, 400, 6_400, 10_000, 10_000]);
+        assert_eq!(backoff(3, 0.5, None), Duration::from_millis(300));
+        assert!(backoff(1, 0.999, None) >= BACKOFF_BASE / 2);
+        assert!(backoff(1, 0.0, Some(Duration::from_secs(3))) >= Duration::from_secs(3));
+        assert!(backoff(1, 0.9, Some(Duration::MAX)) < RETRY_AFTER_LIMIT + BACKOFF_BASE);
+    }
+}

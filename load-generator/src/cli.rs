@@ -1,0 +1,293 @@
+//! The command line.
+
+use crate::ads::Ads;
+use crate::client::Target;
+use crate::config::{Config, positive, share};
+use crate::deliver::Stopped;
+use crate::files;
+use crate::journal::Journal;
+use crate::run::{INTERRUPTED, run};
+use crate::traffic::{Plan, Schedule, usual_impressions};
+use anyhow::{Context, bail};
+use chrono::{Days, NaiveDate, Utc};
+use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
+use std::fmt::Display;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// The configuration that is read when none is named.
+const CONFIG: &str = "load-generator/config.yaml";
+
+/// Simulates the users of ads and posts their impressions and clicks.
+///
+/// Exit status: 0 when every event was acknowledged, 1 when not, 2 for a wrong command line or configuration, 130 when
+/// interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "loadgen", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Post events to the beacons; this is what happens without a command, too.
+    Run(RunArgs),
+    /// Write the events of a day as files, in the layout of the raw zone
+    Files(FilesArgs),
+    /// Print the ids of the ads, the most popular first
+    Ads(AdsArgs),
+}
+
+/// What decides which events there are.
+#[derive(Debug, Args)]
+struct TrafficArgs {
+    /// The configuration
+    #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
+    config: PathBuf,
+
+    /// Make exactly this many impressions, and all of their clicks
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=1_000_000_000_000))]
+    impressions: Option<u64>,
+
+    /// How long users view, instead of the configuration's Duration: 10m, 1s, 250ms
+    #[arg(long, value_name = "TIME", value_parser = positive)]
+    duration: Option<Duration>,
+
+    /// The same seed, day and configuration give the same events; a random one if not given
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+
+    /// The chance that an impression is clicked, instead of the configuration's ClickthroughProbability
+    #[arg(long, value_name = "P", value_parser = share)]
+    clickthrough: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    traffic: TrafficArgs,
+
+    /// Where the beacons are, instead of the configuration's BaseURL
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+
+    /// Make events of a past day (YYYY-MM-DD in UTC, or yesterday) and send them as fast as the server takes them
+    #[arg(long, value_name = "DAY", value_parser = past_day)]
+    day: Option<NaiveDate>,
+
+    /// Make this many impressions a second, whether the server keeps up or not: 20000/s
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    rate: Option<f64>,
+
+    /// The most connections at once, instead of the configuration's Requests.Connections
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    connections: Option<u16>,
+
+    /// The most events in a request, instead of the configuration's Requests.BatchSize
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500))]
+    batch_size: Option<u16>,
+
+    /// Write what became of every event to this file: one JSON object a line, compressed with gzip
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+
+    /// Print the report as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct FilesArgs {
+    #[command(flatten)]
+    traffic: TrafficArgs,
+
+    /// The day on which the events arrive (YYYY-MM-DD in UTC, or yesterday)
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    day: NaiveDate,
+
+    /// The folder for data/raw/ad/{impressions,clicks}/year=…/month=…/day=…/hour=…/*.gz
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// How many threads write; as many as there are cores if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    threads: Option<u16>,
+
+    /// Print the report as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct AdsArgs {
+    /// The configuration
+    #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
+    config: PathBuf,
+}
+
+/// What the process does, from its arguments to its exit status.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        None => execute(cli.run),
+        Some(Command::Run(arguments)) => execute(arguments),
+        Some(Command::Files(arguments)) => write_files(&arguments),
+        Some(Command::Ads(arguments)) => print_ads(&arguments),
+    };
+    result.unwrap_or_else(|failure| {
+        let (error, status) = match failure {
+            Failure::Usage(error) => (error, 2),
+            Failure::Run(error) => (error, 1),
+        };
+        eprintln!("loadgen: {error:#}");
+        ExitCode::from(status)
+    })
+}
+
+/// What went wrong, and whose fault it is.
+enum Failure {
+    /// The command line or the configuration is wrong.
+    Usage(anyhow::Error),
+    /// The rest.
+    Run(anyhow::Error),
+}
+
+impl TrafficArgs {
+    fn config(&self) -> anyhow::Result<Config> {
+        let mut config = Config::read(&self.config)?;
+        if let Some(probability) = self.clickthrough {
+            config.users.clickthrough_probability = probability;
+        }
+        Ok(config)
+    }
+
+    /// The impressions of a day: as many as asked for, or as many as users make in the duration.
+    fn impressions_of_day(&self, config: &Config) -> u64 {
+        let duration = self.duration.unwrap_or(config.duration);
+        self.impressions.unwrap_or_else(|| usual_impressions(&config.users, duration))
+    }
+
+    fn seed(&self) -> u64 {
+        // Short enough to be typed again.
+        self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000_000)
+    }
+}
+
+fn execute(arguments: RunArgs) -> Result<ExitCode, Failure> {
+    let (config, plan, base_url, target) = prepare(&arguments).map_err(Failure::Usage)?;
+    let (journal, entry) = match &arguments.journal {
+        None => (None, None),
+        Some(path) => {
+            let (journal, entry) = Journal::create(path).map_err(Failure::Usage)?;
+            (Some(journal), Some(entry))
+        }
+    };
+    let report = run(&config, plan, &base_url, target, entry).map_err(Failure::Run)?;
+    print(&report, arguments.json).map_err(Failure::Run)?;
+    journal.map_or(Ok(()), Journal::finish).map_err(Failure::Run)?;
+    Ok(match report.stopped {
+        Some(Stopped::Interrupted) => ExitCode::from(INTERRUPTED),
+        _ if report.complete => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+fn prepare(arguments: &RunArgs) -> anyhow::Result<(Config, Plan, String, Target)> {
+    let traffic = &arguments.traffic;
+    let mut config = traffic.config()?;
+    if let Some(connections) = arguments.connections {
+        config.requests.connections = connections.into();
+    }
+    if let Some(size) = arguments.batch_size {
+        config.requests.batch_size = size.into();
+    }
+    let base_url = match &arguments.base_url {
+        Some(url) => url.clone(),
+        None => config.base_url.expand(|name| std::env::var(name).ok())?,
+    };
+    let target = Target::new(&base_url, &config.requests).context("the base URL is wrong")?;
+    let schedule = match arguments.day {
+        Some(day) => {
+            let impressions = traffic.impressions_of_day(&config);
+            Schedule::Day { day, impressions, rate: arguments.rate }
+        }
+        None => {
+            let limited = traffic.impressions.is_some() && traffic.duration.is_none();
+            let until = (!limited).then(|| traffic.duration.unwrap_or(config.duration));
+            Schedule::Live { start: Utc::now(), until, impressions: traffic.impressions, rate: arguments.rate }
+        }
+    };
+    let plan = Plan::new(&config, traffic.seed(), schedule);
+    Ok((config, plan, base_url, target))
+}
+
+fn write_files(arguments: &FilesArgs) -> Result<ExitCode, Failure> {
+    let config = arguments.traffic.config().map_err(Failure::Usage)?;
+    let impressions = arguments.traffic.impressions_of_day(&config);
+    let schedule = Schedule::Day { day: arguments.day, impressions, rate: None };
+    let plan = Plan::new(&config, arguments.traffic.seed(), schedule);
+    let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let threads = arguments.threads.map_or_else(cores, usize::from);
+    let report = files::write(plan, arguments.day, &arguments.out, threads).map_err(Failure::Run)?;
+    print(&report, arguments.json).map_err(Failure::Run)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_ads(arguments: &AdsArgs) -> Result<ExitCode, Failure> {
+    let config = Config::read(&arguments.config).map_err(|error| Failure::Usage(error.into()))?;
+    let ads = Ads::new(config.ads.count, config.ads.zipf_exponent);
+    let mut text = Vec::with_capacity(config.ads.count as usize * 37);
+    for ad in 0..config.ads.count {
+        text.extend_from_slice(ads.id(ad));
+        text.push(b'\n');
+    }
+    match std::io::stdout().write_all(&text) {
+        // Whoever reads has read enough, as head does.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        written => written.map_err(|error| Failure::Run(error.into()))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(report: &(impl Serialize + Display), json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(report)?);
+    } else {
+        println!("{report}");
+    }
+    Ok(())
+}
+
+fn yesterday() -> Option<NaiveDate> {
+    Utc::now().date_naive().checked_sub_days(Days::new(1))
+}
+
+fn day(text: &str) -> anyhow::Result<NaiveDate> {
+    if text == "yesterday" {
+        return yesterday().context("there is no yesterday");
+    }
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").context("not a day like 2026-01-31, or yesterday")
+}
+
+/// A day that is over, as a server takes no events of the future.
+fn past_day(text: &str) -> anyhow::Result<NaiveDate> {
+    let day = day(text)?;
+    if day >= Utc::now().date_naive() {
+        bail!("that day is not over yet in UTC");
+    }
+    Ok(day)
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.strip_suffix("/s").unwrap_or(text).parse() {
+        Ok(rate) if (0.001..=100_000_000.0).contains(&rate) => Ok(rate),
+        _ => Err("not a rate like 20000/s".to_owned()),
+    }
+}

@@ -1,0 +1,357 @@
+//! A connection to the beacons.
+//!
+//! One task owns a connection and polls it while it waits for the answer, rather than leave that to a task of the
+//! connection's own: so a request costs no change of task, which with batches of one event is most of its cost.
+
+use crate::answer::{CONNECT_FAILED, NO_ANSWER, TIMEOUT, Trouble, retry_after};
+use crate::config::Requests;
+use crate::event::Table;
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use chrono::Utc;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{ClientConfig, RootCertStore};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tower_service::Service;
+
+/// The longest answer that is read: 500 records with a message each take a tenth of it.
+const ANSWER_LIMIT: usize = 1 << 20;
+
+type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The `Retry-After` header.
+    pub retry_after: Option<Duration>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Where requests go and how.
+#[derive(Debug, Clone)]
+pub struct Target {
+    connector: HttpsConnector<HttpConnector>,
+    base: Uri,
+    /// What the request line names, of each table.
+    uris: [Uri; 2],
+    host: HeaderValue,
+    http2: bool,
+    gzip: bool,
+    timeout: Duration,
+    /// Why a connection could not be made, the first time that one could not.
+    error: Arc<OnceLock<String>>,
+}
+
+impl Target {
+    /// The beacons below `base_url`, say `https://example.org/v1`.
+    pub fn new(base_url: &str, requests: &Requests) -> anyhow::Result<Self> {
+        let base: Uri = base_url.parse().with_context(|| format!("\"{base_url}\" is not a URL"))?;
+        let Some(authority) = base.authority() else { bail!("\"{base_url}\" is not a URL with a host") };
+        let secure = match base.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => bail!("\"{base_url}\": only http:// and https:// are possible"),
+        };
+        if base.query().is_some() {
+            bail!("\"{base_url}\" has a query; only a path can be before /impressions and /clicks");
+        }
+        let uri = |table: Table| {
+            let path = format!("{}/{}", base.path().trim_end_matches('/'), table.name());
+            let text = if requests.http2 {
+                format!("{}://{authority}{path}", base.scheme_str().unwrap_or("http"))
+            } else {
+                path
+            };
+            text.parse::<Uri>().with_context(|| format!("\"{text}\" is not a URL"))
+        };
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls(secure)?).https_or_http();
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(requests.timeout));
+        let connector = if requests.http2 {
+            builder.enable_http2().wrap_connector(tcp)
+        } else {
+            builder.enable_http1().wrap_connector(tcp)
+        };
+        Ok(Self {
+            connector,
+            uris: [uri(Table::Impressions)?, uri(Table::Clicks)?],
+            host: HeaderValue::from_str(&authority.as_str()[authority.as_str().find('@').map_or(0, |at| at + 1)..])?,
+            base,
+            http2: requests.http2,
+            gzip: requests.gzip,
+            timeout: requests.timeout,
+            error: Arc::default(),
+        })
+    }
+
+    fn request(&self, table: Table, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uris[table as usize].clone();
+        let headers = request.headers_mut();
+        if !self.http2 {
+            headers.insert(HOST, self.host.clone());
+        }
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("loadgen/", env!("CARGO_PKG_VERSION"))));
+        if self.gzip {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        request
+    }
+
+    /// Why a connection could not be made, the first time that one could not.
+    pub fn error(&self) -> Option<String> {
+        self.error.get().cloned()
+    }
+
+    fn no_connection(&self, error: &anyhow::Error) -> Trouble {
+        self.error.get_or_init(|| format!("{error:#}"));
+        Trouble::not_stored(CONNECT_FAILED)
+    }
+
+    async fn connect(&self) -> anyhow::Result<Io> {
+        let mut connector = self.connector.clone();
+        poll_fn(|context| connector.poll_ready(context)).await.map_err(anyhow::Error::from_boxed)?;
+        connector.call(self.base.clone()).await.map_err(anyhow::Error::from_boxed)
+    }
+
+    async fn connect_http2(&self) -> anyhow::Result<http2::SendRequest<Full<Bytes>>> {
+        let io = self.connect().await?;
+        let (mut sender, driver) = http2::Builder::new(TokioExecutor::new()).handshake(io).await?;
+        // Its end shows in the sender.
+        tokio::spawn(async move { drop(driver.await) });
+        sender.ready().await?;
+        Ok(sender)
+    }
+}
+
+/// Trust in what the machine trusts; only read when it's needed, as small machines may have nothing.
+fn tls(secure: bool) -> anyhow::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    if secure {
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            bail!("no root certificates on this machine, which https needs: {:?}", found.errors);
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(versions.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// A connection that is made when it's first needed, and again when it broke.
+#[derive(Debug)]
+pub struct Connection {
+    target: Arc<Target>,
+    http1: Option<Http1>,
+    /// One for all streams of a connection.
+    http2: Arc<Mutex<Option<http2::SendRequest<Full<Bytes>>>>>,
+}
+
+#[derive(Debug)]
+struct Http1 {
+    sender: http1::SendRequest<Full<Bytes>>,
+    driver: Pin<Box<http1::Connection<Io, Full<Bytes>>>>,
+    /// Requests were answered on it, so that it may have been closed for being idle.
+    used: bool,
+}
+
+/// A request that brought no answer.
+struct Broken {
+    /// None of it was sent.
+    unsent: bool,
+}
+
+impl Connection {
+    /// A connection to a target, not yet made.
+    pub fn new(target: Arc<Target>) -> Self {
+        Self { target, http1: None, http2: Arc::default() }
+    }
+
+    /// With HTTP/2, another stream of the same connection; of the same thread, as its runtime drives them all.
+    pub fn another_stream(&self) -> Self {
+        Self { target: Arc::clone(&self.target), http1: None, http2: Arc::clone(&self.http2) }
+    }
+
+    /// Posts a body to the beacon of a table; calls `sent` once the request is on its way.
+    pub async fn post(
+        &mut self,
+        table: Table,
+        body: Bytes,
+        sent: &mut (dyn FnMut() + Send),
+    ) -> Result<Answer, Trouble> {
+        let timeout = self.target.timeout;
+        let result = match tokio::time::timeout(timeout, self.exchange(table, body, sent)).await {
+            Ok(result) => result,
+            Err(_) => Err(Trouble::unknown(TIMEOUT)),
+        };
+        if result.is_err() {
+            self.http1 = None;
+        }
+        result
+    }
+
+    async fn exchange(
+        &mut self,
+        table: Table,
+        body: Bytes,
+        sent: &mut (dyn FnMut() + Send),
+    ) -> Result<Answer, Trouble> {
+        if self.target.http2 {
+            return self.exchange_http2(table, body, sent).await;
+        }
+        loop {
+            let mut connection = match self.http1.take() {
+                Some(connection) => connection,
+                None => Http1::open(&self.target).await.map_err(|error| self.target.no_connection(&error))?,
+            };
+            match connection.exchange(self.target.request(table, body.clone()), sent).await {
+                Ok(answer) => {
+                    self.http1 = Some(connection);
+                    return Ok(answer);
+                }
+                // Closed by the server while it was idle, which is no failure of this request.
+                Err(Broken { unsent: true }) if connection.used => {}
+                Err(Broken { unsent: true }) => return Err(Trouble::not_stored(CONNECT_FAILED)),
+                Err(Broken { unsent: false }) => return Err(Trouble::unknown(NO_ANSWER)),
+            }
+        }
+    }
+
+    async fn exchange_http2(
+        &mut self,
+        table: Table,
+        body: Bytes,
+        sent: &mut (dyn FnMut() + Send),
+    ) -> Result<Answer, Trouble> {
+        let failed = || Trouble::not_stored(CONNECT_FAILED);
+        let mut sender = {
+            let mut shared = self.http2.lock().await;
+            match shared.as_ref().filter(|sender| !sender.is_closed()) {
+                Some(sender) => sender.clone(),
+                None => {
+                    let sender = self.target.connect_http2().await;
+                    shared.insert(sender.map_err(|error| self.target.no_connection(&error))?).clone()
+                }
+            }
+        };
+        sender.ready().await.map_err(|_| failed())?;
+        let response = sender.send_request(self.target.request(table, body));
+        sent();
+        let response =
+            response.await.map_err(|error| if error.is_canceled() { failed() } else { Trouble::unknown(NO_ANSWER) })?;
+        read(response).await.map_err(|_| Trouble::unknown(NO_ANSWER))
+    }
+}
+
+impl Http1 {
+    async fn open(target: &Target) -> anyhow::Result<Self> {
+        let io = target.connect().await?;
+        let (sender, driver) = http1::handshake(io).await?;
+        Ok(Self { sender, driver: Box::pin(driver), used: false })
+    }
+
+    async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        sent: &mut (dyn FnMut() + Send),
+    ) -> Result<Answer, Broken> {
+        let Self { sender, driver, used } = self;
+        // What the server did with the connection since the last answer shows here.
+        let closed = poll_fn(|context| Poll::Ready(driver.as_mut().poll(context).is_ready())).await;
+        if closed || sender.is_closed() {
+            return Err(Broken { unsent: true });
+        }
+        let mut answer = pin!(async {
+            let response = match sender.try_send_request(request).await {
+                Ok(response) => response,
+                Err(mut error) => return Err(Broken { unsent: error.take_message().is_some() }),
+            };
+            read(response).await.map_err(|_| Broken { unsent: false })
+        });
+        let mut told = false;
+        let result = poll_fn(|context| {
+            if let Poll::Ready(result) = answer.as_mut().poll(context) {
+                return Poll::Ready(result);
+            }
+            let ended = driver.as_mut().poll(context).is_ready();
+            if !told {
+                told = true;
+                sent();
+            }
+            match answer.as_mut().poll(context) {
+                Poll::Pending if ended => Poll::Ready(Err(Broken { unsent: false })),
+                poll => poll,
+            }
+        })
+        .await;
+        *used |= result.is_ok();
+        result
+    }
+}
+
+async fn read(response: Response<Incoming>) -> anyhow::Result<Answer> {
+    let (head, body) = response.into_parts();
+    let after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = after.and_then(|value| retry_after(value, Utc::now().timestamp()));
+    let body = Limited::new(body, ANSWER_LIMIT).collect().await.map_err(anyhow::Error::from_boxed)?.to_bytes();
+    Ok(Answer { status: head.status, retry_after, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use std::path::Path;
+
+    fn target(url: &str) -> anyhow::Result<Target> {
+        let config = Config::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config.yaml")).unwrap();
+        Target::new(url, &config.requests)
+    }
+
+    #[test]
+    fn the_paths_of_the_beacons_are_below_the_base_url() {
+        for (url, path) in [
+            ("http://127.0.0.1:4566", "/impressions"),
+            ("http://127.0.0.1:4566/", "/impressions"),
+            ("http://127.0.0.1:4566/_aws/Prod/", "/_aws/Prod/impressions"),
+        ] {
+            assert_eq!(target(url).unwrap().uris[0], path);
+        }
+        assert_eq!(target("http://user:password@host:1/").unwrap().host, "host:1");
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_beacon_is_said_to_be_none() {
+        for (url, expected) in [
+            ("", "is not a URL"),
+            ("localhost", "only http:// and https://"),
+            ("/path", "is not a URL with a host"),
+            ("ftp://host/", "only http:// and https://"),
+            ("http://host/?q=1", "has a query"),
+        ] {
+            let error = target(url).unwrap_err().to_string();
+            assert!(error.contains(expected), "{url}: {error}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The shape of a day: how the traffic of 24 hours is spread over them.
+
+/// A second, in the microseconds that clocks are kept in.
+pub const SECOND: u64 = 1_000_000;
+/// A day in microseconds.
+pub const DAY: u64 = 86_400 * SECOND;
+/// The last moment of a day at which an impression is made: a click one millisecond later is still of that day.
+const LAST_VIEW: u64 = DAY - 2_000;
+
+/// The weights of the 24 hours of a day.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DayShape {
+    /// The share of the day's traffic before each hour; 25 values from 0 to 1.
+    before: [f64; 25],
+}
+
+impl DayShape {
+    /// As much traffic in every hour.
+    pub fn flat() -> Self {
+        Self::new(&[1.0; 24])
+    }
+
+    /// Traffic in proportion to the weights: at least 0, and not all 0.
+    pub fn new(weights: &[f64; 24]) -> Self {
+        let total: f64 = weights.iter().sum();
+        let mut before = [0.0; 25];
+        let mut sum = 0.0;
+        for (hour, weight) in weights.iter().enumerate() {
+            sum += weight;
+            before[hour + 1] = sum / total;
+        }
+        Self { before }
+    }
+
+    /// The time of day, in microseconds since midnight, by which the share `share` (in [0, 1)) of the traffic is past.
+    pub fn time(&self, share: f64) -> u64 {
+        // The first hour that ends after the share, so that hours without weight are passed over.
+        let hour = self.before[1..].partition_point(|&before| before <= share).min(23);
+        let width = self.before[hour + 1] - self.before[hour];
+        let within = if width > 0.0 { (share - self.before[hour]) / width } else { 1.0 };
+        let hours = hour as f64 + within.clamp(0.0, 1.0);
+        ((hours * 3_600.0 * SECOND as f64) as u64).min(LAST_VIEW)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flat_day_is_a_straight_line() {
+        let day = DayShape::flat();
+        assert_eq!(day.time(0.0), 0);
+        assert_eq!(day.time(0.5) / SECOND, 43_200);
+        assert!(day.time(1.0 - f64::EPSILON) <= LAST_VIEW);
+    }
+
+    #[test]
+    fn hours_without_weight_have_no_traffic() {
+        let mut weights = [0.0; 24];
+        weights[9] = 1.0;
+        weights[20] = 3.0;
+        let day = DayShape::new(&weights);
+        let hours: Vec<u64> = (0..1_000).map(|i| day.time(f64::from(i) / 1_000.0) / SECOND / 3_600).collect();
+        assert_eq!(hours.iter().filter(|&&hour| hour == 9).count(), 250);
+        assert_eq!(hours.iter().filter(|&&hour| hour == 20).count(), 750);
+        assert!(hours.is_sorted());
+    }
+}

@@ -1,0 +1,303 @@
+//! Batches: which events go together, and when.
+//!
+//! [`Dispatcher`] is told the time and never looks at a clock. It makes an event only when a connection is free to
+//! take it, so a server that falls behind costs no memory: what is overdue is made when its turn comes.
+
+use crate::event::{Event, Table};
+use crate::traffic::Planned;
+use std::collections::VecDeque;
+use std::iter::Peekable;
+use std::ops::Range;
+use std::time::Duration;
+
+/// Events for one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Where they go.
+    pub table: Table,
+    /// The number of this batch among those of its table.
+    pub number: u64,
+    /// At least one.
+    pub events: Vec<Event>,
+    /// When the batch was to be sent, since the start: when it was full, or its oldest event had waited long enough.
+    pub intended: Duration,
+}
+
+/// What a connection that is free is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// To send this.
+    Batch(Batch),
+    /// To ask again at this time.
+    WaitUntil(Duration),
+    /// To ask again when an impression has been handed over: clicks wait for it.
+    WaitForHandover,
+    /// Nothing more.
+    Finished,
+}
+
+/// Collects events into batches, by size and by age.
+///
+/// A click joins a batch only after the batch of its impression was [handed over](Self::handed_over).
+#[derive(Debug)]
+pub struct Dispatcher<T: Iterator<Item = Planned>> {
+    traffic: Peekable<T>,
+    size: usize,
+    /// The longest that an event waits for its batch to fill; without it, a batch is sent when full or at the end.
+    age: Option<Duration>,
+    /// Events that are due, with the time when they were.
+    queues: [VecDeque<(Duration, Event)>; 2],
+    numbers: [u64; 2],
+    /// The batches of impressions that were not handed over yet, oldest first; the last is the one being filled.
+    outstanding: VecDeque<Outstanding>,
+    stopped: bool,
+}
+
+/// A batch of impressions for whose clicks it's too early.
+#[derive(Debug)]
+struct Outstanding {
+    number: u64,
+    /// The views whose impressions are in it.
+    views: Range<u64>,
+    handed_over: bool,
+    waiting: Vec<(Duration, Event)>,
+}
+
+impl Outstanding {
+    fn new(number: u64, first_view: u64) -> Self {
+        Self { number, views: first_view..first_view, handed_over: false, waiting: Vec::new() }
+    }
+}
+
+impl<T: Iterator<Item = Planned>> Dispatcher<T> {
+    /// Collects `traffic` into batches of up to `size` events.
+    pub fn new(traffic: T, size: usize, age: Option<Duration>) -> Self {
+        Self {
+            traffic: traffic.peekable(),
+            size: size.max(1),
+            age,
+            queues: Default::default(),
+            numbers: [0; 2],
+            outstanding: VecDeque::from([Outstanding::new(0, 0)]),
+            stopped: false,
+        }
+    }
+
+    /// What to do at the time `now`, counted from the start.
+    pub fn next(&mut self, now: Duration) -> Next {
+        if self.stopped {
+            return Next::Finished;
+        }
+        let next_due = loop {
+            for table in Table::ALL {
+                if self.queues[table as usize].len() >= self.size {
+                    return Next::Batch(self.release(table, now));
+                }
+            }
+            match self.traffic.peek().map(|planned| Duration::from_micros(planned.due)) {
+                Some(due) if due <= now => {
+                    if let Some(planned) = self.traffic.next() {
+                        self.take(due, planned);
+                    }
+                }
+                due => break due,
+            }
+        };
+        let mut wake = next_due;
+        for table in Table::ALL {
+            let Some(&(oldest, _)) = self.queues[table as usize].front() else { continue };
+            let Some(deadline) = self.deadline(oldest) else {
+                // Without an age, there is nothing to wait for but more events.
+                if next_due.is_none() && !self.may_come(table) {
+                    return Next::Batch(self.release(table, now));
+                }
+                continue;
+            };
+            if deadline <= now || (next_due.is_none() && !self.may_come(table)) {
+                return Next::Batch(self.release(table, now));
+            }
+            wake = Some(wake.map_or(deadline, |wake| wake.min(deadline)));
+        }
+        match wake {
+            Some(time) => Next::WaitUntil(time),
+            None if self.waiting() => Next::WaitForHandover,
+            None => Next::Finished,
+        }
+    }
+
+    /// Tells that a batch of impressions is on its way, so that their clicks may follow.
+    pub fn handed_over(&mut self, number: u64) {
+        let clicks = &mut self.queues[Table::Clicks as usize];
+        if let Some(batch) = self.outstanding.iter_mut().find(|batch| batch.number == number) {
+            batch.handed_over = true;
+            clicks.extend(batch.waiting.drain(..));
+        }
+        while self.outstanding.front().is_some_and(|batch| batch.handed_over) {
+            self.outstanding.pop_front();
+        }
+    }
+
+    /// Makes no more events and forgets those that were not released.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    fn deadline(&self, oldest: Duration) -> Option<Duration> {
+        Some(oldest.saturating_add(self.age?))
+    }
+
+    /// Puts an event where it waits.
+    fn take(&mut self, due: Duration, Planned { view, event, .. }: Planned) {
+        if event.table == Table::Impressions {
+            self.queues[Table::Impressions as usize].push_back((due, event));
+            if let Some(filling) = self.outstanding.back_mut() {
+                filling.views.end = filling.views.end.max(view + 1);
+            }
+            return;
+        }
+        let place = self.outstanding.partition_point(|batch| batch.views.end <= view);
+        match self.outstanding.get_mut(place) {
+            Some(batch) if batch.views.contains(&view) && !batch.handed_over => batch.waiting.push((due, event)),
+            _ => self.queues[Table::Clicks as usize].push_back((due, event)),
+        }
+    }
+
+    /// Whether events of the table can still come once the traffic has ended.
+    fn may_come(&self, table: Table) -> bool {
+        table == Table::Clicks && self.waiting()
+    }
+
+    fn waiting(&self) -> bool {
+        self.outstanding.iter().any(|batch| !batch.waiting.is_empty())
+    }
+
+    fn release(&mut self, table: Table, now: Duration) -> Batch {
+        let queue = &mut self.queues[table as usize];
+        let count = queue.len().min(self.size);
+        let oldest = queue.front().map_or(now, |&(due, _)| due);
+        let youngest = queue.get(count - 1).map_or(now, |&(due, _)| due);
+        let events = queue.drain(..count).map(|(_, event)| event).collect();
+        let aged = self.deadline(oldest).unwrap_or(now);
+        let intended = if count == self.size { youngest } else { aged };
+        let number = self.numbers[table as usize];
+        self.numbers[table as usize] += 1;
+        if table == Table::Impressions {
+            let end = self.outstanding.back().map_or(0, |filling| filling.views.end);
+            self.outstanding.push_back(Outstanding::new(number + 1, end));
+        }
+        Batch { table, number, events, intended: intended.min(now) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Kind;
+    use uuid::Uuid;
+
+    const AGE: Option<Duration> = Some(Duration::from_millis(100));
+
+    fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    fn planned(table: Table, due_ms: u64, view: u64) -> Planned {
+        let event = Event {
+            table,
+            kind: Kind::Fresh,
+            late: false,
+            bot: false,
+            ad: 0,
+            id: Uuid::from_u128(u128::from(view)),
+            impression: Uuid::from_u128(u128::from(view)),
+            occurred_at: 0,
+        };
+        Planned { due: due_ms * 1_000, at: 0, view, event }
+    }
+
+    fn views(count: u64, every_ms: u64) -> Vec<Planned> {
+        (0..count).map(|view| planned(Table::Impressions, view * every_ms, view)).collect()
+    }
+
+    fn batch(next: Next) -> Batch {
+        match next {
+            Next::Batch(batch) => batch,
+            other => panic!("no batch but {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_batch_is_released_when_full_and_meant_for_that_moment() {
+        let mut dispatcher = Dispatcher::new(views(5, 10).into_iter(), 3, AGE);
+        assert_eq!(dispatcher.next(ms(0)), Next::WaitUntil(ms(10)));
+        assert_eq!(dispatcher.next(ms(19)), Next::WaitUntil(ms(20)));
+        let full = batch(dispatcher.next(ms(55)));
+        assert_eq!((full.events.len(), full.intended), (3, ms(20)));
+    }
+
+    #[test]
+    fn a_batch_is_released_when_its_oldest_event_has_waited_long_enough() {
+        let mut dispatcher = Dispatcher::new(views(5, 60).into_iter(), 500, AGE);
+        assert_eq!(dispatcher.next(ms(70)), Next::WaitUntil(ms(100)));
+        let aged = batch(dispatcher.next(ms(115)));
+        assert_eq!((aged.events.len(), aged.intended), (2, ms(100)));
+        assert_eq!(dispatcher.next(ms(115)), Next::WaitUntil(ms(120)));
+    }
+
+    #[test]
+    fn the_last_events_are_not_kept_waiting() {
+        let mut dispatcher = Dispatcher::new(views(4, 10).into_iter(), 3, AGE);
+        assert_eq!(batch(dispatcher.next(ms(30))).events.len(), 3);
+        let last = batch(dispatcher.next(ms(30)));
+        assert_eq!((last.events.len(), last.intended), (1, ms(30)));
+        assert_eq!(dispatcher.next(ms(30)), Next::Finished);
+    }
+
+    #[test]
+    fn a_click_waits_until_its_impression_was_handed_over() {
+        let traffic =
+            [planned(Table::Impressions, 0, 0), planned(Table::Clicks, 0, 0), planned(Table::Impressions, 0, 1)];
+        for age in [None, AGE] {
+            let mut dispatcher = Dispatcher::new(traffic.into_iter(), 2, age);
+            let impressions = batch(dispatcher.next(ms(0)));
+            assert_eq!((impressions.table, impressions.events.len()), (Table::Impressions, 2));
+            assert_eq!(dispatcher.next(ms(500)), Next::WaitForHandover);
+            dispatcher.handed_over(impressions.number);
+            assert_eq!(batch(dispatcher.next(ms(500))).table, Table::Clicks);
+            assert_eq!(dispatcher.next(ms(500)), Next::Finished);
+        }
+    }
+
+    #[test]
+    fn batches_may_be_handed_over_in_any_order() {
+        let mut traffic = views(3, 0);
+        traffic.extend([2, 0, 1].map(|view| planned(Table::Clicks, 0, view)));
+        let mut dispatcher = Dispatcher::new(traffic.into_iter(), 1, None);
+        let numbers: Vec<u64> = (0..3).map(|_| batch(dispatcher.next(ms(0))).number).collect();
+        assert_eq!(dispatcher.next(ms(0)), Next::WaitForHandover);
+        for number in [numbers[1], numbers[2], numbers[0]] {
+            dispatcher.handed_over(number);
+            let click = batch(dispatcher.next(ms(0)));
+            assert_eq!((click.table, click.events[0].impression), (Table::Clicks, Uuid::from_u128(number.into())));
+        }
+        assert_eq!(dispatcher.next(ms(0)), Next::Finished);
+    }
+
+    #[test]
+    fn a_click_long_after_its_impression_waits_for_nothing() {
+        let traffic = [planned(Table::Impressions, 0, 0), planned(Table::Clicks, 900, 0)];
+        let mut dispatcher = Dispatcher::new(traffic.into_iter(), 500, AGE);
+        let impressions = batch(dispatcher.next(ms(100)));
+        dispatcher.handed_over(impressions.number);
+        assert_eq!(dispatcher.next(ms(100)), Next::WaitUntil(ms(900)));
+        assert_eq!(batch(dispatcher.next(ms(900))).table, Table::Clicks);
+    }
+
+    #[test]
+    fn nothing_is_released_after_a_stop() {
+        let mut dispatcher = Dispatcher::new(views(10, 0).into_iter(), 3, AGE);
+        batch(dispatcher.next(ms(0)));
+        dispatcher.stop();
+        assert_eq!(dispatcher.next(ms(1_000)), Next::Finished);
+    }
+}

@@ -1,0 +1,263 @@
+//! The traffic of a day as the raw zone keeps it: gzip files of one event a line, by the hour of arrival.
+
+use crate::day::SECOND;
+use crate::event::{Event, Kind, Table, Writer};
+use crate::progress::Line;
+use crate::traffic::{Plan, part_of_users};
+use anyhow::{Context, anyhow, bail};
+use chrono::{Datelike, NaiveDate};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use indicatif::{HumanBytes, HumanCount};
+use serde::Serialize;
+use std::fmt::{Display, Formatter};
+use std::fs::{File, create_dir_all, rename};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// A part of the users writes files of its own; so many impressions make another part.
+const IMPRESSIONS_PER_PART: u64 = 50_000;
+/// The most parts. Each has a file an hour: together as many as Data Firehose makes that buffers for 225 seconds.
+const PARTS_LIMIT: u64 = 16;
+/// How much text is compressed at once.
+const CHUNK: usize = 1 << 16;
+
+/// What was written of a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct TableFiles {
+    /// Lines, of any kind.
+    pub lines: u64,
+    /// Lines with an event that was sent before.
+    pub repeats: u64,
+    /// Lines with an event that occurred long before it arrived.
+    pub late: u64,
+    /// Lines with an event made by a bot.
+    pub bots: u64,
+    /// Lines that are no events.
+    pub malformed: u64,
+    /// Files.
+    pub files: u64,
+    /// Bytes of text.
+    pub text_bytes: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+}
+
+impl TableFiles {
+    fn count(&mut self, event: &Event) {
+        self.lines += 1;
+        self.late += u64::from(event.late);
+        self.bots += u64::from(event.bot);
+        match event.kind {
+            Kind::Fresh => {}
+            Kind::Repeat => self.repeats += 1,
+            Kind::Malformed(_) => self.malformed += 1,
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.lines += other.lines;
+        self.repeats += other.repeats;
+        self.late += other.late;
+        self.bots += other.bots;
+        self.malformed += other.malformed;
+        self.files += other.files;
+        self.text_bytes += other.text_bytes;
+        self.bytes += other.bytes;
+    }
+}
+
+/// What `loadgen files --json` prints; the README describes it.
+#[derive(Debug, Clone, Serialize)]
+pub struct FilesReport {
+    /// What the random numbers started from.
+    pub seed: u64,
+    /// The day on which the events arrived.
+    pub day: NaiveDate,
+    /// The folder that `data/raw/ad` is in.
+    pub out: PathBuf,
+    /// How long it took.
+    pub seconds: f64,
+    /// Lines written, a second.
+    pub events_per_second: f64,
+    /// The impressions.
+    pub impressions: TableFiles,
+    /// The clicks.
+    pub clicks: TableFiles,
+}
+
+impl Display for FilesReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "Raw files of {} below {}, seed {}", self.day, self.out.display(), self.seed)?;
+        for (name, table) in [("impressions", &self.impressions), ("clicks", &self.clicks)] {
+            writeln!(
+                f,
+                "  {name:<12}{:>14} lines in {} files, {} ({} of text): {} repeats, {} late, {} malformed",
+                HumanCount(table.lines).to_string(),
+                HumanCount(table.files),
+                HumanBytes(table.bytes),
+                HumanBytes(table.text_bytes),
+                HumanCount(table.repeats),
+                HumanCount(table.late),
+                HumanCount(table.malformed)
+            )?;
+        }
+        write!(f, "In {:.1} s: {} events a second", self.seconds, HumanCount(self.events_per_second as u64))
+    }
+}
+
+/// Writes the traffic of a day below `out`, with so many threads. What is written doesn't depend on their number.
+pub fn write(plan: Plan, day: NaiveDate, out: &Path, threads: usize) -> anyhow::Result<FilesReport> {
+    let plan = Arc::new(plan);
+    let impressions = plan.expected_impressions();
+    let parts = (impressions / IMPRESSIONS_PER_PART).clamp(1, PARTS_LIMIT).min(u64::from(plan.users())) as u32;
+    let line = Line::new(plan.expected_events());
+    let next_part = AtomicU32::new(0);
+    let started = Instant::now();
+    let work = || -> anyhow::Result<[TableFiles; 2]> {
+        let mut tables = <[TableFiles; 2]>::default();
+        loop {
+            let part = next_part.fetch_add(1, Ordering::Relaxed);
+            if part >= parts {
+                return Ok(tables);
+            }
+            let written = Part::new(Arc::clone(&plan), day, out, part).write(parts, &line)?;
+            for (table, written) in tables.iter_mut().zip(&written) {
+                table.add(written);
+            }
+        }
+    };
+    let mut tables = <[TableFiles; 2]>::default();
+    std::thread::scope(|scope| -> anyhow::Result<()> {
+        let threads: Vec<_> = (0..threads.min(parts as usize)).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            let written = thread.join().map_err(|_| anyhow!("a thread has failed"))??;
+            for (table, written) in tables.iter_mut().zip(&written) {
+                table.add(written);
+            }
+        }
+        Ok(())
+    })?;
+    drop(line);
+    Ok(report(&plan, day, out, started.elapsed(), tables))
+}
+
+fn report(plan: &Plan, day: NaiveDate, out: &Path, took: Duration, tables: [TableFiles; 2]) -> FilesReport {
+    let seconds = took.as_secs_f64();
+    let [impressions, clicks] = tables;
+    FilesReport {
+        seed: plan.seed(),
+        day,
+        out: out.to_owned(),
+        seconds: (seconds * 1_000.0).round() / 1_000.0,
+        events_per_second: ((impressions.lines + clicks.lines) as f64 / seconds.max(1e-9)).round(),
+        impressions,
+        clicks,
+    }
+}
+
+/// The files of a part of the users, written hour by hour.
+struct Part {
+    plan: Arc<Plan>,
+    day: NaiveDate,
+    out: PathBuf,
+    number: u32,
+    writer: Writer,
+    open: [Option<Open>; 2],
+    tables: [TableFiles; 2],
+}
+
+/// A file that is being written, under another name until it's whole.
+struct Open {
+    hour: u64,
+    lines: u64,
+    encoder: GzEncoder<File>,
+    text: Vec<u8>,
+    path: PathBuf,
+}
+
+impl Part {
+    fn new(plan: Arc<Plan>, day: NaiveDate, out: &Path, number: u32) -> Self {
+        Self {
+            plan,
+            day,
+            out: out.to_owned(),
+            number,
+            writer: Writer::default(),
+            open: [None, None],
+            tables: Default::default(),
+        }
+    }
+
+    fn write(mut self, parts: u32, line: &Line) -> anyhow::Result<[TableFiles; 2]> {
+        let plan = Arc::clone(&self.plan);
+        let traffic = plan.traffic(part_of_users(plan.users(), self.number, parts));
+        for planned in traffic {
+            let (table, hour) = (planned.event.table, planned.at / (3_600 * SECOND));
+            self.file(table, hour, line)?;
+            let Some(open) = &mut self.open[table as usize] else { continue };
+            self.writer.event(&planned.event, &plan.ads, &mut open.text);
+            open.text.push(b'\n');
+            open.lines += 1;
+            self.tables[table as usize].count(&planned.event);
+            if open.text.len() >= CHUNK {
+                self.tables[table as usize].text_bytes += open.flush()?;
+            }
+        }
+        for table in Table::ALL {
+            self.close(table, line)?;
+        }
+        Ok(self.tables)
+    }
+
+    /// Makes sure that the file of the hour is open; hours only go up.
+    fn file(&mut self, table: Table, hour: u64, line: &Line) -> anyhow::Result<()> {
+        if self.open[table as usize].as_ref().is_some_and(|open| open.hour == hour) {
+            return Ok(());
+        }
+        self.close(table, line)?;
+        let day = self.day;
+        let folder = self.out.join(format!(
+            "data/raw/ad/{}/year={:04}/month={:02}/day={:02}/hour={hour:02}",
+            table.name(),
+            day.year(),
+            day.month(),
+            day.day()
+        ));
+        create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
+        let path = folder.join(format!("loadgen-{}-{:03}.gz", self.plan.seed(), self.number));
+        if path.exists() {
+            bail!("{} exists: choose another folder, or another seed to add events", path.display());
+        }
+        let temporary = path.with_extension("tmp");
+        let file = File::create(&temporary).with_context(|| format!("could not create {}", temporary.display()))?;
+        let encoder = GzEncoder::new(file, Compression::fast());
+        self.open[table as usize] = Some(Open { hour, lines: 0, encoder, text: Vec::with_capacity(CHUNK + 256), path });
+        Ok(())
+    }
+
+    fn close(&mut self, table: Table, line: &Line) -> anyhow::Result<()> {
+        let Some(mut open) = self.open[table as usize].take() else { return Ok(()) };
+        let written = &mut self.tables[table as usize];
+        written.text_bytes += open.flush()?;
+        written.files += 1;
+        let file = open.encoder.finish()?;
+        written.bytes += file.metadata()?.len();
+        drop(file);
+        rename(open.path.with_extension("tmp"), &open.path)?;
+        line.add(open.lines);
+        Ok(())
+    }
+}
+
+impl Open {
+    fn flush(&mut self) -> anyhow::Result<u64> {
+        self.encoder.write_all(&self.text).with_context(|| format!("could not write {}", self.path.display()))?;
+        let length = self.text.len() as u64;
+        self.text.clear();
+        Ok(length)
+    }
+}

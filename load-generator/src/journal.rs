@@ -1,0 +1,159 @@
+//! The fate of every event, one JSON object a line, compressed with gzip.
+//!
+//! A thread of its own writes and compresses; couriers wait for it only when it's far behind.
+
+use crate::account::Fate;
+use crate::ads::written;
+use crate::event::{Defect, Event, Kind, Writer};
+use anyhow::{Context, anyhow};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+/// How many messages may wait to be written.
+const BACKLOG: usize = 256;
+/// How much text is compressed at once.
+const CHUNK: usize = 1 << 16;
+
+/// Events that met the same fate.
+#[derive(Debug)]
+struct Settled {
+    events: Vec<Event>,
+    fate: Fate,
+    tries: u32,
+}
+
+/// Where couriers tell what became of events.
+#[derive(Debug, Clone)]
+pub struct Entry(SyncSender<Settled>);
+
+impl Entry {
+    /// Tells that events met a fate after so many tries.
+    pub fn settled(&self, events: &[Event], fate: &Fate, tries: u32) {
+        // Only fails once the writer has: the journal tells that in the end.
+        let _ = self.0.send(Settled { events: events.to_vec(), fate: fate.clone(), tries });
+    }
+}
+
+/// A journal that is being written.
+#[derive(Debug)]
+pub struct Journal {
+    writer: JoinHandle<std::io::Result<()>>,
+}
+
+impl Journal {
+    /// Starts a journal in a new file, or over an old one. It ends when all entries are dropped.
+    pub fn create(path: &Path) -> anyhow::Result<(Self, Entry)> {
+        let file = File::create(path).with_context(|| format!("could not create the journal {}", path.display()))?;
+        let (sender, receiver) = sync_channel(BACKLOG);
+        let writer =
+            std::thread::Builder::new().name("loadgen-journal".to_owned()).spawn(move || write(file, &receiver))?;
+        Ok((Self { writer }, Entry(sender)))
+    }
+
+    /// Waits until all is written.
+    pub fn finish(self) -> anyhow::Result<()> {
+        let written = self.writer.join().map_err(|_| anyhow!("the journal's thread has failed"))?;
+        written.context("could not write the journal")
+    }
+}
+
+fn write(file: File, receiver: &Receiver<Settled>) -> std::io::Result<()> {
+    let mut encoder = GzEncoder::new(BufWriter::new(file), Compression::fast());
+    let mut writer = Writer::default();
+    let mut text = Vec::with_capacity(2 * CHUNK);
+    for Settled { events, fate, tries } in receiver {
+        let (fate, code) = match &fate {
+            Fate::Acknowledged => ("acknowledged", None),
+            Fate::Refused(code) => ("refused", Some(code)),
+            Fate::Unknown(code) => ("unknown", Some(code)),
+        };
+        let code = code.map_or_else(|| "null".to_owned(), |code| serde_json::Value::from(code.as_ref()).to_string());
+        let end = format!(r#","fate":"{fate}","code":{code},"tries":{tries}}}"#) + "\n";
+        for event in &events {
+            line(event, &mut writer, &mut text);
+            text.extend_from_slice(end.as_bytes());
+            if text.len() >= CHUNK {
+                encoder.write_all(&text)?;
+                text.clear();
+            }
+        }
+    }
+    encoder.write_all(&text)?;
+    encoder.finish()?.flush()
+}
+
+/// The part of a line that says which event it's about.
+fn line(event: &Event, writer: &mut Writer, text: &mut Vec<u8>) {
+    let kind = match event.kind {
+        Kind::Fresh => "fresh",
+        Kind::Repeat => "repeat",
+        Kind::Malformed(Defect::NoAd) => "malformed_no_ad",
+        Kind::Malformed(Defect::ShortId) => "malformed_short_id",
+        Kind::Malformed(Defect::NoTime) => "malformed_no_time",
+    };
+    text.extend_from_slice(br#"{"table":""#);
+    text.extend_from_slice(event.table.name().as_bytes());
+    text.extend_from_slice(br#"","id":""#);
+    text.extend_from_slice(&written(event.id));
+    text.extend_from_slice(br#"","occurred_at":""#);
+    writer.time(event.occurred_at, text);
+    text.extend_from_slice(br#"","kind":""#);
+    text.extend_from_slice(kind.as_bytes());
+    text.extend_from_slice(if event.late { br#"","late":true,"bot":"# } else { br#"","late":false,"bot":"# });
+    text.extend_from_slice(if event.bot { b"true" } else { b"false" });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Table;
+    use serde_json::{Value, json};
+    use std::io::Read;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_journal_has_a_line_for_every_event() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.gz");
+        let (journal, entry) = Journal::create(&path).unwrap();
+        let event = Event {
+            table: Table::Clicks,
+            kind: Kind::Malformed(Defect::ShortId),
+            late: true,
+            bot: false,
+            ad: 0,
+            id: Uuid::from_u128(1),
+            impression: Uuid::nil(),
+            occurred_at: 0,
+        };
+        entry.settled(&[event; 3], &Fate::Acknowledged, 1);
+        let another = entry.clone();
+        drop(entry);
+        another.settled(&[event], &Fate::Refused("Odd\"Code".into()), 4);
+        drop(another);
+        journal.finish().unwrap();
+
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(File::open(path).unwrap()).read_to_string(&mut text).unwrap();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 4);
+        assert_eq!(
+            lines[0],
+            json!({"table": "clicks", "id": "00000000-0000-0000-0000-000000000001",
+                "occurred_at": "1970-01-01 00:00:00.000", "kind": "malformed_short_id", "late": true, "bot": false,
+                "fate": "acknowledged", "code": null, "tries": 1})
+        );
+        assert_eq!((&lines[3]["code"], &lines[3]["tries"]), (&json!("Odd\"Code"), &json!(4)));
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_written_is_said_so() {
+        let error = Journal::create(Path::new("/nonexistent/journal.gz")).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/journal.gz"));
+    }
+}

@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+pub mod account;
+pub mod ads;
+pub mod answer;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod day;
+pub mod deliver;
+pub mod dispatch;
+pub mod event;
+pub mod feed;
+pub mod files;
+pub mod journal;
+pub mod progress;
+pub mod random;
+pub mod report;
+pub mod run;
+pub mod traffic;

@@ -1,0 +1,182 @@
+//! The account of a run, for people and for machines.
+
+use crate::account::{Account, Count, Summary};
+use crate::answer::Code;
+use crate::deliver::Stopped;
+use crate::event::Table;
+use crate::traffic::{Plan, Schedule};
+use chrono::NaiveDate;
+use indicatif::{HumanBytes, HumanCount};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::{Display, Formatter, Result};
+use std::time::Duration;
+
+/// What `--json` prints; the README describes it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Every well-formed event was acknowledged and every malformed one refused, to the end of the traffic.
+    pub complete: bool,
+    /// Why the run ended before its traffic did, if so.
+    pub stopped: Option<Stopped>,
+    /// Where events were sent.
+    pub base_url: String,
+    /// What the random numbers started from: the same seed, day and configuration give the same events.
+    pub seed: u64,
+    /// The day of the events; null in a live run.
+    pub day: Option<NaiveDate>,
+    /// How long it took.
+    pub seconds: f64,
+    /// Events that were settled, a second.
+    pub events_per_second: f64,
+    /// Of well-formed events sent for the first time: clicks by impression.
+    pub clickthrough_rate: Option<f64>,
+    /// The impressions.
+    pub impressions: TableReport,
+    /// The clicks.
+    pub clicks: TableReport,
+    /// The requests of both.
+    pub requests: RequestsReport,
+}
+
+/// The events of a table.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableReport {
+    /// How many and what became of them.
+    #[serde(flatten)]
+    pub count: Count,
+    /// Of each batch, from when it was to be sent until the last of its events was settled, retries included.
+    pub latency_ms: Summary,
+}
+
+/// Requests and what went over the wire.
+#[derive(Debug, Clone, Serialize)]
+pub struct RequestsReport {
+    /// All of them.
+    pub count: u64,
+    /// Those that repeated events.
+    pub retries: u64,
+    /// Why requests were repeated or given up.
+    pub causes: BTreeMap<Code, u64>,
+    /// Requests a second.
+    pub per_second: f64,
+    /// Why a connection could not be made, the first time that one could not.
+    pub connection_error: Option<String>,
+    /// Bytes of request bodies.
+    pub bytes_sent: u64,
+    /// Bytes of answers' bodies.
+    pub bytes_received: u64,
+    /// From sending a request to its answer.
+    pub service_ms: Summary,
+}
+
+impl Report {
+    /// The report of a run that took so long.
+    pub fn new(plan: &Plan, base_url: String, account: Account, stopped: Option<Stopped>, took: Duration) -> Self {
+        let seconds = took.as_secs_f64();
+        let per_second = |count: u64| (count as f64 / seconds.max(1e-9)).round();
+        let latency = account.latency.each_ref().map(|times| times.summary());
+        let [impressions, clicks] = account.counts;
+        let first_time = |count: &Count| count.sent - count.repeats - count.malformed;
+        let (viewed, clicked) = (first_time(&impressions), first_time(&clicks));
+        let [impressions_latency, clicks_latency] = latency;
+        Self {
+            complete: stopped.is_none() && impressions.is_complete() && clicks.is_complete(),
+            stopped,
+            base_url,
+            seed: plan.seed(),
+            day: match plan.schedule() {
+                Schedule::Day { day, .. } => Some(day),
+                Schedule::Live { .. } => None,
+            },
+            seconds: (seconds * 1_000.0).round() / 1_000.0,
+            events_per_second: per_second(impressions.sent + clicks.sent),
+            clickthrough_rate: (viewed > 0).then(|| clicked as f64 / viewed as f64),
+            impressions: TableReport { count: impressions, latency_ms: impressions_latency },
+            clicks: TableReport { count: clicks, latency_ms: clicks_latency },
+            requests: RequestsReport {
+                count: account.requests,
+                retries: account.retries,
+                causes: account.causes,
+                per_second: per_second(account.requests),
+                connection_error: None,
+                bytes_sent: account.bytes_sent,
+                bytes_received: account.bytes_received,
+                service_ms: account.service.summary(),
+            },
+        }
+    }
+
+    fn tables(&self) -> [(Table, &TableReport); 2] {
+        [(Table::Impressions, &self.impressions), (Table::Clicks, &self.clicks)]
+    }
+}
+
+fn milliseconds(f: &mut Formatter<'_>, what: &str, times: &Summary) -> Result {
+    if times.count == 0 {
+        return Ok(());
+    }
+    let Summary { p50, p90, p99, p99_9, max, .. } = times;
+    writeln!(f, "  {what:<20}{p50:>9.1}{p90:>9.1}{p99:>9.1}{p99_9:>9.1}{max:>9.1}")
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let when = self.day.map_or_else(|| "live".to_owned(), |day| format!("of {day}"));
+        writeln!(f, "Events {when} to {}, seed {}", self.base_url, self.seed)?;
+        writeln!(f, "  {:<20}{:>14}{:>14}", "", "impressions", "clicks")?;
+        let row = |f: &mut Formatter<'_>, what: &str, value: fn(&Count) -> u64, always: bool| {
+            let [impressions, clicks] = self.tables().map(|(_, table)| value(&table.count));
+            if !always && impressions + clicks == 0 {
+                return Ok(());
+            }
+            writeln!(f, "  {what:<20}{:>14}{:>14}", HumanCount(impressions).to_string(), HumanCount(clicks).to_string())
+        };
+        row(f, "sent", |count| count.sent, true)?;
+        row(f, "  repeats", |count| count.repeats, false)?;
+        row(f, "  late", |count| count.late, false)?;
+        row(f, "  by bots", |count| count.bots, false)?;
+        row(f, "  malformed", |count| count.malformed, false)?;
+        row(f, "acknowledged", |count| count.acknowledged, true)?;
+        row(f, "refused", |count| count.refused.values().sum(), false)?;
+        row(f, "  rightly", |count| count.malformed_refused, false)?;
+        row(f, "unknown", |count| count.unknown, false)?;
+        row(f, "tried once more", |count| count.retried, false)?;
+        if let Some(rate) = self.clickthrough_rate {
+            writeln!(f, "  {:<20}{rate:>14.4}", "clickthrough rate")?;
+        }
+        writeln!(f, "  {:<20}{:>9}{:>9}{:>9}{:>9}{:>9}", "milliseconds", "50 %", "90 %", "99 %", "99.9 %", "most")?;
+        for (table, report) in self.tables() {
+            milliseconds(f, table.name(), &report.latency_ms)?;
+        }
+        milliseconds(f, "a request", &self.requests.service_ms)?;
+        for (table, report) in self.tables() {
+            for (code, count) in &report.count.refused {
+                writeln!(f, "  {} {} refused: {code}", HumanCount(*count), table.name())?;
+            }
+        }
+        for (code, count) in &self.requests.causes {
+            writeln!(f, "  {} requests in vain: {code}", HumanCount(*count))?;
+        }
+        if let Some(error) = &self.requests.connection_error {
+            writeln!(f, "  ConnectFailed: {error}")?;
+        }
+        writeln!(
+            f,
+            "{} requests ({} of them retries) and {} in {:.1} s: {} events a second",
+            HumanCount(self.requests.count),
+            HumanCount(self.requests.retries),
+            HumanBytes(self.requests.bytes_sent),
+            self.seconds,
+            HumanCount(self.events_per_second as u64)
+        )?;
+        let end = match self.stopped {
+            Some(Stopped::Interrupted) => "Interrupted: what was under way was finished, the rest was not sent.",
+            Some(Stopped::Unreachable) => "Given up: no connection could be made.",
+            Some(Stopped::Refused) => "Given up: the server refused whole batches.",
+            None if self.complete => "Complete: every event was acknowledged.",
+            None => "Not complete: not every event was acknowledged.",
+        };
+        write!(f, "{end}")
+    }
+}
