@@ -210,8 +210,8 @@ least.
 
 {price_table}
 
-`high`: AWS's own page or price data was read. `medium`: read in a secondary source, or an old copy. Stored copies were read, not
-the live pages.
+`high`: AWS's own page or price data was read. `medium`: read in a secondary source, or an old copy. `low`: from memory. Stored copies
+were read, not the live pages.
 """
 
 

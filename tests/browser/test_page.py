@@ -1,0 +1,259 @@
+"""examples/browser in a real Chromium, until its events stand in S3."""
+
+import datetime
+import gzip
+import json
+import time
+
+import pytest
+
+SETTLED_SECONDS = 2.5
+
+# Without CORS headers the script learns as much as when the network is down: nothing.
+NOT_READABLE = (502, {}, b"")
+
+
+STARTED = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=1)
+
+
+def stored(bucket, kind, ads):
+    """The raw events of these ads: read from S3, of this hour and the one before."""
+    now = datetime.datetime.now(datetime.UTC)
+    events = []
+    for hour in (now - datetime.timedelta(hours=1), now):
+        for found in bucket.objects.filter(Prefix=hour.strftime(f"data/raw/ad/{kind}/year=%Y/month=%m/day=%d/hour=%H/")):
+            if found.last_modified < STARTED:
+                continue
+            body = found.get()["Body"].read()
+            body = gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
+            if any(ad.encode() in body for ad in ads):
+                events += [event for event in map(json.loads, body.splitlines()) if event["ad_id"] in ads]
+    return events
+
+
+def wait_for_stored(bucket, kind, ads, count, target):
+    ends = time.monotonic() + target.delivery_seconds
+    while len(events := stored(bucket, kind, ads)) < count and time.monotonic() < ends:
+        time.sleep(0.5)
+    assert len(events) == count, f"{len(events)} {kind} in S3, not {count}"
+    return events
+
+
+def ad(page, name):
+    return page.locator(f".ad[data-name={name}]")
+
+
+def ad_id(page, name):
+    return ad(page, name).get_attribute("data-ad-id")
+
+
+def look_at(page, name):
+    ad(page, name).evaluate("element => element.scrollIntoView({ block: 'center', behavior: 'instant' })")
+
+
+def wait_for_state(page, name, state, kind="impression"):
+    page.wait_for_selector(f"#log [data-ad-id='{ad_id(page, name)}'][data-kind={kind}][data-state='{state}']")
+
+
+def hide(page, hidden):
+    """Headless Chromium never hides a page, so the page is told that it is hidden."""
+    page.evaluate(
+        """state => {
+          Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        "hidden" if hidden else "visible",
+    )
+
+
+def test_the_ads_that_were_seen_are_the_impressions_in_s3(page, site, bucket, target, proxy):
+    seen = {ad_id(page, "Lantern"), ad_id(page, "Tea")}
+    wait_for_state(page, "Lantern", "stored")
+    # Past the second ad in less than a second, and to the third one.
+    look_at(page, "Rowboat")
+    page.wait_for_timeout(300)
+    look_at(page, "Tea")
+    wait_for_state(page, "Tea", "stored")
+    # Back to the first: it was seen before.
+    look_at(page, "Lantern")
+    page.wait_for_timeout(SETTLED_SECONDS * 1000)
+    events = wait_for_stored(bucket, "impressions", site.ads.values(), 2, target)
+    assert {event["ad_id"] for event in events} == seen
+    sent = {event["impression_id"] for request in proxy.sent("impressions") for event in request.events}
+    assert {event["impression_id"] for event in events} == sent
+    assert not [request for request in proxy.passed if request.method == "OPTIONS"], "no preflight is needed"
+    assert page.console == []
+
+
+def test_an_ad_of_which_less_than_half_is_in_view_was_not_seen(page, site, bucket, target, proxy):
+    ad(page, "Rowboat").evaluate("element => scrollBy(0, element.getBoundingClientRect().top - innerHeight + 0.4 * element.offsetHeight)")
+    page.wait_for_timeout(SETTLED_SECONDS * 1000)
+    rowboat = ad_id(page, "Rowboat")
+    assert rowboat not in {event["ad_id"] for request in proxy.sent("impressions") for event in request.events}
+    ad(page, "Rowboat").evaluate("element => scrollBy(0, 0.2 * element.offsetHeight)")
+    wait_for_state(page, "Rowboat", "stored")
+    wait_for_stored(bucket, "impressions", [rowboat], 1, target)
+
+
+def test_an_ad_in_a_hidden_tab_was_not_seen(page, proxy):
+    hide(page, True)
+    page.wait_for_timeout(SETTLED_SECONDS * 1000)
+    assert proxy.sent("impressions") == []
+    hide(page, False)
+    wait_for_state(page, "Lantern", "stored")
+
+
+@pytest.mark.parametrize("network_seconds", [0, 1.5])
+def test_a_click_survives_the_navigation_that_it_starts(network_seconds, page, site, bucket, target, proxy):
+    lantern = ad_id(page, "Lantern")
+    wait_for_state(page, "Lantern", "stored")
+    proxy.seconds = network_seconds
+    ad(page, "Lantern").click()
+    page.wait_for_url("**/landing.html*")
+    (click,) = wait_for_stored(bucket, "clicks", [lantern], 1, target)
+    (impression,) = wait_for_stored(bucket, "impressions", [lantern], 1, target)
+    assert click["impression_id"] == impression["impression_id"]
+    assert click["occurred_at"] > impression["occurred_at"]
+    page.wait_for_timeout(SETTLED_SECONDS * 1000)
+    assert len(proxy.sent("clicks")) == 1, "the request outlives the page, and no beacon repeats it"
+
+
+def test_a_click_before_the_second_is_over_counts_as_seeing_the_ad(page, site, bucket, target):
+    lantern = ad_id(page, "Lantern")
+    ad(page, "Lantern").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/landing.html*")
+    (click,) = wait_for_stored(bucket, "clicks", [lantern], 1, target)
+    (impression,) = wait_for_stored(bucket, "impressions", [lantern], 1, target)
+    assert click["impression_id"] == impression["impression_id"]
+
+
+def test_what_waits_when_the_page_is_left_arrives_as_a_beacon(page, site, bucket, target, proxy):
+    lantern = ad_id(page, "Lantern")
+    wait_for_state(page, "Lantern", "waiting")
+    proxy.seconds = 1.0
+    page.goto("about:blank")
+    wait_for_stored(bucket, "impressions", [lantern], 1, target)
+    (beacon,) = proxy.sent("impressions")
+    assert beacon.headers["Content-Type"].startswith("text/plain")
+    assert beacon.headers.get("Sec-Fetch-Mode") == "no-cors", "fetch would have sent cors"
+
+
+def test_a_page_that_comes_back_sends_what_it_heard_no_answer_to(page, bucket, target, proxy):
+    """Playwright turns off the cache from which pages come back, so this page is told that it leaves and returns."""
+    lantern = ad_id(page, "Lantern")
+    wait_for_state(page, "Lantern", "stored")
+    ad(page, "Lantern").evaluate("element => element.addEventListener('click', (event) => event.preventDefault())")
+    proxy.seconds = 0.5
+    proxy.answers = [NOT_READABLE]
+    ad(page, "Lantern").click()
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+    wait_for_state(page, "Lantern", "handed over", kind="click")
+    page.wait_for_timeout(SETTLED_SECONDS * 1000)
+    assert len(proxy.sent("clicks")) == 1, "a page that is left is silent"
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    wait_for_state(page, "Lantern", "stored", kind="click")
+    first, second = proxy.sent("clicks")
+    assert first.body == second.body
+    wait_for_stored(bucket, "clicks", [lantern], 1, target)
+
+
+def test_a_tab_that_is_closed_loses_nothing(page, site, bucket, target):
+    lantern = ad_id(page, "Lantern")
+    wait_for_state(page, "Lantern", "waiting")
+    page.close(run_before_unload=False)
+    wait_for_stored(bucket, "impressions", [lantern], 1, target)
+
+
+def test_after_the_tab_was_hidden_the_same_event_is_sent_again_and_heard(page, site, bucket, target, proxy):
+    wait_for_state(page, "Lantern", "waiting")
+    hide(page, True)
+    wait_for_state(page, "Lantern", "handed over")
+    hide(page, False)
+    wait_for_state(page, "Lantern", "stored")
+    events = wait_for_stored(bucket, "impressions", [ad_id(page, "Lantern")], 2, target)
+    assert len({event["impression_id"] for event in events}) == 1, "a repeat has the id of its first"
+
+
+def test_a_batch_without_an_answer_is_sent_again_under_the_same_ids(page, bucket, target, proxy):
+    proxy.answers = [NOT_READABLE]
+    wait_for_state(page, "Lantern", "stored")
+    first, second = proxy.sent("impressions")
+    assert first.body == second.body
+    wait_for_stored(bucket, "impressions", [ad_id(page, "Lantern")], 1, target)
+
+
+def test_a_failed_batch_is_sent_again_after_the_time_that_the_api_names(page, bucket, target, proxy):
+    error = json.dumps({"error_code": "ServiceUnavailable", "error_message": "try again later"}).encode()
+    headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
+    proxy.answers = [(503, headers | {"Retry-After": "2", "Content-Type": "application/json"}, error)]
+    started = time.monotonic()
+    page.wait_for_function("() => document.querySelector('#log [data-state=stored]')")
+    assert time.monotonic() - started > 2
+    first, second = proxy.sent("impressions")
+    assert first.body == second.body
+    wait_for_stored(bucket, "impressions", [ad_id(page, "Lantern")], 1, target)
+
+
+def test_only_the_event_that_was_not_stored_is_sent_again(page, bucket, target, proxy):
+    not_stored = {"failed": True, "error_code": "NotStored", "error_message": "send it again under the same id"}
+    answer = json.dumps({"failed_count": 1, "records": [{"failed": False}, not_stored]}).encode()
+    proxy.answers = [(200, {"Access-Control-Allow-Origin": "*", "Content-Type": "application/json"}, answer)]
+    # Tall enough for two ads.
+    page.set_viewport_size({"width": 1200, "height": 1400})
+    wait_for_state(page, "Lantern", "stored")
+    wait_for_state(page, "Rowboat", "stored")
+    first, second = proxy.sent("impressions")
+    assert first.events[1:] == second.events
+    wait_for_stored(bucket, "impressions", [second.events[0]["ad_id"]], 1, target)
+
+
+def test_an_event_that_is_refused_is_not_sent_again_and_the_console_says_why(page, proxy):
+    refused = {"failed": True, "error_code": "TooEarly", "error_message": "check the clock"}
+    answer = json.dumps({"failed_count": 1, "records": [refused]}).encode()
+    proxy.answers = [(200, {"Access-Control-Allow-Origin": "*", "Content-Type": "application/json"}, answer)]
+    wait_for_state(page, "Lantern", "refused")
+    page.wait_for_timeout(SETTLED_SECONDS * 1000)
+    assert len(proxy.sent("impressions")) == 1
+    assert page.console == ["error: Dataless: 1 of impressions refused. TooEarly: check the clock"]
+
+
+def test_without_an_api_the_page_asks_for_it(browser, site, proxy):
+    page = browser.new_page()
+    page.goto(site.url)
+    page.get_by_label("Base URL of the API").fill(proxy.url)
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_selector("#log [data-state=stored]")
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable_on_its_ground(scheme, page):
+    """Contrast of at least 4.5 to 1, https://www.w3.org/TR/WCAG22/#contrast-minimum. Of a gradient, at each of its colours."""
+    page.emulate_media(color_scheme=scheme)
+    wait_for_state(page, "Lantern", "stored")
+    worst = page.evaluate(
+        """() => {
+          const rgb = (text) => text.match(/[\\d.]+/g).slice(0, 3).map(Number);
+          const light = (colour) => {
+            const [r, g, b] = colour.map((part) => ((part /= 255) <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+          };
+          const grounds = (element) => {
+            for (; element; element = element.parentElement) {
+              const { backgroundImage, backgroundColor } = getComputedStyle(element);
+              if (backgroundImage !== "none") return backgroundImage.match(/rgb\\([^)]*\\)/g).map(rgb);
+              if (!/, 0\\)$|transparent/.test(backgroundColor)) return [rgb(backgroundColor)];
+            }
+            return [[255, 255, 255]];
+          };
+          const texts = [...document.querySelectorAll("body *")].filter((element) =>
+            element.checkVisibility() && [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()));
+          const ratios = texts.flatMap((element) => grounds(element).map((ground) => {
+            const [dark, bright] = [light(rgb(getComputedStyle(element).color)), light(ground)].sort((a, b) => a - b);
+            return [(bright + 0.05) / (dark + 0.05), element.textContent.trim().slice(0, 40)];
+          }));
+          return ratios.sort((a, b) => a[0] - b[0])[0];
+        }"""
+    )
+    assert worst[0] >= 4.5, worst

@@ -1,0 +1,183 @@
+"""Each documented status is reached, or it is said why no test can reach it here. And what the schema cannot say."""
+
+import datetime
+import json
+import re
+import uuid
+
+import pytest
+import requests
+
+import contract
+
+DOCUMENT = contract.load()
+AD = "7d9f8a52-1c3e-4b6d-8f20-5a4e3c2b1d09"
+MIB = 1024 * 1024
+
+
+def now():
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def batch(kind, count=1):
+    event = {"ad_id": AD, "occurred_at": now()}
+    if kind == "clicks":
+        event["impression_id"] = str(uuid.uuid4())
+    return {kind: [event] * count}
+
+
+def post(kind, body=None, content_type="application/json"):
+    def send(target):
+        data = body(kind) if callable(body) else body
+        data = json.dumps(batch(kind)) if data is None else data
+        return requests.post(f"{target.base_url}/{kind}", data=data, headers={"Content-Type": content_type}, timeout=30)
+
+    return send
+
+
+def preflight(path, method):
+    def send(target):
+        headers = {"Origin": "https://www.example.com", "Access-Control-Request-Method": method}
+        return requests.options(f"{target.base_url}{path}", headers=headers, timeout=30)
+
+    return send
+
+
+def traffic(headers=None, **query):
+    def send(target):
+        url = f"{target.base_url}/traffic/{AD}"
+        return requests.get(url, params=query, headers=target.headers | (headers or {}), timeout=30)
+
+    return send
+
+
+def traffic_again(target):
+    etag = traffic()(target).headers["ETag"]
+    return traffic({"If-None-Match": etag})(target)
+
+
+REACHED = {
+    ("getTraffic", 200): traffic(),
+    ("getTraffic", 304): traffic_again,
+    ("getTraffic", 400): traffic(start="2026-11-02", end="2026-11-01"),
+    ("preflightTraffic", 204): preflight(f"/traffic/{AD}", "GET"),
+}
+for capture, kind in [("captureImpressions", "impressions"), ("captureClicks", "clicks")]:
+    REACHED |= {
+        (capture, 200): post(kind),
+        (capture, 400): post(kind, body=lambda kind: json.dumps(batch(kind, 501))),
+        (capture, 413): post(kind, body=lambda kind: json.dumps(batch(kind)).ljust(MIB + 1)),
+        (capture, 415): post(kind, content_type="application/xml"),
+    }
+REACHED[("preflightImpressions", 204)] = preflight("/impressions", "POST")
+REACHED[("preflightClicks", 204)] = preflight("/clicks", "POST")
+
+# Statuses that no request to a healthy local stack gets. Where a unit test reaches it, that is named, and must exist.
+CAPTURE_TESTS = "crates/capture/src/handler.rs"
+TRAFFIC_TESTS = "crates/ad-traffic/src/handler.rs"
+OUT_OF_REACH = {
+    ("capture", 500): "The function has no such answer of its own: it is API Gateway's, for a fault of its integration.",
+    ("capture", 503): ("Firehose would have to be down.", CAPTURE_TESTS, "when_nothing_could_be_stored_the_client_is_told_to_come_back"),
+    ("getTraffic", 403): "API Gateway answers it for a missing key; the local stack asks for none, and the emulator would not check it.",
+    ("getTraffic", 500): ("DynamoDB would have to refuse the function.", TRAFFIC_TESTS, "errors_have_a_code_and_a_reason"),
+    ("getTraffic", 503): ("DynamoDB would have to be down.", TRAFFIC_TESTS, "errors_have_a_code_and_a_reason"),
+    ("preflight", 500): "The function answers by constant; a 500 is API Gateway's.",
+    ("any", 429): "API Gateway throttles; the emulator does not.",
+    ("any", 502): "The function would have to crash, which no request makes it do.",
+    ("any", 504): "The function gives up long before API Gateway does.",
+}
+
+
+def out_of_reach(operation_id, status):
+    group = re.match("capture|preflight|getTraffic", operation_id)[0]
+    return OUT_OF_REACH.get((group, status)) or OUT_OF_REACH.get(("any", status))
+
+
+DOCUMENTED = [
+    pytest.param(operation_id, status, response, id=f"{operation_id}-{status}")
+    for operation_id, _, _, operation in contract.operations(DOCUMENT)
+    for status, response in contract.responses(DOCUMENT, operation).items()
+]
+
+
+@pytest.mark.parametrize(("operation_id", "status", "described"), DOCUMENTED)
+def test_a_documented_status(operation_id, status, described, target):
+    send = REACHED.get((operation_id, status))
+    reason = out_of_reach(operation_id, status)
+    assert bool(send) != bool(reason), "either a request reaches it, or a reason says why none can"
+    if not send:
+        if isinstance(reason, tuple):
+            _, file, test = reason
+            assert f"fn {test}(" in (contract.ROOT / file).read_text(encoding="utf-8")
+        return
+    response = send(target)
+    assert response.status_code == status, response.text
+    for name in described.get("headers", {}):
+        if name not in ("Vary", "Retry-After"):  # Vary only where some origins are allowed and not all.
+            assert name in response.headers, f"{name} is documented"
+    if "content" in described:
+        media_type, body = next(iter(described["content"].items()))
+        assert response.headers["Content-Type"] == media_type
+        assert contract.errors(DOCUMENT, body["schema"], response.json()) == []
+    else:
+        assert response.content == b""
+
+
+@pytest.mark.parametrize("kind", ["impressions", "clicks"])
+def test_a_body_of_one_mib_is_read(kind, target):
+    response = post(kind, body=lambda kind: json.dumps(batch(kind)).ljust(MIB))(target)
+    assert (response.status_code, response.json()["failed_count"]) == (200, 0)
+
+
+@pytest.mark.parametrize("kind", ["impressions", "clicks"])
+def test_499_good_events_beside_a_bad_one_are_stored(kind, target):
+    events = batch(kind, 500)[kind]
+    events[123] = {"ad_id": AD}
+    answer = post(kind, body=json.dumps({kind: events}))(target).json()
+    assert answer["failed_count"] == 1
+    assert answer["records"][123]["error_code"] == "MissingField"
+    ids = [record["id"] for place, record in enumerate(answer["records"]) if place != 123]
+    assert len(set(ids)) == 499
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/impressions"), ("DELETE", "/clicks"), ("POST", f"/traffic/{AD}")])
+def test_a_method_that_a_route_lacks_is_answered_with_those_it_has(method, path, target):
+    response = requests.request(method, f"{target.base_url}{path}", timeout=30)
+    if target.is_emulator:
+        # It does not know x-amazon-apigateway-any-method, by which api.yaml gives these to the functions. The function's answer
+        # is held by unit tests: options_and_other_methods (capture), errors_have_a_code_and_a_reason (ad-traffic).
+        assert (response.status_code, response.json()) == (403, {"message": "Missing Authentication Token"})
+        return
+    assert response.status_code == 405
+    methods = {other for _, other, template, _ in contract.operations(DOCUMENT) if template.split("/")[1] == path.split("/")[1]}
+    assert set(response.headers["Allow"].split(", ")) == methods
+    assert response.json()["error_code"] == "MethodNotAllowed"
+
+
+def test_pages_follow_each_other_to_the_end(target, traffic_table):
+    ad_id = str(uuid.uuid4())
+    days = [f"2026-03-{day:02}" for day in range(1, 26)]
+    with traffic_table.batch_writer() as writer:
+        for place, day in enumerate(days):
+            writer.put_item(Item={"ad_id": ad_id, "day": day, "impressions": 10 * place, "clicks": place})
+    url = f"{target.base_url}/traffic/{ad_id}"
+    query = {"start": "2026-03-01", "end": "2026-03-31", "limit": 10}
+    seen, page = [], {}
+    for _ in range(4):
+        response = requests.get(url, params=query | page, headers=target.headers, timeout=30)
+        assert response.status_code == 200, response.text
+        answer = response.json()
+        assert answer["count"] == len(answer["days"]) <= 10
+        seen += answer["days"]
+        if "next" not in answer:
+            break
+        page = {"page": answer["next"]}
+    assert [day["day"] for day in seen] == days
+    assert seen[0]["clickthrough_rate"] == 0 and seen[24] == {
+        "day": "2026-03-25",
+        "impressions": 240,
+        "clicks": 24,
+        "clickthrough_rate": 0.1,
+    }
+    other = requests.get(url, params=query | page | {"end": "2026-03-30"}, headers=target.headers, timeout=30)
+    assert (other.status_code, other.json()["error_code"]) == (400, "InvalidPage")

@@ -1,0 +1,47 @@
+"""The cost page is what its program prints, and the program's figures can be checked by hand."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools" / "costs"))
+
+import costs  # noqa: E402
+
+DATA = costs.load()
+TEMPLATE = costs.from_template((ROOT / "template.yaml").read_text(encoding="utf-8"))
+
+
+def test_the_page_is_what_the_program_prints():
+    page = (ROOT / "docs" / "costs.md").read_text(encoding="utf-8")
+    assert page == costs.page(DATA, TEMPLATE), "run python3 tools/costs/costs.py --write"
+
+
+def test_an_event_has_the_bytes_that_are_assumed():
+    line = '{"impression_id":"0192d3c4-9a5b-7c6d-8e7f-001122334455","ad_id":"fc91623b-7c70-42a6-829b-29b0eb3d61de",'
+    line += '"occurred_at":"2026-11-20 11:59:58.000"}\n'
+    assert len(line) == DATA["workload"]["event_bytes"]
+
+
+@pytest.mark.parametrize(("record", "billed"), [(1, 5120), (5120, 5120), (5121, 10240), (500 * 144, 15 * 5120)])
+def test_firehose_rounds_each_record_up_to_5_kb(record, billed):
+    assert costs.firehose_bytes(record) == billed
+
+
+def test_the_figures_by_hand():
+    one = costs.costs(DATA, TEMPLATE, 1)
+    assert one["API Gateway"] == pytest.approx(3.50)
+    assert one["Data Firehose"] == pytest.approx(0.029 * 5120e6 / 2**30)
+    many = costs.costs(DATA, TEMPLATE, 500)
+    assert many["API Gateway"] == pytest.approx(0.007)
+    assert many["Data Firehose"] == pytest.approx(0.029 * 2000 * 15 * 5120 / 2**30)
+    one_a_record = costs.costs(DATA, TEMPLATE, 500, one_event_a_record=True)
+    assert one_a_record["Data Firehose"] == pytest.approx(one["Data Firehose"])
+    assert {line for line in many if many[line] != one_a_record[line]} == {"Data Firehose"}
+
+
+def test_each_price_names_its_source():
+    for name, price in DATA["price"].items():
+        assert price["confidence"] in ("high", "medium", "low") and price["source"], name
