@@ -1,9 +1,9 @@
 //! The Lambda behind `GET /traffic/{ad-id}`.
 
 use ad_traffic::{Context, handle};
-use lambda_http::{Error, service_fn};
+use lambda_http::Error;
 use lambda_support::environment::Process;
-use lambda_support::logging;
+use lambda_support::{http, logging};
 
 // One request at a time is all that a Lambda environment ever gets: one thread starts and runs fastest.
 #[tokio::main(flavor = "current_thread")]
@@ -12,5 +12,5 @@ async fn main() -> Result<(), Error> {
     let context = Context::from_env().inspect_err(|error| tracing::error!(%error, "cannot start"))?;
     context.warm_up().await;
     let context = &context;
-    lambda_http::run(service_fn(move |request| async move { Ok::<_, Error>(handle(request, context).await) })).await
+    http::run(move |request| handle(request, context)).await
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use events::{Batch, Event};
+use events::{Batch, Event, Stored};
 use lambda_http::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use lambda_http::http::{HeaderMap, Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
@@ -97,31 +97,32 @@ fn deadline(request: &Request) -> Instant {
 
 /// `{"failed_count":…,"records":[…]}` in the order of the batch. `stored` has an entry for each valid event.
 fn answer(events: &[Event], stored: &[bool]) -> String {
-    const BYTES_A_RECORD: usize = "{\"failed\":false},".len();
-    let mut records = String::with_capacity(events.len() * BYTES_A_RECORD);
+    const STORED: &str = "{\"failed\":false}";
+    const NOT_STORED: &str = "{\"failed\":true,\"error_code\":\"NotStored\",\
+                              \"error_message\":\"the event was not stored: send it again under the same id\"}";
+    let mut records = String::with_capacity(events.len() * (STORED.len() + 1));
     let mut failed_count = 0;
     let mut stored = stored.iter();
     for event in events {
-        let separator = if records.is_empty() { "" } else { "," };
+        if !records.is_empty() {
+            records.push(',');
+        }
         let is_stored = event.is_ok() && stored.next() == Some(&true);
         failed_count += usize::from(!is_stored);
-        // Writing to a String cannot fail.
-        let _ = match event {
-            Ok(event) if is_stored => match event.given_id {
-                Some(id) => write!(records, "{separator}{{\"failed\":false,\"id\":\"{id}\"}}"),
-                None => write!(records, "{separator}{{\"failed\":false}}"),
-            },
-            Ok(_) => write!(
-                records,
-                "{separator}{{\"failed\":true,\"error_code\":\"NotStored\",\
-                 \"error_message\":\"the event was not stored: send it again under the same id\"}}"
-            ),
+        match event {
+            Ok(Stored { given_id: Some(id), .. }) if is_stored => {
+                records.push_str("{\"failed\":false,\"id\":\"");
+                records.push_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+                records.push_str("\"}");
+            }
+            Ok(_) => records.push_str(if is_stored { STORED } else { NOT_STORED }),
             Err(refused) => {
                 let message = serde_json::Value::from(refused.message());
                 let code = refused.code().as_str();
-                write!(records, "{separator}{{\"failed\":true,\"error_code\":\"{code}\",\"error_message\":{message}}}")
+                // Writing to a String cannot fail.
+                let _ = write!(records, "{{\"failed\":true,\"error_code\":\"{code}\",\"error_message\":{message}}}");
             }
-        };
+        }
     }
     format!("{{\"failed_count\":{failed_count},\"records\":[{records}]}}")
 }

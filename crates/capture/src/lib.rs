@@ -8,9 +8,9 @@ mod handler;
 mod packing;
 
 use events::Kind;
-use lambda_http::{Error, service_fn};
+use lambda_http::Error;
 use lambda_support::environment::Process;
-use lambda_support::logging;
+use lambda_support::{http, logging};
 
 pub use context::Context;
 pub use delivery::{DeliveryStream, PutResult};
@@ -27,5 +27,5 @@ pub async fn run(kind: Kind) -> Result<(), Error> {
     let context = Context::from_env(kind).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
     context.warm_up().await;
     let context = &context;
-    lambda_http::run(service_fn(move |request| async move { Ok::<_, Error>(handle(request, context).await) })).await
+    http::run(move |request| handle(request, context)).await
 }

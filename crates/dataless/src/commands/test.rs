@@ -158,12 +158,15 @@ impl Suite<'_> {
                 PathBuf::new()
             }
         };
-        for (name, folder) in [("API contract", "tests/contract"), ("browser", "tests/browser")] {
+        for (name, folder) in
+            [("API contract", "tests/contract"), ("browser", "tests/browser"), ("costs", "tests/costs")]
+        {
             let tool = self
                 .pytest(tools, ToolSet::Tests, name, &[folder])?
                 .envs(aws.variables())
                 .env("DATALESS_BASE_URL", stack.base_url()?)
                 .env("DATALESS_BUCKET", stack.output("DataLakeBucket")?)
+                .env("DATALESS_TABLE", stack.output("AdTrafficTable")?)
                 .env("DATALESS_CHROMIUM", &browser);
             self.tool(name, tool, Counted::Pytest)?;
         }
