@@ -1,5 +1,6 @@
 //! The command line as a user runs it: real Lambdas, real Spark, on the emulator. Minutes long, so `cargo dataless test`
 //! runs it in a step of its own, one test at a time.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

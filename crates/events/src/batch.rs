@@ -65,7 +65,6 @@ impl Batch {
     }
 
     /// What became of each event, in the order of the body.
-    #[must_use]
     pub fn events(&self) -> &[Event] {
         &self.events
     }

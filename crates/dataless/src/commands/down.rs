@@ -15,17 +15,21 @@ pub fn run(workspace: &Workspace, options: &Down) -> Result<Outcome> {
     let group = Stack::load(&instance).and_then(|stack| Pid::from_raw(i32::try_from(stack.emulator).ok()?));
     match group.filter(|group| group_runs(*group)) {
         Some(group) => {
-            step("stop the emulator", || Ok(stop_group(group, || {})), |()| String::new())?;
+            let stop = || {
+                stop_group(group, || {});
+                Ok(())
+            };
+            step("stop the emulator", stop, |()| String::new())?;
         }
         None => note("no warehouse is running here"),
     }
     if options.purge {
         instance.clear()?;
         note("its data is deleted");
-    } else if let Err(error) = std::fs::remove_file(instance.state_file()) {
-        if error.kind() != std::io::ErrorKind::NotFound {
-            return Err(error.into());
-        }
+    } else if let Err(error) = std::fs::remove_file(instance.state_file())
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(error.into());
     }
     Ok(Outcome::Done)
 }

@@ -52,7 +52,7 @@ pub fn run(workspace: &Workspace, options: &Test) -> Result<Outcome> {
     suite.cargo("clippy", &clippy, Counted::AsOne)?;
     let docs = suite.cargo_tool("documentation", &["doc", "--workspace", "--no-deps", "--quiet"]);
     suite.tool("documentation", docs.env("RUSTDOCFLAGS", "--deny warnings"), Counted::AsOne)?;
-    suite.cargo("unit tests", &["test", "--workspace"], Counted::Cargo)?;
+    suite.cargo("unit tests", &["test", "--workspace", "--no-fail-fast"], Counted::Cargo)?;
 
     let sets = if options.no_e2e { &[ToolSet::Sam][..] } else { &ToolSet::ALL };
     step("install the tools", || tools.install(sets), |count| format!("{count} sets"))?;

@@ -14,10 +14,10 @@ use crate::workspace::{Instance, InstanceName, Workspace};
 pub fn run(workspace: &Workspace, options: &Up) -> Result<Outcome> {
     let instance = workspace.instance(InstanceName::Up);
     let running = Stack::load(&instance).filter(|stack| emulator::answers(stack.port));
-    if let (Some(stack), Some(port)) = (&running, options.port) {
-        if stack.port != port {
-            bail!("the warehouse runs on port {} already: stop it first with `cargo dataless down`", stack.port);
-        }
+    if let (Some(stack), Some(port)) = (&running, options.port)
+        && stack.port != port
+    {
+        bail!("the warehouse runs on port {} already: stop it first with `cargo dataless down`", stack.port);
     }
     let tools = set_up(workspace, &instance)?;
     let stack = match running {
