@@ -159,7 +159,7 @@ fn readme_commands() -> String {
 }
 
 /// What must not change when a day is run again.
-const EVERYTHING: &str = "SELECT 'lake', ad_id, impression_id, CAST(occurred_at AS STRING), year, month, day FROM impressions \
+const EVERYTHING: &str = "SELECT 'lake' AS part, ad_id, impression_id, CAST(occurred_at AS STRING), year, month, day FROM impressions \
     UNION ALL SELECT 'advertising', ad_id, impression_id, CAST(click_at AS STRING), year, month, day FROM advertising \
     UNION ALL SELECT 'traffic', ad_id, CAST(impressions AS STRING), CAST(clicks AS STRING), year, month, day FROM ad_traffic \
     UNION ALL SELECT 'ledger', table_name, CAST(raw AS STRING), CAST(kept AS STRING), year, month, day FROM ledger \
