@@ -57,6 +57,7 @@ pub struct Tool {
     program: OsString,
     args: Vec<OsString>,
     envs: Vec<(String, OsString)>,
+    removed: Vec<&'static str>,
     dir: Option<PathBuf>,
     log: PathBuf,
 }
@@ -64,7 +65,14 @@ pub struct Tool {
 impl Tool {
     /// A command whose output is appended to the log file.
     pub fn new(program: impl AsRef<OsStr>, log: PathBuf) -> Self {
-        Self { program: program.as_ref().to_owned(), args: Vec::new(), envs: Vec::new(), dir: None, log }
+        Self {
+            program: program.as_ref().to_owned(),
+            args: Vec::new(),
+            envs: Vec::new(),
+            removed: Vec::new(),
+            dir: None,
+            log,
+        }
     }
 
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
@@ -84,6 +92,12 @@ impl Tool {
 
     pub fn envs<V: AsRef<OsStr>>(self, envs: impl IntoIterator<Item = (&'static str, V)>) -> Self {
         envs.into_iter().fold(self, |tool, (name, value)| tool.env(name, value))
+    }
+
+    /// Keeps a variable of this process from it.
+    pub fn env_remove(mut self, name: &'static str) -> Self {
+        self.removed.push(name);
+        self
     }
 
     pub fn dir(mut self, dir: &Path) -> Self {
@@ -128,6 +142,9 @@ impl Tool {
         crate::ui::verbose(&self.shell_line());
         let mut command = Command::new(&self.program);
         command.args(&self.args).envs(self.envs.iter().map(|(name, value)| (name, value)));
+        for name in &self.removed {
+            command.env_remove(name);
+        }
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }

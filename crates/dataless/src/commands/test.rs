@@ -62,7 +62,8 @@ pub fn run(workspace: &Workspace, options: &Test) -> Result<Outcome> {
     };
     suite.tool("cfn-lint", sam("cfn-lint", &["template.yaml"]), Counted::AsOne)?;
     let validate = sam("sam", &["validate", "--lint", "--template", "template.yaml"]);
-    let validate = validate.env("SAM_CLI_TELEMETRY", "0").env("AWS_DEFAULT_REGION", "us-east-1");
+    let validate =
+        validate.env("SAM_CLI_TELEMETRY", "0").env_remove("AWS_PROFILE").env("AWS_DEFAULT_REGION", "us-east-1");
     suite.tool("sam validate --lint", validate, Counted::AsOne)?;
 
     if !options.no_e2e {
@@ -161,9 +162,8 @@ impl Suite<'_> {
         for (name, folder) in
             [("API contract", "tests/contract"), ("browser", "tests/browser"), ("costs", "tests/costs")]
         {
-            let tool = self
-                .pytest(tools, ToolSet::Tests, name, &[folder])?
-                .envs(aws.variables())
+            let tool = aws
+                .lead(self.pytest(tools, ToolSet::Tests, name, &[folder])?)
                 .env("DATALESS_BASE_URL", stack.base_url()?)
                 .env("DATALESS_BUCKET", stack.output("DataLakeBucket")?)
                 .env("DATALESS_TABLE", stack.output("AdTrafficTable")?)

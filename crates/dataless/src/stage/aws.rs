@@ -1,6 +1,5 @@
 //! The AWS command line against the emulator, and against nothing else.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -25,11 +24,11 @@ impl Aws {
         Self { endpoint: endpoint.to_owned(), tools: tools.clone(), logs }
     }
 
-    /// The variables that lead any AWS tool to the emulator, and away from an account that the user may have set up.
-    pub fn variables(&self) -> Vec<(&'static str, OsString)> {
+    /// Leads an AWS tool to the emulator, and away from an account that the user may have set up.
+    pub fn lead(&self, tool: Tool) -> Tool {
         let endpoint = self.endpoint.as_str();
         let none = "/dev/null";
-        [
+        tool.envs([
             ("AWS_ENDPOINT_URL", endpoint),
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
@@ -39,15 +38,12 @@ impl Aws {
             ("AWS_SHARED_CREDENTIALS_FILE", none),
             ("AWS_EC2_METADATA_DISABLED", "true"),
             ("AWS_PAGER", ""),
-            ("AWS_PROFILE", ""),
-            ("AWS_SESSION_TOKEN", ""),
             ("NO_PROXY", "127.0.0.1"),
             ("no_proxy", "127.0.0.1"),
-        ]
-        .map(|(name, value)| (name, value.into()))
-        .into_iter()
-        .filter(|(name, value): &(&str, OsString)| !value.is_empty() || *name == "AWS_PAGER")
-        .collect()
+        ])
+        .env_remove("AWS_PROFILE")
+        .env_remove("AWS_DEFAULT_PROFILE")
+        .env_remove("AWS_SESSION_TOKEN")
     }
 
     /// A call that prints nothing we need, such as `s3 sync`.
@@ -64,6 +60,6 @@ impl Aws {
     }
 
     fn tool(&self) -> Tool {
-        Tool::new(self.tools.program(ToolSet::Spark, "aws"), self.logs.join("aws.log")).envs(self.variables())
+        self.lead(Tool::new(self.tools.program(ToolSet::Spark, "aws"), self.logs.join("aws.log")))
     }
 }

@@ -80,8 +80,7 @@ pub fn deploy(
 ) -> Result<Stack> {
     let template = without_deployment_preference(instance)?;
     let architecture = architecture()?;
-    sam(tools, instance)?
-        .envs(aws.variables())
+    aws.lead(sam(tools, instance)?)
         .dir(workspace.root())
         .args(["deploy", "--template-file"])
         .arg(&template)
@@ -132,6 +131,8 @@ fn sam(tools: &Tools, instance: &Instance) -> Result<Tool> {
     Ok(Tool::new(tools.program(ToolSet::Sam, "sam"), instance.logs().join("sam.log"))
         .env("PATH", tools.path_with(&[ToolSet::Sam])?)
         .env("SAM_CLI_TELEMETRY", "0")
+        .env_remove("AWS_PROFILE")
+        .env_remove("AWS_DEFAULT_PROFILE")
         .env("AWS_DEFAULT_REGION", REGION))
 }
 

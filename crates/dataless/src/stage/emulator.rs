@@ -52,6 +52,8 @@ impl Emulator {
             tool = tool.env(name, value);
         }
         let running = tool
+            .env_remove("AWS_PROFILE")
+            .env_remove("AWS_DEFAULT_PROFILE")
             .env("GATEWAY_PORT", port.to_string())
             .env("AWS_ENDPOINT_URL", endpoint(port))
             .env("STATE_DIR", state.join("state"))

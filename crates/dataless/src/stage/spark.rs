@@ -192,37 +192,35 @@ impl<'a> Spark<'a> {
         let metastore = spark.join("metastore");
         let jvm = if bytes_below(&self.data().join("raw"))? <= SMALL_DATA_BYTES { SHORT_LIVED_JVM } else { "" };
         let conf = |name: &str, value: String| ["--conf".to_owned(), format!("{name}={value}")];
-        Ok(Tool::new(
-            self.tools.program(ToolSet::Spark, "spark-submit"),
-            self.instance.logs().join(format!("spark-{log}.log")),
-        )
-        .dir(&spark)
-        .envs(self.aws.variables())
-        .env("PATH", self.tools.path_with(&[ToolSet::Spark])?)
-        .env("PYSPARK_PYTHON", self.tools.program(ToolSet::Spark, "python"))
-        .env("PYSPARK_DRIVER_PYTHON", self.tools.program(ToolSet::Spark, "python"))
-        // An installation that the user may have must not mix in.
-        .env("SPARK_HOME", self.tools.dir(ToolSet::Spark).join("lib/python3.11/site-packages/pyspark"))
-        .env("SPARK_CONF_DIR", &spark)
-        .env("SPARK_LOCAL_IP", "127.0.0.1")
-        .env("TZ", "UTC")
-        .arg("--properties-file")
-        .arg(self.workspace.path("glue/local/spark-defaults.conf"))
-        .args(conf("spark.sql.warehouse.dir", spark.join("warehouse").display().to_string()))
-        .args(conf("spark.local.dir", scratch.display().to_string()))
-        .args(conf(
-            "spark.hadoop.javax.jdo.option.ConnectionURL",
-            format!("jdbc:derby:;databaseName={};create=true", metastore.display()),
-        ))
-        .args(conf(
-            "spark.driver.extraJavaOptions",
-            format!(
-                "{jvm} -Dderby.stream.error.file={} -Djava.io.tmpdir={}",
-                spark.join("derby.log").display(),
-                scratch.display()
-            ),
-        ))
-        .arg(script))
+        let submit = self.tools.program(ToolSet::Spark, "spark-submit");
+        let tool = self.aws.lead(Tool::new(submit, self.instance.logs().join(format!("spark-{log}.log"))));
+        Ok(tool
+            .dir(&spark)
+            .env("PATH", self.tools.path_with(&[ToolSet::Spark])?)
+            .env("PYSPARK_PYTHON", self.tools.program(ToolSet::Spark, "python"))
+            .env("PYSPARK_DRIVER_PYTHON", self.tools.program(ToolSet::Spark, "python"))
+            // An installation that the user may have must not mix in.
+            .env("SPARK_HOME", self.tools.dir(ToolSet::Spark).join("lib/python3.11/site-packages/pyspark"))
+            .env("SPARK_CONF_DIR", &spark)
+            .env("SPARK_LOCAL_IP", "127.0.0.1")
+            .env("TZ", "UTC")
+            .arg("--properties-file")
+            .arg(self.workspace.path("glue/local/spark-defaults.conf"))
+            .args(conf("spark.sql.warehouse.dir", spark.join("warehouse").display().to_string()))
+            .args(conf("spark.local.dir", scratch.display().to_string()))
+            .args(conf(
+                "spark.hadoop.javax.jdo.option.ConnectionURL",
+                format!("jdbc:derby:;databaseName={};create=true", metastore.display()),
+            ))
+            .args(conf(
+                "spark.driver.extraJavaOptions",
+                format!(
+                    "{jvm} -Dderby.stream.error.file={} -Djava.io.tmpdir={}",
+                    spark.join("derby.log").display(),
+                    scratch.display()
+                ),
+            ))
+            .arg(script))
     }
 }
 
