@@ -3,6 +3,8 @@
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::stage::spark::Engine;
+
 /// Runs the warehouse on this machine, from the template that goes to AWS.
 #[derive(Debug, Parser)]
 #[command(name = "cargo dataless", bin_name = "cargo dataless", version, max_term_width = 100)]
@@ -25,8 +27,8 @@ pub enum Command {
     /// Say whether the warehouse runs, and where.
     Status(Status),
     /// Run the ETL from the raw zone to the lake.
-    Etl(DayRange),
-    /// Run the nightly batch: advertising, traffic by ad, and its load into DynamoDB.
+    Etl(Etl),
+    /// Run the nightly batch for a day or a range: an execution of the deployed state machine.
     Batch(DayRange),
     /// Ask the lake in SQL.
     Query(Query),
@@ -88,6 +90,15 @@ pub struct DayRange {
     /// The last day, for a range.
     #[arg(long, value_name = "D2")]
     pub to: Option<NaiveDate>,
+}
+
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Etl {
+    #[command(flatten)]
+    pub range: DayRange,
+    /// The language of the job. Both do the same.
+    #[arg(long, value_enum, default_value_t = Engine::Python)]
+    pub engine: Engine,
 }
 
 #[derive(Args, Debug)]

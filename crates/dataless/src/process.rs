@@ -243,6 +243,15 @@ pub fn group_runs(group: Pid) -> bool {
     test_kill_process_group(group).is_ok()
 }
 
+/// The command line of a process; nothing when there is none.
+pub fn command_line(pid: Pid) -> String {
+    if let Ok(words) = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())) {
+        return String::from_utf8_lossy(&words).replace('\0', " ").trim().to_owned();
+    }
+    let printed = Command::new("ps").args(["-o", "args=", "-p", &pid.as_raw_nonzero().to_string()]).output();
+    printed.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
 /// Ends all processes of a group: asks them first, and kills what is left after ten seconds.
 pub fn stop_group(group: Pid, mut reap: impl FnMut()) {
     let _ = kill_process_group(group, Signal::TERM);

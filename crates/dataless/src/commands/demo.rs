@@ -7,15 +7,13 @@ use anyhow::{Context, Result};
 use chrono::{Days, Utc};
 use console::style;
 
-use super::{Outcome, up};
+use super::{Outcome, jobs, up};
 use crate::cli::Demo;
 use crate::process::check_interrupted;
 use crate::stage::aws::Aws;
 use crate::stage::books::{self, Books, Both, Entry};
-use crate::stage::deploy::{self, Stack};
-use crate::stage::emulator::{self, Emulator};
 use crate::stage::load::{self, Load};
-use crate::stage::spark::{Job, Spark};
+use crate::stage::spark::Spark;
 use crate::ui::{note, step, thousands};
 use crate::workspace::{InstanceName, Workspace};
 
@@ -34,19 +32,14 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
     let (loadgen, _) =
         step("build the load generator", || load::build(workspace, &instance), |_| "cargo build".to_owned())?;
     timed("setup", started.elapsed());
-    let port = emulator::choose_port(options.port)?;
-    let (mut emulator, elapsed) =
-        step("start the emulator", || Emulator::start(&tools, &instance, port), |emulator| emulator.endpoint())?;
+    let (mut emulator, elapsed) = up::start_emulator(&tools, &instance, options.port)?;
     timed("start", elapsed);
     let since = Utc::now();
 
     let run = |timed: &mut dyn FnMut(&str, Duration)| -> Result<(Books, Vec<Entry>)> {
         let aws = Aws::new(&emulator.endpoint(), &tools, instance.logs());
-        let deploy = || deploy::deploy(workspace, &tools, &instance, &aws, emulator.port(), emulator.id());
-        let (stack, elapsed) =
-            step("deploy template.yaml", deploy, |stack: &Stack| format!("{} outputs", stack.outputs.len()))?;
+        let (stack, elapsed) = up::deploy_to(workspace, &tools, &instance, emulator.port(), emulator.id())?;
         timed("deploy", elapsed);
-        stack.save(&instance)?;
 
         let today = Utc::now().date_naive();
         let day = today - Days::new(1);
@@ -59,28 +52,15 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
         timed("load", elapsed);
         let accepted = Both { impressions: sent.impressions.acknowledged, clicks: sent.clicks.acknowledged };
 
-        let spark = Spark::new(workspace, &tools, &instance, &aws, &stack);
-        let count_raw = || {
-            spark.stage_in()?;
-            books::count_raw(&spark.data())
-        };
-        let (raw, elapsed) = step("fetch raw from S3", count_raw, |raw| both(*raw) + " lines")?;
-        timed("fetch", elapsed);
         // The events are yesterday's and arrived today: the ETL of yesterday puts them into the lake, and that of today
         // enters their arrival into the ledger.
-        for (name, jobs, days) in [("etl", &Job::ETL[..], &[day, today][..]), ("batch", &Job::BATCH, &[day])] {
-            let started = Instant::now();
-            for (day, job) in days.iter().flat_map(|day| jobs.iter().map(move |job| (day, job))) {
-                step(job.title(), || spark.run(*job, *day), |()| day.to_string())?;
-            }
-            timed(name, started.elapsed());
-        }
-        let put_back = || {
-            spark.stage_out()?;
-            books::count_lake(&spark, day)
-        };
-        let (lake, elapsed) = step("put the lake into S3", put_back, |lake| both(lake.lake) + " rows")?;
-        timed("lake", elapsed);
+        let started = Instant::now();
+        jobs::execute(&aws, &stack, day, today)?;
+        timed("batch", started.elapsed());
+        let spark = Spark::new(workspace, &tools, &instance, &stack);
+        let count = || Ok((books::count_lake(&spark, day)?, books::count_raw(&spark.data()?)?));
+        let ((lake, raw), elapsed) = step("count what lies in S3", count, |(lake, _)| both(lake.lake) + " rows")?;
+        timed("count", elapsed);
 
         let check = || books::check_traffic(&aws, &stack, day, &lake.ad_traffic);
         let (traffic, elapsed) =

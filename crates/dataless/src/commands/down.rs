@@ -5,17 +5,20 @@ use rustix::process::Pid;
 
 use super::Outcome;
 use crate::cli::Down;
-use crate::process::{group_runs, stop_group};
+use crate::process::stop_group;
 use crate::stage::deploy::Stack;
+use crate::stage::emulator::is_emulator;
+use crate::stage::spark;
 use crate::ui::{note, step};
 use crate::workspace::{InstanceName, Workspace};
 
 pub fn run(workspace: &Workspace, options: &Down) -> Result<Outcome> {
     let instance = workspace.instance(InstanceName::Up);
     let group = Stack::load(&instance).and_then(|stack| Pid::from_raw(i32::try_from(stack.emulator).ok()?));
-    match group.filter(|group| group_runs(*group)) {
+    match group.filter(|group| is_emulator(*group)) {
         Some(group) => {
             let stop = || {
+                spark::stop(&instance);
                 stop_group(group, || {});
                 Ok(())
             };

@@ -1,34 +1,55 @@
-//! `etl` and `batch`: the deployed jobs, day by day.
+//! `etl` and `batch`: the deployed jobs by themselves, and the state machine that runs them every night.
 
 use anyhow::{Result, bail};
 use chrono::NaiveDate;
 
 use super::{Outcome, Warehouse};
-use crate::cli::DayRange;
-use crate::stage::spark::{Job, Spark};
-use crate::ui::step;
+use crate::cli::{DayRange, Etl};
+use crate::stage::aws::Aws;
+use crate::stage::deploy::Stack;
+use crate::stage::pipeline::{Execution, JobRun};
+use crate::ui::{note, step};
 use crate::workspace::Workspace;
 
-pub fn etl(workspace: &Workspace, range: DayRange) -> Result<Outcome> {
-    run(workspace, range, &Job::ETL)
+pub fn etl(workspace: &Workspace, options: &Etl) -> Result<Outcome> {
+    let days = days(options.range)?;
+    let warehouse = Warehouse::running(workspace)?;
+    let spark = warehouse.spark(workspace);
+    for day in days {
+        for (job, title) in options.engine.jobs() {
+            step(title, || spark.day_job(job, day), |()| day.to_string())?;
+        }
+    }
+    Ok(Outcome::Done)
 }
 
 pub fn batch(workspace: &Workspace, range: DayRange) -> Result<Outcome> {
-    run(workspace, range, &Job::BATCH)
+    let days = days(range)?;
+    let warehouse = Warehouse::running(workspace)?;
+    let last = days.last().copied().unwrap_or(range.day);
+    execute(&warehouse.aws, &warehouse.stack, range.day, last)?;
+    Ok(Outcome::Done)
 }
 
-fn run(workspace: &Workspace, range: DayRange, jobs: &[Job]) -> Result<Outcome> {
-    let days = days(range)?;
-    let Warehouse { tools, instance, stack, aws } = Warehouse::running(workspace)?;
-    let spark = Spark::new(workspace, &tools, &instance, &aws, &stack);
-    step("fetch the data", || spark.stage_in(), |()| String::new())?;
-    for day in days {
-        for job in jobs {
-            step(job.title(), || spark.run(*job, day), |()| day.to_string())?;
+/// Runs the deployed state machine for a range of days, and shows its steps as they end.
+pub fn execute(aws: &Aws, stack: &Stack, first: NaiveDate, last: NaiveDate) -> Result<()> {
+    let run = || Execution::start(aws, stack, first, last)?.follow(aws, |run| show(stack, run));
+    let days = if first == last { first.to_string() } else { format!("{first} to {last}") };
+    step("nightly batch", run, |()| days)?;
+    Ok(())
+}
+
+fn show(stack: &Stack, run: &JobRun) {
+    let JobRun { job, day, seconds, error } = run;
+    // The logical name says more than the one that AWS has made of it.
+    let name = stack.outputs.iter().find(|(_, value)| *value == job).map_or(job.as_str(), |(name, _)| name);
+    match error {
+        None => note(&format!("  {name:<27} {day} {seconds:>5} s")),
+        Some(error) => {
+            let last = error.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+            note(&format!("  {name:<27} {day} failed: {last}"));
         }
     }
-    step("put back the results", || spark.stage_out(), |()| String::new())?;
-    Ok(Outcome::Done)
 }
 
 fn days(range: DayRange) -> Result<Vec<NaiveDate>> {

@@ -17,6 +17,7 @@ use crate::cli::Command;
 use crate::stage::aws::Aws;
 use crate::stage::deploy::Stack;
 use crate::stage::emulator;
+use crate::stage::spark::Spark;
 use crate::stage::tools::Tools;
 use crate::workspace::{Instance, InstanceName, Workspace};
 
@@ -42,7 +43,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Up(options) => up::run(&workspace, &options),
         Command::Down(options) => down::run(&workspace, &options),
         Command::Status(options) => status::run(&workspace, &options),
-        Command::Etl(range) => jobs::etl(&workspace, range),
+        Command::Etl(options) => jobs::etl(&workspace, &options),
         Command::Batch(range) => jobs::batch(&workspace, range),
         Command::Query(options) => query::run(&workspace, &options),
         Command::Traffic(options) => traffic::run(&workspace, &options),
@@ -69,5 +70,10 @@ impl Warehouse {
         let tools = Tools::new(workspace);
         let aws = Aws::new(&stack.endpoint(), &tools, instance.logs());
         Ok(Self { tools, instance, stack, aws })
+    }
+
+    /// Spark beside it.
+    fn spark<'a>(&'a self, workspace: &'a Workspace) -> Spark<'a> {
+        Spark::new(workspace, &self.tools, &self.instance, &self.stack)
     }
 }

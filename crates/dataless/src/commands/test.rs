@@ -8,8 +8,8 @@ use super::{Outcome, up};
 use crate::cli::Test;
 use crate::process::{Interrupted, Tool};
 use crate::stage::aws::Aws;
-use crate::stage::deploy;
-use crate::stage::emulator::{self, Emulator};
+use crate::stage::deploy::Stack;
+use crate::stage::emulator::Emulator;
 use crate::stage::tools::{ToolSet, Tools, chromium};
 use crate::ui::{note, step};
 use crate::workspace::{Instance, InstanceName, Workspace};
@@ -173,14 +173,11 @@ impl Suite<'_> {
         Ok(())
     }
 
-    fn deploy(&self, tools: &Tools) -> Result<(Emulator, deploy::Stack, Aws)> {
+    fn deploy(&self, tools: &Tools) -> Result<(Emulator, Stack, Aws)> {
         up::build(self.workspace, tools, self.instance)?;
-        let port = emulator::choose_port(None)?;
-        let start = || Emulator::start(tools, self.instance, port);
-        let (mut emulator, _) = step("start the emulator", start, |emulator| emulator.endpoint())?;
+        let (mut emulator, _) = up::start_emulator(tools, self.instance, None)?;
         let aws = Aws::new(&emulator.endpoint(), tools, self.instance.logs());
-        let deploy = || deploy::deploy(self.workspace, tools, self.instance, &aws, port, emulator.id());
-        let deployed = step("deploy template.yaml", deploy, |stack| format!("{} outputs", stack.outputs.len()));
+        let deployed = up::deploy_to(self.workspace, tools, self.instance, emulator.port(), emulator.id());
         let (stack, _) = emulator.explain(deployed)?;
         Ok((emulator, stack, aws))
     }

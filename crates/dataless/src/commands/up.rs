@@ -1,5 +1,7 @@
 //! `up`: the warehouse, to stay.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 
 use super::Outcome;
@@ -21,13 +23,11 @@ pub fn run(workspace: &Workspace, options: &Up) -> Result<Outcome> {
     }
     let tools = set_up(workspace, &instance)?;
     let stack = match running {
-        Some(stack) => deploy_to(workspace, &tools, &instance, stack.port, stack.emulator)?,
+        Some(stack) => deploy_to(workspace, &tools, &instance, stack.port, stack.emulator)?.0,
         None => {
-            let port = emulator::choose_port(options.port)?;
-            let (mut emulator, _) =
-                step("start the emulator", || Emulator::start(&tools, &instance, port), |_| emulator::endpoint(port))?;
-            let deployed = deploy_to(workspace, &tools, &instance, port, emulator.id());
-            let stack = emulator.explain(deployed)?;
+            let (mut emulator, _) = start_emulator(&tools, &instance, options.port)?;
+            let deployed = deploy_to(workspace, &tools, &instance, emulator.port(), emulator.id());
+            let (stack, _) = emulator.explain(deployed)?;
             emulator.detach();
             stack
         }
@@ -65,10 +65,23 @@ pub fn build(workspace: &Workspace, tools: &Tools, instance: &Instance) -> Resul
     Ok(())
 }
 
-fn deploy_to(workspace: &Workspace, tools: &Tools, instance: &Instance, port: u16, emulator: u32) -> Result<Stack> {
+/// Starts an emulator on the port, or on one that is free.
+pub fn start_emulator(tools: &Tools, instance: &Instance, port: Option<u16>) -> Result<(Emulator, Duration)> {
+    let port = emulator::choose_port(port)?;
+    step("start the emulator", || Emulator::start(tools, instance, port), |emulator| emulator.endpoint())
+}
+
+/// Deploys what was built to an emulator that runs.
+pub fn deploy_to(
+    workspace: &Workspace,
+    tools: &Tools,
+    instance: &Instance,
+    port: u16,
+    emulator: u32,
+) -> Result<(Stack, Duration)> {
     let aws = Aws::new(&emulator::endpoint(port), tools, instance.logs());
     let deploy = || deploy::deploy(workspace, tools, instance, &aws, port, emulator);
-    let (stack, _) = step("deploy template.yaml", deploy, |stack| format!("{} outputs", stack.outputs.len()))?;
-    stack.save(instance)?;
-    Ok(stack)
+    let deployed = step("deploy template.yaml", deploy, |stack| format!("{} outputs", stack.outputs.len()))?;
+    deployed.0.save(instance)?;
+    Ok(deployed)
 }

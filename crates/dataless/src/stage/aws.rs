@@ -2,14 +2,18 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::process::Tool;
 use crate::stage::tools::{ToolSet, Tools};
 
 /// The Region of local warehouses.
 pub const REGION: &str = "us-east-1";
+
+/// More than any answer that is asked for.
+const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Where the emulator answers, and how it is called.
 #[derive(Clone, Debug)]
@@ -57,6 +61,29 @@ impl Aws {
         // A call without a result prints nothing.
         let printed = if printed.trim().is_empty() { "{}" } else { &printed };
         serde_json::from_str(printed).with_context(|| format!("the answer of aws {} is not understood", args.join(" ")))
+    }
+
+    /// A call by the JSON protocol, without the second that starting the command line takes. The emulator checks no
+    /// signature; it reads the service and the Region from it.
+    pub fn call(&self, service: &str, target: &str, request: &Value) -> Result<Value> {
+        let name = target.rsplit('.').next().unwrap_or(target);
+        let credential = format!("test/20260101/{REGION}/{service}/aws4_request");
+        let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build();
+        let mut answer = ureq::Agent::new_with_config(config)
+            .post(&self.endpoint)
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-target", target)
+            .header(
+                "authorization",
+                format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0"),
+            )
+            .send(request.to_string())
+            .with_context(|| format!("{name} got no answer from {}", self.endpoint))?;
+        let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string()?;
+        if !answer.status().is_success() {
+            bail!("{name} was refused ({}): {body}", answer.status());
+        }
+        serde_json::from_str(&body).with_context(|| format!("the answer of {name} is not understood"))
     }
 
     fn tool(&self) -> Tool {

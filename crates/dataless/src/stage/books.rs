@@ -113,8 +113,8 @@ fn count_file(path: &Path) -> Result<u64> {
 
 /// Rows of the ORC files, read by Spark from the files themselves.
 pub fn count_lake(spark: &Spark<'_>, day: NaiveDate) -> Result<LakeBooks> {
-    let data = format!("file://{}", spark.data().display());
-    let printed = spark.script("glue/local/books.py", "books", &["--data_path", &data, "--day", &day.to_string()])?;
+    let day = day.to_string();
+    let printed = spark.script("glue/local/books.py", &["--data_path", &spark.data_path()?, "--day", &day])?;
     serde_json::from_str(&printed).context("the books of the lake are not understood")
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::process::Tool;
 use crate::stage::aws::{Aws, REGION};
 use crate::stage::emulator::endpoint;
+use crate::stage::spark;
 use crate::stage::tools::{ToolSet, Tools};
 use crate::workspace::{Instance, Workspace};
 
@@ -80,16 +81,18 @@ pub fn deploy(
 ) -> Result<Stack> {
     let template = without_deployment_preference(instance)?;
     let architecture = architecture()?;
+    let glue_task = format!("GlueTask={}", spark::deploy_function(workspace, tools, instance, aws)?);
     aws.lead(sam(tools, instance)?)
         .dir(workspace.root())
         .args(["deploy", "--template-file"])
         .arg(&template)
         .args(["--stack-name", STACK_NAME, "--region", REGION, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"])
         .args(["CAPABILITY_AUTO_EXPAND", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"])
-        .args(["--parameter-overrides", &architecture])
+        .args(["--parameter-overrides", &architecture, &glue_task])
         .run()?;
     let stack = Stack { port, emulator, outputs: outputs(aws)? };
     upload_scripts(workspace, aws, &stack)?;
+    spark::configure(workspace, instance, &stack)?;
     Ok(stack)
 }
 

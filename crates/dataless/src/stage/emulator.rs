@@ -5,14 +5,19 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::Pid;
 
-use crate::process::{Running, Tool, check_interrupted, tail};
+use crate::process::{Running, Tool, check_interrupted, command_line, group_runs, tail};
 use crate::stage::aws::REGION;
+use crate::stage::spark;
 use crate::stage::tools::{ToolSet, Tools};
 use crate::workspace::Instance;
 
 /// The port that is taken when it is free and none is asked for.
 pub const USUAL_PORT: u16 = 4566;
+
+/// The emulator's program.
+const PROGRAM: &str = "ministack";
 
 /// What the template deploys.
 const SERVICES: &str = "apigateway,athena,cloudformation,cloudwatch,dynamodb,events,firehose,glue,iam,kms,lambda,logs,\
@@ -25,8 +30,10 @@ const START_LIMIT: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub struct Emulator {
     running: Running,
+    instance: Instance,
     port: u16,
     log: PathBuf,
+    detached: bool,
 }
 
 impl Emulator {
@@ -35,7 +42,7 @@ impl Emulator {
         let (state, log) = (instance.emulator(), instance.logs().join("emulator.log"));
         let temporary = state.join("tmp");
         std::fs::create_dir_all(&temporary)?;
-        let mut tool = Tool::new(tools.program(ToolSet::Emulator, "ministack"), log.clone()).dir(&state);
+        let mut tool = Tool::new(tools.program(ToolSet::Emulator, PROGRAM), log.clone()).dir(&state);
         for (name, value) in [
             ("BIND_HOST", "127.0.0.1"),
             ("MINISTACK_REGION", REGION),
@@ -48,6 +55,8 @@ impl Emulator {
             ("SFTP_ENABLED", "0"),
             ("PERSIST_STATE", "1"),
             ("S3_PERSIST", "1"),
+            // The state machine waits a minute and more before it tries a job again.
+            ("SFN_WAIT_SCALE", "0.05"),
         ] {
             tool = tool.env(name, value);
         }
@@ -61,7 +70,7 @@ impl Emulator {
             // The code of functions is unpacked there, under names that only the port tells apart.
             .env("TMPDIR", &temporary)
             .start()?;
-        let mut emulator = Self { running, port, log };
+        let mut emulator = Self { running, instance: instance.clone(), port, log, detached: false };
         emulator.wait_until_it_answers()?;
         Ok(emulator)
     }
@@ -81,6 +90,7 @@ impl Emulator {
     /// Lets it run on when this process ends.
     pub fn detach(&mut self) {
         self.running.detach();
+        self.detached = true;
     }
 
     /// Explains an error by the end of the emulator, when that is what happened.
@@ -113,6 +123,19 @@ impl Emulator {
         }
         Ok(())
     }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        if !self.detached {
+            spark::stop(&self.instance);
+        }
+    }
+}
+
+/// Whether a process group is that of an emulator, and not of another program that has its number by now.
+pub fn is_emulator(group: Pid) -> bool {
+    group_runs(group) && command_line(group).contains(PROGRAM)
 }
 
 pub fn endpoint(port: u16) -> String {

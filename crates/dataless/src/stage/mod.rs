@@ -5,6 +5,7 @@ pub mod books;
 pub mod deploy;
 pub mod emulator;
 pub mod load;
+pub mod pipeline;
 pub mod spark;
 pub mod tools;
 pub mod traffic;

@@ -1,232 +1,234 @@
-//! Real Spark on the deployed Glue jobs: their scripts and arguments come from the emulator's Glue, their data from its S3.
+//! Real Spark on the deployed Glue jobs. The emulator runs none, so a runner beside it does (`glue/local/runner.py`): it
+//! takes each job's script and arguments from the emulator's Glue, and its data from its S3.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use chrono::NaiveDate;
+use rustix::process::Pid;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
-use crate::process::Tool;
-use crate::stage::aws::Aws;
+use crate::process::{Tool, check_interrupted, command_line, group_runs, stop_group};
+use crate::stage::aws::{Aws, REGION};
 use crate::stage::deploy::Stack;
 use crate::stage::tools::{ToolSet, Tools};
 use crate::workspace::{Instance, Workspace};
 
-/// A deployed Glue job, by the output of the template that holds its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Job {
-    ImpressionsEtl,
-    ClicksEtl,
-    Advertising,
-    AdTraffic,
-    AdTrafficLoad,
+/// The function that stands in for Glue in the state machine of a local stack.
+const FUNCTION: &str = "dataless-local-glue";
+
+/// The longest that Lambda lets a function run, in seconds.
+const FUNCTION_TIMEOUT: &str = "900";
+
+/// Language of an ETL job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Engine {
+    /// `glue/etl.py`.
+    Python,
+    /// `glue/scala`.
+    Scala,
 }
 
-impl Job {
-    /// From raw to lake.
-    pub const ETL: [Self; 2] = [Self::ImpressionsEtl, Self::ClicksEtl];
-
-    /// From the lake to the traffic endpoint.
-    pub const BATCH: [Self; 3] = [Self::Advertising, Self::AdTraffic, Self::AdTrafficLoad];
-
-    pub const fn output(self) -> &'static str {
+impl Engine {
+    /// The outputs of the template that name the ETL jobs, with what they do.
+    pub const fn jobs(self) -> [(&'static str, &'static str); 2] {
         match self {
-            Self::ImpressionsEtl => "ImpressionsPythonETLJob",
-            Self::ClicksEtl => "ClicksPythonETLJob",
-            Self::Advertising => "AdvertisingJob",
-            Self::AdTraffic => "AdTrafficJob",
-            Self::AdTrafficLoad => "AdTrafficLoadJob",
-        }
-    }
-
-    /// What it does, for people.
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::ImpressionsEtl => "ETL impressions",
-            Self::ClicksEtl => "ETL clicks",
-            Self::Advertising => "batch advertising",
-            Self::AdTraffic => "batch ad_traffic",
-            Self::AdTrafficLoad => "load DynamoDB",
+            Self::Python => [("ImpressionsPythonETLJob", "ETL impressions"), ("ClicksPythonETLJob", "ETL clicks")],
+            Self::Scala => [("ImpressionsScalaETLJob", "ETL impressions"), ("ClicksScalaETLJob", "ETL clicks")],
         }
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct GlueJob {
-    name: String,
-    command: GlueCommand,
-    #[serde(default)]
-    default_arguments: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct GlueCommand {
-    script_location: String,
-}
-
-/// Spark beside a deployed stack. The emulator's S3 is the truth; Spark works on a copy of it, which is fetched before
-/// jobs and put back after them.
+/// The runner of a deployed stack's jobs. It starts with the first job.
 #[derive(Debug)]
 pub struct Spark<'a> {
     workspace: &'a Workspace,
     tools: &'a Tools,
     instance: &'a Instance,
-    aws: &'a Aws,
     stack: &'a Stack,
 }
 
-/// Up to this much raw data a job is over before the JVM's second compiler pays for itself. On two cores that compiler
-/// would take more of the processors than the job.
-const SMALL_DATA_BYTES: u64 = 32 * 1024 * 1024;
+/// Where a runner listens.
+#[derive(Debug, Deserialize)]
+struct Address {
+    port: u16,
+    token: String,
+}
 
-/// Options for a JVM that lives for seconds.
-const SHORT_LIVED_JVM: &str = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC";
-
-/// What jobs write, below the data prefix. Raw is never written.
-const WRITTEN: [&str; 3] = ["lake", "rejected", "ledger"];
+/// What a runner says of a job.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    ok: bool,
+    output: String,
+    error: String,
+    log: PathBuf,
+}
 
 impl<'a> Spark<'a> {
-    pub const fn new(
-        workspace: &'a Workspace,
-        tools: &'a Tools,
-        instance: &'a Instance,
-        aws: &'a Aws,
-        stack: &'a Stack,
-    ) -> Self {
-        Self { workspace, tools, instance, aws, stack }
+    pub const fn new(workspace: &'a Workspace, tools: &'a Tools, instance: &'a Instance, stack: &'a Stack) -> Self {
+        Self { workspace, tools, instance, stack }
     }
 
-    /// Fetches data and scripts, and makes the deployed catalog's tables in Spark's own.
-    pub fn stage_in(&self) -> Result<()> {
-        let bucket = self.stack.output("DataLakeBucket")?;
-        for prefix in ["data", "scripts"] {
-            let folder = self.instance.s3().join(bucket).join(prefix);
-            std::fs::create_dir_all(&folder)?;
-            self.sync(&format!("s3://{bucket}/{prefix}"), &folder.to_string_lossy())?;
-        }
-        let tables = self.instance.spark().join("tables.json");
-        let database = self.stack.output("GlueDatabase")?;
-        let catalog: serde_json::Value = self.aws.json(&["glue", "get-tables", "--database-name", database])?;
-        std::fs::write(&tables, catalog.to_string())?;
-        let locations = serde_json::json!({ format!("s3://{bucket}/"): self.local_uri(bucket) }).to_string();
-        self.submit(&self.workspace.path("glue/local/catalog.py"), "catalog")?
-            .arg("--tables")
-            .arg(&tables)
-            .args(["--locations", &locations])
-            .run()
-            .context("the catalog cannot be made")
-    }
-
-    /// Puts back what jobs wrote.
-    pub fn stage_out(&self) -> Result<()> {
-        let bucket = self.stack.output("DataLakeBucket")?;
-        for prefix in WRITTEN {
-            let folder = self.data().join(prefix);
-            if folder.is_dir() {
-                self.sync(&folder.to_string_lossy(), &format!("s3://{bucket}/data/{prefix}"))?;
-            }
-        }
-        Ok(())
+    /// Runs a deployed job, named by an output of the template, with arguments such as `("--day", "2026-11-20")`; gives
+    /// what it printed last.
+    pub fn job(&self, output: &str, arguments: &[(&str, &str)]) -> Result<String> {
+        let name = self.stack.output(output)?;
+        let arguments: serde_json::Map<String, Value> =
+            arguments.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+        let what = format!("the job {name} failed");
+        self.ask(&json!({ "job": name, "arguments": arguments })).context(what)
     }
 
     /// Runs a deployed job for a day.
-    pub fn run(&self, job: Job, day: NaiveDate) -> Result<()> {
-        let name = self.stack.output(job.output())?;
-        let jobs = self.jobs()?;
-        let job =
-            jobs.iter().find(|deployed| deployed.name == name).with_context(|| format!("Glue has no job {name}"))?;
-        let bucket = self.stack.output("DataLakeBucket")?;
-        let Some(script) = job.command.script_location.strip_prefix(&format!("s3://{bucket}/")) else {
-            bail!("the script {} of the job {name} is not in the bucket {bucket}", job.command.script_location);
-        };
-        let script = self.instance.s3().join(bucket).join(script);
-        let local = self.local_uri(bucket);
-        let arguments = job
-            .default_arguments
-            .iter()
-            .flat_map(|(name, value)| [name.clone(), value.replace(&format!("s3://{bucket}/"), &local)]);
-        self.submit(&script, name)?
-            .args(arguments)
-            .args(["--day", &day.to_string()])
-            .run()
-            .with_context(|| format!("the job {name} failed for {day}"))
+    pub fn day_job(&self, output: &str, day: NaiveDate) -> Result<()> {
+        self.job(output, &[("--day", &day.to_string())]).with_context(|| format!("failed for {day}"))?;
+        Ok(())
     }
 
-    /// Runs a script of the repository beside the jobs and takes what it prints.
-    pub fn script(&self, script: &str, name: &str, args: &[&str]) -> Result<String> {
-        self.submit(&self.workspace.path(script), name)?.args(args).output()
+    /// Runs a script of the repository beside the jobs and takes what it prints. In its arguments, `s3://` stands for
+    /// the local copy of the bucket.
+    pub fn script(&self, script: &str, args: &[&str]) -> Result<String> {
+        self.ask(&json!({ "script": self.workspace.path(script), "args": args }))
     }
 
-    /// The local copy of the bucket's data prefix.
-    pub fn data(&self) -> PathBuf {
-        let bucket = self.stack.outputs.get("DataLakeBucket").map_or("", String::as_str);
-        self.instance.s3().join(bucket).join("data")
+    /// The bucket's data prefix, as jobs know it.
+    pub fn data_path(&self) -> Result<String> {
+        Ok(format!("s3://{}/data", self.stack.output("DataLakeBucket")?))
     }
 
-    fn jobs(&self) -> Result<Vec<GlueJob>> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Answer {
-            jobs: Vec<GlueJob>,
+    /// The local copy of the bucket's data prefix, as the last job or script saw it.
+    pub fn data(&self) -> Result<PathBuf> {
+        Ok(self.instance.s3().join(self.stack.output("DataLakeBucket")?).join("data"))
+    }
+
+    fn ask(&self, request: &Value) -> Result<String> {
+        let address = self.launch()?;
+        let answer = exchange(&address, request)?;
+        let answer: Answer = serde_json::from_str(&answer).with_context(|| {
+            format!("Spark ended before the job did; its log is {}", self.instance.logs().join("spark.log").display())
+        })?;
+        if answer.ok {
+            return Ok(answer.output);
         }
-        let answer: Answer = self.aws.json(&["glue", "get-jobs"])?;
-        Ok(answer.jobs)
+        bail!("{}; the log is {}", answer.error, answer.log.display())
     }
 
-    /// Objects are never changed under their name, so that a file of the same size is the same.
-    fn sync(&self, from: &str, to: &str) -> Result<()> {
-        self.aws.run(["s3", "sync", "--delete", "--size-only", "--only-show-errors", "--exclude", "*.crc", from, to])
-    }
-
-    fn local_uri(&self, bucket: &str) -> String {
-        format!("file://{}/", self.instance.s3().join(bucket).display())
-    }
-
-    fn submit(&self, script: &Path, log: &str) -> Result<Tool> {
-        let spark = self.instance.spark();
-        let scratch = spark.join("tmp");
-        std::fs::create_dir_all(&scratch)?;
-        let metastore = spark.join("metastore");
-        let jvm = if bytes_below(&self.data().join("raw"))? <= SMALL_DATA_BYTES { SHORT_LIVED_JVM } else { "" };
-        let conf = |name: &str, value: String| ["--conf".to_owned(), format!("{name}={value}")];
-        let submit = self.tools.program(ToolSet::Spark, "spark-submit");
-        let tool = self.aws.lead(Tool::new(submit, self.instance.logs().join(format!("spark-{log}.log"))));
-        Ok(tool
-            .dir(&spark)
-            .env("PATH", self.tools.path_with(&[ToolSet::Spark])?)
-            .env("PYSPARK_PYTHON", self.tools.program(ToolSet::Spark, "python"))
-            .env("PYSPARK_DRIVER_PYTHON", self.tools.program(ToolSet::Spark, "python"))
-            // An installation that the user may have must not mix in.
-            .env("SPARK_HOME", self.tools.dir(ToolSet::Spark).join("lib/python3.11/site-packages/pyspark"))
-            .env("SPARK_CONF_DIR", &spark)
-            .env("SPARK_LOCAL_IP", "127.0.0.1")
-            .env("TZ", "UTC")
-            .arg("--properties-file")
-            .arg(self.workspace.path("glue/local/spark-defaults.conf"))
-            .args(conf("spark.sql.warehouse.dir", spark.join("warehouse").display().to_string()))
-            .args(conf("spark.local.dir", scratch.display().to_string()))
-            .args(conf(
-                "spark.hadoop.javax.jdo.option.ConnectionURL",
-                format!("jdbc:derby:;databaseName={};create=true", metastore.display()),
-            ))
-            .args(conf(
-                "spark.driver.extraJavaOptions",
-                format!(
-                    "{jvm} -Dderby.stream.error.file={} -Djava.io.tmpdir={}",
-                    spark.join("derby.log").display(),
-                    scratch.display()
-                ),
-            ))
-            .arg(script))
+    fn launch(&self) -> Result<Address> {
+        let printed = Tool::new(self.tools.program(ToolSet::Spark, "python"), self.instance.logs().join("spark.log"))
+            .arg(self.workspace.path("glue/local/launch.py"))
+            .arg(config_path(self.instance))
+            .output()
+            .context("Spark cannot be started")?;
+        serde_json::from_str(&printed).context("the address of Spark is not understood")
     }
 }
 
-fn bytes_below(path: &Path) -> Result<u64> {
-    if !path.is_dir() {
-        return Ok(path.metadata().map_or(0, |metadata| metadata.len()));
+/// Sends a request and waits for its line. A Ctrl-C hangs up, which cancels the job.
+fn exchange(address: &Address, request: &Value) -> Result<String> {
+    const POLL: Duration = Duration::from_millis(100);
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, address.port)).context("Spark does not answer")?;
+    stream.set_read_timeout(Some(POLL))?;
+    let mut request = request.clone();
+    request["token"] = Value::from(address.token.clone());
+    stream.write_all(format!("{request}\n").as_bytes())?;
+    let mut reader = BufReader::new(stream);
+    let mut line = Vec::new();
+    loop {
+        check_interrupted()?;
+        match reader.read_until(b'\n', &mut line) {
+            Ok(_) => return Ok(String::from_utf8_lossy(&line).into_owned()),
+            Err(error) if is_timeout(&error) => {}
+            // The runner was killed.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(String::new()),
+            Err(error) => return Err(error.into()),
+        }
     }
-    std::fs::read_dir(path)?.try_fold(0, |sum, entry| Ok(sum + bytes_below(&entry?.path())?))
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+}
+
+fn config_path(instance: &Instance) -> PathBuf {
+    instance.spark().join("config.json")
+}
+
+/// Tells the runner of an instance where its stack is.
+pub fn configure(workspace: &Workspace, instance: &Instance, stack: &Stack) -> Result<()> {
+    let bucket = stack.output("DataLakeBucket")?;
+    let location = stack.output("ScriptsLocation")?;
+    let Some(scripts) = location.strip_prefix(&format!("s3://{bucket}/")) else {
+        bail!("the scripts at {location} are not in the bucket {bucket}");
+    };
+    let config = json!({
+        "root": workspace.root(),
+        "instance": instance.dir(),
+        "endpoint": stack.endpoint(),
+        "region": REGION,
+        "bucket": bucket,
+        "database": stack.output("GlueDatabase")?,
+        "scripts": scripts,
+    });
+    std::fs::create_dir_all(instance.spark())?;
+    let path = config_path(instance);
+    std::fs::write(&path, config.to_string()).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// Makes the function that runs Glue jobs for the state machine, and gives its ARN.
+pub fn deploy_function(workspace: &Workspace, tools: &Tools, instance: &Instance, aws: &Aws) -> Result<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Function {
+        function_arn: String,
+    }
+    let folder = instance.spark();
+    std::fs::create_dir_all(&folder)?;
+    let zip = folder.join("function.zip");
+    let python = tools.program(ToolSet::Spark, "python");
+    Tool::new(&python, instance.logs().join("aws.log"))
+        .dir(&workspace.path("glue/local"))
+        .args(["-m", "zipfile", "-c"])
+        .arg(&zip)
+        .arg("function.py")
+        .run()?;
+    let variables = json!({ "Variables": { "CONFIG": config_path(instance), "PYTHON": python } }).to_string();
+    // One of an earlier deployment may have another configuration.
+    let _ = aws.run(["lambda", "delete-function", "--function-name", FUNCTION]);
+    let function: Function = aws.json(&[
+        "lambda",
+        "create-function",
+        "--function-name",
+        FUNCTION,
+        "--runtime",
+        "python3.11",
+        "--handler",
+        "function.handler",
+        "--role",
+        "arn:aws:iam::000000000000:role/local",
+        "--timeout",
+        FUNCTION_TIMEOUT,
+        "--environment",
+        &variables,
+        "--zip-file",
+        &format!("fileb://{}", zip.display()),
+    ])?;
+    Ok(function.function_arn)
+}
+
+/// Ends the runner of an instance, if there is one.
+pub fn stop(instance: &Instance) {
+    if let Some(group) = runner_group(instance) {
+        stop_group(group, || {});
+    }
+}
+
+/// The process group of the runner that the address file names, if it is one still.
+fn runner_group(instance: &Instance) -> Option<Pid> {
+    let address: Value = serde_json::from_slice(&std::fs::read(instance.spark().join("runner.json")).ok()?).ok()?;
+    let pid = Pid::from_raw(i32::try_from(address["pid"].as_i64()?).ok()?)?;
+    (group_runs(pid) && command_line(pid).contains(&config_path(instance).display().to_string())).then_some(pid)
 }

@@ -1,0 +1,34 @@
+"""The Lambda function that stands in for `glue:startJobRun.sync` in the local state machine.
+
+Takes `{"JobName": …, "Arguments": {…}}`, as Step Functions gives them to Glue, runs the deployed job on real Spark and
+answers as Glue does. `CONFIG` in its environment names the file that `launch.py` takes, `PYTHON` Spark's Python.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+
+def handler(event, _context):
+    config = os.environ["CONFIG"]
+    with open(config, encoding="utf-8") as file:
+        folder = os.path.join(json.load(file)["root"], "glue", "local")
+    launched = subprocess.run(
+        [os.environ["PYTHON"], os.path.join(folder, "launch.py"), config], capture_output=True, text=True, check=False
+    )
+    if launched.returncode:
+        raise failure(event, launched.stderr)
+    sys.path.insert(0, folder)
+    from launch import call
+
+    answer = call(json.loads(launched.stdout), {"job": event["JobName"], "arguments": event.get("Arguments", {})})
+    if not answer["ok"]:
+        raise failure(event, f"{answer['error']}\nlog: {answer['log']}")
+    return event | {"JobRunState": "SUCCEEDED", "ExecutionTime": round(answer["seconds"])}
+
+
+def failure(event: dict, message: str) -> Exception:
+    """What Step Functions reports of a Glue job that failed, under the same name."""
+    cause = event | {"JobRunState": "FAILED", "ErrorMessage": message[-4000:]}
+    return type("States.TaskFailed", (Exception,), {})(json.dumps(cause))

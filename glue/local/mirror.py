@@ -1,0 +1,141 @@
+"""A folder that mirrors a bucket's prefixes: fetched before a job, put back after it.
+
+Pip's Spark has no file system for S3. What is equal by name, size and ETag is left alone, so a second look costs one
+listing. The index of what was seen is kept in a file beside the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Requests at a time. The emulator answers on one core.
+THREADS = 8
+
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+MAX_DELETED_KEYS = 1000
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An object as it was when both sides were equal: its ETag, and the file's size and time."""
+
+    etag: str
+    size: int
+    modified: int
+
+
+class Mirror:
+    """The bucket's objects below the prefixes, as files below `folder`, named by their keys.
+
+    `s3` is a boto3 client. Prefixes end with a slash.
+    """
+
+    def __init__(self, s3: Any, bucket: str, folder: Path, prefixes: list[str]):
+        self.s3, self.bucket, self.folder, self.prefixes = s3, bucket, folder, prefixes
+        self.index_path = folder.with_name(f"{folder.name}.index.json")
+        self.index = read_index(self.index_path)
+
+    def fetch(self) -> set[str]:
+        """Makes the folder equal to the bucket; returns the keys that changed."""
+        objects = {key: etag for prefix in self.prefixes for key, etag in self.list_objects(prefix)}
+        files = self.list_files()
+        stale = [key for key in objects if self.seen(key, files) != objects[key]]
+        gone = [key for key in files if key not in objects]
+        with ThreadPoolExecutor(THREADS) as threads:
+            list(threads.map(self.download, stale))
+        for key in gone:
+            self.path(key).unlink()
+            self.index.pop(key, None)
+        self.index = {key: seen for key, seen in self.index.items() if key in objects}
+        self.save_index()
+        return {*stale, *gone}
+
+    def put_back(self) -> set[str]:
+        """Makes the bucket equal to the folder: new objects first, then what is gone; returns the keys that changed."""
+        files = self.list_files()
+        fresh = [key for key in files if self.seen(key, files) is None]
+        gone = [key for key in self.index if key not in files]
+        with ThreadPoolExecutor(THREADS) as threads:
+            list(threads.map(self.upload, fresh))
+        for start in range(0, len(gone), MAX_DELETED_KEYS):
+            keys = gone[start : start + MAX_DELETED_KEYS]
+            answer = self.s3.delete_objects(
+                Bucket=self.bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
+            )
+            if answer.get("Errors"):
+                raise RuntimeError(f"objects cannot be deleted: {answer['Errors']}")
+            for key in keys:
+                del self.index[key]
+        self.save_index()
+        return {*fresh, *gone}
+
+    def path(self, key: str) -> Path:
+        return self.folder / key
+
+    def list_objects(self, prefix: str) -> list[tuple[str, str]]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        return [
+            (found["Key"], found["ETag"])
+            for page in pages
+            for found in page.get("Contents", [])
+            if not found["Key"].endswith("/")
+        ]
+
+    def list_files(self) -> dict[str, os.stat_result]:
+        """Files by key. Hadoop's check sums are its own affair."""
+        found = {}
+        for prefix in self.prefixes:
+            for folder, _, names in os.walk(self.folder / prefix):
+                for name in names:
+                    if not name.endswith(".crc"):
+                        path = Path(folder) / name
+                        found[path.relative_to(self.folder).as_posix()] = path.stat()
+        return found
+
+    def seen(self, key: str, files: dict[str, os.stat_result]) -> str | None:
+        """The ETag that the file was equal to, unless it has changed since."""
+        seen, file = self.index.get(key), files.get(key)
+        if seen and file and (file.st_size, file.st_mtime_ns) == (seen.size, seen.modified):
+            return seen.etag
+        return None
+
+    def download(self, key: str) -> None:
+        path = self.path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        answer = self.s3.get_object(Bucket=self.bucket, Key=key)
+        # Written beside and moved, so that what was cut short is no file of this name.
+        partial = path.with_name(f".{path.name}.partial.crc")
+        with partial.open("wb") as file:
+            for chunk in answer["Body"].iter_chunks(1 << 20):
+                file.write(chunk)
+        partial.replace(path)
+        # Hadoop's sum of an earlier content would make it refuse this one.
+        path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
+        self.remember(key, answer["ETag"])
+
+    def upload(self, key: str) -> None:
+        with self.path(key).open("rb") as file:
+            answer = self.s3.put_object(Bucket=self.bucket, Key=key, Body=file)
+        self.remember(key, answer["ETag"])
+
+    def remember(self, key: str, etag: str) -> None:
+        file = self.path(key).stat()
+        self.index[key] = Seen(etag, file.st_size, file.st_mtime_ns)
+
+    def save_index(self) -> None:
+        partial = self.index_path.with_suffix(".partial")
+        partial.write_text(json.dumps({key: vars(seen) for key, seen in self.index.items()}), encoding="utf-8")
+        partial.replace(self.index_path)
+
+
+def read_index(path: Path) -> dict[str, Seen]:
+    """The index of an earlier process. Without one, everything is fetched anew."""
+    try:
+        return {key: Seen(**seen) for key, seen in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (OSError, ValueError, TypeError):
+        return {}

@@ -1,0 +1,324 @@
+"""Runs the deployed Glue jobs of a local warehouse on one Spark that stays warm, one job at a time.
+
+Started by `launch.py`. A request is one line of JSON over TCP on the loopback interface, with the token of the address
+file; so is the answer: {"ok": bool, "output": text, "error": text, "log": path, "seconds": number}.
+
+    {"job": NAME, "arguments": {…}}     a deployed Glue job: its script, its default arguments and these
+    {"script": PATH, "args": […]}       a script of the repository; what it prints is the output
+    {"ping": true}, {"stop": true}
+
+Before each the bucket is fetched, and after a job what it wrote is put back. A caller that hangs up cancels its job. The runner
+ends when nobody asked for a while, or when the emulator is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import queue
+import runpy
+import secrets
+import signal
+import socket
+import socketserver
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import boto3
+from botocore.config import Config
+from pyspark.sql import SparkSession
+
+import catalog
+from mirror import Mirror
+
+IDLE_SECONDS = 300
+WATCH_SECONDS = 1.0
+
+
+@dataclass
+class Request:
+    """A request on its way; `done` carries the answer."""
+
+    fields: dict[str, Any]
+    done: queue.Queue = field(default_factory=lambda: queue.Queue(1))
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+
+class Runner:
+    """Spark, the mirror of the bucket, and the catalog."""
+
+    def __init__(self, config: dict[str, Any]):
+        self.config = config
+        self.bucket, self.database = config["bucket"], config["database"]
+        self.folder = Path(config["instance"]) / "s3" / self.bucket
+        self.folder.mkdir(parents=True, exist_ok=True)
+        clients = Config(max_pool_connections=16, s3={"addressing_style": "path"})
+        self.glue = boto3.client("glue", config=clients)
+        s3 = boto3.client("s3", config=clients)
+        self.mirror = Mirror(s3, self.bucket, self.folder, ["data/", config["scripts"] + "/"])
+        self.spark = SparkSession.builder.appName("dataless").enableHiveSupport().getOrCreate()
+        # The tables that the metastore has. It outlives this process, and so must this.
+        self.tables_path = Path(config["instance"]) / "spark" / "tables.json"
+        self.tables: dict[str, dict[str, Any]] = read_json(self.tables_path)
+
+    @property
+    def local_uri(self) -> str:
+        return f"file://{self.folder}/"
+
+    def localize(self, text: str) -> str:
+        return text.replace(f"s3://{self.bucket}/", self.local_uri)
+
+    def refresh(self) -> None:
+        """Fetches what has changed in the bucket, and makes the tables anew that this concerns."""
+        changed = self.mirror.fetch()
+        pages = self.glue.get_paginator("get_tables").paginate(DatabaseName=self.database)
+        deployed = {table["Name"]: describe(table) for page in pages for table in page["TableList"]}
+        root = f"s3://{self.bucket}/"
+        stale = [
+            table
+            for name, table in deployed.items()
+            if self.tables.get(name) != table
+            or any((root + key).startswith(table["StorageDescriptor"]["Location"]) for key in changed)
+        ]
+        for statement in catalog.statements(stale, {root: self.local_uri}):
+            self.spark.sql(statement)
+        self.tables = deployed
+        self.tables_path.write_text(json.dumps(deployed), encoding="utf-8")
+
+    def run_job(self, name: str, arguments: dict[str, str]) -> None:
+        job = self.glue.get_job(JobName=name)["Job"]
+        defaults = job.get("DefaultArguments", {})
+        script = self.script(job["Command"]["ScriptLocation"])
+        merged = {"--JOB_NAME": name} | defaults | arguments
+        argv = [part for key, value in merged.items() for part in (key, self.localize(str(value)))]
+        self.refresh()
+        try:
+            if defaults.get("--job-language") == "scala":
+                import scala  # Compiles; few need it.
+
+                classes = scala.compile(script, Path(self.config["instance"]) / "spark" / "scala")
+                scala.run(self.spark, classes, defaults.get("--class", "GlueApp"), argv)
+            else:
+                libraries = [self.script(path) for path in defaults.get("--extra-py-files", "").split(",") if path]
+                run_script(script, argv, libraries)
+        finally:
+            # What was complete when a job failed is complete in S3 too, as it is on AWS.
+            self.mirror.put_back()
+
+    def script(self, location: str) -> Path:
+        prefix = f"s3://{self.bucket}/"
+        if not location.startswith(prefix):
+            raise RuntimeError(f"{location} is not in the bucket {self.bucket}")
+        return self.mirror.path(location.removeprefix(prefix))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def describe(table: dict[str, Any]) -> dict[str, Any]:
+    """A table without what changes at every deployment."""
+    return {
+        name: table.get(name) for name in ("DatabaseName", "Name", "StorageDescriptor", "PartitionKeys", "Parameters")
+    }
+
+
+def run_script(script: Path, argv: list[str], libraries: list[Path]) -> None:
+    """Runs a script as `spark-submit` would, in this process. Raises what it raises; `SystemExit` only when it failed."""
+    folders = [str(script.parent), *map(str, libraries)]
+    before = set(sys.modules)
+    sys.path[:0] = folders
+    arguments, sys.argv = sys.argv, [str(script), *argv]
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
+    finally:
+        sys.argv = arguments
+        del sys.path[: len(folders)]
+        # What came from these folders may have changed by the next run.
+        for name in set(sys.modules) - before:
+            path = getattr(sys.modules[name], "__file__", None) or ""
+            if any(path.startswith(folder) for folder in folders):
+                del sys.modules[name]
+
+
+def answer_to(runner: Runner, request: Request) -> dict[str, Any]:
+    """Runs what was asked for; its output goes to a log of its own."""
+    fields = request.fields
+    name = fields.get("job") or Path(fields["script"]).stem
+    log = Path(runner.config["instance"]) / "logs" / f"spark-{name}.log"
+    output, started = io.StringIO(), time.monotonic()
+    error = ""
+    with log.open("a", encoding="utf-8", buffering=1) as written:
+        out = output if "script" in fields else written
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(written):
+            try:
+                if "job" in fields:
+                    runner.run_job(fields["job"], fields.get("arguments", {}))
+                else:
+                    runner.refresh()
+                    run_script(Path(fields["script"]), [runner.localize(word) for word in fields.get("args", [])], [])
+            except KeyboardInterrupt:
+                error = "cancelled"
+            except SystemExit as end:
+                error = str(end.code)
+            except Exception as failure:
+                traceback.print_exc()
+                error = describe_failure(failure)
+    return {
+        "ok": not error,
+        "output": output.getvalue(),
+        "error": error,
+        "log": str(log),
+        "seconds": time.monotonic() - started,
+    }
+
+
+def describe_failure(failure: Exception) -> str:
+    """What failed, without Java's stack, which is in the log."""
+    lines = f"{type(failure).__name__}: {failure}".splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith(("at ", "... ")))
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """Takes requests while a job runs; the main thread, which Spark's Python wants, runs them one by one."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, requests: queue.Queue):
+        super().__init__(("127.0.0.1", 0), Connection)
+        self.requests = requests
+        self.token = secrets.token_hex(16)
+        self.current: Request | None = None
+
+
+class Connection(socketserver.StreamRequestHandler):
+    server: Server
+
+    def handle(self) -> None:
+        try:
+            fields = json.loads(self.rfile.readline())
+        except ValueError:
+            return
+        if not secrets.compare_digest(str(fields.get("token", "")), self.server.token):
+            return
+        if fields.get("ping"):
+            self.reply({"ok": True})
+            return
+        request = Request(fields)
+        self.server.requests.put(request)
+        while True:
+            with contextlib.suppress(queue.Empty):
+                self.reply(request.done.get(timeout=0.2))
+                return
+            if self.hung_up() and not request.cancelled.is_set():
+                request.cancelled.set()
+                if self.server.current is request:
+                    os.kill(os.getpid(), signal.SIGINT)
+
+    def reply(self, answer: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            self.wfile.write(json.dumps(answer).encode() + b"\n")
+
+    def hung_up(self) -> bool:
+        try:
+            return self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+
+class Watch(threading.Thread):
+    """Ends the process when nobody needs it."""
+
+    def __init__(self, server: Server, endpoint: str):
+        super().__init__(daemon=True)
+        self.server, self.endpoint = server, urlparse(endpoint)
+        self.last_used = time.monotonic()
+
+    def run(self) -> None:
+        misses = 0
+        while True:
+            time.sleep(WATCH_SECONDS)
+            misses = 0 if self.emulator_listens() else misses + 1
+            if self.server.current or not self.server.requests.empty():
+                self.last_used = time.monotonic()
+            if misses >= 3 or time.monotonic() - self.last_used > IDLE_SECONDS:
+                # The JVM ends with its standard input, which this process holds.
+                os.killpg(os.getpgid(0), signal.SIGKILL)
+
+    def emulator_listens(self) -> bool:
+        try:
+            socket.create_connection((self.endpoint.hostname, self.endpoint.port), timeout=5).close()
+            return True
+        except OSError:
+            return False
+
+
+def write_address(config: dict[str, Any], server: Server) -> None:
+    """Publishes where to connect, readable by this user alone: whoever has the token runs code."""
+    path = Path(config["instance"]) / "spark" / "runner.json"
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    address = {
+        "port": server.server_address[1],
+        "token": server.token,
+        "pid": os.getpid(),
+        "endpoint": config["endpoint"],
+    }
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump(address, file)
+    partial.replace(path)
+
+
+def main(argv: list[str]) -> None:
+    config = json.loads(Path(argv[1]).read_text(encoding="utf-8"))
+    requests: queue.Queue = queue.Queue()
+    server = Server(requests)
+    Watch(server, config["endpoint"]).start()
+    runner = Runner(config)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    write_address(config, server)
+    while True:
+        try:
+            request = requests.get()
+        except KeyboardInterrupt:
+            continue  # Meant for a request that was answered meanwhile.
+        if request.cancelled.is_set():
+            continue
+        if request.fields.get("stop"):
+            request.done.put({"ok": True})
+            return
+        server.current = request
+        answer = answer_to(runner, request)
+        server.current = None
+        request.done.put(answer)
+        if not answer["ok"] and not spark_lives(runner.spark):
+            time.sleep(1)  # The answer is on its way. The next request finds nobody and starts a runner anew.
+            os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+def spark_lives(spark: SparkSession) -> bool:
+    try:
+        return not spark.sparkContext._jsc.sc().isStopped()
+    except Exception:
+        return False
+
+
+if __name__ == "__main__":
+    main(sys.argv)
