@@ -163,7 +163,7 @@ def answer_to(runner: Runner, request: Request) -> dict[str, Any]:
     output, started = io.StringIO(), time.monotonic()
     error = ""
     with log.open("a", encoding="utf-8", buffering=1) as written:
-        out = output if "script" in fields else written
+        out = output if "script" in fields else Tee([output, written])
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(written):
             try:
                 if "job" in fields:
@@ -191,6 +191,18 @@ def describe_failure(failure: Exception) -> str:
     """What failed, without Java's stack, which is in the log."""
     lines = f"{type(failure).__name__}: {failure}".splitlines()
     return "\n".join(line for line in lines if not line.lstrip().startswith(("at ", "... ")))
+
+
+class Tee(io.TextIOBase):
+    """Writes to several files."""
+
+    def __init__(self, files: list[Any]):
+        self.files = files
+
+    def write(self, text: str) -> int:
+        for file in self.files:
+            file.write(text)
+        return len(text)
 
 
 class Server(socketserver.ThreadingTCPServer):

@@ -1,5 +1,7 @@
 //! What can be typed.
 
+use std::path::PathBuf;
+
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -30,6 +32,16 @@ pub enum Command {
     Etl(Etl),
     /// Run the nightly batch for a day or a range: an execution of the deployed state machine.
     Batch(DayRange),
+    /// Put raw files into the warehouse, such as `loadgen files` writes.
+    Import(Import),
+    /// Print the books: what became of every raw line. Exit status 1 when they do not balance.
+    Ledger(Ledger),
+    /// Print the raw lines that are no events, with the reason.
+    Rejected(Rejected),
+    /// Put rejected lines that are events after all, or were mended by hand, back through the raw zone.
+    Replay(Replay),
+    /// Erase an ad or an event from everything that is kept; without --yes, only say where it is.
+    Erase(Erase),
     /// Ask the lake in SQL.
     Query(Query),
     /// Ask the traffic endpoint for an ad.
@@ -99,6 +111,72 @@ pub struct Etl {
     /// The language of the job. Both do the same.
     #[arg(long, value_enum, default_value_t = Engine::Python)]
     pub engine: Engine,
+}
+
+#[derive(Args, Debug)]
+pub struct Import {
+    /// A folder with `data/raw/ad/{impressions,clicks}/year=…/month=…/day=…/hour=…/` below it.
+    pub dir: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Ledger {
+    /// The day of arrival (UTC), YYYY-MM-DD; all days by default.
+    #[arg(long, value_name = "D")]
+    pub day: Option<NaiveDate>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Rejected {
+    /// The day of arrival (UTC), YYYY-MM-DD; all days by default.
+    #[arg(long, value_name = "D")]
+    pub day: Option<NaiveDate>,
+    /// Print a JSON object a line, as `replay --file` reads them.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Replay {
+    /// The day of arrival (UTC), YYYY-MM-DD.
+    #[arg(long, value_name = "D")]
+    pub day: NaiveDate,
+    /// Lines that were mended by hand, as `rejected --json` prints them; `-` is standard input. Without it, the
+    /// rejected lines that the beacons would take.
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Erase {
+    #[command(flatten)]
+    pub target: EraseTarget,
+    /// Do it. Without, nothing is changed.
+    #[arg(long)]
+    pub yes: bool,
+    /// Print the receipt as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub struct EraseTarget {
+    /// The ad with this UUID and all its events.
+    #[arg(long, value_name = "UUID")]
+    pub ad: Option<String>,
+    /// The impression or click with this UUID; an impression takes its clicks along.
+    #[arg(long, value_name = "UUID")]
+    pub event: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -3,9 +3,13 @@
 mod demo;
 mod doctor;
 mod down;
+mod erase;
+mod import;
 mod jobs;
+mod ledger;
 mod logs;
 mod query;
+mod replay;
 mod status;
 mod test;
 mod traffic;
@@ -45,6 +49,11 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Status(options) => status::run(&workspace, &options),
         Command::Etl(options) => jobs::etl(&workspace, &options),
         Command::Batch(range) => jobs::batch(&workspace, range),
+        Command::Import(options) => import::run(&workspace, &options),
+        Command::Ledger(options) => ledger::ledger(&workspace, &options),
+        Command::Rejected(options) => ledger::rejected(&workspace, &options),
+        Command::Replay(options) => replay::run(&workspace, &options),
+        Command::Erase(options) => erase::run(&workspace, &options),
         Command::Query(options) => query::run(&workspace, &options),
         Command::Traffic(options) => traffic::run(&workspace, &options),
         Command::Logs(options) => logs::run(&workspace, &options),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -88,12 +88,57 @@ pub fn count_raw(data: &Path) -> Result<Both> {
     Ok(Both { impressions: count("impressions")?, clicks: count("clicks")? })
 }
 
+/// A table of events and a day of arrival.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TableDay {
+    pub day: NaiveDate,
+    pub table: String,
+}
+
+/// Raw lines by table and day of arrival, below a local copy of the data prefix.
+pub fn count_raw_by_day(data: &Path) -> Result<BTreeMap<TableDay, u64>> {
+    let mut counts = BTreeMap::new();
+    for table in ["impressions", "clicks"] {
+        let folder = data.join("raw/ad").join(table);
+        for (year, path) in subfolders(&folder, "year=")? {
+            for (month, path) in subfolders(&path, "month=")? {
+                for (day, path) in subfolders(&path, "day=")? {
+                    let Ok(day) = format!("{year}-{month}-{day}").parse() else { continue };
+                    counts.insert(TableDay { day, table: table.to_owned() }, count_lines(&path)?);
+                }
+            }
+        }
+    }
+    Ok(counts)
+}
+
+/// The folders named `<prefix><value>` in a folder, with their values.
+fn subfolders(folder: &Path, prefix: &str) -> Result<Vec<(String, PathBuf)>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if let Some(value) = name.strip_prefix(prefix) {
+            found.push((value.to_owned(), path.clone()));
+        }
+    }
+    Ok(found)
+}
+
 fn count_lines(path: &Path) -> Result<u64> {
     if !path.exists() {
         return Ok(0);
     }
     if path.is_dir() {
-        return std::fs::read_dir(path)?.try_fold(0, |sum, entry| Ok(sum + count_lines(&entry?.path())?));
+        return std::fs::read_dir(path)?.try_fold(0, |sum, entry| {
+            let entry = entry?;
+            // Every reader of Hadoop's takes these as hidden.
+            let is_hidden = matches!(entry.file_name().as_encoded_bytes().first(), Some(b'.' | b'_'));
+            Ok(if is_hidden { sum } else { sum + count_lines(&entry.path())? })
+        });
     }
     count_file(path).with_context(|| format!("{} cannot be read", path.display()))
 }
@@ -106,7 +151,8 @@ fn count_file(path: &Path) -> Result<u64> {
     let reader: Box<dyn Read> = if is_gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let mut lines = 0;
     for line in BufReader::new(reader).split(b'\n') {
-        lines += u64::from(!line?.trim_ascii().is_empty());
+        line?;
+        lines += 1;
     }
     Ok(lines)
 }
@@ -312,6 +358,9 @@ mod tests {
             gzip.extend(encoder.finish().unwrap());
         }
         std::fs::write(hour.join("zipped.gz"), gzip).unwrap();
-        assert_eq!(count_raw(dir.path()).unwrap(), Both { impressions: 5, clicks: 0 });
+        // A blank line is a line; what follows the last newline is one when there is anything.
+        assert_eq!(count_raw(dir.path()).unwrap(), Both { impressions: 6, clicks: 0 });
+        let place = TableDay { day: "2026-11-20".parse().unwrap(), table: "impressions".into() };
+        assert_eq!(count_raw_by_day(dir.path()).unwrap(), BTreeMap::from([(place, 6)]));
     }
 }

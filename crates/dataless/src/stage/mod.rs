@@ -4,6 +4,7 @@ pub mod aws;
 pub mod books;
 pub mod deploy;
 pub mod emulator;
+pub mod lake;
 pub mod load;
 pub mod pipeline;
 pub mod spark;

@@ -1,0 +1,63 @@
+//! `erase`: an ad or an event out of everything that the warehouse keeps.
+
+use anyhow::{Context, Result};
+use chrono::NaiveDate;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Outcome, Warehouse, jobs};
+use crate::cli::Erase;
+use crate::ui::{note, step, thousands};
+use crate::workspace::Workspace;
+
+/// What the job says of its work. `glue/erase.py` describes the whole of it.
+#[derive(Debug, Deserialize)]
+struct Receipt {
+    places: Vec<Place>,
+    rerun: Option<Range>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Place {
+    place: String,
+    name: String,
+    count: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Range {
+    from: NaiveDate,
+    to: NaiveDate,
+}
+
+pub fn run(workspace: &Workspace, options: &Erase) -> Result<Outcome> {
+    let warehouse = Warehouse::running(workspace)?;
+    let spark = warehouse.spark(workspace);
+    let (name, id) = match (&options.target.ad, &options.target.event) {
+        (Some(ad), _) => ("--ad", ad),
+        (_, Some(event)) => ("--event", event),
+        (None, None) => unreachable!("the command line asks for one of them"),
+    };
+    let dry_run = if options.yes { "false" } else { "true" };
+    let title = if options.yes { "erase" } else { "look for it" };
+    let run = || spark.job("EraseJob", &[(name, id), ("--dry_run", dry_run)]);
+    let (printed, _) = step(title, run, |_| String::new())?;
+    let line = printed.lines().last().unwrap_or_default();
+    let receipt: Value = serde_json::from_str(line).context("the receipt is not understood")?;
+    let read: Receipt = serde_json::from_value(receipt.clone()).context("the receipt is not understood")?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&receipt)?);
+    } else {
+        for Place { place, name, count } in &read.places {
+            println!("{:>12}  {place:<12} {name}", thousands(*count));
+        }
+    }
+    if read.places.is_empty() {
+        note("nothing of it is kept");
+    } else if !options.yes {
+        note("Nothing was changed. Say --yes to erase it.");
+    } else if let Some(Range { from, to }) = read.rerun {
+        jobs::execute(&warehouse.aws, &warehouse.stack, from, to)?;
+    }
+    Ok(Outcome::Done)
+}

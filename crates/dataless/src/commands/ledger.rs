@@ -1,0 +1,144 @@
+//! `ledger` and `rejected`: what became of every raw line.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use chrono::NaiveDate;
+use console::style;
+use serde::Serialize;
+
+use super::{Outcome, Warehouse};
+use crate::cli::{Ledger, Rejected};
+use crate::stage::books::{self, TableDay};
+use crate::stage::lake::{self, LedgerRow};
+use crate::ui::{note, step, thousands};
+use crate::workspace::Workspace;
+
+/// A ledger row held against the raw lines that lie in S3 now.
+#[derive(Debug, Serialize)]
+struct Account {
+    #[serde(flatten)]
+    row: LedgerRow,
+    /// Raw lines counted now, without the job that wrote the ledger.
+    raw_now: u64,
+    balanced: bool,
+}
+
+pub fn ledger(workspace: &Workspace, options: &Ledger) -> Result<Outcome> {
+    let warehouse = Warehouse::running(workspace)?;
+    let spark = warehouse.spark(workspace);
+    let (rows, _) = step("read the ledger", || lake::ledger(&spark, &warehouse.stack, options.day), |_| String::new())?;
+    let mut raw = books::count_raw_by_day(&spark.data()?)?;
+    if let Some(day) = options.day {
+        raw.retain(|found, _| found.day == day);
+    }
+    let accounts = accounts(rows, &raw);
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&accounts)?);
+    } else {
+        print(&accounts, options.day);
+    }
+    Ok(accounts.iter().all(|account| account.balanced).into())
+}
+
+/// Every table and day that either side knows.
+fn accounts(rows: Vec<LedgerRow>, raw: &BTreeMap<TableDay, u64>) -> Vec<Account> {
+    let key = |row: &LedgerRow| TableDay { day: row.day, table: row.table.clone() };
+    let mut by_day: BTreeMap<TableDay, LedgerRow> = rows.into_iter().map(|row| (key(&row), row)).collect();
+    for place in raw.keys() {
+        by_day.entry(place.clone()).or_insert_with(|| LedgerRow {
+            table: place.table.clone(),
+            day: place.day,
+            raw: 0,
+            kept: 0,
+            repeats: 0,
+            rejected: 0,
+            late: 0,
+            stored: 0,
+            pending: 0,
+        });
+    }
+    let account = |(place, row): (TableDay, LedgerRow)| {
+        let raw_now = raw.get(&place).copied().unwrap_or_default();
+        Account { balanced: row.balances() && row.raw == raw_now, raw_now, row }
+    };
+    by_day.into_iter().map(account).collect()
+}
+
+fn print(accounts: &[Account], day: Option<NaiveDate>) {
+    if accounts.is_empty() {
+        note(&day.map_or_else(|| "there are no raw lines yet".to_owned(), |day| format!("no line arrived on {day}")));
+        return;
+    }
+    println!(
+        "  {:<10}  {:<11}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>9}{:>12}",
+        "arrived", "table", "raw", "kept", "repeats", "rejected", "late", "in lake", "pending", "raw now"
+    );
+    for Account { row, raw_now, balanced } in accounts {
+        let mark = if *balanced { style("✓").green() } else { style("✗").red() };
+        println!(
+            "{mark} {:<10}  {:<11}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>9}{:>12}",
+            row.day.to_string(),
+            row.table,
+            thousands(row.raw),
+            thousands(row.kept),
+            thousands(row.repeats),
+            thousands(row.rejected),
+            thousands(row.late),
+            thousands(row.stored),
+            thousands(row.pending),
+            thousands(*raw_now)
+        );
+    }
+    let open = accounts.iter().filter(|account| !account.balanced).map(|account| account.row.day);
+    if let (Some(first), Some(last)) = (open.clone().min(), open.max()) {
+        note(&format!(
+            "\nThe books do not balance. Lines may have come since the last run, or an earlier day waits for its own: run\n  \
+             cargo dataless batch --day {first} --to {last}\nand look again. What is off then is a fault: start from the days before."
+        ));
+    }
+}
+
+pub fn rejected(workspace: &Workspace, options: &Rejected) -> Result<Outcome> {
+    let warehouse = Warehouse::running(workspace)?;
+    let spark = warehouse.spark(workspace);
+    let read = || lake::rejected(&spark, &warehouse.stack, options.day);
+    let (lines, _) = step("read the rejected lines", read, |lines| format!("{} lines", thousands(lines.len() as u64)))?;
+    for line in &lines {
+        if options.json {
+            println!("{}", serde_json::to_string(line)?);
+        } else {
+            println!("{}  {}\n    {}", style(&line.reason).bold(), line.source, line.line);
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(day: &str, raw: u64) -> LedgerRow {
+        LedgerRow {
+            table: "clicks".into(),
+            day: day.parse().unwrap(),
+            raw,
+            kept: raw,
+            repeats: 0,
+            rejected: 0,
+            late: 0,
+            stored: raw,
+            pending: 0,
+        }
+    }
+
+    #[test]
+    fn lines_that_the_ledger_does_not_know_are_an_account_of_their_own() {
+        let place = |day: &str| TableDay { day: day.parse().unwrap(), table: "clicks".into() };
+        let raw = BTreeMap::from([(place("2026-11-20"), 3), (place("2026-11-21"), 4), (place("2026-11-22"), 5)]);
+        let accounts = accounts(vec![row("2026-11-20", 3), row("2026-11-21", 3)], &raw);
+        let told: Vec<_> =
+            accounts.iter().map(|account| (account.row.raw, account.raw_now, account.balanced)).collect();
+        assert_eq!(told, [(3, 3, true), (3, 4, false), (0, 5, false)]);
+    }
+}

@@ -1,0 +1,277 @@
+//! `replay`: rejected lines, mended, back through the raw zone.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use console::style;
+use events::{Batch, Kind};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::{Outcome, Warehouse};
+use crate::cli::Replay;
+use crate::stage::lake::{self, RejectedLine};
+use crate::ui::{note, step, thousands};
+use crate::workspace::Workspace;
+
+/// What became of the lines.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    /// Lines that are events now.
+    replayed: u64,
+    /// Objects that were added to the raw zone; those that lie there already are not.
+    objects: Vec<String>,
+    /// Lines that are none still, and why.
+    refused: Vec<Refused>,
+    /// The days to run the batch for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rerun: Option<(NaiveDate, NaiveDate)>,
+}
+
+#[derive(Debug, Serialize)]
+struct Refused {
+    source: String,
+    line: String,
+    problem: String,
+}
+
+/// Raw text by the key of the object that is to hold it.
+type Objects = BTreeMap<String, Vec<u8>>;
+
+pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
+    let warehouse = Warehouse::running(workspace)?;
+    let lines = match &options.file {
+        Some(path) => read_lines(path)?,
+        None => {
+            let spark = warehouse.spark(workspace);
+            let read = || lake::rejected(&spark, &warehouse.stack, Some(options.day));
+            step("read the rejected lines", read, |lines| format!("{} lines", thousands(lines.len() as u64)))?.0
+        }
+    };
+    let (objects, mut report) = mend(&lines, options.day)?;
+    if !objects.is_empty() {
+        let bucket = warehouse.stack.output("DataLakeBucket")?;
+        let put = || put(workspace, &warehouse, &objects, bucket);
+        report.objects = step("put into the raw zone", put, |keys: &Vec<String>| format!("{} objects", keys.len()))?.0;
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print(&report);
+    }
+    // Who mended lines by hand wants to know of each that did not make it.
+    Ok((options.file.is_none() || report.refused.is_empty()).into())
+}
+
+fn print(report: &Report) {
+    for Refused { source, line, problem } in &report.refused {
+        println!("{}  {source}\n    {line}", style(problem).bold());
+    }
+    note(&format!("{} lines are events now, {} are none", thousands(report.replayed), report.refused.len()));
+    match (&report.rerun, report.objects.is_empty()) {
+        (Some((first, last)), false) => {
+            note(&format!("Take them into the lake with\n  cargo dataless batch --day {first} --to {last}"));
+        }
+        (Some(_), true) => note("All of them had been put back before: nothing changed."),
+        (None, _) => {}
+    }
+}
+
+/// Reads lines as `rejected --json` prints them.
+fn read_lines(path: &Path) -> Result<Vec<RejectedLine>> {
+    let text = if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text)?;
+        text
+    } else {
+        std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?
+    };
+    let parse = |(number, line): (usize, &str)| {
+        serde_json::from_str(line).with_context(|| {
+            format!("line {} of {}: an object with table, source and line is needed", number + 1, path.display())
+        })
+    };
+    text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(parse).collect()
+}
+
+/// Reads the lines as the beacons would have at the time: those that are events go back to the hour in which they
+/// first came, so that they are no later than they were.
+fn mend(lines: &[RejectedLine], day: NaiveDate) -> Result<(Objects, Report)> {
+    let mut hours: BTreeMap<(&str, String), Vec<&RejectedLine>> = BTreeMap::new();
+    for line in lines {
+        hours.entry(place(line, day)?).or_default().push(line);
+    }
+    let (mut objects, mut report) = (Objects::new(), Report::default());
+    let mut days = vec![day];
+    for ((table, folder), lines) in hours {
+        let kind = if table == Kind::Click.table() { Kind::Click } else { Kind::Impression };
+        let arrived = hour_of(&folder).with_context(|| format!("{folder} names no hour"))?;
+        let mut mended = Vec::new();
+        for RejectedLine { source, line, .. } in lines {
+            match read_event(kind, line, arrived + TimeDelta::hours(1)) {
+                Ok(event) => {
+                    days.extend(day_of(&event));
+                    mended.push(event);
+                }
+                Err(problem) => report.refused.push(Refused { source: source.clone(), line: line.clone(), problem }),
+            }
+        }
+        if mended.is_empty() {
+            continue;
+        }
+        report.replayed += mended.len() as u64;
+        // Sorted, so that the same lines make the same object, whatever order they came in.
+        mended.sort();
+        mended.dedup();
+        let text = mended.concat();
+        let mut digest = String::new();
+        for byte in &Sha256::digest(&text)[..8] {
+            write!(digest, "{byte:02x}")?;
+        }
+        objects.insert(format!("data/{folder}/replay-{digest}.gz"), gzip(&text)?);
+    }
+    if report.replayed > 0 {
+        report.rerun = days.iter().min().copied().zip(days.iter().max().copied());
+    }
+    Ok((objects, report))
+}
+
+/// The table of a line and the folder of the raw object that holds it.
+fn place(line: &RejectedLine, day: NaiveDate) -> Result<(&'static str, String)> {
+    let kind = match line.table.as_str() {
+        "impressions" => Kind::Impression,
+        "clicks" => Kind::Click,
+        other => bail!("{other} is no table of events: it must be impressions or clicks"),
+    };
+    let folder = line.source.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let expected = format!("raw/ad/{}/{}/hour=", kind.table(), day.format("year=%Y/month=%m/day=%d"));
+    if !folder.starts_with(&expected) || hour_of(folder).is_none() {
+        bail!("the source {} is no raw object of the table {} and the day {day}", line.source, line.table);
+    }
+    Ok((kind.table(), folder.to_owned()))
+}
+
+/// The start of the hour that a folder such as `…/year=2026/month=11/day=20/hour=09` names.
+fn hour_of(folder: &str) -> Option<DateTime<Utc>> {
+    let part = |name: &str| folder.split('/').find_map(|part| part.strip_prefix(name)?.strip_prefix('=')?.parse().ok());
+    let (year, month, day, hour): (u32, u32, u32, u32) = (part("year")?, part("month")?, part("day")?, part("hour")?);
+    let day = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
+    Some(day.and_hms_opt(hour, 0, 0)?.and_utc())
+}
+
+/// The raw form of an event, newline included, or what is wrong with it.
+fn read_event(kind: Kind, line: &str, now: DateTime<Utc>) -> Result<String, String> {
+    let body = format!("{{\"{}\":[{line}]}}", kind.table());
+    let mut given = false;
+    let new_id = || {
+        given = true;
+        uuid::Uuid::nil()
+    };
+    let batch = Batch::parse(kind, body.as_bytes(), now, new_id).map_err(|error| error.to_string())?;
+    match batch.events() {
+        // An id of ours would be another one at the next replay, and make a second event of the line.
+        _ if given => Err(format!("{} is missing: give the event one", kind.ids()[0])),
+        [Ok(_)] => Ok(String::from_utf8_lossy(batch.ndjson()).into_owned()),
+        [Err(error)] => Err(error.message().to_owned()),
+        _ => Err("the line is more than one event".to_owned()),
+    }
+}
+
+/// The event day of a raw line.
+fn day_of(line: &str) -> Option<NaiveDate> {
+    let event: serde_json::Value = serde_json::from_str(line).ok()?;
+    event["occurred_at"].as_str()?.get(..10)?.parse().ok()
+}
+
+/// The same text makes the same bytes: no name and no time goes in.
+fn gzip(text: &str) -> Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes())?;
+    Ok(encoder.finish()?)
+}
+
+/// Stores the objects that are not there yet, and names them.
+fn put(workspace: &Workspace, warehouse: &Warehouse, objects: &Objects, bucket: &str) -> Result<Vec<String>> {
+    let folder = warehouse.instance.dir().join("replay");
+    let _ = std::fs::remove_dir_all(&folder);
+    for (key, bytes) in objects {
+        let path = folder.join(key);
+        std::fs::create_dir_all(path.parent().unwrap_or(&folder))?;
+        std::fs::write(path, bytes)?;
+    }
+    let stored = super::import::upload(workspace, warehouse, &folder.join("data/raw"), bucket)?;
+    std::fs::remove_dir_all(&folder)?;
+    Ok(stored.keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AD: &str = "ad000000-0000-4000-8000-000000000001";
+
+    fn rejected(hour: u32, line: &str) -> RejectedLine {
+        RejectedLine {
+            table: "impressions".into(),
+            reason: "invalid occurred_at".into(),
+            source: format!("raw/ad/impressions/year=2026/month=11/day=20/hour={hour:02}/a.gz"),
+            line: line.into(),
+        }
+    }
+
+    fn impression(id: u32, occurred_at: &str) -> String {
+        format!(
+            r#"{{"impression_id":"00000000-0000-4000-8000-{id:012}","ad_id":"{AD}","occurred_at":"{occurred_at}"}}"#
+        )
+    }
+
+    fn day() -> NaiveDate {
+        "2026-11-20".parse().unwrap()
+    }
+
+    #[test]
+    fn a_mended_line_goes_back_to_its_hour_in_the_raw_form() {
+        let lines = [rejected(9, &impression(1, "2026-11-19T23:30:00Z")), rejected(10, "{}"), rejected(10, "not json")];
+        let (objects, report) = mend(&lines, day()).unwrap();
+        assert_eq!((report.replayed, report.refused.len()), (1, 2));
+        assert_eq!(report.rerun, Some(("2026-11-19".parse().unwrap(), day())));
+        let (key, bytes) = objects.first_key_value().unwrap();
+        assert!(key.starts_with("data/raw/ad/impressions/year=2026/month=11/day=20/hour=09/replay-"), "{key}");
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
+        assert_eq!(text, impression(1, "2026-11-19 23:30:00.000") + "\n");
+    }
+
+    #[test]
+    fn the_same_lines_make_the_same_object_in_any_order() {
+        let (one, two) = (impression(1, "2026-11-20T09:00:00Z"), impression(2, "2026-11-20T09:00:00Z"));
+        let replay = |lines: &[&String]| {
+            let lines: Vec<_> = lines.iter().map(|line| rejected(9, line)).collect();
+            mend(&lines, day()).unwrap().0
+        };
+        assert_eq!(replay(&[&one, &two]), replay(&[&two, &one, &one]));
+        assert_ne!(replay(&[&one]), replay(&[&two]));
+    }
+
+    #[test]
+    fn an_event_without_an_id_of_its_own_is_refused() {
+        let line = format!(r#"{{"ad_id":"{AD}","occurred_at":"2026-11-20 09:00:00.000"}}"#);
+        let (objects, report) = mend(&[rejected(9, &line)], day()).unwrap();
+        assert!(objects.is_empty() && report.rerun.is_none());
+        assert!(report.refused[0].problem.starts_with("impression_id is missing"), "{:?}", report.refused);
+    }
+
+    #[test]
+    fn a_line_of_another_day_or_table_is_an_error() {
+        let mut line = rejected(9, "{}");
+        assert!(mend(&[line.clone()], "2026-11-21".parse().unwrap()).is_err());
+        line.table = "views".into();
+        assert!(mend(&[line], day()).is_err());
+    }
+}
