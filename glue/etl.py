@@ -1,10 +1,11 @@
 """Raw lines to the lake: one day of one table, exactly once, with every raw line on the ledger.
 
     spark-submit glue/etl.py --table impressions|clicks --day YYYY-MM-DD --database DB --data_path s3://BUCKET/data
-        --lookback_days 3 [--compression zstd|zlib|snappy]
+        --lookback_days 3 [--compression zstd|zlib|snappy] [--file_mb 64]
 
 For the day D it overwrites three partitions, each by pointing the catalog at new files once they are complete:
 the table's event day D, and the rejected lines and the ledger row of arrival day D. `docs/lake.md` defines the words.
+`glue/scala/etl.scala` is the same job in Scala: what changes here changes there.
 """
 
 from __future__ import annotations
@@ -18,15 +19,18 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta, timezone
 
 from awsglue.utils import getResolvedOptions
-from pyspark.sql import Column, DataFrame, Observation, SparkSession, Window
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-# The UUID fields of an event, its own id first. All are required; so is `occurred_at`.
+# The UUID fields of an event, its own id first. All are required; so is `occurred_at`. Optional fields need no word here:
+# they are the columns that the catalog's table has besides (`EventTable`).
 ID_FIELDS = {
     "impressions": ("impression_id", "ad_id"),
     "clicks": ("click_id", "impression_id", "ad_id"),
 }
+PARTITION_KEYS = ("year", "month", "day")
+COMPRESSIONS = ("zstd", "zlib", "snappy")
 
 # The results depend on these, so the job sets them itself. Everything else is the caller's (`spark-submit --conf`).
 SETTINGS = {
@@ -45,14 +49,16 @@ LINES_SCHEMA = T.StructType(
     ]
 )
 
-LEDGER_SCHEMA = T.StructType(
-    [
-        T.StructField(name, T.LongType())
-        for name in ("raw", "kept", "repeats", "rejected", "late", "stored", "pending")
-    ]
-)
+# What a value takes in a sorted zstd file (docs/lake.md has the measurements). Ad ids are sorted, so they take nothing.
+BYTES_OF_ID = 19
+BYTES_OF_TIMES = 3
+BYTES_OF_OPTIONAL_FIELD = 8
+BYTES_OF_REJECTED_LINE = 100
 
-UUID = r"\A[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}\z"
+# Up to so many repeated ids are sent to all executors (some 50 bytes each), so that the other events need no shuffle.
+BROADCAST_IDS = 2_000_000
+
+UUID = r"\A\p{XDigit}{8}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{12}\z"
 OCCURRED_AT = r"\A[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?\z"
 BLANK = r"\A\s*\z"
 FLAT_OBJECT = r"\A\s*\{[^{}]*\}\s*\z"
@@ -76,6 +82,39 @@ class Arguments:
     data_path: str
     lookback_days: int
     compression: str
+    file_mb: int
+
+
+@dataclass(frozen=True)
+class EventTable:
+    """A table of events and the optional fields that its rows may have: name and Spark type, in the catalog's order."""
+
+    name: str
+    optional: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def from_catalog(cls, spark: SparkSession, database: str, name: str) -> EventTable:
+        """An optional field is a column that is neither required, nor the ETL's own, nor a partition key."""
+        known = {*ID_FIELDS[name], "occurred_at", "arrived_on", *PARTITION_KEYS}
+        columns = spark.table(f"{database}.{name}").dtypes
+        return cls(name, tuple((column, kind) for column, kind in columns if column not in known))
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return ID_FIELDS[self.name]
+
+    @property
+    def own_id(self) -> str:
+        return self.ids[0]
+
+    @property
+    def optional_names(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.optional)
+
+    @property
+    def bytes_of_row(self) -> int:
+        """About what a row takes in the lake."""
+        return (len(self.ids) - 1) * BYTES_OF_ID + BYTES_OF_TIMES + len(self.optional) * BYTES_OF_OPTIONAL_FIELD
 
 
 @dataclass(frozen=True)
@@ -111,113 +150,135 @@ def main(argv: list[str]) -> None:
 
 
 def parse_arguments(argv: list[str]) -> Arguments:
-    """Reads `--name value` pairs as Glue and spark-submit give them."""
+    """Reads `--name value` pairs as Glue and spark-submit give them. Raises `ValueError`, or Glue's own error for a missing one."""
     names = ["table", "day", "database", "data_path", "lookback_days"]
-    names += [name for name in ("compression",) if f"--{name}" in argv]
+    names += [name for name in ("compression", "file_mb") if f"--{name}" in argv]
     options = getResolvedOptions(argv, names)
-    if options["table"] not in ID_FIELDS:
-        raise ValueError(f"--table is {options['table']}: it must be one of {', '.join(ID_FIELDS)}")
-    lookback_days = int(options["lookback_days"])
-    if lookback_days < 0:
-        raise ValueError(f"--lookback_days is {lookback_days}: it must not be negative")
     return Arguments(
-        table=options["table"],
-        day=datetime.strptime(options["day"], "%Y-%m-%d").date(),
+        table=one_of("table", options["table"], tuple(ID_FIELDS)),
+        day=read_day("day", options["day"]),
         database=options["database"],
         data_path=options["data_path"].rstrip("/"),
-        lookback_days=lookback_days,
-        compression=options.get("compression") or "zstd",
+        lookback_days=whole_number("lookback_days", options["lookback_days"], least=0),
+        compression=one_of("compression", options.get("compression", "zstd"), COMPRESSIONS),
+        file_mb=whole_number("file_mb", options.get("file_mb", "64"), least=1),
     )
+
+
+def one_of(name: str, value: str, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise ValueError(f"--{name} is {value}: it must be one of {', '.join(known)}")
+    return value
+
+
+def whole_number(name: str, value: str, least: int) -> int:
+    if not re.fullmatch("[0-9]{1,9}", value) or int(value) < least:
+        raise ValueError(f"--{name} is {value}: it must be a whole number, {least} or more")
+    return int(value)
+
+
+def read_day(name: str, value: str) -> date:
+    try:
+        return datetime.strptime(value, "%Y-%m-%d").date()
+    except ValueError:
+        raise ValueError(f"--{name} is {value}: it must be a day, YYYY-MM-DD") from None
 
 
 def run(spark: SparkSession, arguments: Arguments) -> Ledger:
     """Writes the day's lake partition, its rejected lines and its ledger row; returns that row."""
-    table, day, lookback_days = arguments.table, arguments.day, arguments.lookback_days
-    folder = f"{arguments.data_path}/raw/ad/{table}"
-    source = f"raw/ad/{table}"
+    day, lookback_days = arguments.day, arguments.lookback_days
+    table = EventTable.from_catalog(spark, arguments.database, arguments.table)
+    source = f"raw/ad/{table.name}"
+    folder = f"{arguments.data_path}/{source}"
     hours = existing_hours(spark, folder, day - timedelta(days=lookback_days + 1), day + timedelta(days=lookback_days))
     window_start = datetime.combine(day, datetime.min.time()) - CLOCK_SKEW
-    lake = Partition(spark, arguments.database, table, day_keys(day))
+    lake = Partition(spark, arguments.database, table.name, day_keys(day))
+    rejected = Partition(spark, arguments.database, "rejected", {"table_name": table.name, **day_keys(day)})
+    books = Partition(spark, arguments.database, "ledger", {"table_name": table.name, **day_keys(day)})
     if not any(hour >= window_start for hour in hours) and lake.has_rows():
         raise RuntimeError(
             f"{folder} holds no lines for {day}, but the lake does: is raw expired? Refusing to empty the lake's partition"
         )
 
-    kept_and_repeats = Observation()
-    events = transform(read_lines(spark, folder, hours), table, lookback_days)
-    lake_files = lake.write(
-        select_lake(events.observe(kept_and_repeats, *count_events(day, lookback_days)), table, day), arguments.compression
-    )
+    # Raw is read and parsed once; what follows reads the parsed lines, of which none but the rejected keep their text.
+    parsed = parse_lines(read_lines(spark, folder, hours), table).persist()
+    events = select_events(parsed, lookback_days)
+    repeated = repeated_ids(events, table).persist()
+    try:
+        if repeated.count() <= BROADCAST_IDS:
+            repeated = F.broadcast(repeated)
+        marked = mark_repeats(events, repeated, table)
+        lines = parsed.agg(*count_lines(day, lookback_days)).first()
+        fates = marked.agg(*count_events(day, lookback_days)).first()
 
-    fates = Observation()
-    parsed = parse_lines(read_lines(spark, folder, [hour for hour in hours if hour.date() == day]), table)
-    rejected = Partition(spark, arguments.database, "rejected", {"table_name": table, **day_keys(day)})
-    rejected_files = rejected.write(
-        select_rejected(parsed.observe(fates, *count_lines(lookback_days)), source), arguments.compression
-    )
+        lake_files = files_for(fates["lake"], table.bytes_of_row, arguments.file_mb)
+        lake_path = lake.write(select_lake(marked, table, day, lake_files), arguments.compression)
+        rejected_files = files_for(lines["rejected"], BYTES_OF_REJECTED_LINE, arguments.file_mb)
+        rejected_path = rejected.write(select_rejected(parsed, source, day, rejected_files), arguments.compression)
+    finally:
+        repeated.unpersist()
+        parsed.unpersist()
 
-    lake.publish(lake_files)
-    rejected.publish(rejected_files)
-    kept = {day - timedelta(days=age): kept_and_repeats.get[f"kept_{age + 1}"] for age in range(-1, lookback_days + 1)}
-    stored = count_stored(spark, arguments.database, table, day, kept)
+    lake.publish(lake_path)
+    rejected.publish(rejected_path)
+    kept = {day - timedelta(days=age): fates[f"kept_{age + 1}"] for age in range(-1, lookback_days + 1)}
+    stored = count_stored(spark, arguments.database, table.name, day, kept)
     ledger = Ledger(
-        raw=fates.get["raw"],
+        raw=lines["raw"],
         kept=sum(kept.values()),
-        repeats=kept_and_repeats.get["repeats"],
-        rejected=fates.get["rejected"],
-        late=fates.get["late"],
+        repeats=fates["repeats"],
+        rejected=lines["rejected"],
+        late=lines["late"],
         stored=sum(stored.values()),
-        pending=sum(lines for event_day, lines in kept.items() if event_day not in stored),
+        pending=sum(count for event_day, count in kept.items() if event_day not in stored),
     )
-    books = Partition(spark, arguments.database, "ledger", {"table_name": table, **day_keys(day)})
-    row = spark.createDataFrame([tuple(asdict(ledger).values())], LEDGER_SCHEMA).coalesce(1)
+    row = spark.range(1).coalesce(1).select(*(F.lit(count).cast("bigint").alias(name) for name, count in asdict(ledger).items()))
     books.publish(books.write(row, arguments.compression))
     return ledger
+
+
+def files_for(rows: int, bytes_of_row: int, file_mb: int) -> int:
+    """Into how many files so many rows go."""
+    return max(1, round(rows * bytes_of_row / (file_mb * 2**20)))
 
 
 # --- pure: DataFrame to DataFrame ---
 
 
-def transform(lines: DataFrame, table: str, lookback_days: int) -> DataFrame:
-    """The events among `lines` (`LINES_SCHEMA`), each marked as a repeat or not.
+def parse_lines(lines: DataFrame, table: EventTable) -> DataFrame:
+    """Every line (`LINES_SCHEMA`) with its fields, and the reason why it is no event of this table.
 
-    Columns: the table's ids (lower case), occurred_at timestamp, arrived_on date, event_day date, is_repeat boolean.
-    A mark is exact for an event of day D when `lines` hold all that arrived from the last hour of D-1 up to the event.
+    Columns: file_name, arrived_at, the table's ids (string, lower case), occurred_at timestamp, the optional fields,
+    reason string (null for an event), line (null for an event). Unknown fields of a line are ignored. An optional field
+    whose value does not fit the column's type is null: no line's fate depends on what is optional.
     """
-    events = parse_lines(lines, table).where(F.col("reason").isNull() & ~is_late(lookback_days))
-    return mark_repeats(events, table)
-
-
-def parse_lines(lines: DataFrame, table: str) -> DataFrame:
-    """Every line with its fields, and the reason why it is no event of this table (null when it is one).
-
-    Columns: those of `LINES_SCHEMA`, the table's ids (string), occurred_at timestamp, reason string. Unknown fields of
-    a line are ignored, so that a new optional field needs no change here.
-    """
-    ids = ID_FIELDS[table]
-    schema = ", ".join(f"{name} string" for name in (*ids, "occurred_at", "_malformed"))
-    fields = F.from_json("line", schema, STRICT_JSON)
-    with_fields = lines.withColumn("fields", fields)
+    names = (*table.ids, "occurred_at", *table.optional_names, "_malformed")
+    fields = F.from_json("line", ", ".join(f"`{name}` string" for name in names), STRICT_JSON)
+    written_time = F.col("fields.occurred_at")
+    occurred_at = F.try_to_timestamp(written_time)
 
     malformed = F.col("fields._malformed").isNotNull() | ~is_one_object(F.col("line"))
-    occurred_at = F.try_to_timestamp(F.col("fields.occurred_at"))
-    reason = F.when(F.col("line").rlike(BLANK), "blank").when(malformed, "malformed")
-    for name in ids:
+    reason = F.when(malformed, F.when(F.col("line").rlike(BLANK), "blank").otherwise("malformed"))
+    for name in table.ids:
         value = F.col(f"fields.{name}")
         reason = reason.when(value.isNull(), f"missing {name}").when(~value.rlike(UUID), f"invalid {name}")
-    written_time = F.col("fields.occurred_at")
     reason = (
         reason.when(written_time.isNull(), "missing occurred_at")
         .when(~written_time.rlike(OCCURRED_AT) | occurred_at.isNull(), "invalid occurred_at")
         .when(occurred_at >= F.col("arrived_at") + F.expr("INTERVAL 1 HOUR") + CLOCK_SKEW, "early")
     )
-    return with_fields.select(
-        "line",
-        "file_name",
-        "arrived_at",
-        *(F.lower(f"fields.{name}").alias(name) for name in ids),
-        occurred_at.alias("occurred_at"),
-        reason.alias("reason"),
+    return (
+        lines.withColumn("fields", fields)
+        .withColumn("reason", reason)
+        .select(
+            "file_name",
+            "arrived_at",
+            *(F.lower(f"fields.{name}").alias(name) for name in table.ids),
+            occurred_at.alias("occurred_at"),
+            *(F.col(f"fields.`{name}`").cast(kind).alias(name) for name, kind in table.optional),
+            "reason",
+            F.when(F.col("reason").isNotNull(), F.col("line")).alias("line"),
+        )
     )
 
 
@@ -240,61 +301,108 @@ def is_late(lookback_days: int) -> Column:
     return F.datediff("arrived_at", "occurred_at") > lookback_days
 
 
-def mark_repeats(events: DataFrame, table: str) -> DataFrame:
-    """Marks an event whose id arrived before, counting from the last hour before the event's own day.
+def select_events(parsed: DataFrame, lookback_days: int) -> DataFrame:
+    """The lines of `parse_lines` that are events and not late."""
+    return parsed.where(F.col("reason").isNull() & ~is_late(lookback_days)).drop("reason", "line")
 
-    The line just before it has the latest arrival of all lines before it, so that one decides.
+
+def repeated_ids(events: DataFrame, table: EventTable) -> DataFrame:
+    """The hashes (id_hash bigint) that more than one event's own id has: of all that is a repeat, and of little else."""
+    return events.groupBy(F.xxhash64(table.own_id).alias("id_hash")).count().where("count > 1").select("id_hash")
+
+
+def mark_repeats(events: DataFrame, repeated: DataFrame, table: EventTable) -> DataFrame:
+    """Every event, marked as a repeat when its id arrived before, from the last hour before the event's own day on.
+
+    Columns: the table's ids, occurred_at timestamp, the optional fields, arrived_on date, event_day date, is_repeat
+    boolean. A mark is exact for an event of day D when `events` hold all that arrived from the last hour of D-1 up to the
+    event. `repeated` are the `repeated_ids` of the events: only these few need to be put in order.
     """
-    own_id, *other_ids = ID_FIELDS[table]
-    by_arrival = Window.partitionBy(own_id).orderBy("arrived_at", "file_name", "occurred_at", *other_ids)
+    own_id, *other_ids = table.ids
+    by_arrival = Window.partitionBy(own_id).orderBy(
+        "arrived_at", "file_name", "occurred_at", *other_ids, *table.optional_names
+    )
     window_start = F.date_trunc("day", "occurred_at") - CLOCK_SKEW
-    return events.withColumn("previous", F.lag("arrived_at").over(by_arrival)).select(
-        own_id,
-        *other_ids,
+    # Of all lines with the id before this one, the last has the latest arrival, so it decides.
+    previous = F.lag("arrived_at").over(by_arrival)
+
+    hashed = events.withColumn("id_hash", F.xxhash64(own_id))
+    single = hashed.join(repeated, "id_hash", "left_anti").withColumn("is_repeat", F.lit(False))
+    several = (
+        hashed.join(repeated, "id_hash", "left_semi")
+        .withColumn("previous", previous)
+        .withColumn("is_repeat", F.coalesce(F.col("previous") >= window_start, F.lit(False)))
+        .drop("previous")
+    )
+    return single.unionByName(several).select(
+        *table.ids,
         "occurred_at",
+        *table.optional_names,
         F.to_date("arrived_at").alias("arrived_on"),
         F.to_date("occurred_at").alias("event_day"),
-        F.coalesce(F.col("previous") >= window_start, F.lit(False)).alias("is_repeat"),
+        "is_repeat",
     )
 
 
-def select_lake(events: DataFrame, table: str, day: date) -> DataFrame:
-    """The rows of the table's partition `day`, sorted by ad within each file so that a query for one ad skips stripes."""
-    own_id, *_ = ID_FIELDS[table]
-    return (
-        events.where(~F.col("is_repeat") & (F.col("event_day") == F.lit(day)))
-        .sortWithinPartitions("ad_id", "occurred_at", own_id)
-        .select(*ID_FIELDS[table], "occurred_at", "arrived_on")
+def select_lake(marked: DataFrame, table: EventTable, day: date, files: int) -> DataFrame:
+    """The rows of the table's partition `day`, in order of ads through all files: a query for one ad skips the rest."""
+    return cluster(
+        marked.where(~F.col("is_repeat") & (F.col("event_day") == F.lit(day))).select(
+            *table.ids, "occurred_at", "arrived_on", *table.optional_names
+        ),
+        files,
+        ("ad_id", "occurred_at", table.own_id),
     )
 
 
-def select_rejected(parsed: DataFrame, source: str) -> DataFrame:
-    """The lines that are no events: reason, source object (its key below the data path), original line."""
+def select_rejected(parsed: DataFrame, source: str, day: date, files: int) -> DataFrame:
+    """The day's lines that are no events: reason, source object (its key below the data path), original line."""
     arrival = F.date_format("arrived_at", "'/year='yyyy'/month='MM'/day='dd'/hour='HH'/'")
-    return parsed.where(F.col("reason").isNotNull()).select(
-        "reason",
-        F.concat(F.lit(source), arrival, "file_name").alias("source"),
-        "line",
+    return cluster(
+        parsed.where(F.col("reason").isNotNull() & arrived_on(day)).select(
+            "reason", F.concat(F.lit(source), arrival, "file_name").alias("source"), "line"
+        ),
+        files,
+        ("source", "line"),
     )
+
+
+def cluster(frame: DataFrame, files: int, keys: tuple[str, ...]) -> DataFrame:
+    """The rows in so many parts, sorted through all of them."""
+    return frame.repartitionByRange(files, *keys).sortWithinPartitions(*keys)
+
+
+def count_lines(day: date, lookback_days: int) -> list[Column]:
+    """Aggregates over `parse_lines`' rows that arrived on `day`: raw, rejected, late."""
+    is_event = F.col("reason").isNull()
+    return [
+        F.count_if(arrived_on(day)).alias("raw"),
+        F.count_if(arrived_on(day) & ~is_event).alias("rejected"),
+        F.count_if(arrived_on(day) & is_event & is_late(lookback_days)).alias("late"),
+    ]
 
 
 def count_events(day: date, lookback_days: int) -> list[Column]:
-    """Aggregates over `transform`'s rows that arrived on `day`: repeats, and kept_<n> dated n - 1 days before it."""
+    """Aggregates over `mark_repeats`' rows.
+
+    Of those that arrived on `day`: repeats, and kept_<n> dated n - 1 days before it. Besides: lake, the rows of the lake's
+    partition `day`.
+    """
     arrived = F.col("arrived_on") == F.lit(day)
+    is_kept = ~F.col("is_repeat")
     age = F.datediff("arrived_on", "event_day")
-    return [F.count_if(arrived & F.col("is_repeat")).alias("repeats")] + [
-        F.count_if(arrived & ~F.col("is_repeat") & (age == days)).alias(f"kept_{days + 1}")
-        for days in range(-1, lookback_days + 1)
-    ]
-
-
-def count_lines(lookback_days: int) -> list[Column]:
-    """Aggregates over `parse_lines`' rows: raw, rejected, late."""
     return [
-        F.count(F.lit(1)).alias("raw"),
-        F.count_if(F.col("reason").isNotNull()).alias("rejected"),
-        F.count_if(F.col("reason").isNull() & is_late(lookback_days)).alias("late"),
+        F.count_if(arrived & F.col("is_repeat")).alias("repeats"),
+        F.count_if(is_kept & (F.col("event_day") == F.lit(day))).alias("lake"),
+        *(
+            F.count_if(arrived & is_kept & (age == days)).alias(f"kept_{days + 1}")
+            for days in range(-1, lookback_days + 1)
+        ),
     ]
+
+
+def arrived_on(day: date) -> Column:
+    return F.to_date("arrived_at") == F.lit(day)
 
 
 # --- input ---

@@ -1,69 +1,140 @@
-"""Runs a HiveQL script for one day, then its checks.
+"""Runs a HiveQL script for one day, checks what it made, and only then shows it to readers.
 
     spark-submit glue/hive.py --script s3://…/query.hql --database DB --day YYYY-MM-DD [--checks s3://…/checks.hql]
-        [--lookback_days N]
+        [--lookback_days N] [--compression zstd|zlib|snappy]
 
 The scripts read these Hive variables: database, day (YYYY-MM-DD), year, month and day_of_month (the day's partition
 keys, zero-padded) and, if given, lookback_days. Hive and `spark-sql` run the same files with `--hivevar name=value`.
 A check is a SELECT whose first column names it and which must return no row.
+
+`INSERT OVERWRITE TABLE t PARTITION (…) SELECT …` is carried out as `etl.py` replaces a partition: complete files beside
+the live ones, the checks, then one call that points the catalog at them. `docs/pipeline.md` says what that gives.
+On AWS the job needs `--extra-py-files s3://…/glue/etl.py`.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 from awsglue.utils import getResolvedOptions
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
-# The results depend on these, so the job sets them itself. Everything else is the caller's (`spark-submit --conf`).
-SETTINGS = {
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.ansi.enabled": "false",
-}
+import etl
 
 # How many offending rows an error shows.
 SHOWN_ROWS = 20
+
+INSERT = re.compile(
+    r"INSERT\s+OVERWRITE\s+TABLE\s+(?P<table>\w+)\s+PARTITION\s*\((?P<keys>[^)]*)\)\s*(?P<query>.+)",
+    re.IGNORECASE | re.DOTALL,
+)
+STATIC_KEY = re.compile(r"\s*`?(\w+)`?\s*=\s*'([^']*)'\s*")
+VARIABLE = re.compile(r"\$\{hivevar:(\w+)\}")
 
 
 class CheckFailed(Exception):
     """A check returned rows: the data it looked at are wrong."""
 
 
+@dataclass(frozen=True)
+class Staged:
+    """A partition's new files, complete, in a folder that nobody reads yet."""
+
+    partition: etl.Partition
+    path: str
+
+
 def main(argv: list[str]) -> None:
-    """Runs the job. Raises `CheckFailed` when a check returns a row."""
-    names = ["script", "database", "day"] + [name for name in ("checks", "lookback_days") if f"--{name}" in argv]
-    options = getResolvedOptions(argv, names)
+    """Runs the job. Raises `CheckFailed` when a check returns a row; readers then keep the partitions they had."""
+    optional = [name for name in ("checks", "lookback_days", "compression") if f"--{name}" in argv]
+    options = getResolvedOptions(argv, ["script", "database", "day", *optional])
     spark = SparkSession.builder.appName(f"hive {options['script']} {options['day']}").enableHiveSupport().getOrCreate()
-    for name, value in SETTINGS.items():
+    for name, value in etl.SETTINGS.items():
         spark.conf.set(name, value)
     variables = day_variables(options["day"]) | {"database": options["database"]}
     if "lookback_days" in options:
         variables["lookback_days"] = str(int(options["lookback_days"]))
-    run_script(spark, read_text(spark, options["script"]), variables)
-    if "checks" in options:
-        run_checks(spark, read_text(spark, options["checks"]), variables)
+    checks = read_text(spark, options["checks"]) if "checks" in options else ""
+    run(spark, read_text(spark, options["script"]), checks, variables, options.get("compression") or "zstd")
 
 
 def day_variables(day: str) -> dict[str, str]:
     """The variables that follow from the day. Raises `ValueError` when it is no YYYY-MM-DD."""
     parsed = datetime.strptime(day, "%Y-%m-%d")
-    return {"day": f"{parsed:%Y-%m-%d}", "year": f"{parsed:%Y}", "month": f"{parsed:%m}", "day_of_month": f"{parsed:%d}"}
+    return {
+        "day": f"{parsed:%Y-%m-%d}",
+        "year": f"{parsed:%Y}",
+        "month": f"{parsed:%m}",
+        "day_of_month": f"{parsed:%d}",
+    }
 
 
-def run_script(spark: SparkSession, script: str, variables: dict[str, str]) -> None:
-    """Runs the statements one after the other."""
-    set_variables(spark, variables)
-    for statement in split_statements(script):
-        spark.sql(statement)
+def run(spark: SparkSession, script: str, checks: str, variables: dict[str, str], compression: str) -> None:
+    """Runs the script's statements, checks the partitions they made, and publishes those."""
+    staged: list[Staged] = []
+    try:
+        for statement in split_statements(fill_in(script, variables)):
+            if statement.upper().startswith("INSERT"):
+                staged.append(stage(spark, variables["database"], statement, compression))
+                show_staged(spark, staged[-1])
+            else:
+                spark.sql(statement)
+        run_checks(spark, checks, variables)
+        while staged:
+            staged[0].partition.publish(staged[0].path)
+            spark.catalog.dropTempView(staged.pop(0).partition.table)
+    finally:
+        for unpublished in staged:
+            spark.catalog.dropTempView(unpublished.partition.table)
+            delete(spark, unpublished.path)
+
+
+def stage(spark: SparkSession, database: str, insert: str, compression: str) -> Staged:
+    """Writes the rows of an insert. Raises `ValueError` for one that replaces no single partition of known type."""
+    table, keys, query = parse_insert(insert)
+    partition = etl.Partition(spark, database, table, keys)
+    schema = spark.table(f"{database}.{table}").drop(*keys).schema
+    rows = spark.sql(query)
+    expected = [field.dataType.simpleString() for field in schema]
+    found = [type_name for _, type_name in rows.dtypes]
+    if found != expected:
+        raise ValueError(f"the query for {table} gives ({', '.join(found)}), but the table has ({', '.join(expected)})")
+    return Staged(partition, partition.write(rows.toDF(*schema.names), compression))
+
+
+def parse_insert(insert: str) -> tuple[str, dict[str, str], str]:
+    """Table, partition keys and query of an insert. Raises `ValueError` for any other form of it."""
+    parts = INSERT.fullmatch(insert)
+    keys = [STATIC_KEY.fullmatch(key) for key in parts["keys"].split(",")] if parts else []
+    if not parts or not all(keys):
+        raise ValueError(
+            "an insert must have the form INSERT OVERWRITE TABLE t PARTITION (key = 'value', …) SELECT …, "
+            f"so that a rerun replaces what it wrote; this one is: {insert}"
+        )
+    return parts["table"], {key[1]: key[2] for key in keys if key}, parts["query"]
+
+
+def show_staged(spark: SparkSession, staged: Staged) -> None:
+    """Lets later statements and checks of this session see the table as it will be once the partition is published."""
+    partition = staged.partition
+    live = spark.table(f"{partition.database}.{partition.table}")
+    is_replaced = F.lit(True)
+    for key, value in partition.keys.items():
+        is_replaced &= F.col(key) == F.lit(value)
+    rows = spark.read.schema(live.drop(*partition.keys).schema).orc(staged.path)
+    new = rows.select("*", *(F.lit(value).alias(key) for key, value in partition.keys.items()))
+    live.where(~is_replaced).unionByName(new).createOrReplaceTempView(partition.table)
 
 
 def run_checks(spark: SparkSession, script: str, variables: dict[str, str]) -> None:
     """Runs every check, then raises `CheckFailed` with the rows of all that failed."""
-    set_variables(spark, variables)
     failures = []
-    for statement in split_statements(script):
+    for statement in split_statements(fill_in(script, variables)):
         rows = spark.sql(statement).take(SHOWN_ROWS)
         if rows:
             shown = "\n".join(f"  {row.asDict()}" for row in rows)
@@ -72,10 +143,12 @@ def run_checks(spark: SparkSession, script: str, variables: dict[str, str]) -> N
         raise CheckFailed("\n".join(failures))
 
 
-def set_variables(spark: SparkSession, variables: dict[str, str]) -> None:
-    """Makes `${hivevar:name}` resolve, which Spark looks up in its configuration."""
-    for name, value in variables.items():
-        spark.conf.set(name, value)
+def fill_in(script: str, variables: dict[str, str]) -> str:
+    """The script with its `${hivevar:name}` replaced. Raises `ValueError` for a name that has no value."""
+    missing = sorted(set(VARIABLE.findall(script)) - set(variables))
+    if missing:
+        raise ValueError(f"the script needs {', '.join(missing)}; given are {', '.join(sorted(variables))}")
+    return VARIABLE.sub(lambda variable: variables[variable[1]], script)
 
 
 def split_statements(script: str) -> Iterator[str]:
@@ -111,6 +184,11 @@ def split_statements(script: str) -> Iterator[str]:
 def nonblank(statement: str) -> list[str]:
     text = statement.strip()
     return [text] if text else []
+
+
+def delete(spark: SparkSession, path: str) -> None:
+    file_system, folder = etl.hadoop_path(spark, path)
+    file_system.delete(folder, True)
 
 
 def read_text(spark: SparkSession, path: str) -> str:

@@ -1,18 +1,31 @@
-"""Writes one day of `ad_traffic` to DynamoDB, item by key, so that a second run overwrites the first.
+"""Makes DynamoDB hold exactly one day of `ad_traffic`: puts items that changed, deletes those of ads that are gone.
 
-    spark-submit glue/load_ad_traffic.py --database DB --table_name TABLE --day YYYY-MM-DD [--write_rate ITEMS_PER_SECOND]
+    spark-submit glue/load_ad_traffic.py --database DB --table_name TABLE --day YYYY-MM-DD --data_path s3://BUCKET/data
+        [--write_rate ITEMS_PER_SECOND] [--full true]
 
-An item: ad_id S (HASH), day S `YYYY-MM-DD` (RANGE), impressions N, clicks N. `--write_rate` limits the whole job; 0, the
-default, does not limit. Each executor writes its own partitions. The endpoint comes from AWS_ENDPOINT_URL, if set.
+An item: ad_id S (HASH), day S `YYYY-MM-DD` (RANGE), impressions N, clicks N. The table can't be asked for the items of a
+day, so each run first writes what it is about to put to a manifest, a run folder of ORC files below
+
+    DATA_PATH/loaded/ad_traffic/<id of the DynamoDB table>/year=/month=/day=/
+
+and marks it `_LOADED` when all is done. So whatever a run may have put is in a manifest, even if it was killed: the next
+one knows what to delete, and skips only what is certain to be there. `--full true` skips nothing, for a table that
+somebody else has written to. `docs/pipeline.md` has the reasons.
+
+`--write_rate` limits the puts and deletes of the whole job; 0, the default, does not limit. Each executor writes its own
+partitions. The endpoint comes from AWS_ENDPOINT_URL, if set. On AWS it needs `--extra-py-files s3://…/glue/etl.py`.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timezone
 from itertools import islice
 from typing import Any
 
@@ -20,6 +33,9 @@ import boto3
 from awsglue.utils import getResolvedOptions
 from botocore.config import Config
 from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+
+import etl
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 MAX_BATCH_ITEMS = 25
@@ -34,75 +50,183 @@ MAX_WRITERS = 16
 
 SDK_RETRIES = {"mode": "adaptive", "total_max_attempts": 10}
 
+ITEMS_SCHEMA = "ad_id string, impressions bigint, clicks bigint"
+
+# Below the data path, the manifests of all loads.
+MANIFESTS = "loaded/ad_traffic"
+LOADED = "_LOADED"
+
 
 class NotStored(Exception):
     """DynamoDB kept handing items back."""
 
 
+@dataclass(frozen=True)
+class Arguments:
+    database: str
+    table_name: str
+    day: str
+    data_path: str
+    write_rate: float
+    full: bool
+
+
 def main(argv: list[str]) -> None:
     """Runs the job. Raises `NotStored` when items stay unprocessed; a second run is safe."""
-    names = ["database", "table_name", "day"] + [name for name in ("write_rate",) if f"--{name}" in argv]
-    options = getResolvedOptions(argv, names)
-    day = datetime.strptime(options["day"], "%Y-%m-%d").strftime("%Y-%m-%d")
+    arguments = parse_arguments(argv)
+    spark = SparkSession.builder.appName(f"load ad_traffic {arguments.day}").enableHiveSupport().getOrCreate()
+    print(json.dumps({"table": arguments.table_name, "day": arguments.day, **run(spark, arguments)}))
+
+
+def parse_arguments(argv: list[str]) -> Arguments:
+    optional = [name for name in ("write_rate", "full") if f"--{name}" in argv]
+    options = getResolvedOptions(argv, ["database", "table_name", "day", "data_path", *optional])
     write_rate = float(options.get("write_rate") or 0)
     if write_rate < 0:
         raise ValueError(f"--write_rate is {write_rate}: it must not be negative")
-    spark = SparkSession.builder.appName(f"load ad_traffic {day}").enableHiveSupport().getOrCreate()
-    rows = transform(spark.table(f"{options['database']}.ad_traffic"), day)
+    if options.get("full", "false") not in ("true", "false"):
+        raise ValueError(f"--full is {options['full']}: it must be true or false")
+    return Arguments(
+        database=options["database"],
+        table_name=options["table_name"],
+        day=datetime.strptime(options["day"], "%Y-%m-%d").strftime("%Y-%m-%d"),
+        data_path=options["data_path"].rstrip("/"),
+        write_rate=write_rate,
+        full=options.get("full") == "true",
+    )
+
+
+def run(spark: SparkSession, arguments: Arguments) -> dict[str, int]:
+    """Loads the day; returns how many items were put and deleted."""
+    day, table_name = arguments.day, arguments.table_name
+    table = boto3.client("dynamodb").describe_table(TableName=table_name)["Table"]
+    folder = manifest_folder(arguments.data_path, table["TableId"], day)
+    earlier = [f"{folder}/{name}" for name in etl.list_names(spark, folder)]
+    is_known = not arguments.full and any(is_loaded(spark, manifest) for manifest in earlier)
+
+    manifest = new_manifest(folder)
+    select_items(spark.table(f"{arguments.database}.ad_traffic"), day).write.orc(manifest)
+    changes = transform(
+        read_manifests(spark, [manifest]),
+        read_manifests(spark, earlier),
+        len(earlier) if is_known else None,
+    )
     partitions = min(MAX_WRITERS, spark.sparkContext.defaultParallelism)
     region = boto3.session.Session().region_name
-    write = partition_writer(options["table_name"], region, write_rate / partitions)
-    rows.repartition(partitions, "ad_id").foreachPartition(write)
+    write = partition_writer(table_name, region, day, arguments.write_rate / partitions)
+    written = changes.repartition(partitions, "ad_id").rdd.mapPartitions(write).collect()
+
+    mark_loaded(spark, manifest)
+    for old in earlier:
+        delete_manifest(spark, old)
+    return {"put": sum(put for put, _ in written), "deleted": sum(deleted for _, deleted in written)}
 
 
-def transform(ad_traffic: DataFrame, day: str) -> DataFrame:
-    """The day's rows as items: ad_id string, day string, impressions bigint, clicks bigint."""
+def manifest_folder(data_path: str, table_id: str, day: str) -> str:
+    """The folder of a day's manifests. A table that is made anew or restored has another id, and so none."""
+    keys = etl.day_keys(datetime.strptime(day, "%Y-%m-%d").date())
+    return f"{data_path}/{MANIFESTS}/{table_id}/{etl.partition_path(keys)}"
+
+
+def new_manifest(folder: str) -> str:
+    return f"{folder}/run-{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+
+
+def is_loaded(spark: SparkSession, manifest: str) -> bool:
+    """Whether the run of the manifest has put all of it."""
+    return LOADED in etl.list_names(spark, manifest)
+
+
+def mark_loaded(spark: SparkSession, manifest: str) -> None:
+    file_system, mark = etl.hadoop_path(spark, f"{manifest}/{LOADED}")
+    file_system.create(mark).close()
+
+
+def delete_manifest(spark: SparkSession, manifest: str) -> None:
+    file_system, path = etl.hadoop_path(spark, manifest)
+    file_system.delete(path, True)
+
+
+def read_manifests(spark: SparkSession, folders: list[str]) -> DataFrame:
+    """The items (`ITEMS_SCHEMA`) of all the manifests, those of a run that was killed half-way included."""
+    if not folders:
+        return spark.createDataFrame([], ITEMS_SCHEMA)
+    return spark.read.schema(ITEMS_SCHEMA).orc(folders)
+
+
+def select_items(ad_traffic: DataFrame, day: str) -> DataFrame:
+    """The day's rows: ad_id string, impressions bigint, clicks bigint."""
     year, month, day_of_month = day.split("-")
     rows = ad_traffic.where(f"year = '{year}' AND month = '{month}' AND day = '{day_of_month}'")
-    return rows.selectExpr("ad_id", f"'{day}' AS day", "impressions", "clicks")
+    return rows.select("ad_id", "impressions", "clicks")
 
 
-def partition_writer(table_name: str, region: str | None, write_rate: float) -> Callable[[Iterable[Row]], None]:
-    """The function that an executor runs on its rows; it makes its own client, which cannot travel."""
+def transform(wanted: DataFrame, earlier: DataFrame, manifests: int | None) -> DataFrame:
+    """What is to be written: ad_id string, impressions bigint, clicks bigint; both numbers are null for a deletion.
 
-    def write(rows: Iterable[Row]) -> None:
+    `wanted` and `earlier` have `ITEMS_SCHEMA`; `earlier` holds the items of that many `manifests`, each ad at most once in
+    each. An item is certain to be there when all of them agree on it; None says that nothing is certain.
+    """
+    numbers = F.struct("impressions", "clicks")
+    possible = earlier.groupBy("ad_id").agg(
+        F.count(F.lit(1)).alias("copies"), F.min(numbers).alias("lowest"), F.max(numbers).alias("highest")
+    )
+    wanted = wanted.select("ad_id", numbers.alias("numbers"))
+    agree = (F.col("lowest") == F.col("numbers")) & (F.col("highest") == F.col("numbers"))
+    is_there = (F.col("copies") == manifests) & agree
+    return (
+        wanted.join(possible, "ad_id", "full_outer")
+        .where(~F.coalesce(is_there, F.lit(False)))
+        .select("ad_id", "numbers.impressions", "numbers.clicks")
+    )
+
+
+def partition_writer(
+    table_name: str, region: str | None, day: str, write_rate: float
+) -> Callable[[Iterable[Row]], Iterator[tuple[int, int]]]:
+    """What an executor does with its rows; gives one (put, deleted). It makes its own client, which can't travel."""
+
+    def write(rows: Iterable[Row]) -> Iterator[tuple[int, int]]:
         client = boto3.client("dynamodb", region_name=region, config=Config(retries=SDK_RETRIES))
-        write_items(client, table_name, (to_item(row) for row in rows), write_rate)
+        yield write_requests(client, table_name, (to_request(row, day) for row in rows), write_rate)
 
     return write
 
 
-def to_item(row: Row) -> dict[str, dict[str, str]]:
-    return {
-        "ad_id": {"S": row["ad_id"]},
-        "day": {"S": row["day"]},
-        "impressions": {"N": str(row["impressions"])},
-        "clicks": {"N": str(row["clicks"])},
-    }
+def to_request(row: Row, day: str) -> dict[str, dict]:
+    """The row of `transform` as a WriteRequest of BatchWriteItem."""
+    key = {"ad_id": {"S": row["ad_id"]}, "day": {"S": day}}
+    if row["impressions"] is None:
+        return {"DeleteRequest": {"Key": key}}
+    numbers = {name: {"N": str(row[name])} for name in ("impressions", "clicks")}
+    return {"PutRequest": {"Item": key | numbers}}
 
 
-def write_items(
+def write_requests(
     client: Any,
     table_name: str,
-    items: Iterable[dict],
+    requests: Iterable[dict],
     write_rate: float,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> int:
-    """Puts all items, at most `write_rate` a second (0: as fast as it goes); returns how many. Raises `NotStored`."""
+) -> tuple[int, int]:
+    """Writes all, at most `write_rate` items a second (0: as fast as it goes); returns how many were put and deleted.
+
+    Raises `NotStored`.
+    """
     started = clock()
-    written = 0
-    for batch in batches(items, MAX_BATCH_ITEMS):
+    put = deleted = 0
+    for batch in batches(requests, MAX_BATCH_ITEMS):
         if write_rate:
-            sleep(max(0.0, started + written / write_rate - clock()))
-        put_batch(client, table_name, batch, sleep)
-        written += len(batch)
-    return written
+            sleep(max(0.0, started + (put + deleted) / write_rate - clock()))
+        write_batch(client, table_name, batch, sleep)
+        puts = sum("PutRequest" in request for request in batch)
+        put, deleted = put + puts, deleted + len(batch) - puts
+    return put, deleted
 
 
-def put_batch(client: Any, table_name: str, items: list[dict], sleep: Callable[[float], None]) -> None:
-    """Puts up to 25 items, and again those that come back unprocessed, with full jitter in between."""
-    requests = [{"PutRequest": {"Item": item}} for item in items]
+def write_batch(client: Any, table_name: str, requests: list[dict], sleep: Callable[[float], None]) -> None:
+    """Writes up to 25 items, and again those that come back unprocessed, with full jitter in between."""
     for attempt in range(MAX_ATTEMPTS):
         if attempt:
             sleep(random.uniform(0, min(MAX_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**attempt)))

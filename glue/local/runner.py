@@ -14,6 +14,7 @@ ends when nobody asked for a while, or when the emulator is gone.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -34,6 +35,7 @@ from urllib.parse import urlparse
 
 import boto3
 from botocore.config import Config
+from pyspark import cloudpickle
 from pyspark.sql import SparkSession
 
 import catalog
@@ -136,11 +138,14 @@ def describe(table: dict[str, Any]) -> dict[str, Any]:
 
 def run_script(script: Path, argv: list[str], libraries: list[Path]) -> None:
     """Runs a script as `spark-submit` would, in this process. Raises what it raises; `SystemExit` only when it failed."""
-    folders = [str(script.parent), *map(str, libraries)]
+    folders = [str(folder) for folder in dict.fromkeys([script.parent, *(path.parent for path in libraries)])]
     before = set(sys.modules)
     sys.path[:0] = folders
     arguments, sys.argv = sys.argv, [str(script), *argv]
     try:
+        for library in libraries:
+            # Executors get its functions with their code, so that the next version of the file is what they run then.
+            cloudpickle.register_pickle_by_value(importlib.import_module(library.stem))
         runpy.run_path(str(script), run_name="__main__")
     except SystemExit as end:
         if end.code:
@@ -152,7 +157,9 @@ def run_script(script: Path, argv: list[str], libraries: list[Path]) -> None:
         for name in set(sys.modules) - before:
             path = getattr(sys.modules[name], "__file__", None) or ""
             if any(path.startswith(folder) for folder in folders):
-                del sys.modules[name]
+                module = sys.modules.pop(name)
+                if module.__name__ in cloudpickle.list_registry_pickle_by_value():
+                    cloudpickle.unregister_pickle_by_value(module)
 
 
 def answer_to(runner: Runner, request: Request) -> dict[str, Any]:

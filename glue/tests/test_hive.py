@@ -1,3 +1,4 @@
+import ast
 import json
 from pathlib import Path
 
@@ -25,11 +26,11 @@ def read_rows(file: Path) -> list[dict]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def run_hive(warehouse, table: str, day: str = DAY) -> None:
+def run_hive(warehouse, table: str, checks: bool, day: str = DAY) -> None:
     folder = PIPELINE / table
     arguments = {
         "script": f"file://{folder}/query.hql",
-        "checks": f"file://{folder}/checks.hql",
+        **({"checks": f"file://{folder}/checks.hql"} if checks else {}),
         "database": warehouse.database,
         "day": day,
         "lookback_days": "3",
@@ -38,7 +39,9 @@ def run_hive(warehouse, table: str, day: str = DAY) -> None:
 
 
 def told(warehouse, table: str, day: str = DAY) -> list[dict]:
-    rows = warehouse.spark.table(f"{warehouse.database}.{table}").where("concat(year, '-', month, '-', day) = '" + day + "'")
+    rows = warehouse.spark.table(f"{warehouse.database}.{table}").where(
+        "concat(year, '-', month, '-', day) = '" + day + "'"
+    )
     return sorted((as_json(row.asDict()) for row in rows.collect()), key=str)
 
 
@@ -59,10 +62,10 @@ def test_query(warehouse, case):
     other_days = [row for row in warehouse.rows(table) if "-".join(row[-3:]) != DAY]
     expected = sorted(read_rows(case / "expected.jsonl"), key=str)
 
-    run_hive(warehouse, table)
+    run_hive(warehouse, table, checks=True)
     assert told(warehouse, table) == expected
     assert warehouse.schema(table) == SCHEMAS[table] + DAY_COLUMNS
-    run_hive(warehouse, table)
+    run_hive(warehouse, table, checks=False)
     assert told(warehouse, table) == expected
     assert [row for row in warehouse.rows(table) if "-".join(row[-3:]) != DAY] == other_days
 
@@ -71,9 +74,14 @@ def day_columns() -> dict[str, str]:
     return dict(zip(("year", "month", "day"), DAY.split("-")))
 
 
-def advertising_row(impression_id: str, click_at: str | None) -> dict:
+def advertising_row(impression_id: str, click_at: str | None, ad_id: str = "ad-1") -> dict:
     impression_at = f"{DAY} 10:00:00.000"
-    return {"ad_id": "ad-1", "impression_id": impression_id, "impression_at": impression_at, "click_at": click_at} | day_columns()
+    return {
+        "ad_id": ad_id,
+        "impression_id": impression_id,
+        "impression_at": impression_at,
+        "click_at": click_at,
+    } | day_columns()
 
 
 def impression_row(impression_id: str, ad_id: str = "ad-1") -> dict:
@@ -82,102 +90,106 @@ def impression_row(impression_id: str, ad_id: str = "ad-1") -> dict:
     return row | day_columns()
 
 
+def click_row(impression_id: str, occurred_at: str) -> dict:
+    ids = {"click_id": f"click of {impression_id}", "impression_id": impression_id, "ad_id": "ad-1"}
+    keys = dict(zip(("year", "month", "day"), occurred_at[:10].split("-")))
+    return ids | {"occurred_at": occurred_at, "arrived_on": DAY} | keys
+
+
 def traffic_row(ad_id: str, impressions: int, clicks: int) -> dict:
     return {"ad_id": ad_id, "impressions": impressions, "clicks": clicks} | day_columns()
 
 
-@pytest.mark.parametrize(
-    ("table", "rows", "failing"),
-    [
-        ("advertising", {"impressions": [impression_row("i")], "advertising": [advertising_row("i", None)]}, None),
-        (
-            "advertising",
-            {"impressions": [impression_row("i")], "advertising": [advertising_row("i", f"{DAY} 09:59:59.999")]},
-            "a click is never before its impression",
-        ),
-        (
-            "advertising",
-            {"impressions": [impression_row("i")], "advertising": [advertising_row("i", "2026-11-22 00:00:00.000")]},
-            "a click is within the attribution window",
-        ),
-        (
-            "advertising",
-            {
-                "impressions": [impression_row("i"), impression_row("j")],
-                "advertising": [advertising_row("i", None), advertising_row("i", None)],
-            },
-            "one row an impression",
-        ),
-        ("advertising", {"impressions": [impression_row("i")]}, "as many rows as the lake has impressions"),
-        (
-            "ad_traffic",
-            {
-                "impressions": [impression_row("i")],
-                "advertising": [advertising_row("i", f"{DAY} 10:00:01.000")],
-                "ad_traffic": [traffic_row("ad-1", 1, 1)],
-            },
-            None,
-        ),
-        (
-            "ad_traffic",
-            {
-                "impressions": [impression_row("i")],
-                "advertising": [advertising_row("i", f"{DAY} 10:00:01.000")],
-                "ad_traffic": [traffic_row("ad-1", 1, 2), traffic_row("ad-2", 0, -1)],
-            },
-            "clicks are at most impressions",
-        ),
-        (
-            "ad_traffic",
-            {
-                "impressions": [impression_row("i"), impression_row("j")],
-                "advertising": [advertising_row("i", None), advertising_row("j", None)],
-                "ad_traffic": [traffic_row("ad-1", 1, 0), traffic_row("ad-1", 1, 0)],
-            },
-            "one row an ad",
-        ),
-        (
-            "ad_traffic",
-            {
-                "impressions": [impression_row("i")],
-                "advertising": [advertising_row("i", None)],
-                "ad_traffic": [traffic_row("ad-1", 2, 0)],
-            },
-            "impressions add up to the lake",
-        ),
-        (
-            "ad_traffic",
-            {
-                "impressions": [impression_row("i")],
-                "advertising": [advertising_row("i", f"{DAY} 10:00:01.000")],
-                "ad_traffic": [traffic_row("ad-1", 1, 0)],
-            },
-            "clicks add up to the clicked impressions",
-        ),
-        (
-            "ad_traffic",
-            {
-                "impressions": [impression_row("i"), impression_row("j", "ad-2")],
-                "advertising": [advertising_row("i", None), advertising_row("j", None)],
-                "ad_traffic": [traffic_row("ad-1", 2, 0)],
-            },
-            "no ad is lost",
-        ),
-    ],
-)
-def test_checks_find_what_is_wrong_and_nothing_else(warehouse, table, rows, failing):
+RIGHT = {
+    "advertising": {
+        "impressions": [impression_row("clicked"), impression_row("not-clicked")],
+        "clicks": [click_row("clicked", f"{DAY} 10:00:00.000"), click_row("clicked", f"{DAY} 10:00:01.000")],
+        "advertising": [advertising_row("clicked", f"{DAY} 10:00:00.000"), advertising_row("not-clicked", None)],
+    },
+    "ad_traffic": {
+        "impressions": [impression_row("i"), impression_row("j", "ad-2")],
+        "advertising": [advertising_row("i", f"{DAY} 10:00:01.000"), advertising_row("j", None, "ad-2")],
+        "ad_traffic": [traffic_row("ad-1", 1, 1), traffic_row("ad-2", 1, 0)],
+    },
+}
+
+WRONG = {
+    "advertising": {
+        "impressions": [
+            impression_row(name) for name in ("early", "after", "late", "later", "unclicked", "twin", "lost")
+        ],
+        "clicks": [
+            click_row("early", f"{DAY} 09:59:59.999"),
+            click_row("after", "2026-11-22 00:00:00.000"),
+            click_row("later", f"{DAY} 10:00:01.000"),
+            click_row("later", f"{DAY} 10:00:02.000"),
+            click_row("unclicked", "2026-11-21 23:59:59.999"),
+        ],
+        "advertising": [
+            advertising_row("early", f"{DAY} 09:59:59.999"),
+            advertising_row("after", "2026-11-22 00:00:00.000"),
+            advertising_row("late", f"{DAY} 10:00:09.000"),
+            advertising_row("later", f"{DAY} 10:00:02.000"),
+            advertising_row("unclicked", None),
+            *[advertising_row("twin", None)] * 3,
+        ],
+    },
+    "ad_traffic": {
+        "impressions": [impression_row("i"), impression_row("j"), impression_row("k", "lost")],
+        "advertising": [
+            advertising_row("i", f"{DAY} 10:00:01.000"),
+            advertising_row("j", None),
+            advertising_row("k", None, "lost"),
+        ],
+        "ad_traffic": [
+            traffic_row("more-clicks", 1, 2),
+            traffic_row("fewer-clicks", 1, -1),
+            traffic_row("nothing", 0, 0),
+            *[traffic_row("ad-1", 1, 1)] * 2,
+        ],
+    },
+}
+
+FOUND = {
+    "advertising": {
+        "a click is never before its impression": ["early"],
+        "a first click is a click of the lake within the window": ["after", "late"],
+        "no earlier click is left out": ["later", "unclicked"],
+        "one row an impression": ["twin"],
+        "as many rows as the lake has impressions": [1],
+    },
+    "ad_traffic": {
+        "clicks are at most impressions": ["fewer-clicks", "more-clicks", "nothing"],
+        "one row an ad": ["ad-1"],
+        "impressions add up to the lake": [1],
+        "clicks add up to the clicked impressions": [2],
+        "no ad is lost": ["lost"],
+    },
+}
+
+
+def run_checks_on(warehouse, table: str, rows: dict[str, list[dict]]) -> None:
     for name, content in rows.items():
         warehouse.insert(name, content)
     checks = (PIPELINE / table / "checks.hql").read_text(encoding="utf-8")
-    variables = hive.day_variables(DAY) | {"database": warehouse.database}
-    if failing is None:
-        hive.run_checks(warehouse.spark, checks, variables)
-        return
+    hive.run_checks(warehouse.spark, checks, hive.day_variables(DAY) | {"database": warehouse.database})
+
+
+@pytest.mark.parametrize("table", RIGHT)
+def test_checks_find_nothing_in_what_is_right(warehouse, table):
+    run_checks_on(warehouse, table, RIGHT[table])
+
+
+@pytest.mark.parametrize("table", WRONG)
+def test_each_check_finds_what_it_names_and_nothing_else(warehouse, table):
     with pytest.raises(hive.CheckFailed) as failed:
-        hive.run_checks(warehouse.spark, checks, variables)
-    assert [line.split(" (first")[0] for line in str(failed.value).splitlines() if line.startswith("check")] == [
-        f"check failed: {failing}"
-    ]
+        run_checks_on(warehouse, table, WRONG[table])
+    found: dict[str, list] = {}
+    for line in str(failed.value).splitlines():
+        if line.startswith("  "):
+            name, what, *_ = ast.literal_eval(line.strip().replace("datetime.datetime", "")).values()
+            found.setdefault(name, []).append(what)
+    assert {name: sorted(rows) for name, rows in found.items()} == FOUND[table]
 
 
 def test_a_failing_check_ends_the_job_and_shows_the_rows(warehouse, tmp_path):
@@ -195,6 +207,84 @@ def test_a_failing_check_ends_the_job_and_shows_the_rows(warehouse, tmp_path):
     assert "check failed: day; --is wrong (first 1 rows)" in str(failed.value)
     assert "{'check_name': 'parts', 'found': '2026/01/02'}" in str(failed.value)
     assert "fine" not in str(failed.value)
+
+
+def run_statement(warehouse, statement: str, checks: str = "") -> None:
+    variables = hive.day_variables(DAY) | {"database": warehouse.database}
+    hive.run(warehouse.spark, "USE ${hivevar:database};" + statement, checks, variables, "zstd")
+
+
+def insert_traffic(select: str) -> str:
+    year, month, day = DAY.split("-")
+    return f"INSERT OVERWRITE TABLE ad_traffic PARTITION (year='{year}', month='{month}', day='{day}') {select}"
+
+
+NEW_ROW = insert_traffic("SELECT 'new' AS ad_id, cast(2 AS bigint) AS shown, cast(0 AS bigint) AS clicked")
+NO_NEW_ROW = "SELECT 'no new row' AS check_name, ad_id FROM ad_traffic WHERE ad_id = 'new' AND day = '20'"
+
+
+def day_folder(warehouse) -> list[str]:
+    folder = (
+        warehouse.folder / "data/lake/ad/ad_traffic" / Path(*(f"{key}={value}" for key, value in day_columns().items()))
+    )
+    return [path.name for path in folder.iterdir() if path.is_dir()]
+
+
+def kill(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("dies_of", ["a check", "a kill before it is published"])
+def test_readers_keep_the_old_day_until_the_new_one_is_complete_and_checked(warehouse, monkeypatch, dies_of):
+    run_statement(warehouse, insert_traffic("SELECT 'old', cast(1 AS bigint), cast(0 AS bigint)"))
+    old = warehouse.rows("ad_traffic")
+    with monkeypatch.context() as patch:
+        if dies_of != "a check":
+            patch.setattr(hive.etl.Partition, "publish", kill)
+        with pytest.raises((hive.CheckFailed, KeyboardInterrupt)):
+            run_statement(warehouse, NEW_ROW, NO_NEW_ROW if dies_of == "a check" else "")
+    assert warehouse.rows("ad_traffic") == old == [("old", 1, 0, *DAY.split("-"))]
+    # A session that goes on sees the table again, not what was staged, and no file of it is left.
+    assert warehouse.spark.table("ad_traffic").count() == 1
+    assert len(day_folder(warehouse)) == 1
+
+    run_statement(warehouse, NEW_ROW)
+    assert warehouse.rows("ad_traffic") == [("new", 2, 0, *DAY.split("-"))]
+    assert len(day_folder(warehouse)) == 1
+
+
+def test_checks_and_later_statements_see_what_is_staged_beside_the_other_days(warehouse):
+    warehouse.insert("ad_traffic", [traffic_row("of-yesterday", 1, 0) | {"day": "19"}, traffic_row("old", 1, 0)])
+    doubled = insert_traffic("SELECT ad_id, 2 * impressions, clicks FROM ad_traffic WHERE day = '20'")
+    checks = """
+        SELECT 'seen' AS check_name, concat_ws(' ', sort_array(collect_list(concat(ad_id, day)))) AS seen FROM ad_traffic
+    """
+    with pytest.raises(hive.CheckFailed, match="'seen': 'new20 of-yesterday19'"):
+        run_statement(warehouse, f"{NEW_ROW}; {doubled}", checks)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO TABLE ad_traffic PARTITION (year='2026', month='11', day='20') SELECT 'a', 1, 0",
+        "INSERT OVERWRITE TABLE ad_traffic PARTITION (year, month, day) SELECT 'a', 1, 0, '2026', '11', '20'",
+        "INSERT OVERWRITE TABLE ad_traffic PARTITION (year='2026', month='11', day) SELECT 'a', 1, 0, '20'",
+        "INSERT OVERWRITE TABLE ad_traffic SELECT 'a', 1, 0",
+    ],
+)
+def test_an_insert_that_a_rerun_would_not_replace_is_refused(statement):
+    with pytest.raises(ValueError, match="INSERT OVERWRITE TABLE t PARTITION"):
+        hive.parse_insert(statement)
+
+
+def test_a_query_with_other_types_than_the_table_is_refused(warehouse):
+    with pytest.raises(ValueError, match=r"gives \(string, int\), but the table has \(string, bigint, bigint\)"):
+        run_statement(warehouse, insert_traffic("SELECT 'a', 1"))
+
+
+def test_a_variable_without_a_value_is_named():
+    with pytest.raises(ValueError, match="needs lookback_days, weather"):
+        hive.fill_in("SELECT ${hivevar:weather}, ${hivevar:day}, ${hivevar:lookback_days}", {"day": DAY})
 
 
 @pytest.mark.parametrize(

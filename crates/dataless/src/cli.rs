@@ -36,6 +36,8 @@ pub enum Command {
     Import(Import),
     /// Print the books: what became of every raw line. Exit status 1 when they do not balance.
     Ledger(Ledger),
+    /// Recompute the traffic of each ad from the raw lines, in another engine, and compare. Exit status 1 when it differs.
+    Verify(DayRange),
     /// Print the raw lines that are no events, with the reason.
     Rejected(Rejected),
     /// Put rejected lines that are events after all, or were mended by hand, back through the raw zone.

@@ -8,10 +8,36 @@ FROM advertising
 WHERE year = '${hivevar:year}' AND month = '${hivevar:month}' AND day = '${hivevar:day_of_month}'
   AND click_at < impression_at;
 
-SELECT 'a click is within the attribution window' AS check_name, impression_id, impression_at, click_at
-FROM advertising
-WHERE year = '${hivevar:year}' AND month = '${hivevar:month}' AND day = '${hivevar:day_of_month}'
-  AND click_at >= cast(date_add('${hivevar:day}', 2) AS timestamp);
+SELECT 'a first click is a click of the lake within the window' AS check_name, a.impression_id, a.click_at
+FROM (
+  SELECT impression_id, click_at
+  FROM advertising
+  WHERE year = '${hivevar:year}' AND month = '${hivevar:month}' AND day = '${hivevar:day_of_month}'
+    AND click_at IS NOT NULL
+) a
+LEFT OUTER JOIN (
+  SELECT DISTINCT impression_id, occurred_at
+  FROM clicks
+  WHERE concat(year, '-', month, '-', day) >= '${hivevar:day}'
+    AND concat(year, '-', month, '-', day) <= cast(date_add('${hivevar:day}', 1) AS string)
+) c
+ON c.impression_id = a.impression_id AND c.occurred_at = a.click_at
+WHERE c.impression_id IS NULL;
+
+SELECT 'no earlier click is left out' AS check_name, a.impression_id, a.click_at, c.occurred_at
+FROM (
+  SELECT impression_id, impression_at, click_at
+  FROM advertising
+  WHERE year = '${hivevar:year}' AND month = '${hivevar:month}' AND day = '${hivevar:day_of_month}'
+) a
+JOIN (
+  SELECT impression_id, occurred_at
+  FROM clicks
+  WHERE concat(year, '-', month, '-', day) >= '${hivevar:day}'
+    AND concat(year, '-', month, '-', day) <= cast(date_add('${hivevar:day}', 1) AS string)
+) c
+ON c.impression_id = a.impression_id
+WHERE c.occurred_at >= a.impression_at AND (a.click_at IS NULL OR c.occurred_at < a.click_at);
 
 SELECT 'one row an impression' AS check_name, impression_id, count(*) AS copies
 FROM advertising

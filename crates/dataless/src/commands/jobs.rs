@@ -31,6 +31,19 @@ pub fn batch(workspace: &Workspace, range: DayRange) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+pub fn verify(workspace: &Workspace, range: DayRange) -> Result<Outcome> {
+    let last = days(range)?.last().copied().unwrap_or(range.day);
+    let warehouse = Warehouse::running(workspace)?;
+    let spark = warehouse.spark(workspace);
+    let (data_path, first, last) = (spark.data_path()?, range.day.to_string(), last.to_string());
+    let lookback_days = warehouse.stack.output("LookbackDays")?;
+    let args = ["--data_path", &data_path, "--from", &first, "--to", &last, "--lookback_days", lookback_days];
+    let check = || spark.check("glue/local/duckdb_check.py", &args);
+    let ((equal, printed), _) = step("recompute from raw", check, |_| "in DuckDB".to_owned())?;
+    print!("{printed}");
+    Ok(equal.into())
+}
+
 /// Runs the deployed state machine for a range of days, and shows its steps as they end.
 pub fn execute(aws: &Aws, stack: &Stack, first: NaiveDate, last: NaiveDate) -> Result<()> {
     let run = || Execution::start(aws, stack, first, last)?.follow(aws, |run| show(stack, run));

@@ -51,6 +51,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Batch(range) => jobs::batch(&workspace, range),
         Command::Import(options) => import::run(&workspace, &options),
         Command::Ledger(options) => ledger::ledger(&workspace, &options),
+        Command::Verify(range) => jobs::verify(&workspace, range),
         Command::Rejected(options) => ledger::rejected(&workspace, &options),
         Command::Replay(options) => replay::run(&workspace, &options),
         Command::Erase(options) => erase::run(&workspace, &options),

@@ -10,6 +10,7 @@ use crate::process::{Interrupted, Tool};
 use crate::stage::aws::Aws;
 use crate::stage::deploy::Stack;
 use crate::stage::emulator::Emulator;
+use crate::stage::spark;
 use crate::stage::tools::{ToolSet, Tools, chromium};
 use crate::ui::{note, step};
 use crate::workspace::{Instance, InstanceName, Workspace};
@@ -159,14 +160,18 @@ impl Suite<'_> {
                 PathBuf::new()
             }
         };
-        for (name, folder) in
-            [("API contract", "tests/contract"), ("browser", "tests/browser"), ("costs", "tests/costs")]
-        {
+        let folders =
+            [("API contract", "contract"), ("browser", "browser"), ("costs", "costs"), ("nightly batch", "pipeline")];
+        for (name, folder) in folders {
             let tool = aws
-                .lead(self.pytest(tools, ToolSet::Tests, name, &[folder])?)
+                .lead(self.pytest(tools, ToolSet::Tests, name, &[&format!("tests/{folder}")])?)
                 .env("DATALESS_BASE_URL", stack.base_url()?)
                 .env("DATALESS_BUCKET", stack.output("DataLakeBucket")?)
                 .env("DATALESS_TABLE", stack.output("AdTrafficTable")?)
+                .env("DATALESS_STATE_MACHINE", stack.output("DailyPipeline")?)
+                .env("DATALESS_TOPIC", stack.output("AlarmTopic")?)
+                .env("DATALESS_RUNNER", spark::config_path(self.instance))
+                .env("DATALESS_SPARK_PYTHON", tools.program(ToolSet::Spark, "python"))
                 .env("DATALESS_CHROMIUM", &browser);
             self.tool(name, tool, Counted::Pytest)?;
         }

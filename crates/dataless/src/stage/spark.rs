@@ -62,8 +62,8 @@ struct Address {
 /// What a runner says of a job.
 #[derive(Debug, Deserialize)]
 struct Answer {
-    ok: bool,
     output: String,
+    /// Empty when all went well.
     error: String,
     log: PathBuf,
 }
@@ -95,6 +95,16 @@ impl<'a> Spark<'a> {
         self.ask(&json!({ "script": self.workspace.path(script), "args": args }))
     }
 
+    /// Runs a script that says by its exit status whether it found what should not be; gives that and what it prints.
+    pub fn check(&self, script: &str, args: &[&str]) -> Result<(bool, String)> {
+        let answer = self.answer(&json!({ "script": self.workspace.path(script), "args": args }))?;
+        match answer.error.as_str() {
+            "" => Ok((true, answer.output)),
+            "1" if !answer.output.is_empty() => Ok((false, answer.output)),
+            error => bail!("{error}; the log is {}", answer.log.display()),
+        }
+    }
+
     /// The bucket's data prefix, as jobs know it.
     pub fn data_path(&self) -> Result<String> {
         Ok(format!("s3://{}/data", self.stack.output("DataLakeBucket")?))
@@ -106,15 +116,18 @@ impl<'a> Spark<'a> {
     }
 
     fn ask(&self, request: &Value) -> Result<String> {
-        let address = self.launch()?;
-        let answer = exchange(&address, request)?;
-        let answer: Answer = serde_json::from_str(&answer).with_context(|| {
-            format!("Spark ended before the job did; its log is {}", self.instance.logs().join("spark.log").display())
-        })?;
-        if answer.ok {
+        let answer = self.answer(request)?;
+        if answer.error.is_empty() {
             return Ok(answer.output);
         }
         bail!("{}; the log is {}", answer.error, answer.log.display())
+    }
+
+    fn answer(&self, request: &Value) -> Result<Answer> {
+        let line = exchange(&self.launch()?, request)?;
+        serde_json::from_str(&line).with_context(|| {
+            format!("Spark ended before the job did; its log is {}", self.instance.logs().join("spark.log").display())
+        })
     }
 
     fn launch(&self) -> Result<Address> {
@@ -153,7 +166,8 @@ fn is_timeout(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
 }
 
-fn config_path(instance: &Instance) -> PathBuf {
+/// Where the runner of an instance reads where its stack is.
+pub fn config_path(instance: &Instance) -> PathBuf {
     instance.spark().join("config.json")
 }
 

@@ -1,0 +1,200 @@
+"""The deployed state machine from start to end: real Spark behind its Glue tasks."""
+
+import json
+import time
+
+import pytest
+
+DAYS = ("2026-05-04", "2026-05-05", "2026-05-06")
+ADS = [f"ad000000-0000-4000-8000-{number:012d}" for number in range(4)]
+
+
+def own_id(number):
+    return f"00000000-0000-4000-8000-{number:012d}"
+
+
+def impression(number, ad, occurred_at):
+    return json.dumps({"impression_id": own_id(number), "ad_id": ADS[ad], "occurred_at": occurred_at})
+
+
+def click(number, impression_number, ad, occurred_at):
+    return json.dumps(
+        {
+            "click_id": own_id(number),
+            "impression_id": own_id(impression_number),
+            "ad_id": ADS[ad],
+            "occurred_at": occurred_at,
+        }
+    )
+
+
+# By hand: (table, hour of arrival, lines) …
+RAW = [
+    (
+        "impressions",
+        "2026-05-04 10",
+        [
+            impression(1, 0, "2026-05-04 10:00:00.000"),
+            impression(2, 0, "2026-05-04 10:00:01.000"),
+            impression(3, 1, "2026-05-04 10:00:02.000"),
+            impression(1, 0, "2026-05-04 10:00:00.000"),
+            "no event",
+        ],
+    ),
+    # Late, but not too late, for the day before; and an impression at the very end of its day.
+    (
+        "impressions",
+        "2026-05-05 09",
+        [
+            impression(4, 2, "2026-05-04 23:00:00.000"),
+            impression(5, 2, "2026-05-05 09:00:00.000"),
+            impression(6, 1, "2026-05-05 23:59:59.999"),
+        ],
+    ),
+    ("impressions", "2026-05-06 12", [impression(7, 3, "2026-05-06 12:00:00.000")]),
+    # A second click of an impression, a click on the next day, a click of nothing that was shown.
+    (
+        "clicks",
+        "2026-05-04 11",
+        [click(101, 1, 0, "2026-05-04 10:00:05.000"), click(102, 1, 0, "2026-05-04 10:00:09.000")],
+    ),
+    (
+        "clicks",
+        "2026-05-06 00",
+        [click(103, 6, 1, "2026-05-06 00:00:03.000"), click(104, 99, 1, "2026-05-06 00:00:04.000")],
+    ),
+]
+
+# … and what must come of it: {(ad, day): (impressions, clicks)}.
+TRAFFIC = {
+    (ADS[0], "2026-05-04"): (2, 1),
+    (ADS[1], "2026-05-04"): (1, 0),
+    (ADS[2], "2026-05-04"): (1, 0),
+    (ADS[2], "2026-05-05"): (1, 0),
+    (ADS[1], "2026-05-05"): (1, 1),
+    (ADS[3], "2026-05-06"): (1, 0),
+}
+
+LEDGER = """
+SELECT table_name, concat_ws('-', year, month, day) AS arrived, raw, kept, repeats, rejected, late
+FROM ledger WHERE year = '2026' AND month = '05' AND day IN ('04', '05', '06')
+"""
+
+BOOKS = [
+    ["clicks", "2026-05-04", 2, 2, 0, 0, 0],
+    ["clicks", "2026-05-05", 0, 0, 0, 0, 0],
+    ["clicks", "2026-05-06", 2, 2, 0, 0, 0],
+    ["impressions", "2026-05-04", 5, 3, 1, 1, 0],
+    ["impressions", "2026-05-05", 3, 3, 0, 0, 0],
+    ["impressions", "2026-05-06", 1, 1, 0, 0, 0],
+]
+
+
+@pytest.fixture(scope="module")
+def backfilled(warehouse):
+    for number, (table, hour, lines) in enumerate(RAW):
+        warehouse.put_raw(table, hour, f"{number}.gz", lines)
+    output = warehouse.run(**{"from": DAYS[0], "to": DAYS[-1]})
+    return warehouse, output
+
+
+def traffic(warehouse):
+    return {key: counts for key, counts in warehouse.items().items() if key[1] in DAYS}
+
+
+def test_a_backfill_of_three_days_ends_as_counted_by_hand(backfilled):
+    warehouse, output = backfilled
+    assert output == {"from": DAYS[0], "to": DAYS[-1]}
+    assert traffic(warehouse) == TRAFFIC
+    assert warehouse.sql(LEDGER) == BOOKS
+
+
+def test_a_second_backfill_changes_nothing(backfilled):
+    warehouse, _ = backfilled
+    warehouse.run(**{"from": DAYS[0], "to": DAYS[-1]})
+    assert traffic(warehouse) == TRAFFIC
+    assert warehouse.sql(LEDGER) == BOOKS
+
+
+def test_an_etl_that_fails_twice_is_tried_a_third_time(warehouse):
+    day = "2026-05-11"
+    warehouse.put_raw("impressions", f"{day} 10", "good.gz", [impression(11, 0, f"{day} 10:00:00.000")])
+    broken = warehouse.put_object("impressions", f"{day} 10", "torn.gz", b"\x1f\x8b no gzip")
+    execution = warehouse.start(**{"from": day})
+    while len(warehouse.failed_tasks(execution)) < 2:
+        assert warehouse.states.describe_execution(executionArn=execution)["status"] == "RUNNING"
+        time.sleep(0.1)
+    warehouse.delete(broken)
+    ended = warehouse.wait(execution)
+    assert ended["status"] == "SUCCEEDED", ended.get("cause")
+    assert len(warehouse.failed_tasks(execution)) == 2
+    assert warehouse.items()[ADS[0], day] == (1, 0)
+
+
+def test_an_etl_that_fails_for_good_tells_someone_and_goes_on_when_mended(warehouse, notices):
+    day = "2026-05-13"
+    warehouse.put_raw("clicks", f"{day} 10", "good.gz", [click(111, 11, 0, f"{day} 10:00:00.000")])
+    broken = warehouse.put_object("clicks", f"{day} 10", "torn.gz", b"\x1f\x8b no gzip")
+    execution = warehouse.start(**{"from": day, "to": day})
+    ended = warehouse.wait(execution)
+    assert ended["status"] == "FAILED"
+    assert len(warehouse.failed_tasks(execution)) == 3
+    notice = notices()[0]
+    assert notice["Subject"] == "The nightly batch failed"
+    for part in (execution, "ClicksPythonETLJob", "torn.gz", "redrive-execution", f'"from":"{day}"'):
+        assert part in notice["Message"], part
+    # Nothing of the day was written to where it is read.
+    assert not [key for key in warehouse.items() if key[1] == day]
+
+    warehouse.delete(broken)
+    warehouse.run(**{"from": day, "to": day})
+    assert notices(wait_seconds=0) == []
+
+
+@pytest.mark.parametrize(
+    "fields", [{"from": "yesterday"}, {"from": "2026-05-06", "to": "2026-05-04"}, {"from": "2026-05-06", "to": "2028-05-06"}]
+)
+def test_what_is_no_range_of_days_is_refused(warehouse, notices, fields):
+    ended = warehouse.wait(warehouse.start(**fields))
+    assert (ended["status"], ended["error"]) == ("FAILED", "InvalidInput")
+    assert "YYYY-MM-DD" in ended["cause"]
+    assert "YYYY-MM-DD" in notices()[0]["Message"]
+
+
+def schedule(warehouse):
+    names = [found["Name"] for found in warehouse.scheduler.list_schedules()["Schedules"]]
+    (name,) = [name for name in names if "DailyPipeline" in name]
+    return warehouse.scheduler.get_schedule(Name=name)
+
+
+def test_the_nightly_run_is_scheduled_and_a_blank_parameter_ends_that(warehouse):
+    found = schedule(warehouse)
+    assert found["State"] == "ENABLED"
+    assert found["Target"]["Arn"] == warehouse.state_machine
+    assert json.loads(found["Target"]["Input"]) == {"scheduled_at": "<aws.scheduler.scheduled-time>"}
+    assert found["FlexibleTimeWindow"]["Mode"] == "FLEXIBLE"
+    assert ":sqs:" in found["Target"]["DeadLetterConfig"]["Arn"]
+
+    name = warehouse.cloudformation.describe_stack_resources(PhysicalResourceId=warehouse.bucket)["StackResources"][0]["StackName"]
+    parameters = warehouse.cloudformation.describe_stacks(StackName=name)["Stacks"][0]["Parameters"]
+
+    def update(value):
+        warehouse.cloudformation.update_stack(
+            StackName=name,
+            UsePreviousTemplate=True,
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+            Parameters=[
+                {"ParameterKey": "EnablePipeline", "ParameterValue": value}
+                if parameter["ParameterKey"] == "EnablePipeline"
+                else {"ParameterKey": parameter["ParameterKey"], "UsePreviousValue": True}
+                for parameter in parameters
+            ],
+        )
+        warehouse.cloudformation.get_waiter("stack_update_complete").wait(
+            StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
+        )
+
+    update("")
+    assert schedule(warehouse)["State"] == "DISABLED"
+    update("yes")
+    assert schedule(warehouse)["State"] == "ENABLED"
