@@ -48,9 +48,9 @@ RAW = [
         [
             impression(4, 2, "2026-05-04 23:00:00.000"),
             impression(5, 2, "2026-05-05 09:00:00.000"),
-            impression(6, 1, "2026-05-05 23:59:59.999"),
         ],
     ),
+    ("impressions", "2026-05-05 23", [impression(6, 1, "2026-05-05 23:59:59.999")]),
     ("impressions", "2026-05-06 12", [impression(7, 3, "2026-05-06 12:00:00.000")]),
     # A second click of an impression, a click on the next day, a click of nothing that was shown.
     (
