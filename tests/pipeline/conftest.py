@@ -1,6 +1,6 @@
 """A deployed warehouse, seen through AWS: its objects, its state machine, its queue of notices, and its lake in SQL.
 
-`cargo dataless test` gives, besides what leads boto3 to the emulator: DATALESS_BUCKET, DATALESS_STATE_MACHINE,
+`cargo dataless test` gives, besides what leads boto3 to the emulator: DATALESS_STACK, DATALESS_BUCKET, DATALESS_STATE_MACHINE,
 DATALESS_TOPIC, DATALESS_TABLE, DATALESS_RUNNER (the file that `glue/local/launch.py` takes) and DATALESS_SPARK_PYTHON.
 """
 
@@ -111,6 +111,8 @@ def notices(warehouse):
 
     def receive(wait_seconds=20):
         found = warehouse.sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=wait_seconds).get("Messages", [])
+        for message in found:
+            warehouse.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
         return [json.loads(message["Body"]) for message in found]
 
     yield receive

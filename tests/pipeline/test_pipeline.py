@@ -1,6 +1,7 @@
 """The deployed state machine from start to end: real Spark behind its Glue tasks."""
 
 import json
+import os
 import time
 
 import pytest
@@ -175,7 +176,7 @@ def test_the_nightly_run_is_scheduled_and_a_blank_parameter_ends_that(warehouse)
     assert found["FlexibleTimeWindow"]["Mode"] == "FLEXIBLE"
     assert ":sqs:" in found["Target"]["DeadLetterConfig"]["Arn"]
 
-    name = warehouse.cloudformation.describe_stack_resources(PhysicalResourceId=warehouse.bucket)["StackResources"][0]["StackName"]
+    name = os.environ["DATALESS_STACK"]
     parameters = warehouse.cloudformation.describe_stacks(StackName=name)["Stacks"][0]["Parameters"]
 
     def update(value):

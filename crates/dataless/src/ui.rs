@@ -1,14 +1,18 @@
 //! What the user sees: steps with their times, colours only on a terminal, results on standard output and all else on
 //! standard error.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use console::{Term, style};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 static VERBOSE: AtomicBool = AtomicBool::new(false);
+
+/// The spinners of steps that run at the same time, below each other.
+static SPINNERS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Shows each command that is run.
 pub fn set_verbose(verbose: bool) {
@@ -18,13 +22,13 @@ pub fn set_verbose(verbose: bool) {
 /// A command that is about to run.
 pub fn verbose(command: &str) {
     if VERBOSE.load(Ordering::Relaxed) {
-        eprintln!("{} {command}", style("$").for_stderr().dim());
+        note(&format!("{} {command}", style("$").for_stderr().dim()));
     }
 }
 
 /// A line about what is going on.
 pub fn note(text: &str) {
-    eprintln!("{text}");
+    SPINNERS.suspend(|| eprintln!("{text}"));
 }
 
 /// Runs a long step: a spinner with the time on a terminal, a line at its end everywhere. The step's own summary stands
@@ -43,11 +47,12 @@ pub fn step<T>(
     match result {
         Ok(value) => {
             let mark = style("✓").for_stderr().green();
-            eprintln!("{mark} {name:<28} {}  {}", style(seconds).for_stderr().dim(), summary(&value));
+            note(&format!("{mark} {name:<28} {}  {}", style(seconds).for_stderr().dim(), summary(&value)));
             Ok((value, elapsed))
         }
         Err(error) => {
-            eprintln!("{} {name:<28} {}", style("✗").for_stderr().red(), style(seconds).for_stderr().dim());
+            let mark = style("✗").for_stderr().red();
+            note(&format!("{mark} {name:<28} {}", style(seconds).for_stderr().dim()));
             Err(error)
         }
     }
@@ -57,7 +62,7 @@ fn spinner(name: &str) -> ProgressBar {
     if !Term::stderr().is_term() || VERBOSE.load(Ordering::Relaxed) {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new_spinner();
+    let bar = SPINNERS.add(ProgressBar::new_spinner());
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg:<28} {elapsed:>8}") {
         bar.set_style(style);
     }

@@ -1,14 +1,15 @@
 //! `test`: everything that must hold, from formatting to a day of events through the deployed stack.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use super::{Outcome, up};
 use crate::cli::Test;
 use crate::process::{Interrupted, Tool};
 use crate::stage::aws::Aws;
-use crate::stage::deploy::Stack;
+use crate::stage::deploy::{self, Stack};
 use crate::stage::emulator::Emulator;
 use crate::stage::spark;
 use crate::stage::tools::{ToolSet, Tools, chromium};
@@ -46,30 +47,27 @@ pub fn run(workspace: &Workspace, options: &Test) -> Result<Outcome> {
     let instance = workspace.instance(InstanceName::Test);
     let _lock = instance.take_anew()?;
     let tools = Tools::new(workspace);
-    let mut suite = Suite { workspace, instance: &instance, total: Tally::default(), failures: Vec::new() };
-
-    suite.cargo("format", &["fmt", "--all", "--check"], Counted::AsOne)?;
-    let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
-    suite.cargo("clippy", &clippy, Counted::AsOne)?;
-    let docs = suite.cargo_tool("documentation", &["doc", "--workspace", "--no-deps", "--quiet"]);
-    suite.tool("documentation", docs.env("RUSTDOCFLAGS", "--deny warnings"), Counted::AsOne)?;
-    suite.cargo("unit tests", &["test", "--workspace", "--no-fail-fast"], Counted::Cargo)?;
-
+    let suite = Suite { workspace, instance: &instance, tools: &tools, counts: Mutex::default() };
     let sets = if options.no_e2e { &[ToolSet::Sam][..] } else { &ToolSet::ALL };
-    step("install the tools", || tools.install(sets), |count| format!("{count} sets"))?;
-    let sam = |program, args: &[&str]| {
-        let log = instance.logs().join("templates.log");
-        Tool::new(tools.program(ToolSet::Sam, program), log).dir(workspace.root()).args(args)
-    };
-    suite.tool("cfn-lint", sam("cfn-lint", &["template.yaml"]), Counted::AsOne)?;
-    let validate = sam("sam", &["validate", "--lint", "--template", "template.yaml"]);
-    let validate =
-        validate.env("SAM_CLI_TELEMETRY", "0").env_remove("AWS_PROFILE").env("AWS_DEFAULT_REGION", "us-east-1");
-    suite.tool("sam validate --lint", validate, Counted::AsOne)?;
-
+    // The link of a function keeps one core busy, a test of the jobs waits for Java: together they take less.
+    std::thread::scope(|scope| {
+        let code = scope.spawn(|| suite.code());
+        let rest = scope.spawn(|| -> Result<()> {
+            step("install the tools", || tools.install(sets), |count| format!("{count} sets"))?;
+            suite.templates()?;
+            if !options.no_e2e {
+                up::build(workspace, &tools, &instance)?;
+                suite.python("jobs on Spark", ToolSet::Spark, "glue")?;
+                suite.python("optional stacks", ToolSet::Tests, "tests/stacks")?;
+            }
+            Ok(())
+        });
+        // Both are waited for, so that none goes on while the first error is shown.
+        let results = [code.join(), rest.join()];
+        results.into_iter().try_for_each(|result| result.map_err(|_| anyhow!("a step panicked"))?)
+    })?;
     if !options.no_e2e {
-        suite.tool("jobs on Spark", suite.pytest(&tools, ToolSet::Spark, "jobs", &["glue"])?, Counted::Pytest)?;
-        suite.outside(&tools)?;
+        suite.outside()?;
         let e2e = ["test", "--package", "dataless", "--test", "e2e", "--", "--ignored", "--test-threads=1"];
         suite.cargo("end to end", &e2e, Counted::Cargo)?;
     }
@@ -79,11 +77,45 @@ pub fn run(workspace: &Workspace, options: &Test) -> Result<Outcome> {
 struct Suite<'a> {
     workspace: &'a Workspace,
     instance: &'a Instance,
+    tools: &'a Tools,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
     total: Tally,
     failures: Vec<String>,
 }
 
 impl Suite<'_> {
+    /// What the compiler and its friends say.
+    fn code(&self) -> Result<()> {
+        self.cargo("format", &["fmt", "--all", "--check"], Counted::AsOne)?;
+        let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
+        self.cargo("clippy", &clippy, Counted::AsOne)?;
+        let docs = self.cargo_tool("documentation", &["doc", "--workspace", "--no-deps", "--quiet"]);
+        self.tool("documentation", docs.env("RUSTDOCFLAGS", "--deny warnings"), Counted::AsOne)?;
+        self.cargo("unit tests", &["test", "--workspace", "--no-fail-fast"], Counted::Cargo)
+    }
+
+    /// What the linters of CloudFormation say.
+    fn templates(&self) -> Result<()> {
+        let sam = |program, args: &[&str]| {
+            let log = self.instance.logs().join("templates.log");
+            Tool::new(self.tools.program(ToolSet::Sam, program), log).dir(self.workspace.root()).args(args)
+        };
+        self.tool("cfn-lint", sam("cfn-lint", &["template.yaml", "stacks/*.yaml"]), Counted::AsOne)?;
+        let validate = sam("sam", &["validate", "--lint", "--template", "template.yaml"]);
+        let validate =
+            validate.env("SAM_CLI_TELEMETRY", "0").env_remove("AWS_PROFILE").env("AWS_DEFAULT_REGION", "us-east-1");
+        self.tool("sam validate --lint", validate, Counted::AsOne)
+    }
+
+    /// Tests in Python that need nothing deployed.
+    fn python(&self, name: &str, set: ToolSet, folder: &str) -> Result<()> {
+        self.tool(name, self.pytest(set, name, &[folder])?, Counted::Pytest)
+    }
+
     fn log(&self, name: &str) -> PathBuf {
         self.instance.logs().join(format!("{}.log", name.replace(' ', "-")))
     }
@@ -92,22 +124,22 @@ impl Suite<'_> {
         Tool::new("cargo", self.log(name)).dir(self.workspace.root()).args(args).env("CARGO_TERM_COLOR", "never")
     }
 
-    fn cargo(&mut self, name: &str, args: &[&str], counted: Counted) -> Result<()> {
+    fn cargo(&self, name: &str, args: &[&str], counted: Counted) -> Result<()> {
         let tool = self.cargo_tool(name, args);
         self.tool(name, tool, counted)
     }
 
-    fn pytest(&self, tools: &Tools, set: ToolSet, name: &str, args: &[&str]) -> Result<Tool> {
-        Ok(Tool::new(tools.program(set, "python"), self.log(name))
+    fn pytest(&self, set: ToolSet, name: &str, args: &[&str]) -> Result<Tool> {
+        Ok(Tool::new(self.tools.program(set, "python"), self.log(name))
             .dir(self.workspace.root())
             .args(["-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider"])
             .args(args)
-            .env("PATH", tools.path_with(&[set])?)
+            .env("PATH", self.tools.path_with(&[set])?)
             .env("PYTHONDONTWRITEBYTECODE", "1"))
     }
 
     /// Runs a step. A failure is counted and shown, and the others go on; only Ctrl-C ends them all.
-    fn tool(&mut self, name: &str, tool: Tool, counted: Counted) -> Result<()> {
+    fn tool(&self, name: &str, tool: Tool, counted: Counted) -> Result<()> {
         let log = tool.log().to_path_buf();
         let before = std::fs::metadata(&log).map_or(0, |log| log.len());
         let tally = |log: &Path| match counted {
@@ -125,24 +157,29 @@ impl Suite<'_> {
         );
         match result {
             Ok((tally, _)) if tally.passed == 0 => self.failed(name, tally, "it ran no test"),
-            Ok((tally, _)) => self.total.add(tally),
+            Ok((tally, _)) => self.counts().total.add(tally),
             Err(error) if error.is::<Interrupted>() => return Err(error),
             Err(error) => self.failed(name, tally(&log).unwrap_or_default(), &format!("{error:#}")),
         }
         Ok(())
     }
 
-    fn failed(&mut self, name: &str, tally: Tally, why: &str) {
+    fn failed(&self, name: &str, tally: Tally, why: &str) {
         // The step itself failed, whatever it could still count.
-        self.total
-            .add(Tally { failed: tally.failed.max(1), ..if tally == Tally::ONE { Tally::default() } else { tally } });
+        let counted = if tally == Tally::ONE { Tally::default() } else { tally };
         note(&format!("{name}: {why}\n"));
-        self.failures.push(name.to_owned());
+        let mut counts = self.counts();
+        counts.total.add(Tally { failed: counted.failed.max(1), ..counted });
+        counts.failures.push(name.to_owned());
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tests a deployed stack from outside: the API against its contract, the page in a browser.
-    fn outside(&mut self, tools: &Tools) -> Result<()> {
-        let deployed = self.deploy(tools);
+    fn outside(&self) -> Result<()> {
+        let deployed = self.deploy();
         let (_emulator, stack, aws) = match deployed {
             Ok(deployed) => deployed,
             Err(error) if error.is::<Interrupted>() => return Err(error),
@@ -164,37 +201,34 @@ impl Suite<'_> {
             [("API contract", "contract"), ("browser", "browser"), ("costs", "costs"), ("nightly batch", "pipeline")];
         for (name, folder) in folders {
             let tool = aws
-                .lead(self.pytest(tools, ToolSet::Tests, name, &[&format!("tests/{folder}")])?)
+                .lead(self.pytest(ToolSet::Tests, name, &[&format!("tests/{folder}")])?)
                 .env("DATALESS_BASE_URL", stack.base_url()?)
                 .env("DATALESS_BUCKET", stack.output("DataLakeBucket")?)
                 .env("DATALESS_TABLE", stack.output("AdTrafficTable")?)
+                .env("DATALESS_STACK", deploy::STACK_NAME)
                 .env("DATALESS_STATE_MACHINE", stack.output("DailyPipeline")?)
                 .env("DATALESS_TOPIC", stack.output("AlarmTopic")?)
                 .env("DATALESS_RUNNER", spark::config_path(self.instance))
-                .env("DATALESS_SPARK_PYTHON", tools.program(ToolSet::Spark, "python"))
+                .env("DATALESS_SPARK_PYTHON", self.tools.program(ToolSet::Spark, "python"))
                 .env("DATALESS_CHROMIUM", &browser);
             self.tool(name, tool, Counted::Pytest)?;
         }
         Ok(())
     }
 
-    fn deploy(&self, tools: &Tools) -> Result<(Emulator, Stack, Aws)> {
-        up::build(self.workspace, tools, self.instance)?;
-        let (mut emulator, _) = up::start_emulator(tools, self.instance, None)?;
-        let aws = Aws::new(&emulator.endpoint(), tools, self.instance.logs());
-        let deployed = up::deploy_to(self.workspace, tools, self.instance, emulator.port(), emulator.id());
+    fn deploy(&self) -> Result<(Emulator, Stack, Aws)> {
+        let (mut emulator, _) = up::start_emulator(self.tools, self.instance, None)?;
+        let aws = Aws::new(&emulator.endpoint(), self.tools, self.instance.logs());
+        let deployed = up::deploy_to(self.workspace, self.tools, self.instance, emulator.port(), emulator.id());
         let (stack, _) = emulator.explain(deployed)?;
         Ok((emulator, stack, aws))
     }
 
     fn close(self) -> Outcome {
-        let Tally { passed, failed, skipped } = self.total;
-        if !self.failures.is_empty() {
-            note(&format!(
-                "\nfailed: {}; the logs are in {}",
-                self.failures.join(", "),
-                self.instance.logs().display()
-            ));
+        let Counts { total: Tally { passed, failed, skipped }, failures } =
+            self.counts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !failures.is_empty() {
+            note(&format!("\nfailed: {}; the logs are in {}", failures.join(", "), self.instance.logs().display()));
         }
         println!();
         let skipped = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
