@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sys
 import time
 import uuid
@@ -55,6 +56,9 @@ ITEMS_SCHEMA = "ad_id string, impressions bigint, clicks bigint"
 # Below the data path, the manifests of all loads.
 MANIFESTS = "loaded/ad_traffic"
 LOADED = "_LOADED"
+
+# Beside a folder, EMR's file system may put an object that marks it as one; its name ends differently.
+MANIFEST = re.compile(r"run-[0-9]{8}T[0-9]{6}-[0-9a-f]{8}")
 
 
 class NotStored(Exception):
@@ -101,7 +105,7 @@ def run(spark: SparkSession, arguments: Arguments) -> dict[str, int]:
     day, table_name = arguments.day, arguments.table_name
     table = boto3.client("dynamodb").describe_table(TableName=table_name)["Table"]
     folder = manifest_folder(arguments.data_path, table["TableId"], day)
-    earlier = [f"{folder}/{name}" for name in etl.list_names(spark, folder)]
+    earlier = [f"{folder}/{name}" for name in etl.list_names(spark, folder) if MANIFEST.fullmatch(name)]
     is_known = not arguments.full and any(is_loaded(spark, manifest) for manifest in earlier)
 
     manifest = new_manifest(folder)

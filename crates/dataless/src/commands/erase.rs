@@ -14,8 +14,15 @@ use crate::workspace::Workspace;
 #[derive(Debug, Deserialize)]
 struct Receipt {
     places: Vec<Place>,
+    /// Days whose ETL and batch must run again. A run that finishes one that was killed may have nothing but these.
     rerun: Option<Range>,
+    /// Days whose raw is gone: only their batch can run again.
+    batch_only: Vec<NaiveDate>,
 }
+
+/// What makes the tables of a day anew without its raw lines.
+const BATCH: [(&str, &str); 3] =
+    [("AdvertisingJob", "advertising"), ("AdTrafficJob", "ad traffic"), ("AdTrafficLoadJob", "load DynamoDB")];
 
 #[derive(Debug, Deserialize)]
 struct Place {
@@ -52,12 +59,21 @@ pub fn run(workspace: &Workspace, options: &Erase) -> Result<Outcome> {
             println!("{:>12}  {place:<12} {name}", thousands(*count));
         }
     }
-    if read.places.is_empty() {
+    if read.places.is_empty() && read.rerun.is_none() && read.batch_only.is_empty() {
         note("nothing of it is kept");
-    } else if !options.yes {
+        return Ok(Outcome::Done);
+    }
+    if !options.yes {
         note("Nothing was changed. Say --yes to erase it.");
-    } else if let Some(Range { from, to }) = read.rerun {
+        return Ok(Outcome::Done);
+    }
+    if let Some(Range { from, to }) = read.rerun {
         jobs::execute(&warehouse.aws, &warehouse.stack, from, to)?;
+    }
+    for day in read.batch_only {
+        for (job, title) in BATCH {
+            step(title, || spark.day_job(job, day), |()| day.to_string())?;
+        }
     }
     Ok(Outcome::Done)
 }

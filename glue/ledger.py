@@ -1,0 +1,112 @@
+"""Closes the books of one arrival day: publishes them as metrics, and fails when they don't balance.
+
+    spark-submit glue/ledger.py --database DB --day YYYY-MM-DD [--metric_namespace Warehouse/Lake]
+
+Metrics, in `Count`, with the dimension `Table`:
+
+    RawLines, Kept, Repeats, Rejected, Late   dated at the start of the arrival day (UTC). Every run of the day adds a
+                                              sample there, so read them as the Maximum of a day: lines are only ever
+                                              added to a day's books. A day that CloudWatch no longer takes is left out
+    Unbalanced                                dated now: 0 when all is well, 1 when not, or when the row is missing
+
+The endpoint comes from AWS_ENDPOINT_URL, if set. Prints a line of JSON a table.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import boto3
+from awsglue.utils import getResolvedOptions
+from pyspark.sql import SparkSession
+
+TABLES = ("impressions", "clicks")
+
+# The figures of a ledger row, by the metric that tells them.
+METRICS = {"RawLines": "raw", "Kept": "kept", "Repeats": "repeats", "Rejected": "rejected", "Late": "late"}
+
+DEFAULT_NAMESPACE = "Warehouse/Lake"
+
+# CloudWatch takes data of the last two weeks; an hour is left for the call itself.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
+OLDEST_DATA = timedelta(days=14) - timedelta(hours=1)
+
+
+class BooksDontBalance(Exception):
+    """A ledger row is missing, or its figures contradict each other."""
+
+
+def main(argv: list[str]) -> None:
+    """Runs the job. Raises `BooksDontBalance`, after the metrics are published."""
+    names = ["database", "day"] + [name for name in ("metric_namespace",) if f"--{name}" in argv]
+    options = getResolvedOptions(argv, names)
+    day = datetime.strptime(options["day"], "%Y-%m-%d").replace(tzinfo=timezone.utc)
+    spark = SparkSession.builder.appName(f"ledger {day:%Y-%m-%d}").enableHiveSupport().getOrCreate()
+    rows = read_rows(spark, options["database"], day)
+    faults = {table: find_fault(rows.get(table)) for table in TABLES}
+
+    data = metric_data(rows, faults, day, datetime.now(timezone.utc))
+    namespace = options.get("metric_namespace") or DEFAULT_NAMESPACE
+    boto3.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=data)
+    for table in TABLES:
+        print(json.dumps({"table": table, "day": options["day"], **rows.get(table, {}), "fault": faults[table]}))
+    found = [f"{table}: {fault}" for table, fault in faults.items() if fault]
+    if found:
+        raise BooksDontBalance(f"the books of {options['day']} don't balance. {'; '.join(found)}")
+
+
+def read_rows(spark: SparkSession, database: str, day: datetime) -> dict[str, dict[str, int]]:
+    """The day's ledger rows by table; a table whose ETL has not run has none."""
+    rows = spark.table(f"{database}.ledger").where(f"year = '{day:%Y}' AND month = '{day:%m}' AND day = '{day:%d}'")
+    figures = [name for name in rows.columns if name not in ("table_name", "year", "month", "day")]
+    return {row["table_name"]: {name: row[name] for name in figures} for row in rows.collect()}
+
+
+def find_fault(row: dict[str, int] | None) -> str | None:
+    """What is wrong with a table's books, for people; nothing when they balance.
+
+    The ETL writes a row for a day without lines too, so a missing one tells that it did not run.
+    """
+    if row is None:
+        return "no row: run the ETL of the day"
+    faults = []
+    fates = row["kept"] + row["repeats"] + row["rejected"] + row["late"]
+    if row["raw"] != fates:
+        faults.append(f"{row['raw']} raw lines, but kept + repeats + rejected + late = {fates}")
+    in_lake = row["stored"] + row["pending"]
+    if row["kept"] != in_lake:
+        faults.append(
+            f"{row['kept']} kept lines, but stored + pending = {in_lake}: "
+            "run the ETL of the event days before it, then of this day"
+        )
+    return "; ".join(faults) or None
+
+
+def metric_data(
+    rows: dict[str, dict[str, int]], faults: dict[str, str | None], day: datetime, now: datetime
+) -> list[dict[str, Any]]:
+    """The metrics as PutMetricData takes them."""
+    figures = [
+        metric(name, table, row[figure], day)
+        for table, row in rows.items()
+        for name, figure in METRICS.items()
+        if now - day <= OLDEST_DATA
+    ]
+    return figures + [metric("Unbalanced", table, int(fault is not None), now) for table, fault in faults.items()]
+
+
+def metric(name: str, table: str, value: int, at: datetime) -> dict[str, Any]:
+    return {
+        "MetricName": name,
+        "Dimensions": [{"Name": "Table", "Value": table}],
+        "Timestamp": at,
+        "Value": value,
+        "Unit": "Count",
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv)

@@ -1,0 +1,110 @@
+"""Compiles a Glue Scala job with the compiler that Spark brings, and runs it in a running Spark session.
+
+    classes = scala.compile(Path("glue/scala/etl.scala"), Path(".dataless/scala"))
+    scala.run(spark, classes, "GlueApp", ["--table", "clicks", …])
+
+On AWS, Glue compiles the script itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pyspark
+from py4j.protocol import Py4JJavaError
+from pyspark.sql import SparkSession
+
+WARNINGS = ("-deprecation", "-feature", "-unchecked", "-Xlint")
+
+
+class CompileError(Exception):
+    """The script is no Scala; the message is the compiler's."""
+
+
+class JobError(Exception):
+    """The job failed; the message is Java's, causes and all."""
+
+
+def compile(script: Path, folder: Path) -> Path:
+    """Compiles the script; returns the folder of its classes, below `folder`, under a name made of the script's content.
+
+    What has been compiled is not compiled again. Warnings go to standard error. Raises `CompileError`.
+    """
+    content = script.read_bytes() + repr((WARNINGS, pyspark.__version__)).encode()
+    classes = folder / hashlib.sha256(content).hexdigest()[:16]
+    if classes.is_dir():
+        return classes
+    folder.mkdir(parents=True, exist_ok=True)
+    jars = Path(pyspark.__file__).parent / "jars"
+    java = Path(os.environ["JAVA_HOME"], "bin", "java") if os.environ.get("JAVA_HOME") else "java"
+    unfinished = Path(tempfile.mkdtemp(dir=folder, prefix="unfinished-"))
+    try:
+        compiler = subprocess.run(
+            [java, "-cp", f"{jars}/*", "scala.tools.nsc.Main", "-usejavacp", *WARNINGS, "-d", unfinished, script],
+            capture_output=True,
+            text=True,
+        )
+        if compiler.returncode != 0:
+            raise CompileError(f"{script} does not compile:\n{compiler.stdout}{compiler.stderr}")
+        sys.stderr.write(compiler.stdout + compiler.stderr)
+        publish(unfinished, classes)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return classes
+
+
+def publish(unfinished: Path, classes: Path) -> None:
+    try:
+        unfinished.rename(classes)
+    except OSError:
+        if not classes.is_dir():  # unless another process was first
+            raise
+
+
+def run(spark: SparkSession, classes: Path, class_name: str, argv: list[str]) -> None:
+    """Calls the class's `main` in the session's JVM, and prints what it printed. Raises `JobError` when it fails.
+
+    The executors do not see the classes: a job is made of column expressions, not of closures over rows.
+    """
+    jvm, gateway = spark._jvm, spark.sparkContext._gateway
+    urls = gateway.new_array(jvm.java.net.URL, 1)
+    urls[0] = jvm.java.io.File(str(classes.resolve())).toURI().toURL()
+    arguments = gateway.new_array(jvm.java.lang.String, len(argv))
+    for index, argument in enumerate(argv):
+        arguments[index] = argument
+    parameters = gateway.new_array(jvm.java.lang.Object, 1)
+    parameters[0] = arguments
+    types = gateway.new_array(jvm.java.lang.Class, 1)
+    types[0] = arguments.getClass()
+
+    thread = jvm.java.lang.Thread.currentThread()
+    previous_loader, previous_out = thread.getContextClassLoader(), jvm.java.lang.System.out
+    loader = jvm.java.net.URLClassLoader(urls, previous_loader)
+    printed = jvm.java.io.ByteArrayOutputStream()
+    thread.setContextClassLoader(loader)
+    jvm.java.lang.System.setOut(jvm.java.io.PrintStream(printed, True, "UTF-8"))
+    try:
+        loader.loadClass(class_name).getMethod("main", types).invoke(None, parameters)
+    except Py4JJavaError as error:
+        raise JobError(message_of(error.java_exception)) from None
+    finally:
+        jvm.java.lang.System.setOut(previous_out)
+        thread.setContextClassLoader(previous_loader)
+        loader.close()
+        print(printed.toString("UTF-8"), end="", flush=True)
+
+
+def message_of(thrown) -> str:
+    """The messages of what was thrown and of its causes, without those that reflection adds."""
+    messages = []
+    while thrown is not None:
+        if not thrown.getClass().getName() == "java.lang.reflect.InvocationTargetException":
+            messages.append(thrown.toString())
+        thrown = thrown.getCause()
+    return "\ncaused by ".join(messages)

@@ -1,0 +1,109 @@
+import gzip
+import json
+import shutil
+from collections import Counter
+from datetime import date
+
+import nasty
+import pytest
+
+import duckdb_check
+
+DAY = date(2026, 11, 20)
+ADS = [f"ad000000-0000-4000-8000-00000000000{number}" for number in range(4)]
+
+
+def put_raw(data, table: str, lines) -> None:
+    """Stores `(hour, file name, line, …)` records as Firehose does."""
+    objects: dict = {}
+    for hour, name, line, *_ in lines:
+        objects.setdefault((hour, name), []).append(line + "\n")
+    for (hour, name), content in objects.items():
+        year, month, day, hour = hour.replace(" ", "-").split("-")
+        folder = data / f"raw/ad/{table}/year={year}/month={month}/day={day}/hour={hour}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(gzip.compress("".join(content).encode()))
+
+
+def click(number: int, impression: int, occurred_at: str) -> str:
+    ids = {"click_id": nasty.own_id(number), "impression_id": nasty.own_id(impression), "ad_id": ADS[1]}
+    return json.dumps(ids | {"occurred_at": occurred_at})
+
+
+def test_the_nasty_input_gives_the_impressions_that_its_labels_say(tmp_path):
+    put_raw(tmp_path, "impressions", nasty.LINES)
+    told = duckdb_check.recompute(tmp_path, date(2026, 11, 17), date(2026, 11, 23), nasty.LOOKBACK_DAYS)
+    kept = (json.loads(line) for _, _, line, fate in nasty.LINES if fate == "kept")
+    labelled = Counter((event["occurred_at"][:10], event["ad_id"].lower()) for event in kept)
+    assert told == {key: (impressions, 0) for key, impressions in labelled.items()}
+
+
+@pytest.mark.parametrize("line", ['{"a": 1,}', '{"a": NaN}', '{"a": [1,]}', '{"a": -Infinity}'])
+def test_what_only_duckdb_takes_for_json_is_no_event(tmp_path, line):
+    event = nasty.impression(1, nasty.NOON)
+    put_raw(tmp_path, "impressions", [("2026-11-20 12", "a.gz", event[:-1] + "," + line[1:])])
+    assert duckdb_check.recompute(tmp_path, DAY, DAY, 3) == {}
+
+
+def test_commas_and_words_in_strings_are_no_fault(tmp_path):
+    event = nasty.impression(1, nasty.NOON, note='NaN,} \\" ,]')
+    put_raw(tmp_path, "impressions", [("2026-11-20 12", "a.gz", event)])
+    assert duckdb_check.recompute(tmp_path, DAY, DAY, 3) == {("2026-11-20", nasty.AD): (1, 0)}
+
+
+def test_an_impression_is_clicked_from_its_own_time_to_the_end_of_the_next_day(tmp_path):
+    shown = "2026-11-20 10:00:00.000"
+    put_raw(
+        tmp_path, "impressions", [("2026-11-20 10", "a.gz", nasty.impression(number, shown)) for number in range(6)]
+    )
+    clicks = [
+        ("2026-11-20 10", "a.gz", click(10, 0, shown)),
+        ("2026-11-20 10", "a.gz", click(11, 1, "2026-11-20 09:59:59.999")),
+        ("2026-11-21 23", "a.gz", click(12, 2, "2026-11-21 23:59:59.999")),
+        ("2026-11-22 00", "a.gz", click(13, 3, "2026-11-22 00:00:00.000")),
+        ("2026-11-24 10", "a.gz", click(14, 4, "2026-11-21 10:00:00.000")),
+        # A second click changes nothing, a repeat of a click of nobody's impression neither.
+        ("2026-11-20 11", "a.gz", click(15, 0, "2026-11-20 11:00:00.000")),
+        ("2026-11-20 11", "a.gz", click(15, 99, "2026-11-20 11:00:00.000")),
+    ]
+    put_raw(tmp_path, "clicks", clicks)
+    assert duckdb_check.recompute(tmp_path, DAY, DAY, 3) == {("2026-11-20", nasty.AD): (6, 3)}
+
+
+def test_planted_differences_are_found_on_both_sides_and_end_with_status_1(warehouse, capsys):
+    put_raw(
+        warehouse.folder / "data",
+        "impressions",
+        [("2026-11-20 12", "a.gz", nasty.impression(number, nasty.NOON, ADS[number])) for number in range(3)],
+    )
+    keys = {"year": "2026", "month": "11", "day": "20"}
+    right = [{"ad_id": ad, "impressions": 1, "clicks": 0} | keys for ad in ADS[:2]]
+    warehouse.insert("ad_traffic", [*right, {"ad_id": ADS[2], "impressions": 1, "clicks": 0} | keys])
+    arguments = [
+        "--data_path",
+        warehouse.data_path,
+        "--from",
+        "2026-11-20",
+        "--to",
+        "2026-11-21",
+        "--lookback_days",
+        "3",
+    ]
+    assert duckdb_check.main(["duckdb_check.py", *arguments]) == 0
+    assert json.loads(capsys.readouterr().out) == {"ads": 3, "days": 2, "different": 0, "differences": []}
+
+    shutil.rmtree(warehouse.folder / "data/lake/ad/ad_traffic")
+    warehouse.insert(
+        "ad_traffic", [right[0], right[1] | {"clicks": 1}, {"ad_id": ADS[3], "impressions": 1, "clicks": 0} | keys]
+    )
+    assert duckdb_check.main(["duckdb_check.py", *arguments]) == 1
+    assert json.loads(capsys.readouterr().out) == {
+        "ads": 4,
+        "days": 2,
+        "different": 3,
+        "differences": [
+            {"day": "2026-11-20", "ad_id": ADS[1], "expected": [1, 0], "found": [1, 1]},
+            {"day": "2026-11-20", "ad_id": ADS[2], "expected": [1, 0], "found": None},
+            {"day": "2026-11-20", "ad_id": ADS[3], "expected": None, "found": [1, 0]},
+        ],
+    }

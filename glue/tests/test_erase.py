@@ -1,0 +1,402 @@
+import base64
+import gzip
+import hashlib
+import io
+import json
+import shutil
+from datetime import date
+
+import nasty
+import pytest
+from pyspark.cloudpickle import register_pickle_by_value, unregister_pickle_by_value
+from test_etl import everything, ledger, run_etl
+
+import erase
+import load_ad_traffic
+
+ID = "abcdef00-0000-4000-8000-00000000000a"
+DAY = "2026-11-20"
+
+
+def impression(event_id: str, ad_id: str, **more) -> str:
+    return json.dumps(
+        {"impression_id": event_id, "ad_id": ad_id, "occurred_at": f"{DAY} 10:00:00.000", **more}, ensure_ascii=False
+    )
+
+
+# --- lines ---
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ID,
+        ID.upper(),
+        "aBcDeF00-0000-4000-8000-00000000000A",
+        r"\u0061bcdef00\u002D0000-4000-8000-0000000000\u0030a",
+        r"\u0041bcdef00\u002d0000-4000-8000-00000000000A",
+        "torn {" + ID + " für Ödön 🦀",
+    ],
+)
+def test_a_line_holds_the_id_in_any_letter_case_with_escapes_or_without(line):
+    assert erase.id_finder(ID)(line.encode())
+
+
+@pytest.mark.parametrize("line", ["", ID[:-1], ID[:-1] + "b", ID.replace("-", ""), r"\u0062bcdef00" + ID[8:], "\\u"])
+def test_a_line_without_the_id_does_not_hold_it(line):
+    assert not erase.id_finder(ID)(line.encode())
+
+
+def error_line(*events: bytes) -> bytes:
+    record = {
+        "attemptsMade": 4,
+        "errorCode": "Lambda.FunctionError",
+        "rawData": base64.b64encode(b"".join(events)).decode(),
+    }
+    return json.dumps(record).encode() + b"\n"
+
+
+def test_an_error_line_loses_the_events_that_hold_the_id():
+    holds, event, other = erase.id_finder(ID), impression(ID, nasty.AD).encode() + b"\n", b"\xff other \xc3\xbc\n"
+    assert erase.strip_error(error_line(other), holds) == (error_line(other), 0)
+    assert erase.strip_error(error_line(event, other, event), holds) == (error_line(other), 2)
+    assert erase.strip_error(error_line(event), holds) == (b"", 1)
+    assert erase.strip_error(b"torn " + event, holds) == (b"", 1)
+    assert erase.strip_error(b'{"rawData": 7}\n', holds) == (b'{"rawData": 7}\n', 0)
+
+
+NEIGHBOURS = [
+    b"\xff\xfe no text\r\n",
+    "für Ödön 🦀\u2028\n".encode(),
+    b"\n",
+    b'{"a":1}\r\n',
+    b"the last has no newline",
+]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bytes], ids=["gzip", "plain"])
+def test_a_rewritten_object_keeps_its_other_lines_byte_for_byte(tmp_path, pack):
+    store, item = erase.FolderStore(str(tmp_path)), erase.Object("raw/a")
+    (tmp_path / "raw").mkdir()
+    hit = impression(ID.upper(), nasty.AD).encode() + b"\n"
+    (tmp_path / "raw/a").write_bytes(pack(hit + NEIGHBOURS[0] + hit + b"".join(NEIGHBOURS[1:])))
+    # A run was killed before it could replace the object.
+    (tmp_path / "raw/.erasing-a").write_bytes(b"half of")
+
+    assert list(store.objects("raw/")) == [item]
+    erase.rewrite_object(store, item, ID)
+    stored = (tmp_path / "raw/a").read_bytes()
+    assert (gzip.decompress(stored) if pack is gzip.compress else stored) == b"".join(NEIGHBOURS)
+    assert [path.name for path in (tmp_path / "raw").iterdir()] == ["a"]
+    erase.rewrite_object(store, item, ID)
+    assert (tmp_path / "raw/a").read_bytes() == stored
+
+
+def test_an_object_that_is_torn_is_named_and_left_alone(tmp_path):
+    torn = gzip.compress(NEIGHBOURS[1] * 100)[:-12]
+    (tmp_path / "torn.gz").write_bytes(torn)
+    with pytest.raises(RuntimeError, match="torn.gz can't be read"):
+        erase.rewrite_object(erase.FolderStore(str(tmp_path)), erase.Object("torn.gz"), ID)
+    assert (tmp_path / "torn.gz").read_bytes() == torn
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--ad", "7"], ["--event", ID + "0"], [], ["--ad", ID, "--event", ID], ["--ad", ID, "--dry_run", "no"]]
+)
+def test_bad_arguments_are_refused(wrong):
+    arguments = ["erase.py", "--database", "d", "--data_path", "s3://b/data", "--table_name", "t"]
+    assert erase.parse_arguments([*arguments, "--ad", ID.upper()]).id == ID
+    assert erase.parse_arguments([*arguments, "--ad", ID]).dry_run
+    with pytest.raises(ValueError):
+        erase.parse_arguments([*arguments, *wrong])
+
+
+# --- S3 ---
+
+
+class Bucket:
+    """As much of S3 as the job asks for: (key, version, content), the newest version of a key last."""
+
+    def __init__(self, status: str | None):
+        self.status, self.stored, self.described = status, [], {}
+
+    def put_object(self, Bucket, Key, Body, **described):
+        version = f"v{len(self.stored)}" if self.status == "Enabled" else "null"
+        self.stored = [entry for entry in self.stored if entry[:2] != (Key, version)]
+        self.stored.append((Key, version, Body if isinstance(Body, bytes) else Body.read()))
+        self.described[Key] = described
+        return {"VersionId": version} if self.status else {}
+
+    def get_bucket_versioning(self, Bucket):
+        return {"Status": self.status} if self.status else {}
+
+    def get_paginator(self, operation):
+        self.operation = operation
+        return self
+
+    def paginate(self, Bucket, Prefix):
+        found = [entry for entry in self.stored if entry[0].startswith(Prefix)]
+        latest = {key: version for key, version, _ in found}
+        if self.operation == "list_objects_v2":
+            yield {"Contents": [{"Key": key} for key, _, _ in found]}
+        else:
+            for key, version, _ in found:
+                yield {"Versions": [{"Key": key, "VersionId": version, "IsLatest": latest[key] == version}]}
+        yield {}
+
+    def head_object(self, Bucket, Key, VersionId=""):
+        return {"ContentType": "application/octet-stream", "Metadata": {"kept": "yes"}, "ContentLength": 1}
+
+    def get_object(self, Bucket, Key, VersionId=""):
+        (*_, content) = [body for key, version, body in self.stored if key == Key and VersionId in ("", version)]
+        return {"Body": io.BytesIO(content)}
+
+    def delete_objects(self, Bucket, Delete):
+        gone = {(entry["Key"], entry["VersionId"]) for entry in Delete["Objects"]}
+        assert gone <= {entry[:2] for entry in self.stored} and len(gone) <= 1000
+        self.stored = [entry for entry in self.stored if entry[:2] not in gone]
+        return {}
+
+
+HIT, OTHER = impression(ID, nasty.AD).encode() + b"\n", b"other\n"
+
+
+@pytest.mark.parametrize("status", [None, "Enabled", "Suspended"])
+def test_in_s3_no_version_of_a_rewritten_object_is_left(monkeypatch, status):
+    bucket = Bucket(status)
+    monkeypatch.setattr(erase.boto3, "client", lambda service: bucket)
+    bucket.put_object("b", "data/raw/x.gz", gzip.compress(HIT + OTHER))
+    bucket.put_object("b", "data/raw/y.gz", OTHER)
+    store = erase.open_store("s3://b/data")
+    for item in list(store.objects("raw/")):
+        if item.key == "raw/x.gz":
+            erase.rewrite_object(store, item, ID)
+    left = {key: content for key, _, content in bucket.stored}
+    assert len(bucket.stored) == 2
+    assert gzip.decompress(left["data/raw/x.gz"]) == OTHER and left["data/raw/y.gz"] == OTHER
+    assert bucket.described["data/raw/x.gz"] == {"ContentType": "application/octet-stream", "Metadata": {"kept": "yes"}}
+
+
+def test_earlier_versions_of_derived_files_go_and_live_ones_stay(monkeypatch):
+    bucket = Bucket("Enabled")
+    monkeypatch.setattr(erase.boto3, "client", lambda service: bucket)
+    for key in (
+        "data/lake/a",
+        "data/lake/a",
+        "data/loaded/b",
+        "data/ledger/c",
+        "data/ledger/c",
+        "other/lake/a",
+        "other/lake/a",
+    ):
+        bucket.put_object("b", key, b"")
+    store = erase.open_store("s3://b/data")
+    found = erase.find_versions(store)
+    assert [item.key for item in found] == ["lake/a"]
+    store.delete_versions(found)
+    assert [key for key, *_ in bucket.stored].count("data/lake/a") == 1
+    assert len(bucket.stored) == 6
+    assert erase.find_versions(erase.S3Store("b", "data")) == []
+    bucket.status = None
+    assert erase.find_versions(store) is None
+
+
+# --- the whole ---
+
+
+class DynamoDB:
+    """Items by (ad, day)."""
+
+    def __init__(self):
+        self.items = set()
+
+    def get_paginator(self, operation):
+        assert operation == "query"
+        return self
+
+    def paginate(self, ExpressionAttributeValues, **_):
+        ad = ExpressionAttributeValues[":id"]["S"]
+        return [{"Items": [{"day": {"S": day}} for item, day in sorted(self.items) if item == ad]}, {"Items": []}]
+
+    def batch_write_item(self, RequestItems):
+        for request in RequestItems["AdTraffic"]:
+            key = request["DeleteRequest"]["Key"]
+            self.items.remove((key["ad_id"]["S"], key["day"]["S"]))
+        return {}
+
+
+@pytest.fixture
+def dynamodb(monkeypatch):
+    """The job's functions travel to the executors as they do when it is the script that runs."""
+    client = DynamoDB()
+    monkeypatch.setattr(erase.boto3, "client", lambda service: client)
+    register_pickle_by_value(erase)
+    yield client
+    unregister_pickle_by_value(erase)
+
+
+def run_erase(warehouse, capsys, *arguments: str) -> dict:
+    capsys.readouterr()
+    erase.main(
+        [
+            "erase.py",
+            "--database",
+            warehouse.database,
+            "--data_path",
+            warehouse.data_path,
+            "--table_name",
+            "AdTraffic",
+            *arguments,
+        ]
+    )
+    return json.loads(capsys.readouterr().out)
+
+
+def digest(folder) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def kill(*_):
+    raise KeyboardInterrupt
+
+
+def places(receipt: dict) -> set[tuple]:
+    return {(place["place"], place["name"], place["count"]) for place in receipt["places"]}
+
+
+DAY_PATH = "year=2026/month=11/day=20"
+DAY_KEYS = {"year": "2026", "month": "11", "day": "20"}
+
+
+def test_an_impression_then_an_ad_are_erased_everywhere_however_often_the_job_is_killed(
+    warehouse, dynamodb, capsys, monkeypatch
+):
+    other = nasty.OTHER_AD
+    warehouse.put_lines(
+        "impressions",
+        [
+            (f"{DAY} 10", "a.gz", impression(ID, nasty.AD)),
+            (f"{DAY} 10", "a.gz", impression(nasty.own_id(2), other, note="für Ödön 🦀 \u2028")),
+            (f"{DAY} 10", "a.gz", impression(ID.upper(), nasty.AD)),
+            (f"{DAY} 10", "a.gz", impression(ID.upper(), nasty.AD)[:-1]),
+            (f"{DAY} 10", "b.gz", impression(nasty.own_id(4), other)),
+            ("2026-11-21 09", "c.gz", impression(nasty.own_id(3), nasty.AD)),
+        ],
+    )
+    clicks = [
+        json.dumps(
+            {
+                "click_id": nasty.own_id(number),
+                "impression_id": shown,
+                "ad_id": ad,
+                "occurred_at": f"{DAY} 10:00:01.000",
+            }
+        )
+        for number, shown, ad in ((101, ID, nasty.AD), (102, nasty.own_id(2), other))
+    ]
+    warehouse.put_lines("clicks", [(f"{DAY} 10", "a.gz", line) for line in clicks])
+    for table in ("impressions", "clicks"):
+        run_etl(warehouse, DAY, table=table)
+    advertising = [
+        {"ad_id": ad, "impression_id": shown, "impression_at": f"{DAY} 10:00:00", "click_at": None} | DAY_KEYS
+        for shown, ad in (
+            (ID, nasty.AD),
+            (nasty.own_id(2), other),
+            (nasty.own_id(3), nasty.AD),
+            (nasty.own_id(4), other),
+        )
+    ]
+    warehouse.insert("advertising", advertising)
+    warehouse.insert(
+        "ad_traffic", [{"ad_id": ad, "impressions": 2, "clicks": 1} | DAY_KEYS for ad in (nasty.AD, other)]
+    )
+    dynamodb.items = {(nasty.AD, DAY), (other, DAY), (nasty.AD, "2026-11-19")}
+    manifests = load_ad_traffic.manifest_folder(warehouse.data_path, "id-of-the-table", DAY)
+    manifest = load_ad_traffic.new_manifest(manifests)
+    rows = warehouse.spark.createDataFrame([(nasty.AD, 2, 1), (other, 2, 1)], load_ad_traffic.ITEMS_SCHEMA)
+    rows.write.orc(manifest)
+    load_ad_traffic.mark_loaded(warehouse.spark, manifest)
+
+    # An impression. A dry run tells what would go, and touches nothing.
+    before, untouched = digest(warehouse.folder), everything(warehouse)
+    planned = run_erase(warehouse, capsys, "--event", ID.upper())
+    assert digest(warehouse.folder) == before
+    assert planned | {"places": []} == {
+        "id": ID, "kind": "event", "dry_run": True, "places": [], "versions": None,
+        "rerun": {"from": DAY, "to": DAY}, "batch_only": [],
+    }  # fmt: skip
+    assert places(planned) == {
+        ("raw", f"raw/ad/impressions/{DAY_PATH}/hour=10/a.gz", 3),
+        ("raw", f"raw/ad/clicks/{DAY_PATH}/hour=10/a.gz", 1),
+        ("impressions", DAY_PATH, 1),
+        ("clicks", DAY_PATH, 1),
+        ("advertising", DAY_PATH, 1),
+        ("rejected", f"table_name=impressions/{DAY_PATH}", 1),
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(erase, "erase_objects", kill)
+        with pytest.raises(KeyboardInterrupt):
+            run_erase(warehouse, capsys, "--event", ID, "--dry_run", "false")
+    with monkeypatch.context() as patch:
+        patch.setattr(erase, "delete_journal", kill)
+        with pytest.raises(KeyboardInterrupt):
+            run_erase(warehouse, capsys, "--event", ID, "--dry_run", "false")
+    last = run_erase(warehouse, capsys, "--event", ID, "--dry_run", "false")
+    assert (last["places"], last["rerun"]) == ([], planned["rerun"])
+
+    raw = {
+        path.name: gzip.decompress(path.read_bytes()).decode().split("\n")[:-1]
+        for path in warehouse.folder.glob("data/raw/ad/impressions/**/*.gz")
+    }
+    assert {name: len(lines) for name, lines in raw.items()} == {"a.gz": 1, "b.gz": 1, "c.gz": 1}
+    assert raw["a.gz"] == [impression(nasty.own_id(2), other, note="für Ödön 🦀 \u2028")]
+    after = digest(warehouse.folder)
+    neighbours = [name for name in before if name.endswith(("b.gz", "c.gz")) or "loaded" in name or "ledger" in name]
+    assert len(neighbours) > 6 and all(after[name] == before[name] for name in neighbours)
+    erased = {
+        table: [row for row in rows if ID not in str(row).lower()] if table != "ledger" else rows
+        for table, rows in untouched.items()
+    }
+    assert everything(warehouse) == erased
+    assert len(warehouse.rows("advertising")) == 3
+
+    # The books are right once the days of the receipt ran again, and the lake is what it was.
+    run_etl(warehouse, DAY)
+    assert ledger(warehouse)[DAY] == {
+        "raw": 2, "kept": 2, "repeats": 0, "rejected": 0, "late": 0, "stored": 2, "pending": 0,
+    }  # fmt: skip
+    assert everything(warehouse) | {"ledger": None} == erased | {"ledger": None}
+
+    # An ad, of which DynamoDB holds a day more than the lake.
+    receipt = run_erase(warehouse, capsys, "--ad", nasty.AD, "--dry_run", "false")
+    run = receipt["places"][2]["name"]
+    assert run.startswith("ad_traffic/id-of-the-table/")
+    assert places(receipt) == {
+        ("dynamodb", "2026-11-19", 1),
+        ("dynamodb", DAY, 1),
+        ("loaded", run, 1),
+        ("raw", "raw/ad/impressions/year=2026/month=11/day=21/hour=09/c.gz", 1),
+        ("impressions", DAY_PATH, 1),
+        ("advertising", DAY_PATH, 1),
+        ("ad_traffic", DAY_PATH, 1),
+    }
+    assert (receipt["rerun"], receipt["batch_only"]) == ({"from": DAY, "to": "2026-11-21"}, [])
+    assert dynamodb.items == {(other, DAY)}
+    (left,) = (warehouse.folder / "data/loaded/ad_traffic/id-of-the-table" / DAY_PATH).iterdir()
+    assert load_ad_traffic.is_loaded(warehouse.spark, f"file://{left}")
+    assert [row[:3] for row in warehouse.rows("ad_traffic")] == [(other, 2, 1)]
+    assert [row[1] for row in warehouse.rows("advertising")] == [nasty.own_id(2), nasty.own_id(4)]
+    assert [tuple(row) for row in load_ad_traffic.read_manifests(warehouse.spark, [f"file://{left}"]).collect()] == [
+        (other, 2, 1)
+    ]
+    assert not list(warehouse.folder.glob("data/erasing/*.json"))
+
+    # With raw gone, the lake is erased all the same, and only the batch can run again.
+    arrived = date(2026, 11, 20), date(2026, 11, 21), date(2026, 11, 22)
+    assert erase.complete_days(warehouse.spark, warehouse.database, set(arrived), set(arrived[1:])) == {arrived[2]}
+    shutil.rmtree(warehouse.folder / "data/raw")
+    receipt = run_erase(warehouse, capsys, "--event", nasty.own_id(102), "--dry_run", "false")
+    assert places(receipt) == {("clicks", DAY_PATH, 1)}
+    assert (receipt["rerun"], receipt["batch_only"]) == (None, [DAY])
+    assert warehouse.rows("clicks") == []

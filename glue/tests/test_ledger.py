@@ -1,0 +1,113 @@
+import json
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+import ledger
+
+DAY = datetime(2026, 11, 20, tzinfo=timezone.utc)
+NOW = datetime(2026, 11, 21, 2, 30, tzinfo=timezone.utc)
+FIGURES = ("raw", "kept", "repeats", "rejected", "late", "stored", "pending")
+
+
+def figures(*values: int) -> dict[str, int]:
+    return dict(zip(FIGURES, values, strict=True))
+
+
+BALANCED = figures(10, 6, 2, 1, 1, 5, 1)
+NO_LINES = figures(0, 0, 0, 0, 0, 0, 0)
+
+
+class CloudWatch:
+    def __init__(self):
+        self.calls = []
+
+    def put_metric_data(self, **call):
+        self.calls.append(call)
+
+
+@pytest.fixture
+def cloudwatch(monkeypatch):
+    client = CloudWatch()
+    monkeypatch.setattr(ledger.boto3, "client", lambda service: client)
+    return client
+
+
+def run_ledger(warehouse, **rows: dict[str, int]) -> None:
+    keys = {"year": "2026", "month": "11", "day": "20"}
+    others = [{"table_name": "clicks", **NO_LINES, "year": "2026", "month": "11", "day": "19"}]
+    warehouse.insert("ledger", [{"table_name": table, **row, **keys} for table, row in rows.items()] + others)
+    ledger.main(["ledger.py", "--database", warehouse.database, "--day", "2026-11-20"])
+
+
+def printed(capsys) -> list[dict]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def told(data: list[dict]) -> dict[tuple[str, str], tuple[float, datetime]]:
+    assert all(metric["Unit"] == "Count" for metric in data)
+    found = {}
+    for metric in data:
+        ((table,),) = [[dimension["Value"] for dimension in metric["Dimensions"] if dimension["Name"] == "Table"]]
+        found[metric["MetricName"], table] = metric["Value"], metric["Timestamp"]
+    assert len(found) == len(data)
+    return found
+
+
+def test_books_that_balance_are_published_and_pass(warehouse, cloudwatch, capsys):
+    run_ledger(warehouse, impressions=BALANCED, clicks=NO_LINES)
+    assert printed(capsys) == [
+        {"table": "impressions", "day": "2026-11-20", **BALANCED, "fault": None},
+        {"table": "clicks", "day": "2026-11-20", **NO_LINES, "fault": None},
+    ]
+    (call,) = cloudwatch.calls
+    assert call["Namespace"] == "Warehouse/Lake"
+    assert {key: value for key, (value, _) in told(call["MetricData"]).items() if key[0] == "Unbalanced"} == {
+        ("Unbalanced", "impressions"): 0,
+        ("Unbalanced", "clicks"): 0,
+    }
+
+
+def test_a_missing_row_fails_after_the_metrics_are_published(warehouse, cloudwatch, capsys):
+    with pytest.raises(ledger.BooksDontBalance, match="2026-11-20.*clicks: no row: run the ETL"):
+        run_ledger(warehouse, impressions=BALANCED)
+    assert [line["fault"] is None for line in printed(capsys)] == [True, False]
+    (call,) = cloudwatch.calls
+    values = {key: value for key, (value, _) in told(call["MetricData"]).items()}
+    assert values["Unbalanced", "clicks"] == 1
+    assert values["Unbalanced", "impressions"] == 0
+    assert ("RawLines", "clicks") not in values
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        (figures(11, 6, 2, 1, 1, 5, 1), "11 raw lines, but kept + repeats + rejected + late = 10"),
+        (figures(9, 6, 2, 1, 1, 5, 1), "9 raw lines"),
+        (figures(10, 6, 2, 1, 1, 4, 1), "6 kept lines, but stored + pending = 5"),
+        (figures(10, 6, 2, 1, 1, 7, 0), "6 kept lines, but stored + pending = 7"),
+    ],
+)
+def test_figures_that_contradict_each_other_are_a_fault(row, fault):
+    assert fault in ledger.find_fault(row)
+
+
+def test_figures_are_dated_at_their_day_and_the_alarm_now():
+    rows, faults = {"impressions": BALANCED}, {"impressions": None, "clicks": "no row"}
+    assert told(ledger.metric_data(rows, faults, DAY, NOW)) == {
+        ("RawLines", "impressions"): (10, DAY),
+        ("Kept", "impressions"): (6, DAY),
+        ("Repeats", "impressions"): (2, DAY),
+        ("Rejected", "impressions"): (1, DAY),
+        ("Late", "impressions"): (1, DAY),
+        ("Unbalanced", "impressions"): (0, NOW),
+        ("Unbalanced", "clicks"): (1, NOW),
+    }
+
+
+@pytest.mark.parametrize(("age", "published"), [(timedelta(days=13, hours=23), True), (timedelta(days=14), False)])
+def test_a_day_that_cloudwatch_no_longer_takes_only_feeds_the_alarm(age, published):
+    names = {
+        metric["MetricName"] for metric in ledger.metric_data({"clicks": BALANCED}, {"clicks": None}, DAY, DAY + age)
+    }
+    assert names == ({*ledger.METRICS, "Unbalanced"} if published else {"Unbalanced"})
