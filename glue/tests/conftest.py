@@ -38,8 +38,10 @@ def spark(tmp_path_factory):
         "spark.sql.shuffle.partitions": "2",
         "spark.sql.warehouse.dir": f"file://{folder}/warehouse",
         "spark.hadoop.javax.jdo.option.ConnectionURL": "jdbc:derby:memory:metastore;create=true",
-        # Jobs this short end before the second compiler's work pays.
-        "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={folder}/derby.log -XX:TieredStopAtLevel=1",
+        # Jobs this short end before the second compiler's work pays. Without it the JVM has 48 MB for compiled code, which
+        # fill up within minutes: then it throws nearly all away and compiles anew, and runs half as fast.
+        "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={folder}/derby.log "
+        "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m",
     }
     builder = SparkSession.builder.appName("tests")
     for name, value in settings.items():

@@ -76,7 +76,8 @@ def small_warehouse(warehouse):
 def test_the_nasty_input_ends_where_its_labels_say_however_often_it_runs(nasty_warehouse):
     run_etl(nasty_warehouse, *NASTY_DAYS)
     first = everything(nasty_warehouse)
-    run_etl(nasty_warehouse, *reversed(NASTY_DAYS))
+    # What was pending is stored now; nothing else changes.
+    run_etl(nasty_warehouse, *(day for day, row in ledger(nasty_warehouse).items() if row["pending"]))
     second = everything(nasty_warehouse)
     assert second | {"ledger": None} == first | {"ledger": None}
 
@@ -119,7 +120,6 @@ def test_the_nasty_input_ends_where_its_labels_say_however_often_it_runs(nasty_w
         key=repr,
     )
 
-    # Every partition was there when the second run told the books, so nothing is pending.
     assert ledger(nasty_warehouse) == {
         day: {name: counts[name] for name in ("raw", "kept", "repeats", "rejected", "late")}
         | {"stored": counts["kept"], "pending": 0}
@@ -286,7 +286,16 @@ def test_raw_is_never_written(small_warehouse):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"table": "views"}, {"day": "20.11.2026"}, {"day": "2026-02-30"}, {"lookback_days": "-1"}]
+    "wrong",
+    [
+        {"table": "views"},
+        {"day": "20.11.2026"},
+        {"day": "2026-02-30"},
+        {"lookback_days": "-1"},
+        {"lookback_days": "three"},
+        {"compression": "gzip"},
+        {"file_mb": "0"},
+    ],
 )
 def test_bad_arguments_are_refused(wrong):
     good = {"table": "clicks", "day": "2026-11-20", "database": "d", "data_path": "s3://b/data", "lookback_days": "3"}

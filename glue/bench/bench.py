@@ -1,0 +1,274 @@
+"""Measures the ETL on generated impressions: speed, memory, size, what a query for one ad reads, and the books.
+
+    python glue/bench/bench.py speed|layout|books [--impressions 5000000,1250000] [--engines python,scala,plain]
+
+README.md beside this file tells what it needs and what it prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / folder) for folder in ("glue", "glue/local", "glue/tests")]
+
+import conftest  # noqa: E402  (sets TZ before Spark starts)
+from pyspark.sql import DataFrame, SparkSession  # noqa: E402
+from pyspark.sql import functions as F  # noqa: E402
+
+import etl  # noqa: E402
+import expectation  # noqa: E402
+import scala  # noqa: E402
+
+DAY = "2026-03-01"
+LOOKBACK_DAYS = 3
+SEED = 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["speed", "layout", "books", "measure"])
+    parser.add_argument("--impressions", default="1250000,5000000")
+    parser.add_argument("--engines", default="plain,python,scala")
+    parser.add_argument("--folder", type=Path, default=ROOT / ".dataless" / "bench", help="keeps the generated events")
+    parser.add_argument("--file_mb", default="64")
+    options = parser.parse_args()
+    sizes = [int(size) for size in options.impressions.split(",")]
+    {"speed": speed, "layout": layout, "books": books, "measure": measure}[options.what](options, sizes)
+
+
+def speed(options: argparse.Namespace, sizes: list[int]) -> None:
+    """Every engine and size in a process of its own, one after the other."""
+    results = []
+    for size in sizes:
+        raw_folder(options.folder, size)
+        for engine in options.engines.split(","):
+            command = [sys.executable, __file__, "measure", "--impressions", str(size), "--engines", engine]
+            command += ["--folder", str(options.folder), "--file_mb", options.file_mb]
+            printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            results.append(json.loads(printed.splitlines()[-1]))
+            print(json.dumps(results[-1]), flush=True)
+    print_table(results)
+    for engine in options.engines.split(","):
+        times = [result["seconds"] for result in results if result["engine"] == engine]
+        if len(times) > 1:
+            print(f"{engine}: {sizes[-1] / sizes[0]:.1f} times the events take {times[-1] / times[0]:.1f} times as long")
+
+
+def measure(options: argparse.Namespace, sizes: list[int]) -> None:
+    """One run of one engine, in this process; prints JSON."""
+    with Bench(options, sizes[0]) as bench:
+        cpu, start = bench.cpu_seconds(), time.monotonic()
+        bench.run(options.engines, options.file_mb)
+        seconds, cpu = time.monotonic() - start, bench.cpu_seconds() - cpu
+        files, rows = bench.lake_files(), bench.lake().count()
+        size = sum(file.stat().st_size for file in files)
+        result = {
+            "engine": options.engines,
+            "lines": bench.lines,
+            "seconds": round(seconds, 2),
+            "cpu_seconds": round(cpu, 2),
+            "lines_per_second": round(bench.lines / seconds),
+            "peak_memory_mb": bench.peak_memory_mb(),
+            "lake_rows": rows,
+            "files": len(files),
+            "bytes_per_row": round(size / rows, 1),
+            "load_average": round(os.getloadavg()[0], 1),
+        }
+    print(json.dumps(result))
+
+
+def layout(options: argparse.Namespace, sizes: list[int]) -> None:
+    """Size by compression, and the bytes that queries for one ad read."""
+    with Bench(options, sizes[0]) as bench:
+        bench.run("python", options.file_mb)
+        rows = bench.lake().count()
+        sizes_of = {}
+        for compression in etl.COMPRESSIONS:
+            for order, keys in (("sorted", ["ad_id", "occurred_at", "impression_id"]), ("as it came", ["impression_id"])):
+                path = f"{bench.warehouse.data_path}/{compression}"
+                bench.lake().repartition(1).sortWithinPartitions(*keys).drop(*etl.PARTITION_KEYS).write.mode(
+                    "overwrite"
+                ).option("compression", compression).orc(path)
+                files = (bench.warehouse.folder / "data" / compression).glob("*.orc")
+                sizes_of[compression, order] = sum(file.stat().st_size for file in files) / rows
+        print_table(
+            [
+                {"compression": compression, **{order: round(sizes_of[compression, order], 1) for order in ("sorted", "as it came")}}
+                for compression in etl.COMPRESSIONS
+            ]
+        )
+        total = sum(file.stat().st_size for file in bench.lake_files())
+        by_ad = [(row.ad_id, row["count"]) for row in bench.lake().groupBy("ad_id").count().orderBy(F.desc("count")).collect()]
+        results = []
+        for rank in (1, 10, len(by_ad) // 2, len(by_ad)):
+            ad, impressions = by_ad[rank - 1]
+            query = bench.lake().where(F.col("ad_id") == ad)
+            all_columns = bench.bytes_read(query)
+            count_only = bench.bytes_read(query.agg(F.count(F.lit(1))))
+            results.append(
+                {
+                    "rank of the ad": rank,
+                    "share of the rows": f"{impressions / rows:.2%}",
+                    "bytes read by SELECT *": f"{all_columns / total:.2%}",
+                    "bytes read by count(*)": f"{count_only / total:.2%}",
+                }
+            )
+        print(f"{rows} rows, {total} bytes, {len(bench.lake_files())} files")
+        print_table(results)
+
+
+def books(options: argparse.Namespace, sizes: list[int]) -> None:
+    """The ledger and the lake against the definition in plain Python; exit status 1 when they differ."""
+    with Bench(options, sizes[0]) as bench:
+        expected = expectation.fates("impressions", bench.read_raw(), LOOKBACK_DAYS)
+        told = bench.run("python", options.file_mb)
+        arrived = [fate for moment, _, fate in expected if f"{moment:%Y-%m-%d}" == DAY]
+        counted = {"raw": len(arrived)} | {fate: arrived.count(fate) for fate in ("kept", "repeats", "rejected", "late")}
+        kept = sorted(event for _, event, fate in expected if fate == "kept" and f"{event[-1]:%Y-%m-%d}" == DAY)
+        lake = sorted(tuple(row) for row in bench.lake().select("impression_id", "ad_id", "occurred_at").collect())
+        differ = [name for name, lines in counted.items() if told[name] != lines] + (["lake"] if lake != kept else [])
+        print(json.dumps({"ledger": told, "plain_python": counted, "lake_rows": len(lake), "differ": differ}))
+    sys.exit(1 if differ else 0)
+
+
+class Bench:
+    """A Spark session as on a laptop, an empty warehouse, and the generated events in its raw zone."""
+
+    def __init__(self, options: argparse.Namespace, impressions: int):
+        self.scala_folder = options.folder / "scala"
+        self.raw = raw_folder(options.folder, impressions)
+        self.lines = json.loads((self.raw / "report.json").read_text())["impressions"]["lines"]
+        self.scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder))
+
+    def __enter__(self) -> Bench:
+        settings = conftest.spark_defaults() | {
+            "spark.local.dir": f"{self.scratch}/local",
+            "spark.sql.warehouse.dir": f"file://{self.scratch}/warehouse",
+            "spark.hadoop.javax.jdo.option.ConnectionURL": "jdbc:derby:memory:metastore;create=true",
+            "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={self.scratch}/derby.log",
+        }
+        builder = SparkSession.builder.appName("bench")
+        for name, value in settings.items():
+            builder = builder.config(name, value)
+        self.spark = builder.enableHiveSupport().getOrCreate()
+        self.spark.sparkContext.setLogLevel("ERROR")
+        self.warehouse = conftest.Warehouse(self.spark, self.scratch)
+        (self.scratch / "data").mkdir(exist_ok=True)
+        (self.scratch / "data" / "raw").symlink_to(self.raw / "data" / "raw")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.spark.stop()
+        shutil.rmtree(self.scratch)
+
+    def run(self, engine: str, file_mb: str) -> dict[str, Any] | None:
+        """Runs the day's ETL; returns the books, of which the plain approach has none."""
+        argv = ["--table", "impressions", "--day", DAY, "--database", self.warehouse.database]
+        argv += ["--data_path", self.warehouse.data_path, "--lookback_days", str(LOOKBACK_DAYS), "--file_mb", file_mb]
+        if engine == "python":
+            arguments = etl.parse_arguments(["etl.py", *argv])
+            for name, value in etl.SETTINGS.items():
+                self.spark.conf.set(name, value)
+            return vars(etl.run(self.spark, arguments))
+        if engine == "scala":
+            classes = scala.compile(ROOT / "glue" / "scala" / "etl.scala", self.scala_folder)
+            scala.run(self.spark, classes, "GlueApp", argv)
+            return None
+        self.run_plain()
+        return None
+
+    def run_plain(self) -> None:
+        """What one writes first: schema by inference, repeats dropped by comparing whole rows, the rest appended."""
+        events = self.spark.read.json(f"{self.warehouse.data_path}/raw/ad/impressions")
+        (
+            events.where("impression_id IS NOT NULL AND ad_id IS NOT NULL AND to_date(occurred_at) IS NOT NULL")
+            .selectExpr("impression_id", "ad_id", "CAST(occurred_at AS timestamp) AS occurred_at")
+            .dropDuplicates()
+            .selectExpr(
+                "*",
+                "CAST(NULL AS date) AS arrived_on",
+                "date_format(occurred_at, 'yyyy') AS year",
+                "date_format(occurred_at, 'MM') AS month",
+                "date_format(occurred_at, 'dd') AS day",
+            )
+            .write.mode("append")
+            .partitionBy(*etl.PARTITION_KEYS)
+            .option("compression", "snappy")
+            .orc(f"{self.warehouse.data_path}/lake/ad/impressions")
+        )
+        self.spark.sql(f"MSCK REPAIR TABLE {self.warehouse.database}.impressions")
+
+    def lake(self) -> DataFrame:
+        return self.spark.table(f"{self.warehouse.database}.impressions").where(self.condition())
+
+    def condition(self) -> str:
+        return " AND ".join(f"{key} = '{value}'" for key, value in zip(etl.PARTITION_KEYS, DAY.split("-")))
+
+    def lake_files(self) -> list[Path]:
+        year, month, day = DAY.split("-")
+        return sorted((self.scratch / f"data/lake/ad/impressions/year={year}/month={month}/day={day}").rglob("*.orc"))
+
+    def read_raw(self) -> Iterator[tuple[str, str, str]]:
+        """Every line as (hour of arrival, file name, line)."""
+        for file in sorted((self.raw / "data/raw/ad/impressions").rglob("*.gz")):
+            year, month, day, hour = re.findall("=([0-9]+)", str(file.parent))[-4:]
+            with gzip.open(file, "rt", encoding="utf-8", newline="\n") as lines:
+                for line in lines:
+                    yield f"{year}-{month}-{day} {hour}", file.name, line.removesuffix("\n")
+
+    def bytes_read(self, frame: DataFrame) -> int:
+        """What the file system gave while the query ran, as Hadoop counts it."""
+        statistics = self.spark._jvm.org.apache.hadoop.fs.FileSystem.getAllStatistics
+        before = sum(each.getBytesRead() for each in statistics())
+        frame.write.format("noop").mode("overwrite").save()
+        return sum(each.getBytesRead() for each in statistics()) - before
+
+    def process(self) -> Path:
+        return Path("/proc", str(self.spark._jvm.java.lang.ProcessHandle.current().pid()))
+
+    def cpu_seconds(self) -> float:
+        fields = (self.process() / "stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def peak_memory_mb(self) -> int:
+        """The most that the JVM, which is all of Spark here, had in memory at once."""
+        return int(re.search(r"VmHWM:\s+(\d+) kB", (self.process() / "status").read_text())[1]) // 1024
+
+
+def raw_folder(folder: Path, impressions: int) -> Path:
+    """The generated events, made when they are not there yet."""
+    made = folder / f"raw-{impressions}"
+    if not made.exists():
+        loadgen = ROOT / "target" / "tool" / "loadgen"
+        subprocess.run(["cargo", "build", "--quiet", "--profile", "tool", "--package", "loadgen"], cwd=ROOT, check=True)
+        unfinished = made.with_suffix(".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        command = [loadgen, "files", "-c", ROOT / "glue/bench/loadgen.yaml", "--day", DAY, "--out", unfinished]
+        command += ["--impressions", str(impressions), "--seed", str(SEED), "--json"]
+        report = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+        (unfinished / "report.json").write_bytes(report)
+        unfinished.rename(made)
+    return made
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """The rows as a Markdown table."""
+    for cells in (list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)):
+        print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

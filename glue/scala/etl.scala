@@ -1,0 +1,519 @@
+// The job of glue/etl.py in Scala: same arguments, same results, same words. What changes there changes here.
+// docs/lake.md defines the words.
+//
+// A Glue Scala job is one script whose `GlueApp` has a `main`:
+// https://docs.aws.amazon.com/glue/latest/dg/glue-etl-scala-example.html
+
+import java.sql.Date
+import java.time.{Instant, LocalDate, LocalDateTime, ZoneOffset}
+import java.time.format.{DateTimeFormatter, DateTimeParseException}
+import java.util.UUID
+
+import scala.util.matching.Regex
+
+import org.apache.hadoop.fs.{FileSystem, Path}
+import org.apache.spark.sql.{Column, DataFrame, Row, SparkSession}
+import org.apache.spark.sql.expressions.Window
+import org.apache.spark.sql.functions._
+import org.apache.spark.sql.types.{StringType, StructField, StructType, TimestampType}
+
+object GlueApp {
+
+  /** The results depend on these, so the job sets them itself. Everything else is the caller's. */
+  private val Settings = Map("spark.sql.session.timeZone" -> "UTC", "spark.sql.ansi.enabled" -> "false")
+
+  /** Up to so many repeated ids are sent to all executors, so that the other events need no shuffle. */
+  private val BroadcastIds = 2000000L
+
+  def main(sysArgs: Array[String]): Unit = {
+    val arguments = Arguments.parse(sysArgs)
+    val spark = SparkSession
+      .builder()
+      .appName(s"etl ${arguments.table} ${arguments.day}")
+      .enableHiveSupport()
+      .getOrCreate()
+    Settings.foreach { case (name, value) => spark.conf.set(name, value) }
+    System.out.println(run(spark, arguments).toJson(arguments.table, arguments.day))
+  }
+
+  /** Writes the day's lake partition, its rejected lines and its ledger row; returns that row. */
+  def run(spark: SparkSession, arguments: Arguments): Ledger = {
+    val Arguments(tableName, day, database, dataPath, lookbackDays, compression, fileMb) = arguments
+    val table = EventTable.fromCatalog(spark, database, tableName)
+    val source = s"raw/ad/${table.name}"
+    val folder = s"$dataPath/$source"
+    val hours = Raw.existingHours(spark, folder, day.minusDays(lookbackDays + 1L), day.plusDays(lookbackDays.toLong))
+    val windowStart = day.atStartOfDay.minusHours(Transform.ClockSkewHours)
+    val lake = Partition(spark, database, table.name, Partition.dayKeys(day))
+    val rejected = Partition(spark, database, "rejected", ("table_name" -> table.name) +: Partition.dayKeys(day))
+    val books = Partition(spark, database, "ledger", ("table_name" -> table.name) +: Partition.dayKeys(day))
+    if (!hours.exists(hour => !hour.isBefore(windowStart)) && lake.hasRows)
+      throw new IllegalStateException(
+        s"$folder holds no lines for $day, but the lake does: is raw expired? Refusing to empty the lake's partition"
+      )
+
+    // Raw is read and parsed once; what follows reads the parsed lines, of which none but the rejected keep their text.
+    val parsed = Transform.parseLines(Raw.readLines(spark, folder, hours), table).persist()
+    val events = Transform.selectEvents(parsed, lookbackDays)
+    val repeatedIds = Transform.repeatedIds(events, table).persist()
+    val (lines, fates, lakePath, rejectedPath) =
+      try {
+        val repeated = if (repeatedIds.count() <= BroadcastIds) broadcast(repeatedIds) else repeatedIds
+        val marked = Transform.markRepeats(events, repeated, table)
+        val lines = count(parsed, Transform.countLines(day, lookbackDays))
+        val fates = count(marked, Transform.countEvents(day, lookbackDays))
+
+        val lakeFiles = filesFor(fates("lake"), table.bytesOfRow, fileMb)
+        val lakePath = lake.write(Transform.selectLake(marked, table, day, lakeFiles), compression)
+        val rejectedFiles = filesFor(lines("rejected"), EventTable.BytesOfRejectedLine, fileMb)
+        val rejectedPath = rejected.write(Transform.selectRejected(parsed, source, day, rejectedFiles), compression)
+        (lines, fates, lakePath, rejectedPath)
+      } finally {
+        repeatedIds.unpersist()
+        parsed.unpersist()
+      }
+
+    lake.publish(lakePath)
+    rejected.publish(rejectedPath)
+    val kept = (-1 to lookbackDays).map(age => day.minusDays(age.toLong) -> fates(s"kept_${age + 1}")).toMap
+    val stored = countStored(spark, database, table.name, day, kept.keys.toSeq)
+    val ledger = Ledger(
+      raw = lines("raw"),
+      kept = kept.values.sum,
+      repeats = fates("repeats"),
+      rejected = lines("rejected"),
+      late = lines("late"),
+      stored = stored.values.sum,
+      pending = kept.collect { case (eventDay, lines) if !stored.contains(eventDay) => lines }.sum
+    )
+    val row = spark.range(1).coalesce(1).select(ledger.figures.map { case (name, lines) => lit(lines).as(name) }: _*)
+    books.publish(books.write(row, compression))
+    ledger
+  }
+
+  /** Into how many files so many rows go. */
+  def filesFor(rows: Long, bytesOfRow: Int, fileMb: Int): Int =
+    math.max(1L, math.round(rows * bytesOfRow.toDouble / (fileMb * 1024L * 1024L))).toInt
+
+  /** The only row of the aggregates, by name. */
+  private def count(frame: DataFrame, aggregates: Seq[Column]): Map[String, Long] = {
+    val counted = frame.agg(aggregates.head, aggregates.tail: _*)
+    counted.first().getValuesMap[Long](counted.columns)
+  }
+
+  /** Rows of the lake that arrived on `arrivalDay`, by those of the event days that have a partition. */
+  private def countStored(
+      spark: SparkSession,
+      database: String,
+      table: String,
+      arrivalDay: LocalDate,
+      eventDays: Seq[LocalDate]
+  ): Map[LocalDate, Long] = {
+    val partitions = spark.sql(s"SHOW PARTITIONS `$database`.`$table`").collect().map(_.getString(0)).toSet
+    val days = eventDays.filter(day => partitions.contains(Partition.pathOf(Partition.dayKeys(day))))
+    if (days.isEmpty) return Map.empty
+    val wanted = days.map(day => Partition.condition(Partition.dayKeys(day))).mkString("(", ") OR (", ")")
+    val found = spark
+      .table(s"$database.$table")
+      .where(wanted)
+      .where(col("arrived_on") === Date.valueOf(arrivalDay))
+      .groupBy("year", "month", "day")
+      .count()
+      .collect()
+      .map { case Row(year: String, month: String, day: String, lines: Long) =>
+        LocalDate.of(year.toInt, month.toInt, day.toInt) -> lines
+      }
+      .toMap
+    days.map(day => day -> found.getOrElse(day, 0L)).toMap
+  }
+}
+
+/** What the job was asked to do. `day` is an event day for the lake and an arrival day for the books. */
+case class Arguments(
+    table: String,
+    day: LocalDate,
+    database: String,
+    dataPath: String,
+    lookbackDays: Int,
+    compression: String,
+    fileMb: Int
+)
+
+object Arguments {
+  private val Required = Seq("table", "day", "database", "data_path", "lookback_days")
+  private val Compressions = Seq("zstd", "zlib", "snappy")
+
+  /** Reads `--name value` pairs; those of Glue itself are none of the job's. Throws `IllegalArgumentException`. */
+  def parse(arguments: Array[String]): Arguments = {
+    val given = options(arguments.toList)
+    val missing = Required.filterNot(given.contains)
+    require(missing.isEmpty, missing.map("--" + _).mkString("the following arguments are required: ", ", ", ""))
+    Arguments(
+      table = oneOf("table", given("table"), EventTable.IdFields.keys.toSeq),
+      day = readDay("day", given("day")),
+      database = given("database"),
+      dataPath = given("data_path").reverse.dropWhile(_ == '/').reverse,
+      lookbackDays = wholeNumber("lookback_days", given("lookback_days"), least = 0),
+      compression = oneOf("compression", given.getOrElse("compression", "zstd"), Compressions),
+      fileMb = wholeNumber("file_mb", given.getOrElse("file_mb", "64"), least = 1)
+    )
+  }
+
+  private def options(arguments: List[String]): Map[String, String] = arguments match {
+    case name :: value :: rest if name.startsWith("--") && !value.startsWith("--") =>
+      Map(name.drop(2) -> value) ++ options(rest)
+    case _ :: rest => options(rest)
+    case Nil       => Map.empty
+  }
+
+  private def oneOf(name: String, value: String, known: Seq[String]): String = {
+    require(known.contains(value), s"--$name is $value: it must be one of ${known.mkString(", ")}")
+    value
+  }
+
+  private def wholeNumber(name: String, value: String, least: Int): Int = {
+    require(
+      value.matches("[0-9]{1,9}") && value.toInt >= least,
+      s"--$name is $value: it must be a whole number, $least or more"
+    )
+    value.toInt
+  }
+
+  private def readDay(name: String, value: String): LocalDate =
+    try LocalDate.parse(value)
+    catch {
+      case _: DateTimeParseException =>
+        throw new IllegalArgumentException(s"--$name is $value: it must be a day, YYYY-MM-DD")
+    }
+
+  private def require(condition: Boolean, message: => String): Unit =
+    if (!condition) throw new IllegalArgumentException(message)
+}
+
+/** A table of events and the optional fields that its rows may have: name and Spark type, in the catalog's order. */
+case class EventTable(name: String, optional: Seq[(String, String)] = Nil) {
+  val ids: Seq[String] = EventTable.IdFields(name)
+  val ownId: String = ids.head
+  val otherIds: Seq[String] = ids.tail
+  val optionalNames: Seq[String] = optional.map(_._1)
+
+  /** About what a row takes in the lake. */
+  def bytesOfRow: Int =
+    (ids.size - 1) * EventTable.BytesOfId + EventTable.BytesOfTimes + optional.size * EventTable.BytesOfOptionalField
+}
+
+object EventTable {
+
+  /** The UUID fields of an event, its own id first. All are required; so is `occurred_at`. Optional fields need no word
+    * here: they are the columns that the catalog's table has besides.
+    */
+  val IdFields: Map[String, Seq[String]] = Map(
+    "impressions" -> Seq("impression_id", "ad_id"),
+    "clicks" -> Seq("click_id", "impression_id", "ad_id")
+  )
+  val PartitionKeys: Seq[String] = Seq("year", "month", "day")
+
+  /** What a value takes in a sorted zstd file (docs/lake.md has the measurements). Ad ids are sorted: they take nothing. */
+  val BytesOfId = 19
+  val BytesOfTimes = 3
+  val BytesOfOptionalField = 8
+  val BytesOfRejectedLine = 100
+
+  /** An optional field is a column that is neither required, nor the ETL's own, nor a partition key. */
+  def fromCatalog(spark: SparkSession, database: String, name: String): EventTable = {
+    val known = (IdFields(name) ++ Seq("occurred_at", "arrived_on") ++ PartitionKeys).toSet
+    val columns = spark.table(s"$database.$name").schema.map(field => field.name -> field.dataType.sql)
+    EventTable(name, columns.filterNot { case (column, _) => known.contains(column) })
+  }
+}
+
+/** The books of one table and arrival day; every figure counts lines.
+  *
+  * `stored` are the kept lines found in the lake, `pending` those whose event day has no lake partition yet.
+  */
+case class Ledger(raw: Long, kept: Long, repeats: Long, rejected: Long, late: Long, stored: Long, pending: Long) {
+
+  /** Whether every raw line has one fate, and every kept line is a row of the lake. */
+  def balanced: Boolean = raw == kept + repeats + rejected + late && kept == stored + pending
+
+  def figures: Seq[(String, Long)] = Seq(
+    "raw" -> raw,
+    "kept" -> kept,
+    "repeats" -> repeats,
+    "rejected" -> rejected,
+    "late" -> late,
+    "stored" -> stored,
+    "pending" -> pending
+  )
+
+  def toJson(table: String, day: LocalDate): String = {
+    val told = figures.map { case (name, lines) => s""""$name": $lines""" }.mkString(", ")
+    s"""{"table": "$table", "day": "$day", $told, "balanced": $balanced}"""
+  }
+}
+
+/** Pure: DataFrame to DataFrame. */
+object Transform {
+
+  /** An event may be dated this long after the end of the hour in which it arrived. */
+  val ClockSkewHours = 1L
+
+  val LinesSchema: StructType = StructType(
+    Seq(
+      StructField("line", StringType),
+      StructField("file_name", StringType),
+      StructField("arrived_at", TimestampType)
+    )
+  )
+
+  private val Uuid = """\A\p{XDigit}{8}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{12}\z"""
+  private val OccurredAt = """\A[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?\z"""
+  private val Blank = """\A\s*\z"""
+  private val FlatObject = """\A\s*\{[^{}]*\}\s*\z"""
+  private val JsonObject = """\A\s*\{"""
+
+  private val StrictJson = Map(
+    "mode" -> "PERMISSIVE",
+    "columnNameOfCorruptRecord" -> "_malformed",
+    "allowSingleQuotes" -> "false",
+    "allowNonNumericNumbers" -> "false"
+  )
+
+  private val ClockSkew = expr(s"INTERVAL $ClockSkewHours HOUR")
+
+  /** Every line (`LinesSchema`) with its fields, and the reason why it is no event of this table.
+    *
+    * Columns: file_name, arrived_at, the table's ids (string, lower case), occurred_at timestamp, the optional fields,
+    * reason string (null for an event), line (null for an event). Unknown fields of a line are ignored. An optional
+    * field whose value does not fit the column's type is null: no line's fate depends on what is optional.
+    */
+  def parseLines(lines: DataFrame, table: EventTable): DataFrame = {
+    val names = (table.ids :+ "occurred_at") ++ table.optionalNames :+ "_malformed"
+    val fields = from_json(col("line"), StructType(names.map(StructField(_, StringType))), StrictJson)
+    val writtenTime = col("fields.occurred_at")
+    val occurredAt = expr("try_to_timestamp(fields.occurred_at)")
+
+    val malformed = col("fields._malformed").isNotNull || !isOneObject(col("line"))
+    val unreadable = when(malformed, when(col("line").rlike(Blank), "blank").otherwise("malformed"))
+    val wrongId = table.ids.foldLeft(unreadable) { (reason, name) =>
+      val value = col(s"fields.$name")
+      reason.when(value.isNull, s"missing $name").when(!value.rlike(Uuid), s"invalid $name")
+    }
+    val reason = wrongId
+      .when(writtenTime.isNull, "missing occurred_at")
+      .when(!writtenTime.rlike(OccurredAt) || occurredAt.isNull, "invalid occurred_at")
+      .when(occurredAt >= col("arrived_at") + expr("INTERVAL 1 HOUR") + ClockSkew, "early")
+
+    val columns = Seq(col("file_name"), col("arrived_at")) ++
+      table.ids.map(name => lower(col(s"fields.$name")).as(name)) ++
+      Seq(occurredAt.as("occurred_at")) ++
+      table.optional.map { case (name, kind) => col(s"fields.`$name`").cast(kind).as(name) } ++
+      Seq(col("reason"), when(col("reason").isNotNull, col("line")).as("line"))
+    lines.withColumn("fields", fields).withColumn("reason", reason).select(columns: _*)
+  }
+
+  /** Whether a line that starts with JSON's first value is one object and nothing after it.
+    *
+    * Spark's JSON reader takes the first value of a line and forgets the rest, so two events on one line would lose one.
+    * A line with no inner brace needs no second look. Any other must be one element of an array as well as one member
+    * of an object: what would close the one early is an error in the other.
+    */
+  def isOneObject(line: Column): Column = {
+    val inArray = concat(lit("["), line, lit("]"))
+    val inObject = concat(lit("{\"line\":"), line, lit("}"))
+    val oneElement = call_function("json_array_length", inArray) === 1
+    val oneMember = size(call_function("json_object_keys", inObject)) === 1
+    when(line.rlike(FlatObject), true)
+      .otherwise(line.rlike(JsonObject) && coalesce(oneElement && oneMember, lit(false)))
+  }
+
+  /** Whether a line arrived after the last day on which its event day's partition is written. */
+  def isLate(lookbackDays: Int): Column = datediff(col("arrived_at"), col("occurred_at")) > lookbackDays
+
+  /** The lines of `parseLines` that are events and not late. */
+  def selectEvents(parsed: DataFrame, lookbackDays: Int): DataFrame =
+    parsed.where(col("reason").isNull && !isLate(lookbackDays)).drop("reason", "line")
+
+  /** The hashes (id_hash bigint) that more than one event's own id has: of all that is a repeat, and of little else. */
+  def repeatedIds(events: DataFrame, table: EventTable): DataFrame =
+    events.groupBy(xxhash64(col(table.ownId)).as("id_hash")).count().where("count > 1").select("id_hash")
+
+  /** Every event, marked as a repeat when its id arrived before, from the last hour before the event's own day on.
+    *
+    * Columns: the table's ids, occurred_at timestamp, the optional fields, arrived_on date, event_day date, is_repeat
+    * boolean. A mark is exact for an event of day D when `events` hold all that arrived from the last hour of D-1 up to
+    * the event. `repeated` are the `repeatedIds` of the events: only these few need to be put in order.
+    */
+  def markRepeats(events: DataFrame, repeated: DataFrame, table: EventTable): DataFrame = {
+    val order = Seq("arrived_at", "file_name", "occurred_at") ++ table.otherIds ++ table.optionalNames
+    val byArrival = Window.partitionBy(table.ownId).orderBy(order.map(col): _*)
+    val windowStart = date_trunc("day", col("occurred_at")) - ClockSkew
+    // Of all lines with the id before this one, the last has the latest arrival, so it decides.
+    val previous = lag("arrived_at", 1).over(byArrival)
+
+    val hashed = events.withColumn("id_hash", xxhash64(col(table.ownId)))
+    val single = hashed.join(repeated, Seq("id_hash"), "left_anti").withColumn("is_repeat", lit(false))
+    val several = hashed
+      .join(repeated, Seq("id_hash"), "left_semi")
+      .withColumn("previous", previous)
+      .withColumn("is_repeat", coalesce(col("previous") >= windowStart, lit(false)))
+      .drop("previous")
+    val columns = (table.ids :+ "occurred_at").map(col) ++ table.optionalNames.map(col) ++ Seq(
+      to_date(col("arrived_at")).as("arrived_on"),
+      to_date(col("occurred_at")).as("event_day"),
+      col("is_repeat")
+    )
+    single.unionByName(several).select(columns: _*)
+  }
+
+  /** The rows of the table's partition `day`, in order of ads through all files: a query for one ad skips the rest. */
+  def selectLake(marked: DataFrame, table: EventTable, day: LocalDate, files: Int): DataFrame = {
+    val columns = table.ids ++ Seq("occurred_at", "arrived_on") ++ table.optionalNames
+    val rows = marked.where(!col("is_repeat") && col("event_day") === Date.valueOf(day)).select(columns.map(col): _*)
+    cluster(rows, files, Seq("ad_id", "occurred_at", table.ownId))
+  }
+
+  /** The day's lines that are no events: reason, source object (its key below the data path), original line. */
+  def selectRejected(parsed: DataFrame, source: String, day: LocalDate, files: Int): DataFrame = {
+    val arrival = date_format(col("arrived_at"), "'/year='yyyy'/month='MM'/day='dd'/hour='HH'/'")
+    val rows = parsed
+      .where(col("reason").isNotNull && arrivedOn(day))
+      .select(col("reason"), concat(lit(source), arrival, col("file_name")).as("source"), col("line"))
+    cluster(rows, files, Seq("source", "line"))
+  }
+
+  /** The rows in so many parts, sorted through all of them. */
+  private def cluster(frame: DataFrame, files: Int, keys: Seq[String]): DataFrame =
+    frame.repartitionByRange(files, keys.map(col): _*).sortWithinPartitions(keys.map(col): _*)
+
+  /** Aggregates over `parseLines`' rows that arrived on `day`: raw, rejected, late. */
+  def countLines(day: LocalDate, lookbackDays: Int): Seq[Column] = {
+    val isEvent = col("reason").isNull
+    Seq(
+      count_if(arrivedOn(day)).as("raw"),
+      count_if(arrivedOn(day) && !isEvent).as("rejected"),
+      count_if(arrivedOn(day) && isEvent && isLate(lookbackDays)).as("late")
+    )
+  }
+
+  /** Aggregates over `markRepeats`' rows.
+    *
+    * Of those that arrived on `day`: repeats, and kept_<n> dated n - 1 days before it. Besides: lake, the rows of the
+    * lake's partition `day`.
+    */
+  def countEvents(day: LocalDate, lookbackDays: Int): Seq[Column] = {
+    val arrived = col("arrived_on") === Date.valueOf(day)
+    val isKept = !col("is_repeat")
+    val age = datediff(col("arrived_on"), col("event_day"))
+    Seq(
+      count_if(arrived && col("is_repeat")).as("repeats"),
+      count_if(isKept && col("event_day") === Date.valueOf(day)).as("lake")
+    ) ++ (-1 to lookbackDays).map(days => count_if(arrived && isKept && age === days).as(s"kept_${days + 1}"))
+  }
+
+  private def arrivedOn(day: LocalDate): Column = to_date(col("arrived_at")) === Date.valueOf(day)
+}
+
+/** The raw zone. */
+object Raw {
+  private val HourFolder: Regex = "hour=([01][0-9]|2[0-3])".r
+
+  /** The hours of arrival that have a folder, from the last hour of the day `first` to the end of the day `last`. */
+  def existingHours(spark: SparkSession, folder: String, first: LocalDate, last: LocalDate): Seq[LocalDateTime] =
+    for {
+      day <- Iterator.iterate(first)(_.plusDays(1)).takeWhile(!_.isAfter(last)).toVector
+      name <- Files.list(spark, s"$folder/${Partition.pathOf(Partition.dayKeys(day))}").sorted
+      hour <- HourFolder.unapplySeq(name).map(found => day.atTime(found.head.toInt, 0))
+      if !hour.isBefore(first.atTime(23, 0))
+    } yield hour
+
+  /** All lines (`Transform.LinesSchema`) of the hours' files; `arrived_at` is the hour's start. */
+  def readLines(spark: SparkSession, folder: String, hours: Seq[LocalDateTime]): DataFrame = {
+    if (hours.isEmpty)
+      return spark.createDataFrame(java.util.Collections.emptyList[Row](), Transform.LinesSchema)
+    val paths = hours.map { hour =>
+      f"$folder/${Partition.pathOf(Partition.dayKeys(hour.toLocalDate))}/hour=${hour.getHour}%02d"
+    }
+    val files = spark.read
+      .schema("value string, year string, month string, day string, hour string")
+      .option("basePath", folder)
+      .option("lineSep", "\n")
+      .text(paths: _*)
+    val arrivedAt =
+      concat(col("year"), lit("-"), col("month"), lit("-"), col("day"), lit(" "), col("hour"), lit(":00:00"))
+    files.select(
+      col("value").as("line"),
+      col("_metadata.file_name").as("file_name"),
+      arrivedAt.cast("timestamp").as("arrived_at")
+    )
+  }
+}
+
+/** One partition of a catalog table, replaced as a whole.
+  *
+  * `write` puts complete new files beside the live ones, `publish` points the catalog at them in one call and then
+  * deletes the others. A job that dies in between leaves the old partition in place; the next run cleans up.
+  */
+case class Partition(spark: SparkSession, database: String, table: String, keys: Seq[(String, String)]) {
+  private val name = s"`$database`.`$table`"
+  private val spec = keys.map { case (key, value) => s"`$key` = '$value'" }.mkString(", ")
+
+  /** The folder of all of the partition's runs, below the location that the catalog has for the table. */
+  def folder: String = {
+    val rows = spark.sql(s"DESCRIBE TABLE EXTENDED $name").collect().reverse
+    val location = rows.collectFirst { case Row("Location", location: String, _) => location }.get
+    s"${location.stripSuffix("/")}/${Partition.pathOf(keys)}"
+  }
+
+  def exists: Boolean = !spark.sql(s"SHOW PARTITIONS $name PARTITION ($spec)").isEmpty
+
+  def hasRows: Boolean = exists && !spark.table(s"$database.$table").where(Partition.condition(keys)).isEmpty
+
+  /** Writes the rows as ORC to a fresh folder, which nothing reads yet; returns the folder. */
+  def write(frame: DataFrame, compression: String): String = {
+    val moment = DateTimeFormatter.ofPattern("yyyyMMdd'T'HHmmss").withZone(ZoneOffset.UTC).format(Instant.now())
+    val path = s"$folder/run-$moment-${UUID.randomUUID().toString.take(8)}"
+    frame.write.option("compression", compression).orc(path)
+    path
+  }
+
+  /** Makes the folder the partition's live one, then deletes what else lies below the partition's folder. */
+  def publish(path: String): Unit = {
+    if (exists) spark.sql(s"ALTER TABLE $name PARTITION ($spec) SET LOCATION '$path'")
+    else spark.sql(s"ALTER TABLE $name ADD PARTITION ($spec) LOCATION '$path'")
+    spark.catalog.refreshTable(s"$database.$table")
+    val live = new Path(path)
+    Files
+      .list(spark, live.getParent.toString)
+      .filter(_ != live.getName)
+      .foreach(name => Files.systemOf(spark, live).delete(new Path(live.getParent, name), true))
+  }
+}
+
+object Partition {
+
+  /** The day's partition keys and values, zero-padded strings. */
+  def dayKeys(day: LocalDate): Seq[(String, String)] = {
+    val Array(year, month, dayOfMonth) = day.toString.split("-")
+    Seq("year" -> year, "month" -> month, "day" -> dayOfMonth)
+  }
+
+  def pathOf(keys: Seq[(String, String)]): String = keys.map { case (key, value) => s"$key=$value" }.mkString("/")
+
+  def condition(keys: Seq[(String, String)]): String =
+    keys.map { case (key, value) => s"`$key` = '$value'" }.mkString(" AND ")
+}
+
+/** Folders of S3 and local ones alike. */
+object Files {
+
+  def systemOf(spark: SparkSession, path: Path): FileSystem =
+    path.getFileSystem(spark.sparkContext.hadoopConfiguration)
+
+  /** The names of the folder's files and folders; none when it does not exist. */
+  def list(spark: SparkSession, folder: String): Seq[String] = {
+    val path = new Path(folder)
+    val system = systemOf(spark, path)
+    if (system.exists(path)) system.listStatus(path).toSeq.map(_.getPath.getName) else Nil
+  }
+}
