@@ -1,10 +1,11 @@
 """Runs a HiveQL script for one day, checks what it made, and only then shows it to readers.
 
     spark-submit glue/hive.py --script s3://…/query.hql --database DB --day YYYY-MM-DD [--checks s3://…/checks.hql]
-        [--lookback_days N] [--compression zstd|zlib|snappy]
+        [--lookback_days N] [--staging s3://…] [--compression zstd|zlib|snappy]
 
 The scripts read these Hive variables: database, day (YYYY-MM-DD), year, month and day_of_month (the day's partition
-keys, zero-padded) and, if given, lookback_days. Hive and `spark-sql` run the same files with `--hivevar name=value`.
+keys, zero-padded) and, if given, lookback_days and staging. Hive and `spark-sql` run the same files with `--hivevar
+name=value`.
 A check is a SELECT whose first column names it and which must return no row.
 
 `INSERT OVERWRITE TABLE t PARTITION (…) SELECT …` is carried out as `etl.py` replaces a partition: complete files beside
@@ -33,6 +34,8 @@ INSERT = re.compile(
     r"INSERT\s+OVERWRITE\s+TABLE\s+(?P<table>\w+)\s+PARTITION\s*\((?P<keys>[^)]*)\)\s*(?P<query>.+)",
     re.IGNORECASE | re.DOTALL,
 )
+# Files that no reader of the catalog sees, such as the staging files of Redshift.
+DIRECTORY = re.compile(r"INSERT\s+OVERWRITE\s+DIRECTORY\b", re.IGNORECASE)
 STATIC_KEY = re.compile(r"\s*`?(\w+)`?\s*=\s*'([^']*)'\s*")
 VARIABLE = re.compile(r"\$\{hivevar:(\w+)\}")
 
@@ -51,7 +54,7 @@ class Staged:
 
 def main(argv: list[str]) -> None:
     """Runs the job. Raises `CheckFailed` when a check returns a row; readers then keep the partitions they had."""
-    optional = [name for name in ("checks", "lookback_days", "compression") if f"--{name}" in argv]
+    optional = [name for name in ("checks", "lookback_days", "staging", "compression") if f"--{name}" in argv]
     options = getResolvedOptions(argv, ["script", "database", "day", *optional])
     spark = SparkSession.builder.appName(f"hive {options['script']} {options['day']}").enableHiveSupport().getOrCreate()
     for name, value in etl.SETTINGS.items():
@@ -59,6 +62,8 @@ def main(argv: list[str]) -> None:
     variables = day_variables(options["day"]) | {"database": options["database"]}
     if "lookback_days" in options:
         variables["lookback_days"] = str(int(options["lookback_days"]))
+    if "staging" in options:
+        variables["staging"] = options["staging"]
     checks = read_text(spark, options["checks"]) if "checks" in options else ""
     run(spark, read_text(spark, options["script"]), checks, variables, options.get("compression") or "zstd")
 
@@ -79,7 +84,7 @@ def run(spark: SparkSession, script: str, checks: str, variables: dict[str, str]
     staged: list[Staged] = []
     try:
         for statement in split_statements(fill_in(script, variables)):
-            if statement.upper().startswith("INSERT"):
+            if statement.upper().startswith("INSERT") and not DIRECTORY.match(statement):
                 staged.append(stage(spark, variables["database"], statement, compression))
                 show_staged(spark, staged[-1])
             else:

@@ -57,8 +57,8 @@ pub fn run(workspace: &Workspace, options: &Test) -> Result<Outcome> {
             suite.templates()?;
             if !options.no_e2e {
                 up::build(workspace, &tools, &instance)?;
-                suite.python("jobs on Spark", ToolSet::Spark, "glue")?;
-                suite.python("optional stacks", ToolSet::Tests, "tests/stacks")?;
+                suite.python("jobs on Spark", ToolSet::Spark, &["glue", "pipeline/redshift"])?;
+                suite.python("optional stacks", ToolSet::Tests, &["tests/stacks"])?;
             }
             Ok(())
         });
@@ -112,8 +112,8 @@ impl Suite<'_> {
     }
 
     /// Tests in Python that need nothing deployed.
-    fn python(&self, name: &str, set: ToolSet, folder: &str) -> Result<()> {
-        self.tool(name, self.pytest(set, name, &[folder])?, Counted::Pytest)
+    fn python(&self, name: &str, set: ToolSet, folders: &[&str]) -> Result<()> {
+        self.tool(name, self.pytest(set, name, folders)?, Counted::Pytest)
     }
 
     fn log(&self, name: &str) -> PathBuf {

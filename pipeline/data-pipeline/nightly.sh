@@ -1,0 +1,107 @@
+#!/bin/bash
+# What the nightly pipeline runs on its worker, besides Hive and SQL. A night redoes the days whose late events may
+# still have come: from NIGHT - LOOKBACK_DAYS - 1 to NIGHT - 1. NIGHT is the day on which the run was scheduled.
+#
+#   nightly.sh glue NIGHT LOOKBACK_DAYS JOB [NAME=VALUE ...]
+#       Runs a Glue job for each of the days, one after the other; fails when a run does.
+#   nightly.sh compose NIGHT LOOKBACK_DAYS SOURCE TARGET NAME=VALUE ... -- FILE ...
+#       Joins each script for all days of the night, its variables filled in, from SOURCE/FILE to TARGET/FILE (S3 URIs):
+#       an activity runs one script a night, and a script is for one day. In SQL each day is a transaction.
+#   nightly.sh checks URI
+#       Runs a composed script of Hive; fails when it prints a row.
+set -euo pipefail
+
+fail() {
+  echo "nightly.sh: $*" >&2
+  exit 1
+}
+
+# days NIGHT LOOKBACK_DAYS: oldest first.
+days() {
+  local back
+  for ((back = $2 + 1; back >= 1; back--)); do
+    date -u -d "$1 - $back days" +%F
+  done
+}
+
+run_glue_job() {
+  local night=$1 lookback_days=$2 job=$3 day arguments run state
+  shift 3
+  for day in $(days "$night" "$lookback_days"); do
+    arguments="{\"--day\": \"$day\""
+    for argument in "$@"; do
+      arguments+=", \"--${argument%%=*}\": \"${argument#*=}\""
+    done
+    arguments+="}"
+    run=$(aws glue start-job-run --job-name "$job" --arguments "$arguments" --query JobRunId --output text)
+    while
+      state=$(aws glue get-job-run --job-name "$job" --run-id "$run" --query JobRun.JobRunState --output text)
+      case $state in
+        STARTING | RUNNING | STOPPING | WAITING) true ;;
+        *) false ;;
+      esac
+    do
+      sleep "${POLL_SECONDS:-15}"
+    done
+    if [ "$state" != SUCCEEDED ]; then
+      fail "$job for $day ended as $state: $(aws glue get-job-run --job-name "$job" --run-id "$run" \
+        --query JobRun.ErrorMessage --output text)"
+    fi
+    echo "$job for $day: $run"
+  done
+}
+
+# fill_in DAY NAME=VALUE ...: standard input, its variables filled in. HiveQL writes them ${hivevar:name}, SQL ${name}.
+fill_in() {
+  local day=$1 variable expression=
+  shift
+  set -- "day=$day" "year=${day:0:4}" "month=${day:5:2}" "day_of_month=${day:8:2}" "$@"
+  for variable in "$@"; do
+    case $variable in
+      *[!A-Za-z0-9_./:=+@-]*) fail "$variable: a value may hold letters, digits and _ . / : = + @ - only" ;;
+    esac
+    expression+="s|\${\(hivevar:\)\?${variable%%=*}}|${variable#*=}|g;"
+  done
+  sed -e "$expression"
+}
+
+compose() {
+  local night=$1 lookback_days=$2 source=$3 target=$4 folder file day
+  local -a variables=()
+  shift 4
+  while [ "$1" != -- ]; do
+    variables+=("$1")
+    shift
+  done
+  shift
+  folder=$(mktemp -d)
+  for file in "$@"; do
+    aws s3 cp --only-show-errors "$source/$file" "$folder/script"
+    : > "$folder/composed"
+    for day in $(days "$night" "$lookback_days"); do
+      {
+        [[ $file != *.sql ]] || echo "BEGIN;"
+        fill_in "$day" "${variables[@]}" < "$folder/script"
+        [[ $file != *.sql ]] || echo "COMMIT;"
+      } >> "$folder/composed"
+    done
+    aws s3 cp --only-show-errors "$folder/composed" "$target/$file"
+  done
+  rm -r "$folder"
+}
+
+check() {
+  local rows folder
+  folder=$(mktemp -d)
+  aws s3 cp --only-show-errors "$1" "$folder/checks.hql"
+  rows=$(hive --silent -f "$folder/checks.hql")
+  rm -r "$folder"
+  [ -z "$rows" ] || fail "check failed:"$'\n'"$rows"
+}
+
+case ${1:-} in
+  glue) run_glue_job "${@:2}" ;;
+  compose) compose "${@:2}" ;;
+  checks) check "${@:2}" ;;
+  *) fail "expected glue, compose or checks, see the head of this file" ;;
+esac

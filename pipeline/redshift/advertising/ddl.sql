@@ -1,0 +1,18 @@
+-- One row an impression with its first click; click_at is null when nobody clicked.
+--
+-- Rows are spread by impression_id: it is even, where a popular ad would weigh on one node, and impressions, clicks and
+-- advertising join by it without moving rows. They are sorted by time, so that a day is found, deleted and read without
+-- reading the others.
+
+CREATE TABLE IF NOT EXISTS public.advertising (
+  ad_id VARCHAR(36) NOT NULL,
+  impression_id VARCHAR(36) NOT NULL,
+  impression_at TIMESTAMP NOT NULL,
+  click_at TIMESTAMP
+)
+DISTSTYLE KEY
+DISTKEY (impression_id)
+SORTKEY (impression_at);
+
+-- Where COPY puts a day before it replaces the day's rows.
+CREATE TABLE IF NOT EXISTS public.advertising_staging (LIKE public.advertising);

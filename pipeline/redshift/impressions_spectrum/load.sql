@@ -1,0 +1,11 @@
+-- Replaces the day's rows by the lake's, in one transaction.
+--
+-- Variables: day (YYYY-MM-DD), and its parts year, month, day_of_month (zero-padded).
+
+DELETE FROM public.impressions_spectrum
+WHERE occurred_at >= CAST('${day}' AS TIMESTAMP) AND occurred_at < DATEADD(day, 1, CAST('${day}' AS TIMESTAMP));
+
+INSERT INTO public.impressions_spectrum (impression_id, ad_id, occurred_at)
+SELECT impression_id, ad_id, occurred_at
+FROM lake.impressions
+WHERE year = '${year}' AND month = '${month}' AND day = '${day_of_month}';

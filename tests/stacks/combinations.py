@@ -1,0 +1,50 @@
+"""The ways to combine what can be switched on and off."""
+
+from itertools import product
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = ROOT / "template.yaml"
+
+TOGGLES = {
+    "Orchestrator": ("StepFunctions", "DataPipeline"),
+    "EnablePipeline": ("yes", ""),
+    "EnableEC2Instance": ("yes", ""),
+    "EnableEMRCluster": ("yes", ""),
+    "EnableRedshift": ("yes", ""),
+}
+
+# What goes with them.
+OPTIONS = (
+    {"KeyPair": "operators", "AllowedSSHRange": "10.20.0.0/16"},
+    {"AccessKeyID": "AKIAIOSFODNN7EXAMPLE", "SecretAccessKey": "not-a-secret"},
+    {
+        "RedshiftNumberOfNodes": "2",
+        "RedshiftPauseSchedule": "cron(0 20 * * ? *)",
+        "RedshiftResumeSchedule": "cron(0 2 * * ? *)",
+    },
+    {"ScriptsBucket": "elsewhere", "DataPipelineStart": "2027-01-31T02:30:00", "ETLLanguage": "scala"},
+)
+
+# Data Pipeline can't do without.
+PASSWORD = {"RedshiftPassword": "Not-a-secret-1"}
+
+
+def toggles() -> list[dict[str, str]]:
+    return [with_password(dict(zip(TOGGLES, values))) for values in product(*TOGGLES.values())]
+
+
+def all_combinations() -> list[dict[str, str]]:
+    """Every combination of the toggles; with each, no option, every single one, and all."""
+    everything = {key: value for option in OPTIONS for key, value in option.items()}
+    return [chosen | options for chosen in toggles() for options in ({}, *OPTIONS, everything)]
+
+
+def with_password(chosen: dict[str, str]) -> dict[str, str]:
+    needs_one = chosen["Orchestrator"] == "DataPipeline" and chosen["EnableRedshift"] == "yes"
+    return chosen | PASSWORD if needs_one else chosen
+
+
+def named(chosen: dict[str, str]) -> str:
+    """For messages and names of tests."""
+    return " ".join(f"{key}={value}" for key, value in chosen.items())

@@ -1,0 +1,250 @@
+"""Resolves a template the way CloudFormation does before it makes anything: rules, conditions, references.
+
+`resolve` takes parameter values and gives back what would be made, with the stacks below it. It raises `Refused` when a
+rule is broken, and `Dangling` for a reference to something that would not be there: a resource or an output whose
+condition is false, an unknown name, a parameter that a child lacks or needs.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PSEUDO_PARAMETERS = {
+    "AWS::AccountId": "123456789012",
+    "AWS::Partition": "aws",
+    "AWS::Region": "us-east-1",
+    "AWS::StackId": "<stack id>",
+    "AWS::StackName": "dataless",
+    "AWS::URLSuffix": "amazonaws.com",
+}
+
+NO_VALUE = object()
+
+
+class Dangling(Exception):
+    """The template refers to something that would not be there."""
+
+
+class Refused(Exception):
+    """A rule of the template forbids these parameters; the message is its description."""
+
+
+@dataclass
+class Stack:
+    """What a template makes: resources with resolved properties, outputs, nested stacks; each by its logical id."""
+
+    resources: dict[str, dict] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    nested: dict[str, Stack] = field(default_factory=dict)
+
+    def all_resources(self) -> dict[str, dict]:
+        """Those of the nested stacks too, as `NetworkStack/Vpc`."""
+        below = {
+            f"{name}/{inner}": resource
+            for name, stack in self.nested.items()
+            for inner, resource in stack.all_resources().items()
+        }
+        return self.resources | below
+
+
+class TemplateLoader(yaml.SafeLoader):
+    """Reads the short forms of the intrinsic functions as their long ones."""
+
+
+def construct_function(loader, suffix, node):
+    name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+        return {name: value.split(".", 1) if suffix == "GetAtt" else value}
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
+    return {name: loader.construct_mapping(node, deep=True)}
+
+
+TemplateLoader.add_multi_constructor("!", construct_function)
+
+
+@functools.cache
+def read_template(path: Path) -> dict:
+    return yaml.load(path.read_text(encoding="utf-8"), TemplateLoader)
+
+
+def resolve(
+    path: Path,
+    parameters: dict[str, str],
+    pseudo: dict[str, str] | None = None,
+    outputs: dict[str, dict[str, str]] | None = None,
+) -> Stack:
+    """What the template makes with these parameters; those that are missing have their default.
+
+    `outputs` are those of nested stacks that were deployed, by logical id; of the others tokens stand for them.
+    """
+    return Resolver(path, parameters, PSEUDO_PARAMETERS | (pseudo or {}), outputs or {}).stack()
+
+
+class Resolver:
+    def __init__(self, path: Path, parameters: dict, pseudo: dict[str, str], deployed: dict[str, dict[str, str]]):
+        self.path, self.template, self.pseudo, self.deployed = path, read_template(path), pseudo, deployed
+        declared = self.template.get("Parameters", {})
+        if unknown := set(parameters) - set(declared):
+            raise Dangling(f"{path.name} has no parameter {', '.join(sorted(unknown))}")
+        if missing := {name for name, one in declared.items() if "Default" not in one} - set(parameters):
+            raise Dangling(f"{path.name} needs {', '.join(sorted(missing))}")
+        defaults = {name: str(one["Default"]) for name, one in declared.items() if "Default" in one}
+        self.parameters = defaults | {name: str(value) for name, value in parameters.items()}
+        for name, value in self.parameters.items():
+            self.check_value(name, declared[name], value)
+        self.conditions = self.template.get("Conditions", {})
+        self.made = Stack()
+
+    def check_value(self, name: str, declared: dict, value: str) -> None:
+        allowed = [str(one) for one in declared.get("AllowedValues", [])]
+        if allowed and value not in allowed:
+            raise Refused(f"{name} is {value!r}, allowed are {allowed}")
+        pattern = declared.get("AllowedPattern")
+        if pattern and not value.startswith("<") and not re.fullmatch(pattern, value):
+            raise Refused(f"{name} is {value!r}: {declared.get('ConstraintDescription', pattern)}")
+
+    def stack(self) -> Stack:
+        self.check_rules()
+        resources = self.template["Resources"]
+        self.active = {name for name, one in resources.items() if self.holds(one)}
+        for name in self.active:
+            if resources[name]["Type"] == "AWS::CloudFormation::Stack":
+                self.nest(name)
+        for name in sorted(self.active):
+            resource = resources[name]
+            self.where = f"{self.path.name}: {name}"
+            depends_on = resource.get("DependsOn", [])
+            for other in [depends_on] if isinstance(depends_on, str) else depends_on:
+                self.reference(other)
+            self.made.resources[name] = {
+                "Type": resource["Type"],
+                "Properties": self.value(resource.get("Properties", {})),
+            }
+        for name, output in self.template.get("Outputs", {}).items():
+            if self.holds(output):
+                self.where = f"{self.path.name}: output {name}"
+                self.made.outputs[name] = self.value(output["Value"])
+                self.value(output.get("Export", {}))
+        return self.made
+
+    def nest(self, name: str) -> Stack:
+        """The nested stack, made when it is first asked for."""
+        if name not in self.made.nested:
+            self.where = f"{self.path.name}: {name}"
+            properties = self.template["Resources"][name]["Properties"]
+            values = {key: self.value(one) for key, one in properties.get("Parameters", {}).items()}
+            child = self.path.parent / properties["TemplateURL"]
+            nested_pseudo = self.pseudo | {"AWS::StackName": f"{self.pseudo['AWS::StackName']}-{name}-1ABCDEFGHIJ2K"}
+            self.made.nested[name] = Resolver(child, values, nested_pseudo, {}).stack()
+        return self.made.nested[name]
+
+    def check_rules(self) -> None:
+        for rule in self.template.get("Rules", {}).values():
+            if self.condition(rule.get("RuleCondition", {"Fn::Equals": ["", ""]})):
+                for one in rule["Assertions"]:
+                    if not self.condition(one["Assert"]):
+                        raise Refused(one["AssertDescription"])
+
+    def holds(self, part: dict) -> bool:
+        return "Condition" not in part or self.condition({"Condition": part["Condition"]})
+
+    def condition(self, expression: dict) -> bool:
+        ((name, argument),) = expression.items()
+        if name == "Condition":
+            if argument not in self.conditions:
+                raise Dangling(f"{self.path.name} has no condition {argument}")
+            return self.condition(self.conditions[argument])
+        if name == "Fn::Equals":
+            left, right = (str(self.operand(one)) for one in argument)
+            return left == right
+        if name == "Fn::Contains":
+            values, value = argument
+            return self.operand(value) in [self.operand(one) for one in values]
+        if name == "Fn::Not":
+            return not self.condition(argument[0])
+        if name == "Fn::And":
+            return all([self.condition(one) for one in argument])
+        if name == "Fn::Or":
+            return any([self.condition(one) for one in argument])
+        raise Dangling(f"{self.path.name}: a condition uses {name}")
+
+    def operand(self, one: Any) -> Any:
+        if not isinstance(one, dict):
+            return one
+        if list(one) != ["Ref"] or one["Ref"] not in self.parameters | self.pseudo:
+            raise Dangling(f"{self.path.name}: a condition refers to {one}, which is no parameter")
+        return (self.parameters | self.pseudo)[one["Ref"]]
+
+    def value(self, part: Any) -> Any:
+        """The part with its functions resolved; `<Name>` and `<Name.Attribute>` stand for what a deploy would tell."""
+        if isinstance(part, list):
+            return [one for one in map(self.value, part) if one is not NO_VALUE]
+        if not isinstance(part, dict):
+            return part
+        if len(part) == 1:
+            ((name, argument),) = part.items()
+            if name == "Ref":
+                return NO_VALUE if argument == "AWS::NoValue" else self.reference(argument)
+            if name == "Fn::GetAtt":
+                return self.attribute(*argument)
+            if name == "Fn::If":
+                condition, then, otherwise = argument
+                return self.value(then if self.condition({"Condition": condition}) else otherwise)
+            if name == "Fn::Sub":
+                return self.substitute(argument)
+            if name == "Fn::Join":
+                separator, parts = argument
+                parts = self.value(parts)
+                return separator.join(map(str, parts)) if isinstance(parts, list) else parts
+            if name.startswith("Fn::"):
+                return f"<{name} {self.value(argument)}>"
+        resolved = {key: self.value(one) for key, one in part.items()}
+        return {key: one for key, one in resolved.items() if one is not NO_VALUE}
+
+    def reference(self, name: str) -> Any:
+        if name in self.parameters:
+            return self.parameters[name]
+        if name in self.pseudo:
+            return self.pseudo[name]
+        # SAM: a resource that it makes beside the one that is named, such as Function.Alias.
+        logical_id = name.split(".")[0]
+        if logical_id not in self.template["Resources"]:
+            raise Dangling(f"{self.where} refers to {name}, which nothing defines")
+        if logical_id not in self.active:
+            raise Dangling(f"{self.where} refers to {name}, whose condition is false")
+        return f"<{name}>"
+
+    def attribute(self, name: str, attribute: str) -> Any:
+        self.reference(name)
+        if not attribute.startswith("Outputs."):
+            return f"<{name}.{attribute}>"
+        where, output = self.where, attribute.removeprefix("Outputs.")
+        outputs = self.nest(name).outputs
+        self.where = where
+        if output not in outputs:
+            raise Dangling(f"{self.where} refers to the output {output} of {name}, which is not there")
+        if output in self.deployed.get(name, {}):
+            return self.deployed[name][output]
+        return outputs[output] if isinstance(outputs[output], str) else f"<{name}.{attribute}>"
+
+    def substitute(self, argument: Any) -> str:
+        text, given = argument if isinstance(argument, list) else (argument, {})
+        given = {key: self.value(one) for key, one in given.items()}
+
+        def put(match: re.Match) -> str:
+            name = match[1].strip()
+            if name in given:
+                return str(given[name])
+            if "." in name and name.split(".")[0] in self.template["Resources"]:
+                return str(self.attribute(*name.split(".", 1)))
+            return str(self.reference(name))
+
+        return re.sub(r"\$\{(?!!)([^}]+)\}", put, text).replace("${!", "${")

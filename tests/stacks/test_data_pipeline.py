@@ -1,0 +1,188 @@
+"""The definition of the pipeline, for every combination: what Data Pipeline would refuse, or would run wrongly."""
+
+from __future__ import annotations
+
+import re
+from graphlib import TopologicalSorter
+
+import pytest
+from combinations import ROOT, TEMPLATE, all_combinations, named
+from resolver import resolve
+
+NIGHT = "#{format(@scheduledStartTime,'yyyy-MM-dd')}"
+
+ACTIVITIES = {"HiveActivity", "ShellCommandActivity", "SqlActivity", "RedshiftCopyActivity"}
+
+# Required fields, of which one is chosen where they stand together.
+# https://docs.aws.amazon.com/datapipeline/latest/DeveloperGuide/dp-pipeline-objects.html
+REQUIRED_FIELDS = {
+    "EmrCluster": ["releaseLabel", "subnetId", "role", "resourceRole", "terminateAfter"],
+    "HiveActivity": ["scriptUri", "runsOn|workerGroup", "stage"],
+    "ShellCommandActivity": ["scriptUri", "runsOn|workerGroup"],
+    "SqlActivity": ["scriptUri", "runsOn|workerGroup", "database"],
+    "RedshiftCopyActivity": ["insertMode", "runsOn|workerGroup", "input", "output"],
+    "RedshiftDatabase": ["clusterId", "databaseName", "username", "*password"],
+    "RedshiftDataNode": ["database", "tableName"],
+    "DynamoDBDataNode": ["tableName", "dataFormat"],
+    "SnsAlarm": ["topicArn", "subject", "message", "role"],
+    "Schedule": ["period", "startAt|startDateTime"],
+}
+
+
+class Definition:
+    """The objects of the pipeline by id: their fields as lists, since a field may be given several times."""
+
+    def __init__(self, chosen):
+        stack = resolve(TEMPLATE, chosen).nested["DataPipelineStack"]
+        self.objects: dict[str, dict[str, list[str]]] = {}
+        self.references: list[tuple[str, str, str]] = []
+        for one in stack.resources["Pipeline"]["Properties"]["PipelineObjects"]:
+            assert one["Id"] not in self.objects
+            fields: dict[str, list[str]] = {}
+            for each in one["Fields"]:
+                if "RefValue" in each:
+                    self.references.append((one["Id"], each["Key"], each["RefValue"]))
+                value = str(each.get("StringValue", each.get("RefValue")))
+                assert value, f"{one['Id']}.{each['Key']} is empty, which Data Pipeline refuses"
+                fields.setdefault(each["Key"], []).append(value)
+            self.objects[one["Id"]] = fields
+
+    def of_type(self, *types):
+        return {name: fields for name, fields in self.objects.items() if fields["type"][0] in types}
+
+    def depends_on(self, name):
+        return self.objects[name].get("dependsOn", [])
+
+    def before(self, name):
+        """All activities that must be done before this one starts."""
+        done, open_ = set(), list(self.depends_on(name))
+        while open_:
+            one = open_.pop()
+            if one not in done:
+                done.add(one)
+                open_ += self.depends_on(one)
+        return done
+
+
+DEFINED = [
+    chosen for chosen in all_combinations() if chosen["Orchestrator"] == "DataPipeline" and chosen["EnablePipeline"]
+]
+
+
+@pytest.fixture(scope="module")
+def definitions():
+    return [(chosen, Definition(chosen)) for chosen in DEFINED]
+
+
+def test_every_reference_has_its_object(definitions):
+    for chosen, definition in definitions:
+        for name, key, target in definition.references:
+            assert target in definition.objects, f"{named(chosen)}: {name}.{key} refers to {target}"
+
+
+def test_required_fields_are_there(definitions):
+    for chosen, definition in definitions:
+        for name, fields in definition.objects.items():
+            for required in REQUIRED_FIELDS.get(fields["type"][0], []):
+                given = [key for key in required.split("|") if key in fields]
+                assert len(given) == 1, f"{named(chosen)}: {name} needs {required}"
+
+
+def test_activities_run_in_an_order_that_exists(definitions):
+    for _, definition in definitions:
+        TopologicalSorter({name: definition.depends_on(name) for name in definition.objects}).prepare()
+
+
+def test_each_step_waits_for_what_it_reads(definitions):
+    for _, definition in definitions:
+        assert definition.before("Advertising") >= {"ImpressionsEtl", "ClicksEtl", "Scripts"}
+        assert "AdvertisingChecks" in definition.before("AdTraffic")
+        assert "AdTrafficChecks" in definition.before("AdTrafficLoad")
+        assert definition.before("Ledger") >= {"ImpressionsEtl", "ClicksEtl"}
+        if "Warehouse" in definition.objects:
+            assert "AdvertisingChecks" in definition.before("WarehouseExport")
+            for table in ("Impressions", "Clicks", "Advertising"):
+                assert definition.before(f"{table}Copy") >= {"WarehouseExport", "WarehouseTables"}
+                assert f"{table}Copy" in definition.before(f"{table}CopyLoad")
+                assert definition.before("WarehouseChecks") >= {f"{table}CopyLoad", f"{table}SpectrumLoad"}
+
+
+def test_redshift_activities_are_there_only_with_redshift(definitions):
+    for chosen, definition in definitions:
+        found = definition.of_type("RedshiftDatabase", "RedshiftDataNode", "RedshiftCopyActivity", "SqlActivity")
+        assert len(found) == (13 if chosen["EnableRedshift"] else 0), named(chosen)
+
+
+def test_who_runs_what(definitions):
+    for chosen, definition in definitions:
+        for name, fields in definition.of_type(*ACTIVITIES).items():
+            is_hive = fields["type"] == ["HiveActivity"] or "checks" in fields.get("scriptArgument", [])[:1]
+            if chosen["EnableEMRCluster"] and (is_hive or not chosen["EnableEC2Instance"]):
+                expected = ("runsOn", ["Cluster"])
+            else:
+                expected = ("workerGroup", ["dataless-hive" if is_hive else "dataless-worker"])
+            assert fields.get(expected[0]) == expected[1], f"{named(chosen)}: {name}"
+        worker_group = "dataless-worker" if chosen["EnableEC2Instance"] else None
+        script_instance = resolve(TEMPLATE, chosen).resources.get("ScriptInstanceStack")
+        assert (script_instance and script_instance["Properties"]["Parameters"]["WorkerGroup"]) == worker_group
+
+
+def test_every_script_exists_and_is_composed_before_it_runs(definitions):
+    composed = f"/temp/data-pipeline/{NIGHT}/"
+    for chosen, definition in definitions:
+        arguments = definition.objects["Scripts"]["scriptArgument"]
+        files = arguments[arguments.index("--") + 1 :]
+        assert len(files) == len(set(files))
+        for file in files:
+            assert (ROOT / file).is_file(), file
+        used = set()
+        for name, fields in definition.of_type(*ACTIVITIES).items():
+            for uri in fields.get("scriptUri", []) + fields.get("scriptArgument", []):
+                if composed in uri:
+                    used.add(uri.split(composed)[1])
+                    assert "Scripts" in definition.before(name), f"{name} runs {uri}"
+                elif uri.endswith(".sh"):
+                    bucket = "elsewhere" if "ScriptsBucket" in chosen else "<DataLakeBucket>"
+                    path = uri.removeprefix(f"s3://{bucket}/scripts/")
+                    assert (ROOT / path).is_file(), uri
+        assert used == set(files)
+
+
+def test_every_variable_of_a_composed_script_is_given(definitions):
+    """`output1` is Data Pipeline's own."""
+    for _, definition in definitions:
+        arguments = definition.objects["Scripts"]["scriptArgument"]
+        split = arguments.index("--")
+        given = {one.split("=")[0] for one in arguments[:split] if re.match(r"\w+=", one)}
+        given |= {"day", "year", "month", "day_of_month", "output1"}
+        for file in arguments[split + 1 :]:
+            assert set(re.findall(r"\$\{(?:hivevar:)?(\w+)\}", (ROOT / file).read_text())) <= given, file
+
+
+def test_staging_files_are_copied_from_where_they_are_exported_to(definitions):
+    export = (ROOT / "pipeline/redshift/export.hql").read_text()
+    for _, definition in definitions:
+        staging = next(one for one in definition.objects["Scripts"]["scriptArgument"] if one.startswith("staging="))
+        for fields in definition.of_type("S3DataNode").values():
+            table = fields["directoryPath"][0].rsplit("/", 1)[1]
+            assert fields["directoryPath"] == [f"{staging.removeprefix('staging=')}/{table}"]
+            assert f"'${{hivevar:staging}}/{table}/day=${{hivevar:day}}'" in export
+
+
+def test_a_failure_is_told_and_everything_has_a_limit(definitions):
+    for _, definition in definitions:
+        default = definition.objects["Default"]
+        assert default["onFail"] == ["FailureAlarm"] and default["onLateAction"] == ["LateAlarm"]
+        assert default["attemptTimeout"] and default["maximumRetries"] and default["pipelineLogUri"]
+
+
+def test_the_items_have_the_table_s_keys_and_numbers():
+    definition = Definition(DEFINED[0])
+    assert definition.objects["AdTrafficColumns"]["column"] == [
+        "ad_id STRING",
+        "day STRING",
+        "impressions BIGINT",
+        "clicks BIGINT",
+    ]
+    table = resolve(TEMPLATE, {}).resources["AdTrafficTable"]["Properties"]
+    assert {one["AttributeName"] for one in table["KeySchema"]} == {"ad_id", "day"}

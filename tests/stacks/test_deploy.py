@@ -1,0 +1,230 @@
+"""The child stacks, deployed by moto's CloudFormation with the parameters that the parent would give them.
+
+What moto has no model for it passes over, so these tests say that templates are accepted, that references between
+stacks carry values, and what came to be in the services that it knows.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+
+import boto3
+import pytest
+from combinations import PASSWORD, ROOT, TEMPLATE
+from moto import mock_aws
+from resolver import PSEUDO_PARAMETERS, Resolver, read_template, resolve
+
+# Says what moto passes over.
+pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning", "ignore:datetime:DeprecationWarning")
+
+ORDER = (
+    "NetworkStack",
+    "ScriptInstanceStack",
+    "EmrStack",
+    "RedshiftStack",
+    "DataPipelineLockStack",
+    "DataPipelineStack",
+)
+
+
+@pytest.fixture(autouse=True)
+def aws(monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    with mock_aws():
+        boto3.client("ec2").create_key_pair(KeyName="operators")
+        yield
+
+
+# Of AWS::SecretsManager::Secret, which it passes over.
+UNKNOWN_TO_MOTO = {"SecretArn"}
+
+# For what is not deployed here, because it stands in the parent.
+EXAMPLES = {
+    "<AdTrafficTable.Arn>": "arn:aws:dynamodb:us-east-1:123456789012:table/traffic",
+    "<AlarmTopic>": "arn:aws:sns:us-east-1:123456789012:alarms",
+    "<DataLakeBucket>": "lake-bucket",
+    "<GlueDatabase>": "dataless",
+}
+
+
+def deploy(chosen):
+    """Deploys the children one after the other; returns the outputs of each."""
+    cloudformation = boto3.client("cloudformation")
+    outputs: dict[str, dict[str, str]] = {}
+    for name in ORDER:
+        wanted = resolve(TEMPLATE, chosen, outputs=outputs)
+        if name not in wanted.nested:
+            continue
+        properties = wanted.resources[name]["Properties"]
+        cloudformation.create_stack(
+            StackName=f"dataless-{name}",
+            TemplateBody=template_body(ROOT / properties["TemplateURL"], properties["Parameters"]),
+            Parameters=[
+                {"ParameterKey": key, "ParameterValue": with_examples(str(value))}
+                for key, value in properties["Parameters"].items()
+            ],
+            Capabilities=["CAPABILITY_IAM"],
+        )
+        (stack,) = cloudformation.describe_stacks(StackName=f"dataless-{name}")["Stacks"]
+        assert stack["StackStatus"] == "CREATE_COMPLETE"
+        outputs[name] = {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}
+        assert set(wanted.nested[name].outputs) - set(outputs[name]) <= UNKNOWN_TO_MOTO
+    return outputs
+
+
+def template_body(path, parameters):
+    """The template as JSON. What moto can't do is worked out before: Fn::Cidr, and AWS::NoValue as an item of a list."""
+    conditions = Resolver(path, parameters, PSEUDO_PARAMETERS, {})
+
+    def expand(part):
+        if isinstance(part, list):
+            return [expand(one) for one in part if not is_absent(one)]
+        if not isinstance(part, dict):
+            return part
+        if list(part) == ["Fn::Cidr"]:
+            range_, count, host_bits = part["Fn::Cidr"]
+            network = ipaddress.ip_network(parameters[range_["Ref"]])
+            return [str(one) for one in network.subnets(new_prefix=32 - host_bits)][:count]
+        return {key: expand(one) for key, one in part.items()}
+
+    def is_absent(item):
+        if not isinstance(item, dict) or list(item) != ["Fn::If"]:
+            return False
+        condition, then, otherwise = item["Fn::If"]
+        return (then if conditions.condition({"Condition": condition}) else otherwise) == {"Ref": "AWS::NoValue"}
+
+    return json.dumps(expand(read_template(path)))
+
+
+def with_examples(value):
+    for token, example in EXAMPLES.items():
+        value = value.replace(token, example)
+    return re.sub(r"<(\w+)>", r"\1", value)
+
+
+EVERYTHING = {
+    "EnableEC2Instance": "yes",
+    "EnableEMRCluster": "yes",
+    "EnableRedshift": "yes",
+    "KeyPair": "operators",
+    "AllowedSSHRange": "10.20.0.0/16",
+}
+
+
+def test_the_network_is_private():
+    outputs = deploy({"EnableRedshift": "yes"} | PASSWORD)["NetworkStack"]
+    ec2 = boto3.client("ec2")
+    subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [outputs["VpcId"]]}])["Subnets"]
+    assert {one["SubnetId"] for one in subnets} == {outputs["PrivateSubnetA"], outputs["PrivateSubnetB"]}
+    assert len({one["AvailabilityZone"] for one in subnets}) == 2
+    assert len({one["CidrBlock"] for one in subnets}) == 2
+    tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [outputs["VpcId"]]}])["RouteTables"]
+    ways = [route.get("DestinationCidrBlock") for table in tables for route in table["Routes"]]
+    assert "0.0.0.0/0" not in ways
+    assert ec2.describe_internet_gateways()["InternetGateways"] == []
+    endpoints = ec2.describe_vpc_endpoints()["VpcEndpoints"]
+    assert {one["ServiceName"].rsplit(".", 1)[1] for one in endpoints} == {"s3", "dynamodb", "glue"}
+    (flow_log,) = ec2.describe_flow_logs()["FlowLogs"]
+    assert flow_log["ResourceId"] == outputs["VpcId"] and flow_log["TrafficType"] == "ALL"
+
+
+def test_the_script_instance_is_reached_by_session_manager():
+    outputs = deploy({"EnableEC2Instance": "yes"})
+    ec2 = boto3.client("ec2")
+    (reservation,) = ec2.describe_instances()["Reservations"]
+    (instance,) = reservation["Instances"]
+    assert instance["InstanceId"] == outputs["ScriptInstanceStack"]["InstanceId"]
+    assert instance["SubnetId"] == outputs["NetworkStack"]["PrivateSubnetA"] and "KeyName" not in instance
+    groups = {one["Description"]: one["IpPermissions"] for one in ec2.describe_security_groups()["SecurityGroups"]}
+    assert [rules for text, rules in groups.items() if text.startswith(("The script instance", "Worn by"))] == [[], []]
+    endpoints = ec2.describe_vpc_endpoints()["VpcEndpoints"]
+    assert {"ssm", "ssmmessages"} <= {one["ServiceName"].rsplit(".", 1)[1] for one in endpoints}
+
+
+def test_with_a_key_pair_ssh_is_open_to_the_given_range_only():
+    deploy(EVERYTHING | PASSWORD)
+    ec2 = boto3.client("ec2")
+    ports = [
+        (rule["FromPort"], [one["CidrIp"] for one in rule["IpRanges"]])
+        for group in ec2.describe_security_groups()["SecurityGroups"]
+        for rule in group["IpPermissions"]
+        if rule["IpRanges"]
+    ]
+    assert sorted(ports) == [(22, ["10.20.0.0/16"]), (443, ["10.90.0.0/20"])]
+
+
+@pytest.mark.parametrize(("nodes", "kind"), [("1", "single-node"), ("3", "multi-node")])
+def test_redshift_with_one_and_several_nodes(nodes, kind):
+    schedule = {"RedshiftPauseSchedule": "cron(0 20 * * ? *)", "RedshiftResumeSchedule": "cron(0 2 * * ? *)"}
+    deploy({"EnableRedshift": "yes", "RedshiftNumberOfNodes": nodes} | PASSWORD | schedule)
+    (cluster,) = boto3.client("redshift").describe_clusters()["Clusters"]
+    assert cluster["NumberOfNodes"] == int(nodes)
+    assert (cluster["NodeType"], cluster["DBName"], cluster["MasterUsername"]) == (
+        "ra3.large",
+        "warehouse",
+        "warehouse",
+    )
+    assert cluster["Encrypted"] and cluster["EnhancedVpcRouting"] and not cluster["PubliclyAccessible"]
+    resolved = resolve(TEMPLATE, {"EnableRedshift": "yes", "RedshiftNumberOfNodes": nodes} | PASSWORD).all_resources()
+    secret = json.loads(resolved["RedshiftStack/Password"]["Properties"]["SecretString"])
+    assert secret == {"username": "warehouse", "password": PASSWORD["RedshiftPassword"]}
+    properties = resolved["RedshiftStack/Cluster"]["Properties"]
+    assert (properties["ClusterType"], properties["ClusterIdentifier"]) == (kind, "dataless")
+
+
+def test_redshift_keeps_its_password_itself_when_none_is_given():
+    properties = resolve(TEMPLATE, {"EnableRedshift": "yes"}).all_resources()["RedshiftStack/Cluster"]["Properties"]
+    assert properties["ManageMasterPassword"] is True and "MasterUserPassword" not in properties
+    given = resolve(TEMPLATE, {"EnableRedshift": "yes"} | PASSWORD).all_resources()["RedshiftStack/Cluster"][
+        "Properties"
+    ]
+    assert given["MasterUserPassword"] == PASSWORD["RedshiftPassword"] and "ManageMasterPassword" not in given
+
+
+def test_an_emr_cluster_for_work_by_hand_ends_itself():
+    outputs = deploy({"EnableEMRCluster": "yes"})
+    emr = boto3.client("emr")
+    cluster = emr.describe_cluster(ClusterId=outputs["EmrStack"]["ClusterId"])["Cluster"]
+    assert cluster["ReleaseLabel"] == "emr-7.14.0"
+    made = boto3.client("cloudformation").describe_stack_resources(StackName="dataless-EmrStack")["StackResources"]
+    names = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in made}
+    assert emr.describe_security_configuration(Name=names["SecurityConfiguration"])["SecurityConfiguration"]
+    properties = resolve(TEMPLATE, {"EnableEMRCluster": "yes"}).all_resources()["EmrStack/Cluster"]["Properties"]
+    assert properties["Instances"]["CoreInstanceGroup"]["InstanceCount"] == "1"
+    assert properties["AutoTerminationPolicy"] == {"IdleTimeout": "3600"}
+
+
+@pytest.mark.parametrize("enabled", [{}, {"EnableEMRCluster": "yes"}, EVERYTHING], ids=["nothing", "emr", "everything"])
+def test_the_pipeline_is_activated(enabled):
+    outputs = deploy({"Orchestrator": "DataPipeline"} | enabled | PASSWORD)
+    datapipeline = boto3.client("datapipeline")
+    (pipeline,) = datapipeline.list_pipelines()["pipelineIdList"]
+    assert pipeline["id"] == outputs["DataPipelineStack"]["PipelineId"]
+    (description,) = datapipeline.describe_pipelines(pipelineIds=[pipeline["id"]])["pipelineDescriptionList"]
+    assert {"key": "@pipelineState", "stringValue": "SCHEDULED"} in description["fields"]
+    definition = datapipeline.get_pipeline_definition(pipelineId=pipeline["id"])["pipelineObjects"]
+    ids = {one["id"] for one in definition}
+    assert {"Default", "Nightly", "Advertising", "AdTrafficLoad"} <= ids
+    assert ("Cluster" in ids) == ("EnableEMRCluster" in enabled)
+    assert ("Warehouse" in ids) == ("EnableRedshift" in enabled)
+    # Data Pipeline's nightly cluster stands in for the one by hand.
+    assert boto3.client("emr").list_clusters()["Clusters"] == []
+
+
+def test_an_active_pipeline_locks_the_toggles():
+    """CloudFormation refuses to change an export that is imported; moto keeps the books of that, if not the refusal."""
+    deploy({"Orchestrator": "DataPipeline", "EnableEMRCluster": "yes"})
+    cloudformation = boto3.client("cloudformation")
+    (export,) = cloudformation.list_exports()["Exports"]
+    assert export["Name"] == "dataless:deploy-once-with-EnablePipeline-blank-before-you-change-this"
+    assert "EnableEMRCluster=yes" in export["Value"]
+    imported = read_template(ROOT / "stacks" / "data-pipeline.yaml")["Resources"]["Pipeline"]["Properties"][
+        "Description"
+    ]
+    assert imported["Fn::Sub"][1]["Toggles"] == {"Fn::ImportValue": {"Ref": "LockExport"}}
