@@ -1,0 +1,30 @@
+"""Reads CloudFormation templates."""
+
+import functools
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class TemplateLoader(yaml.SafeLoader):
+    """Reads the short forms of functions as their long forms, which JSON would have."""
+
+
+def construct_function(loader, suffix, node):
+    name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+        return {name: value.split(".", 1) if suffix == "GetAtt" else value}
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
+    return {name: loader.construct_mapping(node, deep=True)}
+
+
+TemplateLoader.add_multi_constructor("!", construct_function)
+
+
+@functools.cache
+def read(path: Path) -> dict:
+    return yaml.load(path.read_text(encoding="utf-8"), TemplateLoader)
