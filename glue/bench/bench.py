@@ -1,6 +1,7 @@
-"""Measures the ETL on generated impressions: speed, memory, size, what a query for one ad reads, and the books.
+"""Measures the jobs on generated data: speed, memory, size, what a query for one ad reads, the books, the load.
 
-    python glue/bench/bench.py speed|layout|books [--impressions 5000000,1250000] [--engines python,scala,plain]
+    python glue/bench/bench.py speed|layout|books [--impressions 1250000,5000000] [--engines plain,python,scala]
+    python glue/bench/bench.py load [--items 1000000]
 
 README.md beside this file tells what it needs and what it prints.
 """
@@ -8,18 +9,23 @@ README.md beside this file tells what it needs and what it prints.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gzip
 import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+import boto3
+from botocore.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / folder) for folder in ("glue", "glue/local", "glue/tests")]
@@ -30,23 +36,28 @@ from pyspark.sql import functions as F  # noqa: E402
 
 import etl  # noqa: E402
 import expectation  # noqa: E402
+import load_ad_traffic  # noqa: E402
 import scala  # noqa: E402
 
 DAY = "2026-03-01"
 LOOKBACK_DAYS = 3
 SEED = 1
+TRAFFIC_TABLE = "traffic"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["speed", "layout", "books", "measure"])
-    parser.add_argument("--impressions", default="1250000,5000000")
+    commands = {"speed": speed, "layout": layout, "books": books, "load": load, "measure": measure}
+    parser.add_argument("what", choices=commands)
+    parser.add_argument("--impressions", default="1250000,5000000", help="sizes; layout and books take the first")
     parser.add_argument("--engines", default="plain,python,scala")
+    parser.add_argument("--items", type=int, default=1_000_000, help="ads of the day that load takes to DynamoDB")
     parser.add_argument("--folder", type=Path, default=ROOT / ".dataless" / "bench", help="keeps the generated events")
     parser.add_argument("--file_mb", default="64")
     options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
     sizes = [int(size) for size in options.impressions.split(",")]
-    {"speed": speed, "layout": layout, "books": books, "measure": measure}[options.what](options, sizes)
+    commands[options.what](options, sizes)
 
 
 def speed(options: argparse.Namespace, sizes: list[int]) -> None:
@@ -144,16 +155,78 @@ def books(options: argparse.Namespace, sizes: list[int]) -> None:
     sys.exit(1 if differ else 0)
 
 
-class Bench:
-    """A Spark session as on a laptop, an empty warehouse, and the generated events in its raw zone."""
+def load(options: argparse.Namespace, _: list[int]) -> None:
+    """A day of so many ads into DynamoDB, as the emulator has it: from nothing, again, and after a correction."""
+    with Session(options) as bench, emulated_dynamodb(bench.scratch) as dynamodb:
+        results = []
+        for what, condition, clicks in (
+            ("nothing is there", "true", "0"),
+            ("nothing has changed", "true", "0"),
+            ("1 % has changed, 1 % is gone", "id % 100 <> 1", "CAST(id % 100 = 2 AS bigint)"),
+        ):
+            ads = f"SELECT concat(lpad(hex(id), 8, '0'), '-0000-4000-8000-000000000000') AS ad_id, id % 1000 + 1, {clicks}"
+            bench.spark.sql(
+                f"INSERT OVERWRITE {bench.warehouse.database}.ad_traffic PARTITION ({bench.partition()}) "
+                f"{ads} FROM range({options.items}) WHERE {condition}"
+            )
+            argv = ["load_ad_traffic.py", "--database", bench.warehouse.database, "--table_name", TRAFFIC_TABLE]
+            argv += ["--day", DAY, "--data_path", bench.warehouse.data_path]
+            start = time.monotonic()
+            told = load_ad_traffic.run(bench.spark, load_ad_traffic.parse_arguments(argv))
+            seconds = time.monotonic() - start
+            written = told["put"] + told["deleted"]
+            results.append({"of a day": what, **told, "seconds": round(seconds, 1), "items a second": round(written / seconds)})
+        print_table(results)
+        pages = dynamodb.get_paginator("scan").paginate(TableName=TRAFFIC_TABLE, Select="COUNT")
+        stored = sum(page["Count"] for page in pages)
+        expected = bench.spark.table(f"{bench.warehouse.database}.ad_traffic").count()
+        print(f"{stored} items in DynamoDB, {expected} ads in the lake")
+    sys.exit(0 if stored == expected else 1)
 
-    def __init__(self, options: argparse.Namespace, impressions: int):
-        self.scala_folder = options.folder / "scala"
-        self.raw = raw_folder(options.folder, impressions)
-        self.lines = json.loads((self.raw / "report.json").read_text())["impressions"]["lines"]
+
+@contextlib.contextmanager
+def emulated_dynamodb(scratch: Path) -> Iterator[Any]:
+    """The emulator, as far as DynamoDB, with an empty traffic table; a client of it. boto3 finds it by the environment."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "SERVICES": "dynamodb",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+    }
+    os.environ.update(settings)
+    os.environ.pop("AWS_PROFILE", None)
+    program = ROOT / ".dataless/tools/emulator/bin/ministack"
+    with (scratch / "emulator.log").open("wb") as log:
+        emulator = subprocess.Popen([program], cwd=scratch, stdout=log, stderr=log)
+    try:
+        client = boto3.client("dynamodb", config=Config(retries={"mode": "standard", "total_max_attempts": 20}))
+        client.create_table(
+            TableName=TRAFFIC_TABLE,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("ad_id", "day")],
+            KeySchema=[{"AttributeName": "ad_id", "KeyType": "HASH"}, {"AttributeName": "day", "KeyType": "RANGE"}],
+        )
+        yield client
+    finally:
+        emulator.terminate()
+        emulator.wait()
+
+
+class Session:
+    """A Spark session as on a laptop, and an empty warehouse."""
+
+    def __init__(self, options: argparse.Namespace):
         self.scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder))
 
-    def __enter__(self) -> Bench:
+    def __enter__(self) -> Self:
         settings = conftest.spark_defaults() | {
             "spark.local.dir": f"{self.scratch}/local",
             "spark.sql.warehouse.dir": f"file://{self.scratch}/warehouse",
@@ -167,12 +240,29 @@ class Bench:
         self.spark.sparkContext.setLogLevel("ERROR")
         self.warehouse = conftest.Warehouse(self.spark, self.scratch)
         (self.scratch / "data").mkdir(exist_ok=True)
-        (self.scratch / "data" / "raw").symlink_to(self.raw / "data" / "raw")
         return self
 
     def __exit__(self, *_: object) -> None:
         self.spark.stop()
         shutil.rmtree(self.scratch)
+
+    def partition(self) -> str:
+        return ", ".join(f"{key} = '{value}'" for key, value in zip(etl.PARTITION_KEYS, DAY.split("-")))
+
+
+class Bench(Session):
+    """A session with the generated events in the raw zone."""
+
+    def __init__(self, options: argparse.Namespace, impressions: int):
+        super().__init__(options)
+        self.scala_folder = options.folder / "scala"
+        self.raw = raw_folder(options.folder, impressions)
+        self.lines = json.loads((self.raw / "report.json").read_text())["impressions"]["lines"]
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        (self.scratch / "data" / "raw").symlink_to(self.raw / "data" / "raw")
+        return self
 
     def run(self, engine: str, file_mb: str) -> dict[str, Any] | None:
         """Runs the day's ETL; returns the books, of which the plain approach has none."""
@@ -212,10 +302,8 @@ class Bench:
         self.spark.sql(f"MSCK REPAIR TABLE {self.warehouse.database}.impressions")
 
     def lake(self) -> DataFrame:
-        return self.spark.table(f"{self.warehouse.database}.impressions").where(self.condition())
-
-    def condition(self) -> str:
-        return " AND ".join(f"{key} = '{value}'" for key, value in zip(etl.PARTITION_KEYS, DAY.split("-")))
+        condition = self.partition().replace(",", " AND")
+        return self.spark.table(f"{self.warehouse.database}.impressions").where(condition)
 
     def lake_files(self) -> list[Path]:
         year, month, day = DAY.split("-")
