@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / folder) for folder in ("glue", "glue/local", "glue/tests")]
 
 import conftest  # noqa: E402  (sets TZ before Spark starts)
+from pyspark import cloudpickle  # noqa: E402
 from pyspark.sql import DataFrame, SparkSession  # noqa: E402
 from pyspark.sql import functions as F  # noqa: E402
 
@@ -157,7 +158,9 @@ def books(options: argparse.Namespace, sizes: list[int]) -> None:
 
 def load(options: argparse.Namespace, _: list[int]) -> None:
     """A day of so many ads into DynamoDB, as the emulator has it: from nothing, again, and after a correction."""
-    with Session(options) as bench, emulated_dynamodb(bench.scratch) as dynamodb:
+    # The executors get its functions with their code, as on the laptop's runner.
+    cloudpickle.register_pickle_by_value(load_ad_traffic)
+    with emulated_dynamodb() as dynamodb, Session(options) as bench:
         results = []
         for what, condition, clicks in (
             ("nothing is there", "true", "0"),
@@ -185,8 +188,11 @@ def load(options: argparse.Namespace, _: list[int]) -> None:
 
 
 @contextlib.contextmanager
-def emulated_dynamodb(scratch: Path) -> Iterator[Any]:
-    """The emulator, as far as DynamoDB, with an empty traffic table; a client of it. boto3 finds it by the environment."""
+def emulated_dynamodb() -> Iterator[Any]:
+    """The emulator, as far as DynamoDB, with an empty traffic table; a client of it.
+
+    boto3 finds it by the environment, which Spark's Python takes over from a session that starts later.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -201,11 +207,11 @@ def emulated_dynamodb(scratch: Path) -> Iterator[Any]:
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
     }
-    os.environ.update(settings)
+    os.environ.update(settings | {"PYSPARK_PYTHON": sys.executable})
     os.environ.pop("AWS_PROFILE", None)
     program = ROOT / ".dataless/tools/emulator/bin/ministack"
-    with (scratch / "emulator.log").open("wb") as log:
-        emulator = subprocess.Popen([program], cwd=scratch, stdout=log, stderr=log)
+    folder = tempfile.TemporaryDirectory(prefix="dynamodb-")
+    emulator = subprocess.Popen([program], cwd=folder.name, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         client = boto3.client("dynamodb", config=Config(retries={"mode": "standard", "total_max_attempts": 20}))
         client.create_table(
@@ -218,6 +224,7 @@ def emulated_dynamodb(scratch: Path) -> Iterator[Any]:
     finally:
         emulator.terminate()
         emulator.wait()
+        folder.cleanup()
 
 
 class Session:
