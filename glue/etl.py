@@ -60,6 +60,8 @@ BROADCAST_IDS = 2_000_000
 
 UUID = r"\A\p{XDigit}{8}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{12}\z"
 OCCURRED_AT = r"\A[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?\z"
+PLAIN_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+PLAIN_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}"
 BLANK = r"\A\s*\z"
 FLAT_OBJECT = r"\A\s*\{[^{}]*\}\s*\z"
 OBJECT = r"\A\s*\{"
@@ -253,22 +255,27 @@ def parse_lines(lines: DataFrame, table: EventTable) -> DataFrame:
     whose value does not fit the column's type is null: no line's fate depends on what is optional.
     """
     names = (*table.ids, "occurred_at", *table.optional_names, "_malformed")
-    fields = F.from_json("line", ", ".join(f"`{name}` string" for name in names), STRICT_JSON)
+    is_plain, plain = plain_line(table, names)
+    read = F.from_json("line", ", ".join(f"`{name}` string" for name in names), STRICT_JSON)
+    fields = F.when(F.col("is_plain"), plain).otherwise(read)
     written_time = F.col("fields.occurred_at")
     occurred_at = F.try_to_timestamp(written_time)
 
     malformed = F.col("fields._malformed").isNotNull() | ~is_one_object(F.col("line"))
-    reason = F.when(malformed, F.when(F.col("line").rlike(BLANK), "blank").otherwise("malformed"))
+    wrong_form = F.when(malformed, F.when(F.col("line").rlike(BLANK), "blank").otherwise("malformed"))
     for name in table.ids:
         value = F.col(f"fields.{name}")
-        reason = reason.when(value.isNull(), f"missing {name}").when(~value.rlike(UUID), f"invalid {name}")
-    reason = (
-        reason.when(written_time.isNull(), "missing occurred_at")
-        .when(~written_time.rlike(OCCURRED_AT) | occurred_at.isNull(), "invalid occurred_at")
-        .when(occurred_at >= F.col("arrived_at") + F.expr("INTERVAL 1 HOUR") + CLOCK_SKEW, "early")
+        wrong_form = wrong_form.when(value.isNull(), f"missing {name}").when(~value.rlike(UUID), f"invalid {name}")
+    wrong_form = wrong_form.when(written_time.isNull(), "missing occurred_at").when(
+        ~written_time.rlike(OCCURRED_AT), "invalid occurred_at"
     )
+    wrong_time = F.when(occurred_at.isNull(), "invalid occurred_at").when(
+        occurred_at >= F.col("arrived_at") + F.expr("INTERVAL 1 HOUR") + CLOCK_SKEW, "early"
+    )
+    reason = F.coalesce(F.when(~F.col("is_plain"), wrong_form), wrong_time)
     return (
-        lines.withColumn("fields", fields)
+        lines.withColumn("is_plain", is_plain)
+        .withColumn("fields", fields)
         .withColumn("reason", reason)
         .select(
             "file_name",
@@ -280,6 +287,24 @@ def parse_lines(lines: DataFrame, table: EventTable) -> DataFrame:
             F.when(F.col("reason").isNotNull(), F.col("line")).alias("line"),
         )
     )
+
+
+def plain_line(table: EventTable, names: tuple[str, ...]) -> tuple[Column, Column]:
+    """Whether a line is, to the letter, as the beacons write an event; and its fields, cut out where they then stand.
+
+    Nearly all lines are. One pattern tells it of the whole line, which takes a fraction of the time of reading JSON and of
+    looking at each field. Of these lines only the time may still be wrong. `names` are the fields of the struct.
+    """
+    pattern, start, fields = r"\A", 1, {}
+    for index, name in enumerate((*table.ids, "occurred_at")):
+        before = ('","' if index else '{"') + name + '":"'
+        length, form = (23, PLAIN_TIME) if name == "occurred_at" else (36, PLAIN_UUID)
+        pattern += re.escape(before) + form
+        fields[name] = F.substring("line", start + len(before), length)
+        start += len(before) + length
+    nothing = F.lit(None).cast("string")
+    plain = F.struct(*(fields.get(name, nothing).alias(name) for name in names))
+    return F.col("line").rlike(pattern + r'"\}\z'), plain
 
 
 def is_one_object(line: Column) -> Column:

@@ -268,6 +268,8 @@ object Transform {
 
   private val Uuid = """\A\p{XDigit}{8}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{12}\z"""
   private val OccurredAt = """\A[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?\z"""
+  private val PlainUuid = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+  private val PlainTime = """[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}"""
   private val Blank = """\A\s*\z"""
   private val FlatObject = """\A\s*\{[^{}]*\}\s*\z"""
   private val JsonObject = """\A\s*\{"""
@@ -289,7 +291,9 @@ object Transform {
     */
   def parseLines(lines: DataFrame, table: EventTable): DataFrame = {
     val names = (table.ids :+ "occurred_at") ++ table.optionalNames :+ "_malformed"
-    val fields = from_json(col("line"), StructType(names.map(StructField(_, StringType))), StrictJson)
+    val (isPlain, plain) = plainLine(table, names)
+    val read = from_json(col("line"), StructType(names.map(StructField(_, StringType))), StrictJson)
+    val fields = when(col("is_plain"), plain).otherwise(read)
     val writtenTime = col("fields.occurred_at")
     val occurredAt = expr("try_to_timestamp(fields.occurred_at)")
 
@@ -299,17 +303,46 @@ object Transform {
       val value = col(s"fields.$name")
       reason.when(value.isNull, s"missing $name").when(!value.rlike(Uuid), s"invalid $name")
     }
-    val reason = wrongId
+    val wrongForm = wrongId
       .when(writtenTime.isNull, "missing occurred_at")
-      .when(!writtenTime.rlike(OccurredAt) || occurredAt.isNull, "invalid occurred_at")
+      .when(!writtenTime.rlike(OccurredAt), "invalid occurred_at")
+    val wrongTime = when(occurredAt.isNull, "invalid occurred_at")
       .when(occurredAt >= col("arrived_at") + expr("INTERVAL 1 HOUR") + ClockSkew, "early")
+    val reason = coalesce(when(!col("is_plain"), wrongForm), wrongTime)
 
     val columns = Seq(col("file_name"), col("arrived_at")) ++
       table.ids.map(name => lower(col(s"fields.$name")).as(name)) ++
       Seq(occurredAt.as("occurred_at")) ++
       table.optional.map { case (name, kind) => col(s"fields.`$name`").cast(kind).as(name) } ++
       Seq(col("reason"), when(col("reason").isNotNull, col("line")).as("line"))
-    lines.withColumn("fields", fields).withColumn("reason", reason).select(columns: _*)
+    lines
+      .withColumn("is_plain", isPlain)
+      .withColumn("fields", fields)
+      .withColumn("reason", reason)
+      .select(columns: _*)
+  }
+
+  /** Whether a line is, to the letter, as the beacons write an event; and its fields, cut out where they then stand.
+    *
+    * Nearly all lines are. One pattern tells it of the whole line, which takes a fraction of the time of reading JSON
+    * and of looking at each field. Of these lines only the time may still be wrong. `names` are the fields of the
+    * struct.
+    */
+  def plainLine(table: EventTable, names: Seq[String]): (Column, Column) = {
+    val written = (table.ids :+ "occurred_at").zipWithIndex.map { case (name, index) =>
+      val before = (if (index == 0) "{\"" else "\",\"") + name + "\":\""
+      if (name == "occurred_at") (name, before, 23, PlainTime) else (name, before, 36, PlainUuid)
+    }
+    val pattern = written.map { case (_, before, _, form) => Regex.quote(before) + form }.mkString("\\A", "", "\"\\}\\z")
+    val starts = written.scanLeft(1) { case (start, (_, before, length, _)) => start + before.length + length }
+    val fields = written
+      .zip(starts)
+      .map { case ((name, before, length, _), start) =>
+        name -> substring(col("line"), start + before.length, length)
+      }
+      .toMap
+    val nothing = lit(null).cast(StringType)
+    (col("line").rlike(pattern), struct(names.map(name => fields.getOrElse(name, nothing).as(name)): _*))
   }
 
   /** Whether a line that starts with JSON's first value is one object and nothing after it.

@@ -1,3 +1,4 @@
+import json
 from datetime import date, datetime
 
 import nasty
@@ -60,6 +61,37 @@ def test_clicks_have_three_ids(spark):
         ("c1c1c1c1-0000-4000-8000-00000000000c", nasty.own_id(99), nasty.AD, None),
         (None, nasty.own_id(99), nasty.AD, "missing click_id"),
     ]
+
+
+def as_the_beacons_write(line: str) -> str:
+    return json.dumps(json.loads(line), separators=(",", ":"))
+
+
+@pytest.mark.parametrize("table", [IMPRESSIONS, etl.EventTable("impressions", (("campaign", "string"),)), CLICKS])
+def test_a_line_as_the_beacons_write_it_is_read_like_any_other(spark, table):
+    """Two ways to read: the short one for the beacons' lines must agree with the one for all JSON."""
+    times = ["2026-11-20 12:00:00.000", "2026-11-20 13:59:59.999", "2026-11-20 14:00:00.000", "2026-02-30 10:00:00.000"]
+    times += ["2026-11-20 24:00:00.000", "2026-11-20 10:60:00.000", "2026-13-01 00:00:00.000", "2026-11-20 12:00:00"]
+    click_id = {"click_id": nasty.own_id(7)} if table is CLICKS else {}
+    events = [click_id | json.loads(nasty.impression(number, time)) for number, time in enumerate(times)]
+    events += [event | {"ad_id": ad} for event in events[:1] for ad in (nasty.AD.upper(), nasty.AD[:-1], "g" * 36, "", None)]
+    events += [dict(reversed(event.items())) for event in events[:1]] + [event | {"campaign": "x"} for event in events[:1]]
+    spaced = [json.dumps(event) for event in events]
+    written = [as_the_beacons_write(line) for line in spaced]
+    assert all(line.isascii() and " :" not in line for line in written) and not set(spaced) & set(written)
+    # What comes after the line's end is not cut off.
+    spaced += [spaced[0] + spaced[0], spaced[0] + ",", spaced[0] + "\r"]
+    written += [written[0] + written[0], written[0] + ",", written[0] + "\r"]
+
+    def read(lines):
+        parsed = etl.parse_lines(lines_frame(spark, [("2026-11-20 12", "a.gz", line) for line in lines]), table)
+        return [tuple(row) for row in parsed.drop("line").collect()]
+
+    found = read(written)
+    assert found == read(spaced)
+    assert {row[-1] for row in found} == {
+        None, "early", "invalid occurred_at", "invalid ad_id", "missing ad_id", "malformed",
+    }  # fmt: skip
 
 
 def test_the_lake_has_the_rows_of_its_day_only(spark):
