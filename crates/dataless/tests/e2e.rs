@@ -337,7 +337,8 @@ fn assert_accounted_for(sent: &[Sent]) {
         for day in &days {
             let lines: Vec<&Sent> = sent.iter().filter(|sent| sent.table == table && sent.arrived == **day).collect();
             let events: Vec<&(String, String)> = lines.iter().filter_map(|sent| sent.event.as_ref()).collect();
-            let (late, rest): (Vec<_>, Vec<_>) = events.iter().partition(|(_, occurred_at)| is_late(occurred_at, day));
+            let (late, rest): (Vec<_>, Vec<_>) =
+                events.iter().copied().partition(|(_, occurred_at)| is_late(occurred_at, day));
             let kept: BTreeSet<String> = rest
                 .iter()
                 .map(|(id, occurred_at)| format!("{id},{occurred_at},{},{day}", &occurred_at[..10]))
