@@ -57,7 +57,7 @@ fn unreliable(store: Store) -> Server {
             2 => Reply::Status(503, vec![("retry-after", "0")]),
             3 => Reply::Status(429, vec![]),
             4 => {
-                keep(&|place| place % 2 == 0);
+                keep(&|place: usize| place.is_multiple_of(2));
                 Reply::Status(500, vec![])
             }
             5 => {
@@ -75,7 +75,7 @@ fn unreliable(store: Store) -> Server {
             8 => Reply::Status(403, vec![]),
             _ => {
                 // Some of it, and an honest word on each.
-                let fails = |place: usize| what < 13 && place % 3 == 0;
+                let fails = |place: usize| what < 13 && place.is_multiple_of(3);
                 keep(&|place| !fails(place));
                 let code = |(place, event)| {
                     if is_event(&request.table, event) {
