@@ -182,7 +182,7 @@ fn config() -> String {
 }
 
 fn loadgen(url: &str, batch: usize) -> Result<Option<Measure>, Failure> {
-    let impressions = if batch == 1 { 60_000 } else { 700_000 } * SECONDS;
+    let impressions = if batch == 1 { 100_000 } else { 2_500_000 } * SECONDS;
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
     command
         .args(["run", "--json", "-c", &config(), "--base-url", url, "--day", "yesterday", "--clickthrough", "0"])

@@ -1,34 +1,33 @@
 //! A connection to the beacons.
-//!
-//! One task owns a connection and polls it while it waits for the answer, rather than leave that to a task of the
-//! connection's own: so a request costs no change of task, which with batches of one event is most of its cost.
 
 use crate::answer::{CONNECT_FAILED, NO_ANSWER, TIMEOUT, Trouble, retry_after};
 use crate::config::Requests;
 use crate::event::Table;
+use crate::http1::{Broken, Http1};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use chrono::Utc;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::client::conn::http2;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{ClientConfig, RootCertStore};
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tower_service::Service;
 
 /// The longest answer that is read: 500 records with a message each take a tenth of it.
-const ANSWER_LIMIT: usize = 1 << 20;
+pub const ANSWER_LIMIT: usize = 1 << 20;
+
+/// What requests say of who sends them.
+const AGENT: &str = concat!("loadgen/", env!("CARGO_PKG_VERSION"));
 
 type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
 
@@ -48,9 +47,10 @@ pub struct Answer {
 pub struct Target {
     connector: HttpsConnector<HttpConnector>,
     base: Uri,
-    /// What the request line names, of each table.
+    /// The beacons, of each table.
     uris: [Uri; 2],
-    host: HeaderValue,
+    /// With HTTP/1.1, requests up to the length of the body, of each table.
+    heads: [Vec<u8>; 2],
     http2: bool,
     gzip: bool,
     timeout: Duration,
@@ -71,15 +71,22 @@ impl Target {
         if base.query().is_some() {
             bail!("\"{base_url}\" has a query; only a path can be before /impressions and /clicks");
         }
+        let host = &authority.as_str()[authority.as_str().find('@').map_or(0, |at| at + 1)..];
         let uri = |table: Table| {
-            let path = format!("{}/{}", base.path().trim_end_matches('/'), table.name());
-            let text = if requests.http2 {
-                format!("{}://{authority}{path}", base.scheme_str().unwrap_or("http"))
-            } else {
-                path
-            };
+            let path = base.path().trim_end_matches('/');
+            let text = format!("{}://{authority}{path}/{}", if secure { "https" } else { "http" }, table.name());
             text.parse::<Uri>().with_context(|| format!("\"{text}\" is not a URL"))
         };
+        let uris = [uri(Table::Impressions)?, uri(Table::Clicks)?];
+        let encoding = if requests.gzip { "content-encoding: gzip\r\n" } else { "" };
+        let heads = uris.each_ref().map(|uri| {
+            format!(
+                "POST {} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\nuser-agent: {AGENT}\r\n\
+                 {encoding}content-length: ",
+                uri.path()
+            )
+            .into_bytes()
+        });
         let builder = HttpsConnectorBuilder::new().with_tls_config(tls(secure)?).https_or_http();
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
@@ -92,8 +99,8 @@ impl Target {
         };
         Ok(Self {
             connector,
-            uris: [uri(Table::Impressions)?, uri(Table::Clicks)?],
-            host: HeaderValue::from_str(&authority.as_str()[authority.as_str().find('@').map_or(0, |at| at + 1)..])?,
+            uris,
+            heads,
             base,
             http2: requests.http2,
             gzip: requests.gzip,
@@ -102,16 +109,14 @@ impl Target {
         })
     }
 
+    /// With HTTP/2, a request.
     fn request(&self, table: Table, body: Bytes) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uris[table as usize].clone();
         let headers = request.headers_mut();
-        if !self.http2 {
-            headers.insert(HOST, self.host.clone());
-        }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("loadgen/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         if self.gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
@@ -163,23 +168,9 @@ fn tls(secure: bool) -> anyhow::Result<ClientConfig> {
 #[derive(Debug)]
 pub struct Connection {
     target: Arc<Target>,
-    http1: Option<Http1>,
+    http1: Option<Http1<TokioIo<Io>>>,
     /// One for all streams of a connection.
     http2: Arc<Mutex<Option<http2::SendRequest<Full<Bytes>>>>>,
-}
-
-#[derive(Debug)]
-struct Http1 {
-    sender: http1::SendRequest<Full<Bytes>>,
-    driver: Pin<Box<http1::Connection<Io, Full<Bytes>>>>,
-    /// Requests were answered on it, so that it may have been closed for being idle.
-    used: bool,
-}
-
-/// A request that brought no answer.
-struct Broken {
-    /// None of it was sent.
-    unsent: bool,
 }
 
 impl Connection {
@@ -197,7 +188,7 @@ impl Connection {
     pub async fn post(
         &mut self,
         table: Table,
-        body: Bytes,
+        body: &[u8],
         sent: &mut (dyn FnMut() + Send),
     ) -> Result<Answer, Trouble> {
         let timeout = self.target.timeout;
@@ -214,7 +205,7 @@ impl Connection {
     async fn exchange(
         &mut self,
         table: Table,
-        body: Bytes,
+        body: &[u8],
         sent: &mut (dyn FnMut() + Send),
     ) -> Result<Answer, Trouble> {
         if self.target.http2 {
@@ -223,15 +214,18 @@ impl Connection {
         loop {
             let mut connection = match self.http1.take() {
                 Some(connection) => connection,
-                None => Http1::open(&self.target).await.map_err(|error| self.target.no_connection(&error))?,
+                None => {
+                    let stream = self.target.connect().await.map_err(|error| self.target.no_connection(&error))?;
+                    Http1::new(TokioIo::new(stream))
+                }
             };
-            match connection.exchange(self.target.request(table, body.clone()), sent).await {
+            match connection.exchange(&self.target.heads[table as usize], body, sent).await {
                 Ok(answer) => {
                     self.http1 = Some(connection);
                     return Ok(answer);
                 }
                 // Closed by the server while it was idle, which is no failure of this request.
-                Err(Broken { unsent: true }) if connection.used => {}
+                Err(Broken { unsent: true }) if connection.used() => {}
                 Err(Broken { unsent: true }) => return Err(Trouble::not_stored(CONNECT_FAILED)),
                 Err(Broken { unsent: false }) => return Err(Trouble::unknown(NO_ANSWER)),
             }
@@ -241,7 +235,7 @@ impl Connection {
     async fn exchange_http2(
         &mut self,
         table: Table,
-        body: Bytes,
+        body: &[u8],
         sent: &mut (dyn FnMut() + Send),
     ) -> Result<Answer, Trouble> {
         let failed = || Trouble::not_stored(CONNECT_FAILED);
@@ -256,57 +250,11 @@ impl Connection {
             }
         };
         sender.ready().await.map_err(|_| failed())?;
-        let response = sender.send_request(self.target.request(table, body));
+        let response = sender.send_request(self.target.request(table, Bytes::copy_from_slice(body)));
         sent();
         let response =
             response.await.map_err(|error| if error.is_canceled() { failed() } else { Trouble::unknown(NO_ANSWER) })?;
         read(response).await.map_err(|_| Trouble::unknown(NO_ANSWER))
-    }
-}
-
-impl Http1 {
-    async fn open(target: &Target) -> anyhow::Result<Self> {
-        let io = target.connect().await?;
-        let (sender, driver) = http1::handshake(io).await?;
-        Ok(Self { sender, driver: Box::pin(driver), used: false })
-    }
-
-    async fn exchange(
-        &mut self,
-        request: Request<Full<Bytes>>,
-        sent: &mut (dyn FnMut() + Send),
-    ) -> Result<Answer, Broken> {
-        let Self { sender, driver, used } = self;
-        // What the server did with the connection since the last answer shows here.
-        let closed = poll_fn(|context| Poll::Ready(driver.as_mut().poll(context).is_ready())).await;
-        if closed || sender.is_closed() {
-            return Err(Broken { unsent: true });
-        }
-        let mut answer = pin!(async {
-            let response = match sender.try_send_request(request).await {
-                Ok(response) => response,
-                Err(mut error) => return Err(Broken { unsent: error.take_message().is_some() }),
-            };
-            read(response).await.map_err(|_| Broken { unsent: false })
-        });
-        let mut told = false;
-        let result = poll_fn(|context| {
-            if let Poll::Ready(result) = answer.as_mut().poll(context) {
-                return Poll::Ready(result);
-            }
-            let ended = driver.as_mut().poll(context).is_ready();
-            if !told {
-                told = true;
-                sent();
-            }
-            match answer.as_mut().poll(context) {
-                Poll::Pending if ended => Poll::Ready(Err(Broken { unsent: false })),
-                poll => poll,
-            }
-        })
-        .await;
-        *used |= result.is_ok();
-        result
     }
 }
 
@@ -336,9 +284,17 @@ mod tests {
             ("http://127.0.0.1:4566/", "/impressions"),
             ("http://127.0.0.1:4566/_aws/Prod/", "/_aws/Prod/impressions"),
         ] {
-            assert_eq!(target(url).unwrap().uris[0], path);
+            let target = target(url).unwrap();
+            assert_eq!(target.uris[0].path(), path);
+            assert!(
+                target.heads[0].starts_with(format!("POST {path} HTTP/1.1\r\nhost: 127.0.0.1:4566\r\n").as_bytes())
+            );
         }
-        assert_eq!(target("http://user:password@host:1/").unwrap().host, "host:1");
+        let named = String::from_utf8(target("http://user:password@host:1/").unwrap().heads[1].clone()).unwrap();
+        assert!(
+            named.starts_with("POST /clicks HTTP/1.1\r\nhost: host:1\r\n") && !named.contains("password"),
+            "{named}"
+        );
     }
 
     #[test]

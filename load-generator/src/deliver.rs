@@ -11,7 +11,6 @@ use crate::feed::Feed;
 use crate::journal::Entry;
 use crate::progress::Progress;
 use crate::random::Stream;
-use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
@@ -113,6 +112,8 @@ pub struct Courier {
     shared: Arc<Shared>,
     connection: Connection,
     writer: Writer,
+    /// The body of the request that is under way.
+    body: Vec<u8>,
     jitter: Stream,
     account: Account,
     journal: Option<Entry>,
@@ -121,7 +122,15 @@ pub struct Courier {
 impl Courier {
     /// A courier that spreads its retries by `jitter`.
     pub fn new(shared: Arc<Shared>, connection: Connection, jitter: Stream, journal: Option<Entry>) -> Self {
-        Self { shared, connection, writer: Writer::default(), jitter, account: Account::new(), journal }
+        Self {
+            shared,
+            connection,
+            writer: Writer::default(),
+            body: Vec::new(),
+            jitter,
+            account: Account::new(),
+            journal,
+        }
     }
 
     /// Sends until there is no more to send.
@@ -144,9 +153,9 @@ impl Courier {
         let shared = Arc::clone(&self.shared);
         let mut tries = 0;
         let mut maybe_stored = false;
+        let mut handed_over = false;
         while !events.is_empty() {
             tries += 1;
-            let mut handed_over = false;
             let verdicts = self
                 .try_once(table, &events, &mut || {
                     if !handed_over {
@@ -155,7 +164,7 @@ impl Courier {
                     }
                 })
                 .await;
-            let Some(trouble) = self.settle(table, &mut events, verdicts, tries) else { break };
+            let Some(trouble) = self.settle(table, &mut events, verdicts, maybe_stored, tries) else { break };
             maybe_stored |= trouble.maybe_stored;
             *self.account.causes.entry(trouble.code.clone()).or_default() += 1;
             if tries >= shared.requests.tries || !self.wait(tries, &trouble).await {
@@ -167,16 +176,18 @@ impl Courier {
             shared.progress.retried(events.len() as u64);
         }
         // Whatever became of it, its clicks need wait no longer.
-        shared.feed.handed_over(table, number);
+        if !handed_over {
+            shared.feed.handed_over(table, number);
+        }
         self.account.latency[table as usize].record(since.elapsed());
     }
 
     async fn try_once(&mut self, table: Table, events: &[Event], sent: &mut (dyn FnMut() + Send)) -> Verdicts {
-        let body = self.body(table, events);
+        self.write_body(table, events);
         self.account.requests += 1;
-        let length = body.len() as u64;
+        let length = self.body.len() as u64;
         let started = Instant::now();
-        let answer = self.connection.post(table, body, sent).await;
+        let answer = self.connection.post(table, &self.body, sent).await;
         self.account.service.record(started.elapsed());
         if !matches!(&answer, Err(trouble) if trouble.code == CONNECT_FAILED) {
             self.account.bytes_sent += length;
@@ -190,22 +201,28 @@ impl Courier {
         }
     }
 
-    fn body(&mut self, table: Table, events: &[Event]) -> Bytes {
-        // An event is 206 bytes at most.
-        let mut body = Vec::with_capacity(32 + events.len() * 208);
-        self.writer.batch(table, events, &self.shared.ads, &mut body);
-        if !self.shared.requests.gzip {
-            return body.into();
+    fn write_body(&mut self, table: Table, events: &[Event]) {
+        self.body.clear();
+        self.writer.batch(table, events, &self.shared.ads, &mut self.body);
+        if self.shared.requests.gzip {
+            let mut encoder = GzEncoder::new(Vec::with_capacity(self.body.len() / 2), Compression::fast());
+            // A vector takes every write.
+            let written = encoder.write_all(&self.body);
+            debug_assert!(written.is_ok());
+            self.body = encoder.finish().unwrap_or_default();
         }
-        let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 2), Compression::fast());
-        // A vector takes every write.
-        let written = encoder.write_all(&body);
-        debug_assert!(written.is_ok());
-        encoder.finish().unwrap_or_default().into()
     }
 
-    /// Settles what a try has settled and leaves the rest in `events`, with the reason.
-    fn settle(&mut self, table: Table, events: &mut Vec<Event>, verdicts: Verdicts, tries: u32) -> Option<Trouble> {
+    /// Settles what a try has settled and leaves the rest in `events`, with the reason. `maybe_stored` tells whether an
+    /// earlier try may have stored them.
+    fn settle(
+        &mut self,
+        table: Table,
+        events: &mut Vec<Event>,
+        verdicts: Verdicts,
+        maybe_stored: bool,
+        tries: u32,
+    ) -> Option<Trouble> {
         let shared = Arc::clone(&self.shared);
         let control = &shared.control;
         match verdicts {
@@ -216,7 +233,9 @@ impl Courier {
             }
             Verdicts::All(Verdict::Refused(code)) => {
                 control.failed(Stopped::Refused);
-                self.settle_all(table, events, &Fate::Refused(code), tries);
+                // The status is about this request: what became of the one before is as unknown as it was.
+                let fate = if maybe_stored { Fate::Unknown(code) } else { Fate::Refused(code) };
+                self.settle_all(table, events, &fate, tries);
                 None
             }
             Verdicts::All(Verdict::Again(trouble)) => Some(trouble),
@@ -227,6 +246,7 @@ impl Courier {
                 events.retain(|event| {
                     let fate = match verdicts.next() {
                         Some(Verdict::Acknowledged) => Fate::Acknowledged,
+                        // This is about the event, which is what it was before.
                         Some(Verdict::Refused(code)) => Fate::Refused(code),
                         Some(Verdict::Again(trouble)) => {
                             again = Some(trouble);

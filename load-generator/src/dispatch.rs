@@ -193,6 +193,7 @@ impl<T: Iterator<Item = Planned>> Dispatcher<T> {
 mod tests {
     use super::*;
     use crate::event::Kind;
+    use proptest::prelude::*;
     use uuid::Uuid;
 
     const AGE: Option<Duration> = Some(Duration::from_millis(100));
@@ -299,5 +300,70 @@ mod tests {
         batch(dispatcher.next(ms(0)));
         dispatcher.stop();
         assert_eq!(dispatcher.next(ms(1_000)), Next::Finished);
+    }
+
+    proptest! {
+        /// Whatever comes when, and in whichever order batches are handed over: every event is released once, in
+        /// batches that are not too large, a click after its impression was handed over, and nobody waits in vain.
+        #[test]
+        fn every_event_is_released_once_and_clicks_follow(
+            views in proptest::collection::vec((0..50_u64, any::<bool>(), 0..200_u64), 0..120),
+            size in 1..9_usize,
+            age in proptest::option::of(1..100_u64),
+            order in any::<u64>(),
+        ) {
+            let mut traffic = Vec::new();
+            let mut at = 0;
+            for (view, &(after, is_clicked, considers)) in (0..).zip(&views) {
+                at += after;
+                traffic.push(planned(Table::Impressions, at, view));
+                if is_clicked {
+                    traffic.push(planned(Table::Clicks, at + considers, view));
+                }
+            }
+            // Of what is due at once, impressions come first.
+            traffic.sort_by_key(|planned| (planned.due, planned.event.table));
+            let expected = traffic.len();
+            let mut dispatcher = Dispatcher::new(traffic.into_iter(), size, age.map(ms));
+            let (mut now, mut steps) = (Duration::ZERO, 0);
+            let mut under_way: Vec<Batch> = Vec::new();
+            let mut shown = std::collections::BTreeSet::new();
+            let mut seen = std::collections::BTreeSet::new();
+            loop {
+                steps += 1;
+                prop_assert!(steps < 10_000, "it goes on for ever");
+                let next = dispatcher.next(now);
+                let hand_over = match next {
+                    Next::Finished => break,
+                    Next::WaitUntil(time) => {
+                        prop_assert!(time > now);
+                        now = time;
+                        false
+                    }
+                    Next::WaitForHandover => {
+                        prop_assert!(!under_way.is_empty(), "nothing is under way that could be handed over");
+                        true
+                    }
+                    Next::Batch(batch) => {
+                        prop_assert!((1..=size).contains(&batch.events.len()));
+                        prop_assert!(batch.intended <= now);
+                        for event in &batch.events {
+                            prop_assert!(seen.insert((batch.table, event.id)), "released twice");
+                            prop_assert!(batch.table == Table::Impressions || shown.contains(&event.impression));
+                        }
+                        if batch.table == Table::Impressions {
+                            under_way.push(batch);
+                        }
+                        order.rotate_left(steps) & 1 == 0
+                    }
+                };
+                if hand_over && !under_way.is_empty() {
+                    let batch = under_way.remove((order >> 7) as usize % under_way.len());
+                    shown.extend(batch.events.iter().map(|event| event.id));
+                    dispatcher.handed_over(batch.number);
+                }
+            }
+            prop_assert_eq!(seen.len(), expected);
+        }
     }
 }

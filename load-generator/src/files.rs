@@ -232,7 +232,7 @@ impl Part {
         if path.exists() {
             bail!("{} exists: choose another folder, or another seed to add events", path.display());
         }
-        let temporary = path.with_extension("tmp");
+        let temporary = unfinished(&path);
         let file = File::create(&temporary).with_context(|| format!("could not create {}", temporary.display()))?;
         let encoder = GzEncoder::new(file, Compression::fast());
         self.open[table as usize] = Some(Open { hour, lines: 0, encoder, text: Vec::with_capacity(CHUNK + 256), path });
@@ -247,10 +247,18 @@ impl Part {
         let file = open.encoder.finish()?;
         written.bytes += file.metadata()?.len();
         drop(file);
-        rename(open.path.with_extension("tmp"), &open.path)?;
+        rename(unfinished(&open.path), &open.path)
+            .with_context(|| format!("could not finish {}", open.path.display()))?;
         line.add(open.lines);
         Ok(())
     }
+}
+
+/// The name of a file until it's whole. It begins with a dot, so that nobody who reads the folder takes it: neither
+/// `cargo dataless import` nor Spark.
+fn unfinished(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.unfinished"))
 }
 
 impl Open {

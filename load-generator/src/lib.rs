@@ -12,6 +12,7 @@ pub mod dispatch;
 pub mod event;
 pub mod feed;
 pub mod files;
+pub mod http1;
 pub mod journal;
 pub mod progress;
 pub mod random;

@@ -647,7 +647,7 @@ ConsiderVariance: 2s}
             })
             .sum();
         // The 99.99 % point at 23 degrees of freedom.
-        assert!(chi2 < 56.0, "χ² = {chi2}");
+        assert!(chi2 < 57.07, "χ² = {chi2}");
     }
 
     #[test]

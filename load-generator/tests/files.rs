@@ -130,6 +130,27 @@ fn files_that_are_there_are_not_overwritten() {
     assert!(before.keys().all(|name| names.contains(name)) && names.len() > before.len());
 }
 
+/// What was being written when the process was killed lies there under a name that no reader takes.
+#[cfg(unix)]
+#[test]
+fn a_file_has_its_name_only_when_it_is_whole() {
+    let (folder, config) = config("");
+    let out = folder.path().join("out");
+    let out_text = out.display().to_string();
+    let arguments = ["files", "-c", &config, "--day", DAY, "--out", &out_text, "--impressions", "20000000"];
+    let mut child = loadgen(&arguments).args(["--threads", "1"]).spawn().unwrap();
+    let names = || -> Vec<String> {
+        let paths = if out.exists() { tree(&out).into_keys().collect() } else { Vec::new() };
+        paths.into_iter().map(|path: String| path.rsplit('/').next().unwrap().to_owned()).collect()
+    };
+    while names().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(names().iter().all(|name| name.starts_with('.')), "{:?}", names());
+}
+
 #[test]
 fn the_files_are_gzip_without_a_time_so_that_they_can_be_compared() {
     let (folder, config) = config("");

@@ -345,6 +345,72 @@ fn http2_and_gzip_are_sent_when_configured() {
     assert!(report["requests"]["bytes_sent"].as_u64() < Some(2_000 * 144));
 }
 
+#[test]
+fn https_is_spoken_with_servers_that_the_machine_trusts() {
+    for more in ["Requests: {Tries: 2}\n", "Requests: {Tries: 2, Http2: true, Streams: 2}\n"] {
+        let (server, certificate) = Server::start_secure(|_, request| Reply::stored(request));
+        let (folder, config) = config(more);
+        let trusted = folder.path().join("trusted.pem");
+        std::fs::write(&trusted, certificate).unwrap();
+        let send = |trusted: &std::path::Path| {
+            let arguments = ["run", "-c", &config, "--base-url", &server.url, "--day", DAY, "--json", "--seed", "1"];
+            let output =
+                loadgen(&arguments).args(["--impressions", "2000"]).env("SSL_CERT_FILE", trusted).output().unwrap();
+            (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap())
+        };
+        let (status, report) = send(&trusted);
+        assert_eq!((status, &report["impressions"]["acknowledged"]), (Some(0), &json!(2_000)), "{report}");
+        assert!(server.received().iter().all(|request| request.http2 == more.contains("Http2")));
+
+        // Another server's certificate.
+        let (_other, certificate) = Server::start_secure(|_, request| Reply::stored(request));
+        std::fs::write(&trusted, certificate).unwrap();
+        let before = server.received().len();
+        let (status, report) = send(&trusted);
+        assert_eq!((status, &report["stopped"]), (Some(1), &json!("unreachable")), "{report}");
+        let error = report["requests"]["connection_error"].as_str().unwrap();
+        assert!(error.contains("certificate"), "{error}");
+        assert_eq!(server.received().len(), before);
+    }
+}
+
+/// On a terminal there is a line that shows how far the run is, and only there.
+#[cfg(unix)]
+#[test]
+fn a_terminal_shows_how_far_the_run_is() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use std::io::Read;
+    let server = Server::start(|n, request| {
+        if n == 1 {
+            // Longer than it takes to draw the line again.
+            std::thread::sleep(std::time::Duration::from_millis(700));
+        }
+        if n == 0 { Reply::Status(503, vec![]) } else { Reply::stored(request) }
+    });
+    let (_folder, config) = config("");
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let name = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
+    let terminal = std::fs::File::options().read(true).write(true).open(name).unwrap();
+    let arguments = ["-c", &config, "--base-url", &server.url, "--json", "--day", DAY, "--impressions", "1000"];
+    let mut command = loadgen(&arguments);
+    command.args(["--connections", "1"]).stdout(std::process::Stdio::piped()).stderr(terminal);
+    let child = command.spawn().unwrap();
+    // What is left open of the terminal is in the child now, so that reading ends with it.
+    drop(command);
+    let mut shown = Vec::new();
+    // A terminal that nobody has open any more is an error on Linux.
+    let _ = std::fs::File::from(controller).read_to_end(&mut shown);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    serde_json::from_slice::<Value>(&output.stdout).unwrap();
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(shown.contains("0 of about 1,300 events") && shown.contains(", 500 retried"), "{shown}");
+    // The line is gone in the end: the last word clears it (ECMA-48, erase in line).
+    assert!(shown.trim_end().ends_with("\u{1b}[2K"), "{shown:?}");
+}
+
 /// With a rate, the schedule goes on while the server stalls: what was late is in the latency of later batches.
 #[test]
 fn with_a_rate_latency_counts_from_when_a_batch_was_to_be_sent() {

@@ -1,8 +1,12 @@
 //! `import`: files in the layout of the raw zone into the warehouse, such as `loadgen files` writes.
 
+use std::fs::File;
+use std::io::{BufReader, sink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Warehouse};
@@ -30,6 +34,7 @@ pub fn run(workspace: &Workspace, options: &Import) -> Result<Outcome> {
     let warehouse = Warehouse::running(workspace)?;
     let bucket = warehouse.stack.output("DataLakeBucket")?;
     let folder = raw_folder(&options.dir)?;
+    step("check the files", || check(&folder), |count| format!("{} of gzip are whole", thousands(*count)))?;
     let summary = |stored: &Stored| format!("{} objects", thousands(stored.keys.len() as u64));
     let (stored, _) = step("put into the raw zone", || upload(workspace, &warehouse, &folder, bucket), summary)?;
     if options.json {
@@ -56,6 +61,44 @@ fn raw_folder(dir: &Path) -> Result<PathBuf> {
     })
 }
 
+/// Reads each gzip file to its end and gives how many there are.
+///
+/// What is in raw stays there, and a torn object fails every job that reads it: so it's found out before.
+fn check(folder: &Path) -> Result<u64> {
+    let mut files = Vec::new();
+    collect(folder, &mut files)?;
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<()> {
+        while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let content = File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
+            std::io::copy(&mut MultiGzDecoder::new(BufReader::new(content)), &mut sink())
+                .with_context(|| format!("{} is no whole gzip file: nothing was stored", file.display()))?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow!("a check panicked"))?)
+    })?;
+    Ok(files.len() as u64)
+}
+
+/// The gzip files below a folder, without those whose name begins with a dot, as they are not stored.
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in folder.read_dir().with_context(|| format!("{} cannot be read", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "gz")
+            && !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+        {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
 /// Stores what lies below a folder that stands for `data/raw`. Raw is never written over: an object of the same name
 /// and other content is an error, and then nothing is stored.
 pub fn upload(workspace: &Workspace, warehouse: &Warehouse, folder: &Path, bucket: &str) -> Result<Stored> {
@@ -69,4 +112,65 @@ pub fn upload(workspace: &Workspace, warehouse: &Warehouse, folder: &Path, bucke
         bail!("{} holds no raw files", folder.display());
     }
     Ok(stored)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn hour(folder: &Path) -> PathBuf {
+        let hour = folder.join("data/raw/ad/clicks/year=2026/month=03/day=01/hour=07");
+        std::fs::create_dir_all(&hour).unwrap();
+        hour
+    }
+
+    #[test]
+    fn the_raw_zone_is_found_from_each_of_its_parents() {
+        let folder = tempfile::tempdir().unwrap();
+        hour(folder.path());
+        for given in ["", "data", "data/raw"] {
+            assert_eq!(raw_folder(&folder.path().join(given)).unwrap(), folder.path().join("data/raw"));
+        }
+        let error = raw_folder(&folder.path().join("data/raw/ad/clicks")).unwrap_err().to_string();
+        assert!(error.contains("holds no raw files"), "{error}");
+    }
+
+    #[test]
+    fn whole_files_are_right_and_what_is_unfinished_or_no_gzip_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let hour = hour(folder.path());
+        // Firehose concatenates: several members make a file.
+        std::fs::write(hour.join("one.gz"), [gzip("{}\n"), gzip("{}\n")].concat()).unwrap();
+        std::fs::write(hour.join("two.gz"), gzip("")).unwrap();
+        std::fs::write(hour.join(".three.gz"), "torn").unwrap();
+        std::fs::write(hour.join("plain"), "{}\n").unwrap();
+        assert_eq!(check(folder.path()).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_torn_file_is_named() {
+        let whole = gzip(&"{\"click_id\":\"x\"}\n".repeat(1_000));
+        let mut changed = whole.clone();
+        let middle = changed.len() / 2;
+        changed[middle] ^= 0xff;
+        for torn in [&whole[..whole.len() - 1], &whole[..20], &changed, b"{}\n", b""] {
+            let folder = tempfile::tempdir().unwrap();
+            let hour = hour(folder.path());
+            std::fs::write(hour.join("right.gz"), &whole).unwrap();
+            std::fs::write(hour.join("wrong.gz"), torn).unwrap();
+            let error = check(folder.path()).unwrap_err().to_string();
+            assert!(error.contains("wrong.gz is no whole gzip file: nothing was stored"), "{error}");
+        }
+    }
 }

@@ -1,0 +1,211 @@
+//! The account of a run against a server that does all that servers do when they fail.
+
+#![allow(clippy::unwrap_used, reason = "all of this is part of tests")]
+
+mod common;
+
+use common::{DAY, Received, Reply, Server, config, ids, loadgen, run};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+/// The key of an event's own id.
+fn own(table: &str) -> &'static str {
+    if table == "clicks" { "click_id" } else { "impression_id" }
+}
+
+fn is_event(table: &str, event: &Value) -> bool {
+    let id = |key: &str| event[key].as_str().is_some_and(|text| text.len() == 36);
+    id("ad_id") && id(own(table)) && event["occurred_at"] != "yesterday"
+}
+
+fn journal(path: &Path) -> Vec<Value> {
+    let file = flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap());
+    let text = std::io::read_to_string(file).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What the server holds: the ids of events by table.
+type Store = Arc<Mutex<BTreeSet<(String, String)>>>;
+
+/// Numbers that look random and are the same every time (Knuth's MMIX generator, its upper bits).
+fn number(state: &mut u64, below: u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) % below
+}
+
+/// A server that stores all, a part or nothing of a batch, and then tells the truth or nothing.
+fn unreliable(store: Store) -> Server {
+    let mut state = 9;
+    Server::start(move |_, request: &Received| {
+        let keep = |wanted: &dyn Fn(usize) -> bool| {
+            for (place, event) in request.events.iter().enumerate() {
+                if wanted(place) && is_event(&request.table, event) {
+                    let id = event[own(&request.table)].as_str().unwrap().to_owned();
+                    store.lock().unwrap().insert((request.table.clone(), id));
+                }
+            }
+        };
+        let what = number(&mut state, 16);
+        match what {
+            0 => Reply::Close,
+            1 => {
+                keep(&|_| true);
+                Reply::Close
+            }
+            2 => Reply::Status(503, vec![("retry-after", "0")]),
+            3 => Reply::Status(429, vec![]),
+            4 => {
+                keep(&|place: usize| place.is_multiple_of(2));
+                Reply::Status(500, vec![])
+            }
+            5 => {
+                keep(&|_| true);
+                Reply::Body("{\"message\": \"fine, I think\"}")
+            }
+            6 => {
+                keep(&|_| true);
+                Reply::Torn
+            }
+            7 => {
+                keep(&|place| place < 3);
+                Reply::Hang
+            }
+            8 => Reply::Status(403, vec![]),
+            _ => {
+                // Some of it, and an honest word on each.
+                let fails = |place: usize| what < 13 && place.is_multiple_of(3);
+                keep(&|place| !fails(place));
+                let code = |(place, event)| {
+                    if is_event(&request.table, event) {
+                        fails(place).then_some("NotStored")
+                    } else {
+                        Some("InvalidEvent")
+                    }
+                };
+                Reply::Records(request.events.iter().enumerate().map(code).collect())
+            }
+        }
+    })
+}
+
+/// Acknowledged is stored, refused is not, and whatever is stored is acknowledged or unknown: line by line.
+#[test]
+fn no_failure_of_the_server_makes_the_account_wrong() {
+    for http2 in [false, true] {
+        let store = Store::default();
+        let server = unreliable(Arc::clone(&store));
+        let streams = if http2 { "Http2: true, Streams: 4, " } else { "" };
+        let (folder, config) = config(&format!(
+            "Malformed: {{Share: 0.05}}\nRequests: {{{streams}Connections: 4, BatchSize: 10, Tries: 3, Timeout: 300ms}}\n"
+        ));
+        let path = folder.path().join("journal.gz");
+        let arguments = ["--day", DAY, "--impressions", "1500", "--seed", "6", "--journal", path.to_str().unwrap()];
+        let (output, report) = run(&server, &config, &arguments);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(report["stopped"], Value::Null, "{report}");
+
+        let store = store.lock().unwrap();
+        let mut fates: BTreeMap<(String, String), u64> = BTreeMap::new();
+        let mut told = BTreeSet::new();
+        for row in journal(&path) {
+            let text = |key: &str| row[key].as_str().unwrap().to_owned();
+            let (table, id, fate) = (text("table"), text("id"), text("fate"));
+            let stored = store.contains(&(table.clone(), id.clone()));
+            match fate.as_str() {
+                "acknowledged" => assert!(stored, "{row}"),
+                "refused" => assert!(!stored, "{row}"),
+                _ => assert_eq!(fate, "unknown"),
+            }
+            *fates.entry((table.clone(), fate)).or_default() += 1;
+            assert!(told.insert((table, id)), "told twice: {row}");
+        }
+        assert!(store.iter().all(|id| told.contains(id)));
+
+        let causes = report["requests"]["causes"].as_object().unwrap();
+        for cause in ["Http429", "Http500", "Http503", "NoAnswer", "NotStored", "Timeout", "UnreadableAnswer"] {
+            assert!(causes.contains_key(cause), "{cause} never happened: {report}");
+        }
+        for table in ["impressions", "clicks"] {
+            let count = |fate: &str| fates.get(&(table.to_owned(), fate.to_owned())).copied().unwrap_or(0);
+            let refused: u64 =
+                report[table]["refused"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
+            assert_eq!(report[table]["acknowledged"], count("acknowledged"));
+            assert_eq!(report[table]["unknown"], count("unknown"));
+            assert_eq!(refused, count("refused"));
+            assert_eq!(report[table]["sent"], count("acknowledged") + count("unknown") + count("refused"));
+            // Every fate was met, by many.
+            assert!(["acknowledged", "unknown", "refused"].iter().all(|fate| count(fate) > 10), "{fates:?}");
+        }
+    }
+}
+
+/// A refusal by status is about the request: what an earlier one stored, it has stored.
+#[test]
+fn what_is_refused_after_it_may_have_been_stored_is_unknown() {
+    let server = Server::start(|n, _| if n == 0 { Reply::Close } else { Reply::Status(403, vec![]) });
+    let (folder, config) = config("Requests: {Connections: 1}\n");
+    let path = folder.path().join("journal.gz");
+    let arguments = ["--day", DAY, "--impressions", "10", "--clickthrough", "0", "--journal", path.to_str().unwrap()];
+    let (output, report) = run(&server, &config, &arguments);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!((&report["impressions"]["unknown"], &report["impressions"]["refused"]), (&json!(10), &json!({})));
+    assert!(journal(&path).iter().all(|row| row["fate"] == "unknown" && row["code"] == "Http403" && row["tries"] == 2));
+}
+
+/// Servers close connections that are idle for long, and API Gateway does; that is no failure of a request.
+#[test]
+fn a_connection_that_was_closed_while_it_was_idle_is_made_again() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    // Answers one request on each connection, without a word of closing it, and closes it.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut text = Vec::new();
+            let mut buffer = [0; 4096];
+            while !text.ends_with(b"]}") {
+                match stream.read(&mut buffer).unwrap() {
+                    0 => break,
+                    read => text.extend_from_slice(&buffer[..read]),
+                }
+            }
+            let body = r#"{"failed_count":0,"records":[{"failed":false}]}"#;
+            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        }
+    });
+    let (folder, _) = config("");
+    let path = folder.path().join("slow.yaml");
+    let text = "Duration: 1h\nAds: {Count: 3}\nUsers: {Count: 1, ClickthroughProbability: 0, ViewFrequency: 100ms, \
+                ConsiderDuration: 20ms}\nRequests: {BatchAge: 1ms, BatchSize: 1, Connections: 1}\n";
+    std::fs::write(&path, text).unwrap();
+    let output =
+        loadgen(&["-c", path.to_str().unwrap(), "--base-url", &url, "--json", "--impressions", "10"]).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success(), "{report}");
+    assert_eq!((&report["impressions"]["acknowledged"], &report["requests"]["retries"]), (&json!(10), &json!(0)));
+}
+
+/// The server says when to come back, and is not asked before; meanwhile the other connections go on.
+#[test]
+fn only_the_batch_that_was_asked_to_wait_waits() {
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&times);
+    let server = Server::start(move |n, request| {
+        log.lock().unwrap().push((std::time::Instant::now(), request.events[0]["impression_id"].to_string()));
+        if n == 0 { Reply::Status(503, vec![("retry-after", "2")]) } else { Reply::stored(request) }
+    });
+    let (_folder, config) = config("Requests: {Connections: 2, BatchSize: 10}\n");
+    let arguments = ["--day", DAY, "--impressions", "1000", "--clickthrough", "0", "--seed", "2"];
+    let (output, report) = run(&server, &config, &arguments);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(report["requests"]["causes"], json!({"Http503": 1}));
+    let times = times.lock().unwrap();
+    let again = times.iter().rposition(|(_, id)| *id == times[0].1).unwrap();
+    assert!(times[again].0 - times[0].0 >= std::time::Duration::from_secs(2));
+    // All the others were sent by then.
+    assert_eq!(again, 100);
+    assert_eq!(ids(&server.events("impressions"), "impression_id").len(), 1_000);
+}
