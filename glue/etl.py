@@ -255,33 +255,34 @@ def parse_lines(lines: DataFrame, table: EventTable) -> DataFrame:
     whose value does not fit the column's type is null: no line's fate depends on what is optional.
     """
     names = (*table.ids, "occurred_at", *table.optional_names, "_malformed")
-    is_plain, plain = plain_line(table, names)
     read = F.from_json("line", ", ".join(f"`{name}` string" for name in names), STRICT_JSON)
-    fields = F.when(F.col("is_plain"), plain).otherwise(read)
-    written_time = F.col("fields.occurred_at")
-    occurred_at = F.try_to_timestamp(written_time)
+    is_plain, plain_fields = plain_line(table)
+
+    def field(name: str) -> Column:
+        return F.when(F.col("is_plain"), plain_fields[name]).otherwise(F.col(f"fields.{name}"))
 
     malformed = F.col("fields._malformed").isNotNull() | ~is_one_object(F.col("line"))
     wrong_form = F.when(malformed, F.when(F.col("line").rlike(BLANK), "blank").otherwise("malformed"))
     for name in table.ids:
         value = F.col(f"fields.{name}")
         wrong_form = wrong_form.when(value.isNull(), f"missing {name}").when(~value.rlike(UUID), f"invalid {name}")
+    written_time = F.col("fields.occurred_at")
     wrong_form = wrong_form.when(written_time.isNull(), "missing occurred_at").when(
         ~written_time.rlike(OCCURRED_AT), "invalid occurred_at"
     )
-    wrong_time = F.when(occurred_at.isNull(), "invalid occurred_at").when(
-        occurred_at >= F.col("arrived_at") + F.expr("INTERVAL 1 HOUR") + CLOCK_SKEW, "early"
+    wrong_time = F.when(F.col("occurred_at").isNull(), "invalid occurred_at").when(
+        F.col("occurred_at") >= F.col("arrived_at") + F.expr("INTERVAL 1 HOUR") + CLOCK_SKEW, "early"
     )
-    reason = F.coalesce(F.when(~F.col("is_plain"), wrong_form), wrong_time)
     return (
         lines.withColumn("is_plain", is_plain)
-        .withColumn("fields", fields)
-        .withColumn("reason", reason)
+        .withColumn("fields", F.when(~F.col("is_plain"), read))
+        .withColumn("occurred_at", F.try_to_timestamp(field("occurred_at")))
+        .withColumn("reason", F.coalesce(F.when(~F.col("is_plain"), wrong_form), wrong_time))
         .select(
             "file_name",
             "arrived_at",
-            *(F.lower(f"fields.{name}").alias(name) for name in table.ids),
-            occurred_at.alias("occurred_at"),
+            *(F.when(F.col("is_plain"), plain_fields[name]).otherwise(F.lower(f"fields.{name}")).alias(name) for name in table.ids),
+            "occurred_at",
             *(F.col(f"fields.`{name}`").cast(kind).alias(name) for name, kind in table.optional),
             "reason",
             F.when(F.col("reason").isNotNull(), F.col("line")).alias("line"),
@@ -289,22 +290,22 @@ def parse_lines(lines: DataFrame, table: EventTable) -> DataFrame:
     )
 
 
-def plain_line(table: EventTable, names: tuple[str, ...]) -> tuple[Column, Column]:
+def plain_line(table: EventTable) -> tuple[Column, dict[str, Column]]:
     """Whether a line is, to the letter, as the beacons write an event; and its fields, cut out where they then stand.
 
     Nearly all lines are. One pattern tells it of the whole line, which takes a fraction of the time of reading JSON and of
-    looking at each field. Of these lines only the time may still be wrong. `names` are the fields of the struct.
+    looking at each field. Of these lines only the time may still be wrong.
     """
+    # Characters of text are counted from its start, bytes are not; these are the same.
+    line = F.col("line").cast("binary")
     pattern, start, fields = r"\A", 1, {}
     for index, name in enumerate((*table.ids, "occurred_at")):
         before = ('","' if index else '{"') + name + '":"'
         length, form = (23, PLAIN_TIME) if name == "occurred_at" else (36, PLAIN_UUID)
         pattern += re.escape(before) + form
-        fields[name] = F.substring("line", start + len(before), length)
+        fields[name] = F.substring(line, start + len(before), length).cast("string")
         start += len(before) + length
-    nothing = F.lit(None).cast("string")
-    plain = F.struct(*(fields.get(name, nothing).alias(name) for name in names))
-    return F.col("line").rlike(pattern + r'"\}\z'), plain
+    return F.col("line").rlike(pattern + r'"\}\z'), fields
 
 
 def is_one_object(line: Column) -> Column:

@@ -291,11 +291,10 @@ object Transform {
     */
   def parseLines(lines: DataFrame, table: EventTable): DataFrame = {
     val names = (table.ids :+ "occurred_at") ++ table.optionalNames :+ "_malformed"
-    val (isPlain, plain) = plainLine(table, names)
     val read = from_json(col("line"), StructType(names.map(StructField(_, StringType))), StrictJson)
-    val fields = when(col("is_plain"), plain).otherwise(read)
+    val (isPlain, plainFields) = plainLine(table)
     val writtenTime = col("fields.occurred_at")
-    val occurredAt = expr("try_to_timestamp(fields.occurred_at)")
+    val time = when(col("is_plain"), plainFields("occurred_at")).otherwise(writtenTime)
 
     val malformed = col("fields._malformed").isNotNull || !isOneObject(col("line"))
     val unreadable = when(malformed, when(col("line").rlike(Blank), "blank").otherwise("malformed"))
@@ -306,43 +305,45 @@ object Transform {
     val wrongForm = wrongId
       .when(writtenTime.isNull, "missing occurred_at")
       .when(!writtenTime.rlike(OccurredAt), "invalid occurred_at")
-    val wrongTime = when(occurredAt.isNull, "invalid occurred_at")
-      .when(occurredAt >= col("arrived_at") + expr("INTERVAL 1 HOUR") + ClockSkew, "early")
-    val reason = coalesce(when(!col("is_plain"), wrongForm), wrongTime)
+    val wrongTime = when(col("occurred_at").isNull, "invalid occurred_at")
+      .when(col("occurred_at") >= col("arrived_at") + expr("INTERVAL 1 HOUR") + ClockSkew, "early")
 
     val columns = Seq(col("file_name"), col("arrived_at")) ++
-      table.ids.map(name => lower(col(s"fields.$name")).as(name)) ++
-      Seq(occurredAt.as("occurred_at")) ++
+      table.ids.map(name =>
+        when(col("is_plain"), plainFields(name)).otherwise(lower(col(s"fields.$name"))).as(name)
+      ) ++
+      Seq(col("occurred_at")) ++
       table.optional.map { case (name, kind) => col(s"fields.`$name`").cast(kind).as(name) } ++
       Seq(col("reason"), when(col("reason").isNotNull, col("line")).as("line"))
     lines
       .withColumn("is_plain", isPlain)
-      .withColumn("fields", fields)
-      .withColumn("reason", reason)
+      .withColumn("fields", when(!col("is_plain"), read))
+      .withColumn("time", time)
+      .withColumn("occurred_at", expr("try_to_timestamp(time)"))
+      .withColumn("reason", coalesce(when(!col("is_plain"), wrongForm), wrongTime))
       .select(columns: _*)
   }
 
   /** Whether a line is, to the letter, as the beacons write an event; and its fields, cut out where they then stand.
     *
     * Nearly all lines are. One pattern tells it of the whole line, which takes a fraction of the time of reading JSON
-    * and of looking at each field. Of these lines only the time may still be wrong. `names` are the fields of the
-    * struct.
+    * and of looking at each field. Of these lines only the time may still be wrong.
     */
-  def plainLine(table: EventTable, names: Seq[String]): (Column, Column) = {
+  def plainLine(table: EventTable): (Column, Map[String, Column]) = {
+    // Characters of text are counted from its start, bytes are not; these are the same.
+    val line = col("line").cast("binary")
     val written = (table.ids :+ "occurred_at").zipWithIndex.map { case (name, index) =>
       val before = (if (index == 0) "{\"" else "\",\"") + name + "\":\""
       if (name == "occurred_at") (name, before, 23, PlainTime) else (name, before, 36, PlainUuid)
     }
-    val pattern = written.map { case (_, before, _, form) => Regex.quote(before) + form }.mkString("\\A", "", "\"\\}\\z")
+    val pattern = written
+      .map { case (_, before, _, form) => Regex.quote(before) + form }
+      .mkString("\\A", "", "\"\\}\\z")
     val starts = written.scanLeft(1) { case (start, (_, before, length, _)) => start + before.length + length }
-    val fields = written
-      .zip(starts)
-      .map { case ((name, before, length, _), start) =>
-        name -> substring(col("line"), start + before.length, length)
-      }
-      .toMap
-    val nothing = lit(null).cast(StringType)
-    (col("line").rlike(pattern), struct(names.map(name => fields.getOrElse(name, nothing).as(name)): _*))
+    val fields = written.zip(starts).map { case ((name, before, length, _), start) =>
+      name -> substring(line, start + before.length, length).cast(StringType)
+    }
+    (col("line").rlike(pattern), fields.toMap)
   }
 
   /** Whether a line that starts with JSON's first value is one object and nothing after it.
