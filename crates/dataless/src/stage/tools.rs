@@ -20,10 +20,12 @@ pub enum ToolSet {
     Spark,
     /// What tests a running warehouse from outside: a browser's driver, a tester of HTTP contracts.
     Tests,
+    /// What looks for weak spots in templates.
+    Checkov,
 }
 
 impl ToolSet {
-    pub const ALL: [Self; 4] = [Self::Emulator, Self::Sam, Self::Spark, Self::Tests];
+    pub const ALL: [Self; 5] = [Self::Emulator, Self::Sam, Self::Spark, Self::Tests, Self::Checkov];
 
     /// What running the warehouse takes.
     pub const RUN: [Self; 3] = [Self::Emulator, Self::Sam, Self::Spark];
@@ -34,6 +36,7 @@ impl ToolSet {
             Self::Sam => "sam",
             Self::Spark => "spark",
             Self::Tests => "tests",
+            Self::Checkov => "checkov",
         }
     }
 }
