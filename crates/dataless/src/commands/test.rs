@@ -48,7 +48,7 @@ pub fn run(workspace: &Workspace, options: &Test) -> Result<Outcome> {
     let _lock = instance.take_anew()?;
     let tools = Tools::new(workspace);
     let suite = Suite { workspace, instance: &instance, tools: &tools, counts: Mutex::default() };
-    let sets = if options.no_e2e { &[ToolSet::Sam, ToolSet::Checkov][..] } else { &ToolSet::ALL };
+    let sets = if options.no_e2e { &[ToolSet::Sam, ToolSet::Audit][..] } else { &ToolSet::ALL };
     // The link of a function keeps one core busy, a test of the jobs waits for Java: together they take less.
     std::thread::scope(|scope| {
         let code = scope.spawn(|| suite.code());
@@ -109,10 +109,15 @@ impl Suite<'_> {
         let validate =
             validate.env("SAM_CLI_TELEMETRY", "0").env_remove("AWS_PROFILE").env("AWS_DEFAULT_REGION", "us-east-1");
         self.tool("sam validate --lint", validate, Counted::AsOne)?;
-        let checkov = Tool::new(self.tools.program(ToolSet::Checkov, "checkov"), self.log("checkov"));
-        let checkov = checkov.dir(self.workspace.root()).args(["--quiet", "--compact", "--skip-download"]);
+        let audit = |program, name: &str| {
+            Tool::new(self.tools.program(ToolSet::Audit, program), self.log(name)).dir(self.workspace.root())
+        };
+        let checkov = audit("checkov", "checkov").args(["--quiet", "--compact", "--skip-download"]);
         let checkov = checkov.args(["--framework", "cloudformation", "--file", "template.yaml", "build.yaml"]);
-        self.tool("checkov", checkov.args(stacks(self.workspace)?), Counted::AsOne)
+        self.tool("checkov", checkov.args(stacks(self.workspace)?), Counted::AsOne)?;
+        // Not `advisories`, whose database is no package: `cargo deny check` by hand does that too.
+        let deny = audit("cargo-deny", "cargo deny").args(["check", "licenses", "bans", "sources"]);
+        self.tool("cargo deny", deny, Counted::AsOne)
     }
 
     /// Tests in Python that need nothing deployed.

@@ -20,12 +20,12 @@ pub enum ToolSet {
     Spark,
     /// What tests a running warehouse from outside: a browser's driver, a tester of HTTP contracts.
     Tests,
-    /// What looks for weak spots in templates.
-    Checkov,
+    /// What looks for weak spots in templates, and for crates that must not be there.
+    Audit,
 }
 
 impl ToolSet {
-    pub const ALL: [Self; 5] = [Self::Emulator, Self::Sam, Self::Spark, Self::Tests, Self::Checkov];
+    pub const ALL: [Self; 5] = [Self::Emulator, Self::Sam, Self::Spark, Self::Tests, Self::Audit];
 
     /// What running the warehouse takes.
     pub const RUN: [Self; 3] = [Self::Emulator, Self::Sam, Self::Spark];
@@ -36,7 +36,7 @@ impl ToolSet {
             Self::Sam => "sam",
             Self::Spark => "spark",
             Self::Tests => "tests",
-            Self::Checkov => "checkov",
+            Self::Audit => "audit",
         }
     }
 }
@@ -104,7 +104,15 @@ impl Tools {
         }
         Tool::new(python, log.clone()).args(["-m", "venv"]).arg(&dir).run()?;
         Tool::new(dir.join("bin/python"), log)
-            .args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--requirement"])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--disable-pip-version-check",
+                "--no-input",
+                "--require-hashes",
+                "--requirement",
+            ])
             .arg(&requirements)
             .run()
             .with_context(|| format!("the tools of {} cannot be installed", requirements.display()))?;
