@@ -181,3 +181,32 @@ def test_statements_without_a_resource_say_why():
             # Each of several equal statements need not say it again. A key's own policy is about the key.
             inside = "\n".join(lines[max(0, start - 25) : start])
             assert actions in explained or "KeyPolicy:" in inside, f"{path.name}:{number + 1}"
+
+
+def test_no_version_gets_traffic_unchecked():
+    template = read(TEMPLATE)
+    resources, preference = template["Resources"], template["Globals"]["Function"]["DeploymentPreference"]
+    assert preference == {"Type": {"Ref": "DeploymentPreferenceType"}, "Role": {"Fn::GetAtt": ["TrafficShiftRole", "Arn"]}}
+    functions = [name for name, one in resources.items() if one["Type"] == "AWS::Serverless::Function" and not name.endswith("Check")]
+    assert len(functions) >= 4
+    tests = (ROOT / "crates" / "pre-traffic" / "src" / "test_event.rs").read_text(encoding="utf-8")
+    for name in functions:
+        check = name.removesuffix("Function") + "Check"
+        own = resources[name]["Properties"]["DeploymentPreference"]
+        assert own["Hooks"] == {"PreTraffic": {"Ref": check}}
+        condition, alarms, _ = own["Alarms"]["Fn::If"]
+        assert condition == "HasRollbackAlarms" and {"Ref": name.removesuffix("Function") + "ErrorsAlarm"} in alarms
+        assert all(resources[alarm["Ref"]]["Type"] == "AWS::CloudWatch::Alarm" for alarm in alarms)
+        properties = resources[check]["Properties"]
+        variables = properties["Environment"]["Variables"]
+        assert variables["NEW_VERSION"] == {"Ref": f"{name}.Version"}
+        assert f'"{variables["TEST_EVENT"]}"' in tests
+        # It is not shifted itself, and ends before CodeDeploy's hour.
+        assert properties["DeploymentPreference"] == {"Enabled": False} and properties["Timeout"] <= 900
+
+
+def test_what_all_at_once_leaves_out():
+    """The way out when an alarm is on already: nothing watches."""
+    assert read(TEMPLATE)["Conditions"]["HasRollbackAlarms"] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "DeploymentPreferenceType"}, "AllAtOnce"]}]
+    }

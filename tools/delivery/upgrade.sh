@@ -21,10 +21,14 @@ send() { # number of impressions, seed
     --day "$yesterday" --impressions "$1" --seed "$2" --clickthrough 0.3 --json >"$place/.dataless/sent.json"
 }
 
+# A field of the status, or an output of the stack.
+status() { cargo dataless status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
 output() { cargo dataless status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["outputs"][sys.argv[1]])' "$1"; }
 
-aws_() { env "$(cargo dataless status --json | python3 -c 'import json, sys; print("AWS_ENDPOINT_URL=http://127.0.0.1:%d" % json.load(sys.stdin)["port"])')" \
-  AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1 .dataless/tools/spark/bin/aws "$@"; }
+aws_() {
+  AWS_ENDPOINT_URL=$(status endpoint_url) AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1 \
+    .dataless/tools/spark/bin/aws "$@"
+}
 
 # All that is stored, in a stable order: raw objects, rows of every table, items.
 everything() {
