@@ -103,6 +103,7 @@ impl Tools {
             std::fs::remove_dir_all(&dir).with_context(|| format!("{} cannot be removed", dir.display()))?;
         }
         Tool::new(python, log.clone()).args(["-m", "venv"]).arg(&dir).run()?;
+        // The lists are complete and have hashes: pip need not look for more, and must take nothing else.
         Tool::new(dir.join("bin/python"), log)
             .args([
                 "-m",
@@ -110,9 +111,10 @@ impl Tools {
                 "install",
                 "--disable-pip-version-check",
                 "--no-input",
+                "--no-deps",
                 "--require-hashes",
-                "--requirement",
             ])
+            .arg("--requirement")
             .arg(&requirements)
             .run()
             .with_context(|| format!("the tools of {} cannot be installed", requirements.display()))?;
