@@ -96,7 +96,8 @@ mod tests {
     }
 
     fn right() -> Value {
-        let body = json!({"failed_count": 1, "records": [{"failed": true, "error_code": "InvalidEvent", "error_message": "m"}]});
+        let body =
+            json!({"failed_count": 1, "records": [{"failed": true, "error_code": "InvalidId", "error_message": "m"}]});
         json!({"statusCode": 200, "headers": {}, "body": body.to_string(), "isBase64Encoded": false})
     }
 

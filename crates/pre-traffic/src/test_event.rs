@@ -24,6 +24,9 @@ const ANALYTICS: &str = include_str!("events/analytics.json");
 /// A UUID that no generator makes: all zero but for its version and variant.
 const NO_AD: &str = "00000000-0000-4000-8000-000000000000";
 
+/// What a beacon says of an event whose ids are none.
+const BAD_ID: &str = "InvalidId";
+
 impl TestEvent {
     /// What the variable may say.
     pub const NAMES: [&str; 4] = ["impressions", "clicks", "traffic", "metrics"];
@@ -39,10 +42,13 @@ impl TestEvent {
 
     /// The event as the function's caller would send it.
     pub fn event(self) -> Value {
-        let bad = json!({"ad_id": "none", "occurred_at": "never"});
+        let mut bad = json!({"ad_id": "none", "occurred_at": "never"});
         match self {
             Self::Impressions => post("/impressions", &json!({"impressions": [bad]})),
-            Self::Clicks => post("/clicks", &json!({"clicks": [bad]})),
+            Self::Clicks => {
+                bad["impression_id"] = "none".into();
+                post("/clicks", &json!({"clicks": [bad]}))
+            }
             Self::Traffic => {
                 let mut event = request("GET", "/traffic/{ad-id}", &format!("/traffic/{NO_AD}"));
                 event["pathParameters"] = json!({"ad-id": NO_AD});
@@ -61,7 +67,7 @@ impl TestEvent {
             Self::Impressions | Self::Clicks => {
                 let body = body(answer)?;
                 equal(&body, "/failed_count", &json!(1))?;
-                equal(&body, "/records/0/error_code", &json!("InvalidEvent"))
+                equal(&body, "/records/0/error_code", &json!(BAD_ID))
             }
             Self::Traffic => {
                 let body = body(answer)?;
@@ -116,6 +122,11 @@ mod tests {
             assert!(event.as_object().unwrap().len() >= 3, "{name}: {event}");
         }
         assert_eq!(TestEvent::from_name("views"), None);
+    }
+
+    #[test]
+    fn the_beacons_refuse_the_event_for_its_id() {
+        assert_eq!(events::EventErrorCode::InvalidId.as_str(), BAD_ID);
     }
 
     #[test]
