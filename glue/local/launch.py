@@ -3,7 +3,7 @@
     python glue/local/launch.py CONFIG.json
 
 CONFIG: root (the repository), instance (the warehouse's folder), endpoint and region (of the emulator), bucket,
-database, scripts (the scripts' prefix in the bucket). Prints one JSON object: {"port": …, "token": …, "pid": …}.
+database, scripts_bucket and scripts (the bucket of the scripts, and their prefix in it). Prints one JSON object: {"port": …, "token": …, "pid": …}.
 Many may call it at once; one runner starts. `runner.py` says what it serves.
 """
 

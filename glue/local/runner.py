@@ -65,7 +65,12 @@ class Runner:
         clients = Config(max_pool_connections=16, s3={"addressing_style": "path"})
         self.glue = boto3.client("glue", config=clients)
         s3 = boto3.client("s3", config=clients)
-        self.mirror = Mirror(s3, self.bucket, self.folder, ["data/", config["scripts"] + "/"])
+        self.mirror = Mirror(s3, self.bucket, self.folder, ["data/"])
+        # A folder of its own, even where the bucket is the same: no job writes there.
+        scripts = Path(config["instance"]) / "s3" / "scripts"
+        scripts.mkdir(parents=True, exist_ok=True)
+        self.scripts = Mirror(s3, config["scripts_bucket"], scripts, [config["scripts"] + "/"])
+        self.scripts_root = f"s3://{config['scripts_bucket']}/{config['scripts']}/"
         self.spark = SparkSession.builder.appName("dataless").enableHiveSupport().getOrCreate()
         # The tables that the metastore has. It outlives this process, and so must this.
         self.tables_path = Path(config["instance"]) / "spark" / "tables.json"
@@ -76,10 +81,12 @@ class Runner:
         return f"file://{self.folder}/"
 
     def localize(self, text: str) -> str:
+        text = text.replace(self.scripts_root, f"file://{self.scripts.folder}/{self.config['scripts']}/")
         return text.replace(f"s3://{self.bucket}/", self.local_uri)
 
     def refresh(self) -> None:
         """Fetches what has changed in the bucket, and makes the tables anew that this concerns."""
+        self.scripts.fetch()
         changed = self.mirror.fetch()
         pages = self.glue.get_paginator("get_tables").paginate(DatabaseName=self.database)
         deployed = {table["Name"]: describe(table) for page in pages for table in page["TableList"]}
@@ -116,10 +123,9 @@ class Runner:
             self.mirror.put_back()
 
     def script(self, location: str) -> Path:
-        prefix = f"s3://{self.bucket}/"
-        if not location.startswith(prefix):
-            raise RuntimeError(f"{location} is not in the bucket {self.bucket}")
-        return self.mirror.path(location.removeprefix(prefix))
+        if not location.startswith(self.scripts_root):
+            raise RuntimeError(f"{location} is not below {self.scripts_root}")
+        return self.scripts.path(f"{self.config['scripts']}/{location.removeprefix(self.scripts_root)}")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -5,7 +5,9 @@ import re
 import subprocess
 import sys
 
+import configuration
 import pytest
+import templates
 from templates import ROOT
 
 PROGRAM = ROOT / "tools" / "delivery" / "configuration.py"
@@ -116,7 +118,7 @@ def test_a_secret_in_a_committed_file_is_refused_and_not_repeated(check):
 
 @pytest.mark.parametrize(
     ("name", "fits"),
-    [("dataless-main", True), ("a" * 52, True), ("a" * 53, False), ("Dataless-main", False), ("1st", False), ("a-", False)],
+    [("dataless-main", True), ("a" * 23, True), ("a" * 24, False), ("Dataless-main", False), ("1st", False), ("a-", False)],
 )
 def test_stack_names_are_those_that_glue_and_firehose_take(check, name, fits):
     done = check({"Parameters": {}}, *BUCKET, "--stack-name", name)
@@ -155,3 +157,49 @@ def test_configurations_of_the_repository_fit_the_template(path):
 def test_samconfig_of_the_repository_fits_the_template():
     done = subprocess.run([sys.executable, PROGRAM, "--samconfig", ROOT / "samconfig.toml"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+# Each kind of malformed configuration, for the template of the repository, as docs/delivery.md shows it.
+MALFORMED = [
+    '{"Parameters": {"LookbackDays" 5}}',
+    "[]",
+    "{}",
+    '{"Parameter": {}}',
+    '{"Parameters": []}',
+    '{"Parameters": {"LookbackDays": 3, "LookbackDays": 5}}',
+    '{"Parameters": {"LookBackDay": 5}}',
+    '{"Parameters": {"ETLLanguage": "Python"}}',
+    '{"Parameters": {"LookbackDays": 31}}',
+    '{"Parameters": {"LookbackDays": "three"}}',
+    '{"Parameters": {"RequireTrafficApiKey": true}}',
+    '{"Parameters": {"AllowedOrigins": ["https://www.example.com"]}}',
+    '{"Parameters": {"KmsKeyArn": "alias/mine"}}',
+    '{"Parameters": {"RedshiftPassword": "hunter2"}}',
+    '{"Parameters": {"Architecture": "arm64"}}',
+    '{"Parameters": {}, "Tags": {"aws:team": "ads"}}',
+    '{"Parameters": {}, "Tags": {"team": 1}}',
+]
+
+
+def message(folder, text):
+    (folder / "config").mkdir(exist_ok=True)
+    (folder / "config" / "main.json").write_text(text)
+    command = [sys.executable, PROGRAM, "--configuration", "config/main.json", "--set", "Architecture=arm64"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 1
+    return done.stderr.strip()
+
+
+def test_the_guide_shows_the_message_of_each_kind(tmp_path):
+    guide = (ROOT / "docs" / "delivery.md").read_text(encoding="utf-8")
+    for text in MALFORMED:
+        assert f"{text}\n{message(tmp_path, text)}\n" in guide
+
+
+def test_no_name_that_cloudformation_makes_is_cut():
+    longest = 0
+    for path in (ROOT / "template.yaml", ROOT / "build.yaml"):
+        resources = templates.read(path)["Resources"]
+        kinds = ("AWS::Serverless::Function", "AWS::IAM::Role")
+        longest = max([longest, *(len(name) for name, one in resources.items() if one["Type"] in kinds)])
+    assert configuration.MAX_STACK_NAME + len("-") + longest + len("-1ABCDEFGHIJ2K") <= 64

@@ -7,13 +7,12 @@ condition is false, an unknown name, a parameter that a child lacks or needs.
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from templates import read as read_template
 
 PSEUDO_PARAMETERS = {
     "AWS::AccountId": "123456789012",
@@ -51,28 +50,6 @@ class Stack:
             for inner, resource in stack.all_resources().items()
         }
         return self.resources | below
-
-
-class TemplateLoader(yaml.SafeLoader):
-    """Reads the short forms of the intrinsic functions as their long ones."""
-
-
-def construct_function(loader, suffix, node):
-    name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-        return {name: value.split(".", 1) if suffix == "GetAtt" else value}
-    if isinstance(node, yaml.SequenceNode):
-        return {name: loader.construct_sequence(node, deep=True)}
-    return {name: loader.construct_mapping(node, deep=True)}
-
-
-TemplateLoader.add_multi_constructor("!", construct_function)
-
-
-@functools.cache
-def read_template(path: Path) -> dict:
-    return yaml.load(path.read_text(encoding="utf-8"), TemplateLoader)
 
 
 def resolve(

@@ -21,6 +21,10 @@ ROOT = HERE.parent.parent
 PAGE = ROOT / "docs" / "costs.md"
 
 MILLION = 1_000_000
+EVENTS_A_SECOND = (1, 100, 10_000)
+
+# Jobs of the nightly state machine for a day: the ETL of two tables, two derivations, the load, the ledger.
+JOBS_A_DAY = 6
 EVENTS_A_REQUEST = (1, 10, 100, 500)
 
 # Firehose bills records in steps of 5 KB. https://aws.amazon.com/firehose/pricing/
@@ -57,6 +61,7 @@ def from_template(text):
         "batch_mb": default("MetricsBufferSizeMB"),
         "batch_seconds": default("MetricsBufferIntervalSeconds"),
         "workers": int(default("GlueNumberOfWorkers")),
+        "lookback_days": int(default("LookbackDays")),
         "dashboards": count("CloudWatch::Dashboard"),
         "alarms": count("CloudWatch::Alarm"),
         "secrets": count("SecretsManager::Secret"),
@@ -125,6 +130,23 @@ def standing(data, template):
     return {data["price"][name]["what"]: (count, count * data["price"][name]["usd"]) for name, count in rows.items()}
 
 
+def month(data, template, events_a_second):
+    """Dollars a month at a steady rate, by line of the bill."""
+    workload = data["workload"]
+    events = events_a_second * workload["seconds_a_month"]
+    at_rate = data | {"workload": workload | {"events_a_month": events}}
+    lines = {
+        line: amount * events / MILLION for line, amount in costs(at_rate, template, workload["events_a_request"]).items()
+    }
+    days = workload["seconds_a_month"] / 86400
+    runs = JOBS_A_DAY * template["lookback_days"] * days
+    lines["Glue, a minute a run (at least)"] = runs * template["workers"] * data["price"]["glue_dpu_hour"]["usd"] / 60
+    writes = workload["ads_a_day"] * template["lookback_days"] * days
+    lines["DynamoDB, writes (at most)"] = writes * data["price"]["dynamodb_write"]["usd"] / data["price"]["dynamodb_write"]["units"]
+    lines["what does not depend on events"] = sum(amount for _, amount in standing(data, template).values())
+    return lines
+
+
 def usd(amount, digits=4):
     return f"{amount:.{digits}f}"
 
@@ -156,6 +178,9 @@ def page(data, template):
         firehose.append([f"{name}: USD", *(usd(results[events]["Data Firehose"]) for events in EVENTS_A_REQUEST)])
         firehose.append([f"{name}: bytes billed a byte", *(f"{ratio:.2f}" for ratio in ratios)])
 
+    rates = {rate: month(data, template, rate) for rate in EVENTS_A_SECOND}
+    rate_rows = [[line, *(usd(rates[rate][line], 2) for rate in EVENTS_A_SECOND)] for line in rates[1]]
+    rate_rows.append(["**all**", *(f"**{usd(sum(rates[rate].values()), 2)}**" for rate in EVENTS_A_SECOND)])
     durations = ", ".join(
         f"{capture_ms(capture, template['memory_mb'], events)} ms for {events}" for events in EVENTS_A_REQUEST
     )
@@ -186,6 +211,17 @@ What a client sends in one request decides: at {EVENTS_A_REQUEST[-1]} events a r
 original wrote them; it changes the line of Data Firehose, which rounds each record up to 5 KB:
 
 {table(header, firehose)}
+
+## A month
+
+At a steady rate, {workload["events_a_request"]} events a request and {workload["ads_a_day"]:,} ads with traffic on a day; storage is that of the first month.
+
+{table(["events a second", *(f"{rate:,}" for rate in EVENTS_A_SECOND)], rate_rows)}
+
+The nightly jobs are billed for a minute at least, and that is what stands here: {JOBS_A_DAY} jobs for each of {template["lookback_days"]} days. How long they take for
+{EVENTS_A_SECOND[-1] * 86400 // MILLION} million events a day was not tried, for want of an account; expect this line to grow and raise `GlueNumberOfWorkers`. Writes to
+DynamoDB are those of rows that changed, so fewer than said. The optional parts are in [redshift.md](redshift.md) and
+[data-pipeline.md](data-pipeline.md).
 
 ## What is assumed
 

@@ -27,8 +27,10 @@ MAX_VALUE_BYTES = 4096
 # https://docs.aws.amazon.com/tag-editor/latest/userguide/tagging.html
 MAX_TAGS, MAX_TAG_KEY, MAX_TAG_VALUE = 50, 128, 256
 
-# Longer, and "<stack>-impressions" is no name of a delivery stream, which has 64 characters.
-MAX_STACK_NAME = 52
+# Names of roles and functions have 64 characters: the stack's, the logical id, 13 random ones, two hyphens. Where that does not
+# fit CloudFormation cuts the stack's name, and the policies of build.yaml, which go by it, would match no more. The longest
+# logical id has 26 characters; names in nested stacks are cut at their ends.
+MAX_STACK_NAME = 64 - 13 - 2 - 26
 
 SECTIONS = ("Parameters", "Tags")
 

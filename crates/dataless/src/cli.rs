@@ -70,6 +70,9 @@ pub struct Demo {
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
+    /// Deploy what buildspec.yml makes, from where it puts it in S3, as the pipeline of build.yaml does.
+    #[arg(long)]
+    pub delivered: bool,
 }
 
 #[derive(Args, Debug)]

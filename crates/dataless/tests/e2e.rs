@@ -111,6 +111,26 @@ fn a_demo_balances_and_counts_what_was_sent() {
 
 #[test]
 #[ignore = "needs the emulator and Spark: cargo dataless test runs it"]
+fn what_the_build_puts_into_s3_deploys_and_balances() {
+    let report: Value =
+        serde_json::from_str(&run(&["demo", "--delivered", "--impressions", "1000", "--seed", "8", "--json"])).unwrap();
+    assert_eq!(report["balanced"], true);
+    for place in ["accepted", "raw", "ledger", "lake", "realtime"] {
+        assert_eq!(report[place]["impressions"], 1000, "{place}");
+    }
+    let log = std::fs::read_to_string(root().join(".dataless/demo/logs/buildspec.log")).unwrap();
+    for phase in ["[install]", "[pre_build]", "[build]"] {
+        assert!(log.contains(phase), "{phase} did not run");
+    }
+    let configuration: Value =
+        serde_json::from_slice(&std::fs::read(root().join(".dataless/demo/artifact/configuration.json")).unwrap())
+            .unwrap();
+    assert_eq!(configuration["Parameters"]["ScriptsBucket"], "dataless-artifacts");
+    assert_eq!(configuration["Tags"]["branch"], "main");
+}
+
+#[test]
+#[ignore = "needs the emulator and Spark: cargo dataless test runs it"]
 fn when_the_emulator_dies_the_error_names_its_log_and_nothing_is_left() {
     let mut demo = start_demo();
     let emulator = emulator_of(&mut demo);

@@ -86,7 +86,11 @@ fn every_function_has_its_crate_and_every_lambda_crate_its_function() {
 fn variables_of(crate_folder: &str) -> BTreeSet<String> {
     let mut variables = BTreeSet::new();
     for entry in std::fs::read_dir(root().join(crate_folder).join("src")).unwrap() {
-        for line in std::fs::read_to_string(entry.unwrap().path()).unwrap().lines() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
+        for line in std::fs::read_to_string(path).unwrap().lines() {
             let Some((name, value)) = line
                 .trim()
                 .trim_start_matches("pub ")
@@ -121,7 +125,7 @@ fn every_variable_that_a_function_reads_is_set_and_the_other_way_round() {
             read.extend(variables_of("crates/capture"));
         }
         read.extend(shared.clone());
-        if package == "crates/metrics-sink" {
+        if ["crates/metrics-sink", "crates/pre-traffic"].contains(&package) {
             read.remove(&behind_api);
         }
         assert_eq!(set, read, "{name}");

@@ -28,7 +28,8 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
         seconds.insert(name.to_owned(), (elapsed.as_secs_f64() * 10.0).round() / 10.0);
     };
 
-    let tools = up::set_up(workspace, &instance)?;
+    // A delivery builds for itself.
+    let tools = if options.delivered { up::install(workspace, &instance) } else { up::set_up(workspace, &instance) }?;
     let (loadgen, _) =
         step("build the load generator", || load::build(workspace, &instance), |_| "cargo build".to_owned())?;
     timed("setup", started.elapsed());
@@ -38,7 +39,12 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
 
     let run = |timed: &mut dyn FnMut(&str, Duration)| -> Result<(Books, Vec<Entry>)> {
         let aws = Aws::new(&emulator.endpoint(), &tools, instance.logs());
-        let (stack, elapsed) = up::deploy_to(workspace, &tools, &instance, emulator.port(), emulator.id())?;
+        let (port, id) = (emulator.port(), emulator.id());
+        let (stack, elapsed) = if options.delivered {
+            up::deliver_to(workspace, &tools, &instance, port, id)
+        } else {
+            up::deploy_to(workspace, &tools, &instance, port, id)
+        }?;
         timed("deploy", elapsed);
 
         let today = Utc::now().date_naive();

@@ -48,7 +48,7 @@ pub fn run(workspace: &Workspace, options: &Test) -> Result<Outcome> {
     let _lock = instance.take_anew()?;
     let tools = Tools::new(workspace);
     let suite = Suite { workspace, instance: &instance, tools: &tools, counts: Mutex::default() };
-    let sets = if options.no_e2e { &[ToolSet::Sam][..] } else { &ToolSet::ALL };
+    let sets = if options.no_e2e { &[ToolSet::Sam, ToolSet::Audit][..] } else { &ToolSet::ALL };
     // The link of a function keeps one core busy, a test of the jobs waits for Java: together they take less.
     std::thread::scope(|scope| {
         let code = scope.spawn(|| suite.code());
@@ -104,11 +104,20 @@ impl Suite<'_> {
             let log = self.instance.logs().join("templates.log");
             Tool::new(self.tools.program(ToolSet::Sam, program), log).dir(self.workspace.root()).args(args)
         };
-        self.tool("cfn-lint", sam("cfn-lint", &["template.yaml", "stacks/*.yaml"]), Counted::AsOne)?;
+        self.tool("cfn-lint", sam("cfn-lint", &["template.yaml", "build.yaml", "stacks/*.yaml"]), Counted::AsOne)?;
         let validate = sam("sam", &["validate", "--lint", "--template", "template.yaml"]);
         let validate =
             validate.env("SAM_CLI_TELEMETRY", "0").env_remove("AWS_PROFILE").env("AWS_DEFAULT_REGION", "us-east-1");
-        self.tool("sam validate --lint", validate, Counted::AsOne)
+        self.tool("sam validate --lint", validate, Counted::AsOne)?;
+        let audit = |program, name: &str| {
+            Tool::new(self.tools.program(ToolSet::Audit, program), self.log(name)).dir(self.workspace.root())
+        };
+        let checkov = audit("checkov", "checkov").args(["--quiet", "--compact", "--skip-download"]);
+        let checkov = checkov.args(["--framework", "cloudformation", "--file", "template.yaml", "build.yaml"]);
+        self.tool("checkov", checkov.args(stacks(self.workspace)?), Counted::AsOne)?;
+        // Not `advisories`, whose database is no package: `cargo deny check` by hand does that too.
+        let deny = audit("cargo-deny", "cargo deny").args(["check", "licenses", "bans", "sources"]);
+        self.tool("cargo deny", deny, Counted::AsOne)
     }
 
     /// Tests in Python that need nothing deployed.
@@ -197,8 +206,13 @@ impl Suite<'_> {
                 PathBuf::new()
             }
         };
-        let folders =
-            [("API contract", "contract"), ("browser", "browser"), ("costs", "costs"), ("nightly batch", "pipeline")];
+        let folders = [
+            ("API contract", "contract"),
+            ("browser", "browser"),
+            ("costs", "costs"),
+            ("delivery", "delivery"),
+            ("nightly batch", "pipeline"),
+        ];
         for (name, folder) in folders {
             let tool = aws
                 .lead(self.pytest(ToolSet::Tests, name, &[&format!("tests/{folder}")])?)
@@ -235,6 +249,12 @@ impl Suite<'_> {
         println!("{passed} passed, {failed} failed{skipped}");
         (failed == 0).into()
     }
+}
+
+/// The templates of the optional parts.
+fn stacks(workspace: &Workspace) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(workspace.path("stacks"))?;
+    entries.map(|entry| Ok(Path::new("stacks").join(entry?.file_name()))).collect()
 }
 
 fn read_from(log: &Path, start: u64) -> Result<String> {

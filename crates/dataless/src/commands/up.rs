@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use super::Outcome;
 use crate::cli::Up;
 use crate::stage::aws::Aws;
+use crate::stage::delivery;
 use crate::stage::deploy::{self, Stack};
 use crate::stage::emulator::{self, Emulator};
 use crate::stage::tools::{ToolSet, Tools, check_java};
@@ -44,6 +45,13 @@ pub fn run(workspace: &Workspace, options: &Up) -> Result<Outcome> {
 
 /// Installs the tools and builds the functions.
 pub fn set_up(workspace: &Workspace, instance: &Instance) -> Result<Tools> {
+    let tools = install(workspace, instance)?;
+    build(workspace, &tools, instance)?;
+    Ok(tools)
+}
+
+/// Installs the tools.
+pub fn install(workspace: &Workspace, instance: &Instance) -> Result<Tools> {
     instance.create()?;
     let tools = Tools::new(workspace);
     step("find Java", check_java, |version| version.clone())?;
@@ -55,7 +63,6 @@ pub fn set_up(workspace: &Workspace, instance: &Instance) -> Result<Tools> {
             count => format!("{count} sets into .dataless/tools"),
         },
     )?;
-    build(workspace, &tools, instance)?;
     Ok(tools)
 }
 
@@ -84,4 +91,21 @@ pub fn deploy_to(
     let deployed = step("deploy template.yaml", deploy, |stack| format!("{} outputs", stack.outputs.len()))?;
     deployed.0.save(instance)?;
     Ok(deployed)
+}
+
+/// Builds and deploys to an emulator that runs, as the pipeline of `build.yaml` does.
+pub fn deliver_to(
+    workspace: &Workspace,
+    tools: &Tools,
+    instance: &Instance,
+    port: u16,
+    emulator: u32,
+) -> Result<(Stack, Duration)> {
+    let aws = Aws::new(&emulator::endpoint(port), tools, instance.logs());
+    let built = || delivery::build(workspace, tools, instance, &aws);
+    let (artifact, building) = step("run buildspec.yml", built, |artifact| artifact.url())?;
+    let deploy = || delivery::deploy(workspace, tools, instance, &aws, &artifact, (port, emulator));
+    let (stack, deploying) = step("deploy from S3", deploy, |stack| format!("{} outputs", stack.outputs.len()))?;
+    stack.save(instance)?;
+    Ok((stack, building + deploying))
 }

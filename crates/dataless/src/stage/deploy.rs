@@ -90,13 +90,14 @@ pub fn deploy(
         .args(["CAPABILITY_AUTO_EXPAND", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"])
         .args(["--parameter-overrides", &architecture, &glue_task])
         .run()?;
-    let stack = Stack { port, emulator, outputs: outputs(aws)? };
+    let stack = Stack { port, emulator, outputs: outputs(aws, STACK_NAME)? };
     upload_scripts(workspace, aws, &stack)?;
     spark::configure(workspace, instance, &stack)?;
     Ok(stack)
 }
 
-fn outputs(aws: &Aws) -> Result<BTreeMap<String, String>> {
+/// The outputs of a stack that was deployed.
+pub fn outputs(aws: &Aws, stack_name: &str) -> Result<BTreeMap<String, String>> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Answer {
@@ -113,7 +114,7 @@ fn outputs(aws: &Aws) -> Result<BTreeMap<String, String>> {
         output_key: String,
         output_value: String,
     }
-    let answer: Answer = aws.json(&["cloudformation", "describe-stacks", "--stack-name", STACK_NAME])?;
+    let answer: Answer = aws.json(&["cloudformation", "describe-stacks", "--stack-name", stack_name])?;
     let stack = answer.stacks.into_iter().next().context("the stack was not deployed")?;
     Ok(stack.outputs.into_iter().map(|output| (output.output_key, output.output_value)).collect())
 }
@@ -149,8 +150,8 @@ fn architecture() -> Result<String> {
     Ok(format!("Architecture={architecture}"))
 }
 
-/// Writes a copy of the built template, beside it, without `Globals.Function.DeploymentPreference`: that needs
-/// CodeDeploy, which no emulator has.
+/// Writes a copy of the built template, beside it, without any `DeploymentPreference`: that needs CodeDeploy, which no
+/// emulator has.
 fn without_deployment_preference(instance: &Instance) -> Result<PathBuf> {
     let built = instance.build().join("template.yaml");
     let text = std::fs::read_to_string(&built).with_context(|| format!("{} cannot be read", built.display()))?;
@@ -159,19 +160,26 @@ fn without_deployment_preference(instance: &Instance) -> Result<PathBuf> {
     Ok(edited)
 }
 
-fn cut_deployment_preference(template: &str) -> Result<String> {
-    const HEAD: &str = "    DeploymentPreference:";
-    if template.lines().filter(|line| *line == HEAD).count() != 1 {
-        bail!("the built template has no single Globals.Function.DeploymentPreference to leave out");
-    }
+/// Leaves out every `DeploymentPreference` of a template, with all that is indented below it.
+pub fn cut_deployment_preference(template: &str) -> Result<String> {
+    const HEAD: &str = "DeploymentPreference:";
+    let indentation = |line: &str| line.len() - line.trim_start().len();
     let mut edited = String::with_capacity(template.len());
-    let mut inside = false;
+    let mut cut = None;
+    let mut found = false;
     for line in template.lines() {
-        inside = line == HEAD || (inside && line.starts_with("     "));
-        if !inside {
+        if cut.is_some_and(|head| indentation(line) > head) {
+            continue;
+        }
+        cut = (line.trim() == HEAD).then(|| indentation(line));
+        found |= cut.is_some();
+        if cut.is_none() {
             edited.push_str(line);
             edited.push('\n');
         }
+    }
+    if !found {
+        bail!("the built template has no DeploymentPreference to leave out");
     }
     Ok(edited)
 }
@@ -181,11 +189,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_deployment_preference_is_cut() {
+    fn only_deployment_preferences_are_cut() {
         let template = "Globals:\n  Function:\n    Handler: bootstrap\n    DeploymentPreference:\n      Type:\n        Ref: A\n    \
-                        Timeout: 10\nResources:\n  A:\n    Type: T\n";
-        let expected =
-            "Globals:\n  Function:\n    Handler: bootstrap\n    Timeout: 10\nResources:\n  A:\n    Type: T\n";
+                        Timeout: 10\nResources:\n  A:\n    Properties:\n      DeploymentPreference:\n        Alarms:\n        - B\n      \
+                        Role: C\n    Type: T\n";
+        let expected = "Globals:\n  Function:\n    Handler: bootstrap\n    Timeout: 10\nResources:\n  A:\n    Properties:\n      \
+                        Role: C\n    Type: T\n";
         assert_eq!(cut_deployment_preference(template).unwrap(), expected);
         assert!(cut_deployment_preference(expected).is_err());
     }

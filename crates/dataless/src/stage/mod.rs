@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod books;
+pub mod delivery;
 pub mod deploy;
 pub mod emulator;
 pub mod lake;

@@ -175,8 +175,9 @@ pub fn config_path(instance: &Instance) -> PathBuf {
 pub fn configure(workspace: &Workspace, instance: &Instance, stack: &Stack) -> Result<()> {
     let bucket = stack.output("DataLakeBucket")?;
     let location = stack.output("ScriptsLocation")?;
-    let Some(scripts) = location.strip_prefix(&format!("s3://{bucket}/")) else {
-        bail!("the scripts at {location} are not in the bucket {bucket}");
+    let Some((scripts_bucket, scripts)) = location.strip_prefix("s3://").and_then(|location| location.split_once('/'))
+    else {
+        bail!("the location of the scripts, {location}, is none in S3");
     };
     let config = json!({
         "root": workspace.root(),
@@ -185,6 +186,7 @@ pub fn configure(workspace: &Workspace, instance: &Instance, stack: &Stack) -> R
         "region": REGION,
         "bucket": bucket,
         "database": stack.output("GlueDatabase")?,
+        "scripts_bucket": scripts_bucket,
         "scripts": scripts,
     });
     std::fs::create_dir_all(instance.spark())?;

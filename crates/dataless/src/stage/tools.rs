@@ -20,10 +20,12 @@ pub enum ToolSet {
     Spark,
     /// What tests a running warehouse from outside: a browser's driver, a tester of HTTP contracts.
     Tests,
+    /// What looks for weak spots in templates, and for crates that must not be there.
+    Audit,
 }
 
 impl ToolSet {
-    pub const ALL: [Self; 4] = [Self::Emulator, Self::Sam, Self::Spark, Self::Tests];
+    pub const ALL: [Self; 5] = [Self::Emulator, Self::Sam, Self::Spark, Self::Tests, Self::Audit];
 
     /// What running the warehouse takes.
     pub const RUN: [Self; 3] = [Self::Emulator, Self::Sam, Self::Spark];
@@ -34,6 +36,7 @@ impl ToolSet {
             Self::Sam => "sam",
             Self::Spark => "spark",
             Self::Tests => "tests",
+            Self::Audit => "audit",
         }
     }
 }
@@ -100,8 +103,18 @@ impl Tools {
             std::fs::remove_dir_all(&dir).with_context(|| format!("{} cannot be removed", dir.display()))?;
         }
         Tool::new(python, log.clone()).args(["-m", "venv"]).arg(&dir).run()?;
+        // The lists are complete and have hashes: pip need not look for more, and must take nothing else.
         Tool::new(dir.join("bin/python"), log)
-            .args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--requirement"])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--disable-pip-version-check",
+                "--no-input",
+                "--no-deps",
+                "--require-hashes",
+            ])
+            .arg("--requirement")
             .arg(&requirements)
             .run()
             .with_context(|| format!("the tools of {} cannot be installed", requirements.display()))?;

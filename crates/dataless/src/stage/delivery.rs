@@ -1,0 +1,122 @@
+//! The way of `build.yaml`, here: `buildspec.yml` builds into S3, a change set deploys from there.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::process::Tool;
+use crate::stage::aws::{Aws, REGION};
+use crate::stage::deploy::{self, Stack};
+use crate::stage::spark;
+use crate::stage::tools::{ToolSet, Tools};
+use crate::workspace::{Instance, Workspace};
+
+/// The stack of `build.yaml`, and the branch that it delivers.
+const DELIVERY_STACK: &str = "dataless";
+const BRANCH: &str = "main";
+
+/// The stack that is deployed: `<stack>-<branch>`.
+pub const WAREHOUSE_STACK: &str = "dataless-main";
+
+/// The bucket that `build.yaml` would make.
+const BUCKET: &str = "dataless-artifacts";
+
+/// Who runs this has run the tests, or is one of them.
+const TESTS: &str = "true";
+
+/// What a build hands on.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    key: String,
+}
+
+impl Artifact {
+    pub fn url(&self) -> String {
+        format!("s3://{BUCKET}/{}", self.key)
+    }
+}
+
+/// What is in an artifact for the pipeline's deploying action.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Configuration {
+    parameters: BTreeMap<String, String>,
+    tags: BTreeMap<String, String>,
+}
+
+/// Runs `buildspec.yml` as CodeBuild does.
+pub fn build(workspace: &Workspace, tools: &Tools, instance: &Instance, aws: &Aws) -> Result<Artifact> {
+    aws.run(["s3", "mb", &format!("s3://{BUCKET}")])?;
+    let artifact = Artifact { key: format!("delivery-{DELIVERY_STACK}/Build/1.zip") };
+    let log = instance.logs().join("buildspec.log");
+    aws.lead(Tool::new(tools.program(ToolSet::Sam, "python"), log))
+        .dir(workspace.root())
+        // CodeBuild's image has `aws`; all else the build installs for itself.
+        .env("PATH", tools.path_with(&[ToolSet::Spark])?)
+        .args(["tools/delivery/codebuild.py", "--project", DELIVERY_STACK, "--artifact", &artifact.url()])
+        .args([format!("BRANCH={BRANCH}"), format!("WAREHOUSE_STACK={WAREHOUSE_STACK}")])
+        .args([format!("ARTIFACT_BUCKET={BUCKET}"), format!("TESTS={TESTS}")])
+        .run()?;
+    Ok(artifact)
+}
+
+/// Deploys an artifact through a change set, without `DeploymentPreference` and with the local way to run Glue jobs.
+pub fn deploy(
+    workspace: &Workspace,
+    tools: &Tools,
+    instance: &Instance,
+    aws: &Aws,
+    artifact: &Artifact,
+    (port, emulator): (u16, u32),
+) -> Result<Stack> {
+    let folder = unpack(tools, instance, aws, artifact)?;
+    let read = |name: &str| {
+        let path = folder.join(name);
+        std::fs::read_to_string(&path).with_context(|| format!("the artifact has no {name}"))
+    };
+    let packaged = read("packaged.yaml")?;
+    ensure!(!packaged.contains("CodeUri: crates/"), "the template is not packaged: its code is not in S3");
+    let local = folder.join("local.yaml");
+    std::fs::write(&local, deploy::cut_deployment_preference(&packaged)?)?;
+    let key = format!("delivery-{DELIVERY_STACK}/Build/template.yaml");
+    aws.run(["s3".into(), "cp".into(), local.into_os_string(), format!("s3://{BUCKET}/{key}").into()])?;
+
+    let mut configuration: Configuration =
+        serde_json::from_str(&read("configuration.json")?).context("configuration.json is not understood")?;
+    let glue_task = spark::deploy_function(workspace, tools, instance, aws)?;
+    configuration.parameters.insert("GlueTask".to_owned(), glue_task);
+    let request = json!({
+        "StackName": WAREHOUSE_STACK,
+        "ChangeSetName": "delivery",
+        "ChangeSetType": "CREATE",
+        "TemplateURL": format!("https://s3.{REGION}.amazonaws.com/{BUCKET}/{key}"),
+        "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        "Parameters": configuration.parameters.iter()
+            .map(|(name, value)| json!({ "ParameterKey": name, "ParameterValue": value })).collect::<Vec<_>>(),
+        "Tags": configuration.tags.iter()
+            .map(|(key, value)| json!({ "Key": key, "Value": value })).collect::<Vec<_>>(),
+    });
+    let change_set = ["--stack-name", WAREHOUSE_STACK, "--change-set-name", "delivery"];
+    let cloudformation = |args: &[&str]| aws.run(["cloudformation"].iter().chain(args));
+    cloudformation(&["create-change-set", "--cli-input-json", &request.to_string()])?;
+    cloudformation(&[&["wait", "change-set-create-complete"], &change_set[..]].concat())?;
+    cloudformation(&[&["execute-change-set"], &change_set[..]].concat())?;
+    cloudformation(&["wait", "stack-create-complete", "--stack-name", WAREHOUSE_STACK])?;
+    let stack = Stack { port, emulator, outputs: deploy::outputs(aws, WAREHOUSE_STACK)? };
+    spark::configure(workspace, instance, &stack)?;
+    Ok(stack)
+}
+
+/// Fetches an artifact, and gives the folder that it is unpacked in.
+fn unpack(tools: &Tools, instance: &Instance, aws: &Aws, artifact: &Artifact) -> Result<PathBuf> {
+    let (zip, folder) = (instance.dir().join("artifact.zip"), instance.dir().join("artifact"));
+    aws.run(["s3".into(), "cp".into(), artifact.url().into(), zip.clone().into_os_string()])?;
+    Tool::new(tools.program(ToolSet::Spark, "python"), instance.logs().join("aws.log"))
+        .args(["-m", "zipfile", "-e"])
+        .args([&zip, &folder])
+        .run()?;
+    Ok(folder)
+}

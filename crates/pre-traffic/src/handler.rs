@@ -1,0 +1,132 @@
+//! One check: called, judged, reported.
+
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::error::HookError;
+use crate::services::{Deployments, Functions, Status};
+
+/// What CodeDeploy sends.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "PascalCase")]
+pub struct Hook {
+    /// The deployment that waits.
+    pub deployment_id: String,
+    /// The execution of this hook within it.
+    pub lifecycle_event_hook_execution_id: String,
+}
+
+/// What a caller by hand sees. CodeDeploy looks at the status that it was told.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct Answer {
+    /// `Succeeded` or `Failed`.
+    pub status: &'static str,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// Sends the test event to the new version and tells CodeDeploy whether its answer is right.
+///
+/// # Errors
+/// When CodeDeploy cannot be told. Whatever is wrong with the new version is no error but a status.
+pub async fn handle<F: Functions, D: Deployments>(hook: &Hook, context: &Context<F, D>) -> Result<Answer, HookError> {
+    let problem = match context.functions.call(&context.version, &context.test_event.event()).await {
+        Ok(answer) => context.test_event.judge(&answer).err(),
+        Err(error) => Some(error.to_string()),
+    };
+    let status = if problem.is_none() { Status::Succeeded } else { Status::Failed };
+    match &problem {
+        None => tracing::info!(version = context.version, "the new version answers as it must"),
+        Some(problem) => tracing::error!(version = context.version, problem, "the new version gets no traffic"),
+    }
+    context
+        .deployments
+        .report(&hook.deployment_id, &hook.lifecycle_event_hook_execution_id, status)
+        .await
+        .map_err(|source| HookError::Report { status: status.name(), source })?;
+    Ok(Answer { status: status.name(), problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::error::CallError;
+    use crate::test_event::TestEvent;
+
+    /// A version with one answer.
+    struct Version(Result<Value, CallError>);
+
+    impl Functions for Version {
+        async fn call(&self, version: &str, event: &Value) -> Result<Value, CallError> {
+            assert_eq!(version, "arn:v7");
+            assert_eq!(event["httpMethod"], "POST");
+            self.0.clone()
+        }
+    }
+
+    #[derive(Default)]
+    struct Told {
+        statuses: Mutex<Vec<(String, String, Status)>>,
+        deaf: bool,
+    }
+
+    impl Deployments for Told {
+        async fn report(&self, deployment: &str, execution: &str, status: Status) -> Result<(), CallError> {
+            if self.deaf {
+                return Err(CallError { code: "DeploymentDoesNotExistException".into(), message: String::new() });
+            }
+            self.statuses.lock().unwrap().push((deployment.to_owned(), execution.to_owned(), status));
+            Ok(())
+        }
+    }
+
+    async fn check(answer: Result<Value, CallError>, told: Told) -> (Result<Answer, HookError>, Vec<Status>) {
+        let hook: Hook =
+            serde_json::from_value(json!({"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "e-1"})).unwrap();
+        let context = Context::new(Version(answer), told, "arn:v7".to_owned(), TestEvent::Impressions);
+        let result = handle(&hook, &context).await;
+        let told = context.deployments.statuses.into_inner().unwrap();
+        assert!(told.iter().all(|(deployment, execution, _)| deployment == "d-1" && execution == "e-1"));
+        (result, told.into_iter().map(|(_, _, status)| status).collect())
+    }
+
+    fn right() -> Value {
+        let body =
+            json!({"failed_count": 1, "records": [{"failed": true, "error_code": "InvalidId", "error_message": "m"}]});
+        json!({"statusCode": 200, "headers": {}, "body": body.to_string(), "isBase64Encoded": false})
+    }
+
+    #[tokio::test]
+    async fn a_right_answer_lets_traffic_shift() {
+        let (answer, told) = check(Ok(right()), Told::default()).await;
+        assert_eq!(answer.unwrap(), Answer { status: "Succeeded", problem: None });
+        assert_eq!(told, [Status::Succeeded]);
+    }
+
+    #[tokio::test]
+    async fn a_wrong_answer_keeps_the_old_version() {
+        let (answer, told) = check(Ok(json!({"statusCode": 502})), Told::default()).await;
+        assert_eq!(answer.unwrap().problem.unwrap(), "statusCode is 502, not 200");
+        assert_eq!(told, [Status::Failed]);
+    }
+
+    #[tokio::test]
+    async fn a_version_that_does_not_start_keeps_the_old_version() {
+        let error = CallError { code: "Unhandled".into(), message: "DELIVERY_STREAM_NAME is not set".into() };
+        let (answer, told) = check(Err(error), Told::default()).await;
+        assert_eq!(answer.unwrap().problem.unwrap(), "Unhandled: DELIVERY_STREAM_NAME is not set");
+        assert_eq!(told, [Status::Failed]);
+    }
+
+    #[tokio::test]
+    async fn a_status_that_codedeploy_does_not_take_is_an_error() {
+        let (answer, told) = check(Ok(right()), Told { deaf: true, ..Told::default() }).await;
+        assert!(answer.unwrap_err().to_string().starts_with("CodeDeploy was not told that the check Succeeded"));
+        assert_eq!(told, []);
+    }
+}

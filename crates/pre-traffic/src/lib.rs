@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+
+mod context;
+mod error;
+mod handler;
+mod services;
+mod test_event;
+
+pub use context::Context;
+pub use error::{CallError, HookError};
+pub use handler::{Answer, Hook, handle};
+pub use services::{Deployments, Functions, Status};
+pub use test_event::TestEvent;

@@ -1,0 +1,354 @@
+"""build.yaml: every combination of its parameters, a deployment of it as far as moto knows its types, and the rights of its roles."""
+
+import fnmatch
+import importlib
+import json
+import re
+from itertools import product
+
+import boto3
+import pytest
+import yaml
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+from moto import mock_aws
+from moto.core.common_models import CloudFormationModel
+from resolver import PSEUDO_PARAMETERS, Refused, Resolver, resolve
+from templates import ROOT, read
+
+BUILD = ROOT / "build.yaml"
+RESOURCES = read(BUILD)["Resources"]
+
+KEY = {"KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/0123abcd-0123-0123-0123-0123456789ab"}
+CONNECTION = "arn:aws:codeconnections:us-east-1:123456789012:connection/0123abcd-0123-0123-0123-0123456789ab"
+SOURCES = {
+    "own CodeCommit": {},
+    "existing CodeCommit": {"RepositoryName": "warehouse"},
+    "GitHub": {"ConnectionArn": CONNECTION, "Owner": "example", "Repo": "warehouse"},
+    "GitHub, no CodeCommit": {"ConnectionArn": CONNECTION, "Owner": "example", "Repo": "warehouse", "RepositoryName": "none"},
+    "GitHub by token": {"AccessToken": "not-a-token", "Owner": "example", "Repo": "warehouse"},
+}
+OPTIONS = ({"RequireApproval": "true"}, {"AllowMachines": "true"}, {"AlarmEmail": "a@example.com"}, KEY, {"AccessLogsBucket": "logs-of-all"})
+
+
+def combinations():
+    for source, chosen in product(SOURCES.values(), product((True, False), repeat=len(OPTIONS))):
+        yield source | {name: value for on, option in zip(chosen, OPTIONS) if on for name, value in option.items()}
+
+
+def actions_of(stack):
+    stages = stack.resources["Pipeline"]["Properties"]["Stages"]
+    return [action["ActionTypeId"]["Provider"] for stage in stages for action in stage["Actions"]]
+
+
+def test_every_combination_resolves():
+    found = list(combinations())
+    assert len(found) == 5 * 32
+    for parameters in found:
+        stack = resolve(BUILD, parameters)
+        source, build, *deploy = actions_of(stack)
+        assert build == "CodeBuild"
+        assert source == ("GitHub" if "AccessToken" in parameters else "CodeStarSourceConnection" if "ConnectionArn" in parameters else "CodeCommit")
+        approval = ["Manual"] if "RequireApproval" in parameters else []
+        assert deploy == ["CloudFormation", *approval, "CloudFormation"]
+        assert ("Repository" in stack.resources) == ("RepositoryName" not in parameters)
+        assert ("PushRule" in stack.resources) == (source == "CodeCommit")
+        assert ("DeployMachinesPolicy" in stack.resources) == ("AllowMachines" in parameters)
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+def test_the_source_is_where_it_says(source):
+    url = resolve(BUILD, source).outputs["RepoURL"]
+    assert {
+        "own CodeCommit": url == "<Repository.CloneUrlHttp>",
+        "existing CodeCommit": url == "https://git-codecommit.us-east-1.amazonaws.com/v1/repos/warehouse",
+    }.get(next(name for name, one in SOURCES.items() if one is source), url == "https://github.com/example/warehouse")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"ConnectionArn": CONNECTION}, "needs Owner and Repo too"),
+        ({"AccessToken": "x", "Owner": "example"}, "needs Owner and Repo too"),
+        ({"Owner": "example", "Repo": "warehouse"}, "which needs ConnectionArn"),
+        ({"ConnectionArn": CONNECTION, "AccessToken": "x", "Owner": "example", "Repo": "warehouse"}, "not both"),
+        ({"Branch": "Feature/x"}, "1 to 30 lower case letters"),
+        ({"ConnectionArn": "my-connection"}, "The ARN of a connection"),
+        ({"KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:alias/mine"}, "not of an alias"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_what_to_do(parameters, message):
+    with pytest.raises(Refused, match=message):
+        resolve(BUILD, parameters)
+
+
+def test_buildspec_and_build_agree():
+    spec = yaml.safe_load((ROOT / "buildspec.yml").read_text(encoding="utf-8"))
+    text = json.dumps(spec["phases"])
+    for variable in RESOURCES["BuildProject"]["Properties"]["Environment"]["EnvironmentVariables"]:
+        assert f"${variable['Name']}" in text
+    deploy = RESOURCES["Pipeline"]["Properties"]["Stages"][2]["Actions"][0]["Configuration"]
+    for path in (deploy["TemplatePath"], deploy["TemplateConfiguration"]):
+        artifact, _, name = path.partition("::")
+        assert artifact == "Build" and name in spec["artifacts"]["files"]
+    assert spec["env"]["variables"]["TESTS"] == "cargo dataless test --no-e2e"
+
+
+def test_builds_have_no_expiry_and_the_bucket_outlives_the_stack():
+    bucket = RESOURCES["ArtifactBucket"]
+    rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+    # Not packages/ nor scripts/: the deployed stack runs from them.
+    assert {rule["Prefix"] for rule in rules if "ExpirationInDays" in rule} == {"delivery-", "cache/"}
+    assert bucket["Properties"]["VersioningConfiguration"]["Status"] == "Enabled"
+    for name in ("ArtifactBucket", "Repository"):
+        assert RESOURCES[name]["DeletionPolicy"] == RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+
+
+# --- as far as moto knows the types ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def aws(monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    with mock_aws():
+        yield
+
+
+def deploy(path, stack_name, parameters):
+    """Deploys with moto what it has models for. In place of the others' names and attributes stand texts such as Domain.Arn."""
+    conditions = Resolver(path, parameters, PSEUDO_PARAMETERS, {})
+    conditions.stack()
+    # A class is known once its module was imported.
+    for service in ("events", "iam", "logs", "route53", "s3", "sns"):
+        importlib.import_module(f"moto.{service}.models")
+    known = {model.cloudformation_type() for model in CloudFormationModel.__subclasses__()}
+    resources = read(path)["Resources"]
+    foreign = {name for name, one in resources.items() if one["Type"] not in known}
+
+    def clean(part):
+        if isinstance(part, list):
+            return [clean(item) for item in part if not is_absent(item)]
+        if not isinstance(part, dict):
+            return part
+        if len(part) == 1:
+            ((function, argument),) = part.items()
+            if function == "Ref" and argument in foreign:
+                return argument
+            if function == "Fn::GetAtt" and argument[0] in foreign:
+                return ".".join(argument)
+            if function == "Fn::Sub" and isinstance(argument, str):
+                return {function: re.sub(r"\$\{(\w+)((?:\.\w+)?)\}", lambda m: m[1] + m[2] if m[1] in foreign else m[0], argument)}
+        return {key: clean(value) for key, value in part.items() if key != "DependsOn"}
+
+    def is_absent(item):
+        if not isinstance(item, dict) or list(item) != ["Fn::If"]:
+            return False
+        condition, then, otherwise = item["Fn::If"]
+        return (then if conditions.condition({"Condition": condition}) else otherwise) == {"Ref": "AWS::NoValue"}
+
+    template = {section: content for section, content in read(path).items() if section != "Rules"}
+    template["Resources"] = {name: one for name, one in resources.items() if name not in foreign}
+    cloudformation = boto3.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=stack_name,
+        TemplateBody=json.dumps(clean(template)),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    (deployed,) = cloudformation.describe_stacks(StackName=stack_name)["Stacks"]
+    assert deployed["StackStatus"] == "CREATE_COMPLETE"
+    return {one["OutputKey"]: one["OutputValue"] for one in deployed.get("Outputs", [])}
+
+
+passed_over = pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning", "ignore:datetime:DeprecationWarning")
+
+
+@passed_over
+@pytest.mark.parametrize("source", ["existing CodeCommit", "GitHub, no CodeCommit", "GitHub by token"])
+def test_build_deploys_for_every_source(aws, source):
+    outputs = deploy(BUILD, "delivery", SOURCES[source] | {"AlarmEmail": "a@example.com"})
+    assert outputs["WarehouseStack"] == "delivery-main"
+    (bucket,) = boto3.client("s3").list_buckets()["Buckets"]
+    assert bucket["Name"] == outputs["ArtifactBucket"]
+    roles = {role["RoleName"] for role in boto3.client("iam").list_roles()["Roles"]}
+    wanted = ["BuildRole", "DeploymentRole", "PipelineRole"] + (["PushRole"] if "CodeCommit" in source and "GitHub" not in source else [])
+    assert sorted(name for wanted_name in wanted for name in roles if wanted_name in name) == sorted(roles)
+    (topic,) = boto3.client("sns").list_topics()["Topics"]
+    rules = boto3.client("events").list_rules()["Rules"]
+    assert any("aws.codepipeline" in rule["EventPattern"] for rule in rules)
+    assert topic["TopicArn"] == outputs["FailureTopic"]
+
+
+@passed_over
+@pytest.mark.parametrize("endpoint", ["REGIONAL", "EDGE"])
+@pytest.mark.parametrize("zone", ["given", "made"])
+def test_names_deploy_with_a_zone_and_without(aws, zone, endpoint):
+    route53 = boto3.client("route53")
+    parameters = {"DomainName": "api.example.com", "EndpointType": endpoint, "ApiId": "abc", "StageName": "Prod"}
+    if zone == "given":
+        made = route53.create_hosted_zone(Name="example.com", CallerReference="test")["HostedZone"]["Id"]
+        parameters["HostedZoneID"] = made.removeprefix("/hostedzone/")
+    else:
+        parameters["BaseDNSName"] = "example.com"
+    outputs = deploy(ROOT / "stacks" / "dns.yaml", "dns", parameters)
+    (found,) = route53.list_hosted_zones()["HostedZones"]
+    assert found["Name"].removesuffix(".") == "example.com"
+    # moto drops all outputs when one of them is a list that it lacks: the name servers of a zone that was made.
+    if zone == "given":
+        assert outputs["URL"] == "https://api.example.com/advertising" and outputs["HostedZoneID"] in found["Id"]
+    records = route53.list_resource_record_sets(HostedZoneId=found["Id"])["ResourceRecordSets"]
+    assert {record["Type"] for record in records if record["Name"].startswith("api.")} == {"A", "AAAA"}
+
+
+# --- what the deployment role may do --------------------------------------------------------------------------------
+
+# What SAM makes of its own types. https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-generated-resources.html
+SAM = {
+    "AWS::Serverless::Function": [
+        "AWS::Lambda::Function",
+        "AWS::Lambda::Version",
+        "AWS::Lambda::Alias",
+        "AWS::CodeDeploy::Application",
+        "AWS::CodeDeploy::DeploymentGroup",
+    ],
+    "AWS::Serverless::Api": ["AWS::ApiGateway::RestApi", "AWS::ApiGateway::Deployment", "AWS::ApiGateway::Stage"],
+    "AWS::Serverless::StateMachine": ["AWS::StepFunctions::StateMachine"],
+}
+
+# CloudFormation says nothing about these.
+SILENT = {"AWS::CloudFormation::WaitConditionHandle", "AWS::EMR::Cluster", "AWS::Route53::RecordSetGroup"}
+
+# Rights that a type may need for what the templates don't use.
+UNUSED = {
+    "Queries are billed to the one who asks; results are written with the caller's rights": [
+        "s3:AbortMultipartUpload", "s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:ListMultipartUploadParts", "s3:PutObject",
+    ],
+    "A certificate of a private authority": ["acm-pca:*"],
+    "Policies and protection of nested stacks": [
+        "cloudformation:GetStackPolicy", "cloudformation:GetTemplate", "cloudformation:SetStackPolicy",
+        "cloudformation:UpdateTerminationProtection",
+    ],
+    "Machines of one's own in CodeDeploy": ["codedeploy:RegisterOnPremisesInstance"],
+    "A table's replicas, import, items, stream to Kinesis and own policy": [
+        "dynamodb:AssociateTableReplica", "dynamodb:BatchWriteItem", "dynamodb:*Item", "dynamodb:CreateTableReplica",
+        "dynamodb:DeleteResourcePolicy", "dynamodb:DescribeImport", "dynamodb:*KinesisStreamingDestination", "dynamodb:ImportTable",
+        "dynamodb:PutResourcePolicy", "dynamodb:Query", "dynamodb:Scan", "kinesis:*", "logs:PutLogEvents", "s3:GetObjectMetadata",
+    ],
+    "Networks with more than one range, VPN gateways, transfers of addresses, placement, volumes that are attached": [
+        "ec2:AcceptAddressTransfer", "autoscaling:DescribeTags", "ec2:AttachVolume", "ec2:DetachVolume", "ec2:ModifyInstancePlacement",
+        "ec2:ModifyPrivateDnsNameOptions", "ssm:*Association*", "ec2:*PrivateNatGatewayAddress", "ec2:*NatGatewayAddress",
+        "ec2:*SubnetCidrBlock", "ec2:CreateVpcEncryptionControl", "ec2:ModifyVpcTenancy", "vpc-lattice:*", "vpce:*", "ec2:*VpnGateway",
+    ],
+    "Lake Formation, connections and schemas of Glue's registry": ["lakeformation:*", "glue:*Connection", "glue:GetSchemaVersion"],
+    "Users, groups and boundaries": ["iam:*User*", "iam:*Group*", "iam:*RolePermissionsBoundary"],
+    "Keys are made only for EMR, by the policy for machines": [],
+    "Functions in a network, with file systems, layers, signed code or machines of their own": [
+        "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs", "elasticfilesystem:*",
+        "s3files:*", "lambda:AssociateRuntimeAlias", "lambda:*CodeSigningConfig", "lambda:GetLayerVersion", "lambda:PassCapacityProvider",
+        "lambda:PutFunctionScalingConfig",
+    ],
+    "Log groups with indexes, policies, protection and tokens": [
+        "logs:*IndexPolicy", "logs:DeleteResourcePolicy", "logs:PutBearerTokenAuthentication", "logs:PutDataProtectionPolicy",
+        "logs:PutLogGroupDeletionProtection", "s3:REST.PUT.OBJECT", "sns:PutDataProtectionPolicy",
+    ],
+    "Clusters with copies of snapshots, AQUA, several zones and policies; what the schemas list by mistake": [
+        "cloudwatch:PutMetricData", "ec2:*NetworkInterface*", "redshift:*SnapshotCopy*", "redshift:FailoverPrimaryCompute",
+        "redshift:ModifyAquaConfiguration", "redshift:ModifyClusterDbRevisions", "redshift:PutResourcePolicy",
+        "redshift:DeleteResourcePolicy", "initech:*",
+    ],
+    "Private zones, and logs of queries": [
+        "route53:*VPC*", "route53:*QueryLoggingConfig", "route53:UpdateHostedZoneFeatures",
+    ],
+    "Buckets with replicas, web sites, metadata tables, inventories, locks and ACLs; settings that are only ever changed, not removed": [
+        "s3:*Replication*", "s3:*Website", "s3:*MetadataT*", "s3:UpdateBucketMetadata*", "s3tables:*", "s3:DeleteBucketAnalyticsConfiguration",
+        "s3:DeleteBucketCors", "s3:DeleteBucketEncryption", "s3:DeleteBucketLifecycle", "s3:DeleteBucketMetricsConfiguration",
+        "s3:DeleteObject", "s3:Put*Configuration", "s3:PutBucketAbac", "s3:PutBucketAcl", "s3:PutBucketCORS", "s3:PutObjectAcl",
+    ],
+    "Secrets in several Regions": ["secretsmanager:*Re*Region*"],
+    "Firewalls before anything but an API": [
+        "amplify:*", "apprunner:*", "appsync:*", "bedrock-agentcore:*", "cognito-idp:*", "ec2:*VerifiedAccess*",
+        "elasticloadbalancing:*", "wafv2:*PermissionPolicy",
+    ],
+    "Aliases of keys: a key is given by its ARN": ["kms:ListAliases"],
+}  # fmt: skip
+
+# Rights of the role that no schema lists, and why it has them.
+BEYOND = {
+    "Nested stacks are changed through change sets, and transforms expand in them": ["cloudformation:CreateChangeSet"],
+    "Clusters of EMR, about which CloudFormation is silent": ["elasticmapreduce:*"],
+    "Tags of functions are read before they are changed": ["lambda:ListTags"],
+    "Access logs of the stage, logs of the state machine": ["logs:*LogDelivery", "logs:ListLogDeliveries"],
+    "The certificate's records, about which CloudFormation is silent": ["route53:ListHostedZonesByName", "route53:ListResourceRecordSets"],
+    "Images are looked up by public parameters": ["ssm:GetParameter", "ssm:GetParameters"],
+    "Redshift keeps and rotates its password there": ["secretsmanager:RotateSecret"],
+}
+
+
+def types_of(*paths):
+    for path in paths:
+        for one in read(path)["Resources"].values():
+            yield from SAM.get(one["Type"], [one["Type"]])
+
+
+def granted(*policies):
+    for name in policies:
+        document = RESOURCES[name]["Properties"].get("PolicyDocument")
+        documents = [document] if document else [
+            policy["Fn::If"][1]["PolicyDocument"] for policy in RESOURCES[name]["Properties"]["Policies"]
+        ]
+        for statement in (statement for one in documents for statement in one["Statement"]):
+            yield from [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+
+
+def needed(kind):
+    handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema.get("handlers", {})
+    assert handlers or kind in SILENT, f"CloudFormation does not say what {kind} needs"
+    return {action for name in ("create", "read", "update", "delete") for action in handlers.get(name, {}).get("permissions", [])}
+
+
+def covered(action, patterns):
+    return any(fnmatch.fnmatchcase(action.lower(), pattern.lower()) for pattern in patterns)
+
+
+BASE = ("DeployDataPolicy", "DeployFunctionsPolicy", "DeployOperationsPolicy", "DeploymentRole")
+MACHINES = [path for path in sorted((ROOT / "stacks").glob("*.yaml")) if path.name != "dns.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("policies", "paths"),
+    [(BASE, [ROOT / "template.yaml", ROOT / "stacks" / "dns.yaml"]), ((*BASE, "DeployMachinesPolicy"), MACHINES)],
+    ids=["warehouse", "machines"],
+)
+def test_the_deployment_role_may_do_what_its_resources_need(policies, paths):
+    allowed = {*granted(*policies), *(action for actions in UNUSED.values() for action in actions)}
+    missing = {kind: sorted(a for a in needed(kind) if not covered(a, allowed)) for kind in sorted(set(types_of(*paths)))}
+    assert {kind: actions for kind, actions in missing.items() if actions} == {}
+
+
+def test_the_deployment_role_may_do_no_more():
+    kinds = set(types_of(ROOT / "template.yaml", *(ROOT / "stacks").glob("*.yaml")))
+    wanted = {action for kind in kinds for action in needed(kind)}
+    beyond = [action for actions in BEYOND.values() for action in actions]
+    surplus = [
+        action
+        for action in granted(*BASE, "DeployMachinesPolicy")
+        if not covered(action, beyond) and not any(covered(one, [action]) for one in wanted)
+    ]
+    assert surplus == []
+
+
+def test_no_policy_has_a_wildcard_for_all_actions():
+    for name in (*BASE, "DeployMachinesPolicy"):
+        for action in granted(name):
+            assert "*" not in action or action in {"ec2:Describe*", "redshift:Describe*"}, action
+
+
+@pytest.mark.parametrize("name", ["PipelineRole", "BuildRole", "PushRole"])
+def test_the_other_roles_name_their_resources(name):
+    for policy in RESOURCES[name]["Properties"]["Policies"]:
+        policy = policy["Fn::If"][1] if "Fn::If" in policy else policy
+        for statement in policy["PolicyDocument"]["Statement"]:
+            assert statement["Resource"] != "*" and "*" not in str(statement["Action"])

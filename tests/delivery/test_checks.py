@@ -1,0 +1,64 @@
+"""The checks before traffic, as deployed: real binaries call real versions. No emulator has CodeDeploy, so what a check would tell
+it is read from the error that says it could not."""
+
+import json
+import os
+import time
+
+import boto3
+import pytest
+
+STACK = os.environ.get("DATALESS_STACK")
+CHECKS = ["CaptureImpressionsCheck", "CaptureClicksCheck", "AdTrafficCheck", "MetricsSinkCheck"]
+
+
+@pytest.fixture(scope="module")
+def stack():
+    assert STACK, "DATALESS_STACK is not set: these tests need a deployed stack"
+    pages = boto3.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK)
+    return {one["LogicalResourceId"]: one["PhysicalResourceId"] for page in pages for one in page["StackResourceSummaries"]}
+
+
+def told(function):
+    """What the check would tell CodeDeploy."""
+    hook = json.dumps({"DeploymentId": "d-TEST00000", "LifecycleEventHookExecutionId": "test"})
+    answer = boto3.client("lambda").invoke(FunctionName=function, Payload=hook)
+    error = json.loads(answer["Payload"].read())["errorMessage"]
+    start = "CodeDeploy was not told that the check "
+    assert error.startswith(start), error
+    return error.removeprefix(start).split(":")[0]
+
+
+def stored(stack):
+    """How many raw objects there are, and what was counted in the last hour."""
+    pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=stack["DataLakeBucket"], Prefix="data/raw/")
+    cloudwatch = boto3.client("cloudwatch")
+    now = time.time()
+    sums = [
+        sum(point["Sum"] for point in cloudwatch.get_metric_statistics(
+            Namespace="Warehouse/Advertising", MetricName=name, StartTime=now - 3600, EndTime=now + 60, Period=60, Statistics=["Sum"]
+        )["Datapoints"])
+        for name in ("Impressions", "Clicks", "MalformedImpressions", "MalformedClicks")
+    ]  # fmt: skip
+    return sum(page["KeyCount"] for page in pages), sums
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_version_that_answers_as_it_must_gets_traffic(stack, check):
+    before = stored(stack)
+    assert told(stack[check]) == "Succeeded"
+    # The emulator stores and counts at once what it is given.
+    assert stored(stack) == before
+
+
+def test_a_version_that_answers_otherwise_gets_none(stack):
+    client, check = boto3.client("lambda"), stack["CaptureClicksCheck"]
+    variables = client.get_function_configuration(FunctionName=check)["Environment"]["Variables"]
+    other = client.get_function_configuration(FunctionName=stack["AdTrafficCheck"])["Environment"]["Variables"]
+    try:
+        broken = variables | {"NEW_VERSION": other["NEW_VERSION"]}
+        client.update_function_configuration(FunctionName=check, Environment={"Variables": broken})
+        assert told(check) == "Failed"
+    finally:
+        client.update_function_configuration(FunctionName=check, Environment={"Variables": variables})
+    assert told(check) == "Succeeded"

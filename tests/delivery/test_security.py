@@ -1,0 +1,212 @@
+"""What template.yaml makes with each of its security and DNS parameters, alone and together."""
+
+import re
+from itertools import product
+
+import pytest
+from resolver import Refused, resolve
+from templates import ROOT, read
+
+TEMPLATE = ROOT / "template.yaml"
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/0123abcd-0123-0123-0123-0123456789ab"
+ACL = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/mine/0123abcd-0123-0123-0123-0123456789ab"
+MACHINES = {"EnableEC2Instance": "yes", "EnableEMRCluster": "yes", "EnableRedshift": "yes", "RedshiftPassword": "Not-a-secret-1"}
+OPTIONS = (
+    {"KmsKeyArn": KEY},
+    {"AccessLogsBucket": "logs-of-all"},
+    {"WebAclArn": ACL},
+    {"AlarmEmail": "a@example.com"},
+    {"RequireTrafficApiKey": "true"},
+    {"ManageApiGatewayLogging": "false"},
+    {"DeploymentPreferenceType": "AllAtOnce"},
+    MACHINES,
+)
+NAMES = (
+    {},
+    {"DNSDomainName": "api.example.com", "HostedZoneID": "Z0123456789"},
+    {"DNSDomainName": "api.example.com", "BaseDNSName": "example.com", "DNSEndpointType": "EDGE"},
+    # A zone that was made once, given now: its domain stays in the parameters.
+    {"DNSDomainName": "api.example.com", "BaseDNSName": "example.com", "HostedZoneID": "Z0123456789"},
+    # Taken away again.
+    {"BaseDNSName": "example.com", "HostedZoneID": "Z0123456789"},
+)
+
+
+def combinations():
+    for name, chosen in product(NAMES, product((True, False), repeat=len(OPTIONS))):
+        yield name | {key: value for on, option in zip(chosen, OPTIONS) if on for key, value in option.items()}
+
+
+def test_every_combination_resolves():
+    found = list(combinations())
+    assert len(found) == 5 * 256
+    for parameters in found:
+        stack = resolve(TEMPLATE, parameters)
+        has_name = "DNSDomainName" in parameters
+        assert ("DnsStack" in stack.nested) == ("DomainURL" in stack.outputs) == has_name
+        has_new_zone = has_name and "HostedZoneID" not in parameters
+        assert ("NameServers" in stack.outputs) == has_new_zone
+        assert ("DnsStack/Zone" in stack.all_resources()) == has_new_zone
+        assert ("WebAclAssociation" in stack.resources) == ("WebAclArn" in parameters)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "region", "message"),
+    [
+        ({"DNSDomainName": "api.example.com"}, "us-east-1", "Give HostedZoneID, or BaseDNSName"),
+        (NAMES[2], "eu-west-1", "take DNSEndpointType=REGIONAL"),
+        ({"DNSDomainName": "https://api.example.com"}, "us-east-1", "A domain name in lower case"),
+        ({"HostedZoneID": "example.com"}, "us-east-1", "The id of a hosted zone"),
+        ({"WebAclArn": ACL.replace("regional", "global")}, "us-east-1", "The ARN of a regional web ACL"),
+        ({"KmsKeyArn": "alias/mine"}, "us-east-1", "The ARN of a key, not of an alias"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_what_to_do(parameters, region, message):
+    with pytest.raises(Refused, match=re.escape(message)):
+        resolve(TEMPLATE, parameters, {"AWS::Region": region})
+
+
+@pytest.mark.parametrize("kind", ["REGIONAL", "EDGE"])
+def test_the_name_answers_over_tls_1_2_on_both_kinds_of_addresses(kind):
+    made = resolve(TEMPLATE, NAMES[1] | {"DNSEndpointType": kind}).nested["DnsStack"].resources
+    domain = made["Domain"]["Properties"]
+    assert domain["SecurityPolicy"] == "TLS_1_2" and domain["EndpointConfiguration"]["Types"] == [kind]
+    assert set(domain) & {"CertificateArn", "RegionalCertificateArn"} == {"CertificateArn" if kind == "EDGE" else "RegionalCertificateArn"}
+    assert made["BasePath"]["Properties"]["BasePath"] == "advertising"
+    records = made["Records"]["Properties"]
+    assert records["HostedZoneId"] == "Z0123456789"
+    prefix = "Distribution" if kind == "EDGE" else "Regional"
+    assert [(one["Type"], one["AliasTarget"]["DNSName"]) for one in records["RecordSets"]] == [
+        ("A", f"<Domain.{prefix}DomainName>"),
+        ("AAAA", f"<Domain.{prefix}DomainName>"),
+    ]
+    validation = made["Certificate"]["Properties"]["DomainValidationOptions"]
+    assert validation == [{"DomainName": "api.example.com", "HostedZoneId": "Z0123456789"}]
+
+
+# Where a key may stand, by type: the property that names it.
+KEY_OF = {
+    "AWS::DynamoDB::Table": ("SSESpecification", "KMSMasterKeyId"),
+    "AWS::KinesisFirehose::DeliveryStream": ("DeliveryStreamEncryptionConfigurationInput", "KeyARN"),
+    "AWS::Logs::LogGroup": ("KmsKeyId",),
+    "AWS::S3::Bucket": (
+        "BucketEncryption", "ServerSideEncryptionConfiguration", 0, "ServerSideEncryptionByDefault", "KMSMasterKeyID",
+    ),
+    "AWS::SNS::Topic": ("KmsMasterKeyId",),
+    "AWS::SQS::Queue": ("KmsMasterKeyId",),
+    "AWS::SecretsManager::Secret": ("KmsKeyId",),
+    "AWS::Athena::WorkGroup": ("WorkGroupConfiguration", "ResultConfiguration", "EncryptionConfiguration", "KmsKey"),
+}  # fmt: skip
+
+
+def test_a_key_is_used_for_all_that_is_stored():
+    template = read(TEMPLATE)
+    assert template["Globals"]["Function"]["KmsKeyArn"]["Fn::If"][1] == {"Ref": "KmsKeyArn"}
+    seen = set()
+    for name, one in resolve(TEMPLATE, {"KmsKeyArn": KEY} | MACHINES).all_resources().items():
+        if one["Type"] in ("AWS::Glue::Job", "AWS::Glue::Crawler"):
+            properties = one["Properties"]
+            configuration = properties.get("SecurityConfiguration", properties.get("CrawlerSecurityConfiguration"))
+            assert configuration == "<GlueSecurity>", name
+        if path := KEY_OF.get(one["Type"]):
+            value = one["Properties"]
+            for step in path:
+                value = value[step]
+            assert value == KEY, name
+            seen.add(one["Type"])
+    assert seen == set(KEY_OF)
+
+
+def test_who_writes_what_a_key_encrypts_may_use_it():
+    stack = resolve(TEMPLATE, {"KmsKeyArn": KEY} | MACHINES)
+    without = resolve(TEMPLATE, MACHINES)
+    keyless = {"ApiGatewayLoggingRole", "TrafficShiftRole"}
+    for name, one in stack.resources.items():
+        if one["Type"] == "AWS::IAM::Role" and name not in keyless:
+            attached = one["Properties"].get("ManagedPolicyArns", [])
+            assert {"<KeyReadPolicy>", "<KeyUsePolicy>"} & set(attached), name
+            assert not any("Key" in arn for arn in without.resources[name]["Properties"].get("ManagedPolicyArns", [])), name
+    for name in ("EmrStack/NodeRole", "RedshiftStack/Role", "ScriptInstanceStack/Role"):
+        policies = stack.all_resources()[name]["Properties"]["Policies"]
+        assert "Key" in [policy["PolicyName"] for policy in policies], name
+
+
+def denials(resource):
+    statements = resource["Properties"]["PolicyDocument"]["Statement"]
+    return [one for one in statements if one["Effect"] == "Deny" and one["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}]
+
+
+def test_plain_http_is_refused_wherever_a_policy_can_say_so():
+    guarded = {"AWS::S3::Bucket": "AWS::S3::BucketPolicy", "AWS::SNS::Topic": "AWS::SNS::TopicPolicy", "AWS::SQS::Queue": "AWS::SQS::QueuePolicy"}
+    for path in (TEMPLATE, ROOT / "build.yaml", *(ROOT / "stacks").glob("*.yaml")):
+        resources = read(path)["Resources"]
+        for name, one in resources.items():
+            if policy_type := guarded.get(one["Type"]):
+                policies = [other for other in resources.values() if other["Type"] == policy_type and {"Ref": name} in (
+                    [other["Properties"].get("Bucket")] + other["Properties"].get("Topics", []) + other["Properties"].get("Queues", [])
+                )]
+                assert policies and denials(policies[0]), f"{path.name}: {name}"
+
+
+def test_access_logs_go_where_they_are_told():
+    bucket = resolve(TEMPLATE, {"AccessLogsBucket": "logs-of-all"}).resources["DataLakeBucket"]["Properties"]
+    assert bucket["LoggingConfiguration"] == {"DestinationBucketName": "logs-of-all", "LogFilePrefix": "dataless/data-lake/"}
+    assert "LoggingConfiguration" not in resolve(TEMPLATE, {}).resources["DataLakeBucket"]["Properties"]
+
+
+def test_what_is_retained_is_named_in_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in (TEMPLATE, ROOT / "build.yaml", *sorted((ROOT / "stacks").glob("*.yaml"))):
+        for name, one in read(path)["Resources"].items():
+            if one.get("DeletionPolicy") in ("Retain", "Snapshot"):
+                assert f"`{name}`" in readme, f"{path.name} keeps {name}"
+            # What is kept when the stack goes is kept when it is replaced.
+            assert one.get("DeletionPolicy") == one.get("UpdateReplacePolicy"), name
+
+
+def test_statements_without_a_resource_say_why():
+    """A wildcard for all resources stands below a comment, in the statement or before it."""
+    for path in (TEMPLATE, ROOT / "build.yaml", *sorted((ROOT / "stacks").glob("*.yaml"))):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        explained = set()
+        for number, line in enumerate(lines):
+            if line.strip() not in ('Resource: "*"', "Resource: '*'"):
+                continue
+            start = next(at for at in range(number, 0, -1) if lines[at].strip() == "- Effect: Allow")
+            actions = tuple(one.strip() for one in lines[start:number])
+            block = lines[start - 3 : number + 1]
+            if any(one.strip().startswith("#") for one in block):
+                explained.add(actions)
+            # Each of several equal statements need not say it again. A key's own policy is about the key.
+            inside = "\n".join(lines[max(0, start - 25) : start])
+            assert actions in explained or "KeyPolicy:" in inside, f"{path.name}:{number + 1}"
+
+
+def test_no_version_gets_traffic_unchecked():
+    template = read(TEMPLATE)
+    resources, preference = template["Resources"], template["Globals"]["Function"]["DeploymentPreference"]
+    assert preference == {"Type": {"Ref": "DeploymentPreferenceType"}, "Role": {"Fn::GetAtt": ["TrafficShiftRole", "Arn"]}}
+    functions = [name for name, one in resources.items() if one["Type"] == "AWS::Serverless::Function" and not name.endswith("Check")]
+    assert len(functions) >= 4
+    tests = (ROOT / "crates" / "pre-traffic" / "src" / "test_event.rs").read_text(encoding="utf-8")
+    for name in functions:
+        check = name.removesuffix("Function") + "Check"
+        own = resources[name]["Properties"]["DeploymentPreference"]
+        assert own["Hooks"] == {"PreTraffic": {"Ref": check}}
+        condition, alarms, _ = own["Alarms"]["Fn::If"]
+        assert condition == "HasRollbackAlarms" and {"Ref": name.removesuffix("Function") + "ErrorsAlarm"} in alarms
+        assert all(resources[alarm["Ref"]]["Type"] == "AWS::CloudWatch::Alarm" for alarm in alarms)
+        properties = resources[check]["Properties"]
+        variables = properties["Environment"]["Variables"]
+        assert variables["NEW_VERSION"] == {"Ref": f"{name}.Version"}
+        assert f'"{variables["TEST_EVENT"]}"' in tests
+        # It is not shifted itself, and ends before CodeDeploy's hour.
+        assert properties["DeploymentPreference"] == {"Enabled": False} and properties["Timeout"] <= 900
+
+
+def test_what_all_at_once_leaves_out():
+    """The way out when an alarm is on already: nothing watches."""
+    assert read(TEMPLATE)["Conditions"]["HasRollbackAlarms"] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "DeploymentPreferenceType"}, "AllAtOnce"]}]
+    }

@@ -1,0 +1,162 @@
+"""Writes docs/reference.md from the templates: every parameter, every output, what is kept, what costs money.
+
+    python3 tools/delivery/reference.py           print the page
+    python3 tools/delivery/reference.py --write   write it
+"""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+import templates
+
+PAGE = templates.ROOT / "docs" / "reference.md"
+
+TITLES = {"template.yaml": "The warehouse, `template.yaml`", "build.yaml": "The pipeline, `build.yaml`"}
+
+# What each type is billed by, where anything stands behind it that AWS bills. Types that are free are in none of the tables.
+BILLED = {
+    "AWS::ApiGateway::DomainName": "nothing by itself; EDGE: requests are those of the API",
+    "AWS::Athena::WorkGroup": "bytes that queries scan, 5 USD a TB; `AthenaScanLimitBytes` bounds one query",
+    "AWS::CloudWatch::Alarm": "month",
+    "AWS::CloudWatch::Dashboard": "month",
+    "AWS::CodeBuild::Project": "minute of a build",
+    "AWS::CodeCommit::Repository": "active user and month, five are free",
+    "AWS::CodePipeline::Pipeline": "minute of an action",
+    "AWS::DynamoDB::Table": "read, write, GB and month; backups by GB and month",
+    "AWS::EC2::Instance": "hour",
+    "AWS::EC2::NatGateway": "hour and GB",
+    "AWS::EC2::EIP": "hour",
+    "AWS::EC2::FlowLog": "GB of logs",
+    "AWS::EC2::VPCEndpoint": "hour and zone, those of S3 and DynamoDB nothing",
+    "AWS::EMR::Cluster": "hour of its nodes",
+    "AWS::Glue::Crawler": "DPU-hour while it runs, 10 minutes at least",
+    "AWS::Glue::Job": "DPU-hour while it runs, a minute at least",
+    "AWS::KMS::Key": "month",
+    "AWS::KinesisFirehose::DeliveryStream": "GB, each record rounded up to 5 KB",
+    "AWS::Logs::LogGroup": "GB written, GB and month kept",
+    "AWS::Redshift::Cluster": "hour of its nodes, GB and month",
+    "AWS::Route53::HostedZone": "month",
+    "AWS::S3::Bucket": "GB and month, requests",
+    "AWS::SNS::Topic": "e-mail, a thousand a month are free",
+    "AWS::SQS::Queue": "request, a million a month are free",
+    "AWS::Scheduler::Schedule": "start, 14 million a month are free",
+    "AWS::SecretsManager::Secret": "month",
+    "AWS::Serverless::Api": "request, and GB that leaves AWS",
+    "AWS::Serverless::Function": "request, and GB-second",
+    "AWS::Serverless::StateMachine": "state transition, 4,000 a month are free",
+    "AWS::DataPipeline::Pipeline": "activity and month",
+    "AWS::WAFv2::WebACLAssociation": "the web ACL: month, rules, requests",
+}
+
+
+def escape(text) -> str:
+    return " ".join(str(text).split()).replace("|", "\\|")
+
+
+def code(text) -> str:
+    return f"`{escape(text)}`" if str(text) != "" else "blank"
+
+
+def table(header, rows) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows])
+
+
+def allowed(parameter) -> str:
+    """What a value may be, beside its type."""
+    if "AllowedValues" in parameter:
+        return ", ".join(code(as_text(one)) for one in parameter["AllowedValues"])
+    if "MinValue" in parameter or "MaxValue" in parameter:
+        least, most = parameter.get("MinValue"), parameter.get("MaxValue")
+        return f"{least} to {most}" if None not in (least, most) else f"from {least}" if most is None else f"up to {most}"
+    return escape(parameter.get("ConstraintDescription", ""))
+
+
+def as_text(value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def parameters(template) -> str:
+    declared = template["Parameters"]
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    parts = []
+    for group in groups:
+        rows = []
+        for name in group["Parameters"]:
+            one = declared[name]
+            kind = one["Type"] + (", not shown" if one.get("NoEcho") else "")
+            default = code(as_text(one["Default"])) if "Default" in one else "must be given"
+            rows.append([f"`{name}`", kind, default, allowed(one), escape(one["Description"])])
+        parts.append(f"### {group['Label']['default']}\n\n" + table(["parameter", "type", "default", "may be", "effect"], rows))
+    return "\n\n".join(parts)
+
+
+def condition_of(part) -> str:
+    return f"`{part['Condition']}`" if "Condition" in part else "always"
+
+
+def outputs(template) -> str:
+    def export(one):
+        name = one.get("Export", {}).get("Name", {}).get("Fn::Sub", "")
+        return f"`{name}`".replace("${AWS::StackName}", "<stack>") if name else ""
+
+    rows = [[f"`{name}`", condition_of(one), export(one), escape(one["Description"])] for name, one in template["Outputs"].items()]
+    return table(["output", "when", "export", "what"], rows)
+
+
+def every_template():
+    paths = [templates.ROOT / "template.yaml", *sorted((templates.ROOT / "stacks").glob("*.yaml")), templates.ROOT / "build.yaml"]
+    return {str(path.relative_to(templates.ROOT)): templates.read(path) for path in paths}
+
+
+def retained() -> str:
+    rows = [
+        [f"`{path}`", f"`{name}`", one["Type"], "a last snapshot" if one["DeletionPolicy"] == "Snapshot" else "itself"]
+        for path, template in every_template().items()
+        for name, one in template["Resources"].items()
+        if one.get("DeletionPolicy") in ("Retain", "Snapshot")
+    ]
+    return table(["template", "resource", "type", "what stays"], rows)
+
+
+def billed() -> str:
+    rows = []
+    for path, template in every_template().items():
+        counts = Counter((one["Type"], one.get("Condition", "")) for one in template["Resources"].values())
+        for (kind, condition), count in sorted(counts.items()):
+            if kind in BILLED:
+                rows.append([f"`{path}`", kind, str(count), f"`{condition}`" if condition else "always", BILLED[kind]])
+    return table(["template", "type", "count", "when", "billed by"], rows)
+
+
+def page() -> str:
+    parts = [
+        "# Reference\n\nWritten by `python3 tools/delivery/reference.py --write` from the templates. Do not edit it here: a test compares this page "
+        "with what the program prints."
+    ]
+    for path, title in TITLES.items():
+        template = templates.read(templates.ROOT / path)
+        parts += [f"## {title}", parameters(template), "### Outputs", outputs(template)]
+    parts += [
+        "## What stays when a stack is deleted",
+        retained(),
+        "How to take it all down: [delivery.md](delivery.md#taking-it-down).",
+        "## What costs money",
+        "By the resources of each template; a stack in `stacks/` is there only when its parameters ask for it. What it comes to at 1, 100 and 10,000 "
+        "events a second, with prices and their date: [costs.md](costs.md#a-month).",
+        billed(),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Writes docs/reference.md from the templates.")
+    parser.add_argument("--write", action="store_true", help="write docs/reference.md instead of printing it")
+    if parser.parse_args().write:
+        Path(PAGE).write_text(page(), encoding="utf-8")
+    else:
+        print(page(), end="")
+
+
+if __name__ == "__main__":
+    main()
