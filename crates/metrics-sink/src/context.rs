@@ -7,6 +7,7 @@ use lambda_support::environment::{Environment, EnvironmentError, Process};
 use lambda_support::sdk;
 
 use crate::metrics::{CloudWatch, Metrics};
+use crate::recent::Recent;
 
 const METRIC_NAMESPACE: &str = "METRIC_NAMESPACE";
 const IMPRESSIONS_DELIVERY_STREAM_NAME: &str = "IMPRESSIONS_DELIVERY_STREAM_NAME";
@@ -21,6 +22,7 @@ pub struct Context<M> {
     pub(crate) metrics: M,
     pub(crate) namespace: String,
     pub(crate) streams: [(String, &'static str); 2],
+    pub(crate) recent: Recent,
 }
 
 impl Context<CloudWatch> {
@@ -43,7 +45,8 @@ impl Context<CloudWatch> {
 impl<M: Metrics> Context<M> {
     /// A context around any metrics.
     pub fn new(metrics: M, namespace: String, impressions: String, clicks: String) -> Self {
-        Self { metrics, namespace, streams: [(impressions, "Impressions"), (clicks, "Clicks")] }
+        let streams = [(impressions, "Impressions"), (clicks, "Clicks")];
+        Self { metrics, namespace, streams, recent: Recent::default() }
     }
 
     /// The metric that counts the records of a delivery stream, by the last part of its ARN.

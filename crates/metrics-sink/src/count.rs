@@ -1,13 +1,15 @@
 //! Counting the events of a batch by arrival minute.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::event::FirehoseRecord;
+use crate::event::Record;
+use crate::metrics::is_time_taken;
 
-const MILLIS_PER_MINUTE: i64 = 60_000;
+const SECONDS_PER_MINUTE: i64 = 60;
 
 /// What a minute brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,58 +20,86 @@ pub(crate) struct Counts {
     pub(crate) malformed: u64,
 }
 
-/// Counts by minute, the minute being the seconds since 1970 of its start.
-pub(crate) fn count(records: &[FirehoseRecord<'_>]) -> BTreeMap<i64, Counts> {
+/// Counts by minute, the minute being the seconds since 1970 of its start. A record whose time is missing, or such that
+/// CloudWatch would refuse the whole call for it, counts in the minute of `now`.
+pub(crate) fn count(records: &[Record<'_>], now: SystemTime) -> BTreeMap<i64, Counts> {
+    let now = i64::try_from(now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()).unwrap_or(i64::MAX);
     let mut minutes: BTreeMap<i64, Counts> = BTreeMap::new();
     let mut data = Vec::new();
     for record in records {
-        let counts =
-            minutes.entry(record.approximate_arrival_timestamp.div_euclid(MILLIS_PER_MINUTE) * 60).or_default();
+        let arrived_at = record.arrived_at().map(|millis| millis.div_euclid(1_000));
+        let arrived_at = arrived_at.filter(|&at| is_time_taken(at, now)).unwrap_or(now);
+        let counts = minutes.entry(arrived_at.div_euclid(SECONDS_PER_MINUTE) * SECONDS_PER_MINUTE).or_default();
         data.clear();
-        if BASE64_STANDARD.decode_vec(record.data.as_bytes(), &mut data).is_err() {
+        let decoded = record.base64().map(|text| BASE64_STANDARD.decode_vec(text.as_bytes(), &mut data));
+        if !matches!(decoded, Some(Ok(()))) {
             counts.malformed += 1;
             continue;
         }
-        for line in data.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()) {
-            if line.starts_with(b"{") && line.ends_with(b"}") {
-                counts.events += 1;
-            } else {
-                counts.malformed += 1;
-            }
-        }
+        count_lines(&data, counts);
     }
     minutes
 }
 
+fn count_lines(data: &[u8], counts: &mut Counts) {
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', data).chain([data.len()]) {
+        let line = data[start..end].trim_ascii();
+        start = end + 1;
+        match line {
+            [] => {}
+            [b'{', .., b'}'] => counts.events += 1,
+            _ => counts.malformed += 1,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn record(at: i64, data: &str) -> FirehoseRecord<'static> {
-        FirehoseRecord {
-            record_id: "1".into(),
-            approximate_arrival_timestamp: at,
-            data: BASE64_STANDARD.encode(data).into(),
-        }
+    const MINUTE: i64 = 1_763_640_000;
+
+    fn now() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(u64::try_from(MINUTE).unwrap() + 90)
+    }
+
+    /// The counts of records of (`approximateArrivalTimestamp` and `data`, both as written in JSON).
+    fn counted(records: &[(&str, &str)]) -> Vec<(i64, Counts)> {
+        let text = records
+            .iter()
+            .map(|(at, data)| format!(r#"{{"recordId":"1","approximateArrivalTimestamp":{at},"data":{data}}}"#));
+        let text = format!("[{}]", text.collect::<Vec<_>>().join(","));
+        count(&serde_json::from_str::<Vec<Record<'_>>>(&text).unwrap(), now()).into_iter().collect()
+    }
+
+    fn base64(data: &str) -> String {
+        format!("\"{}\"", BASE64_STANDARD.encode(data))
     }
 
     #[test]
     fn each_line_counts_in_the_minute_of_its_record() {
-        let records = [
-            record(1_763_640_000_000, "{\"a\":1}\n{\"a\":2}\n"),
-            record(1_763_640_059_999, "{\"a\":3}"),
-            record(1_763_640_060_000, "{\"a\":4}\n\n  \n{\"a\":5}\r\n"),
-        ];
+        let (first, second) = (base64("{\"a\":1}\n{\"a\":2}\n"), base64("{\"a\":3}"));
+        let third = base64("{\"a\":4}\n\n  \n{\"a\":5}\r\n");
+        let records = [("1763640000000", &*first), ("1763640059999", &second), ("1763640060000", &third)];
         let expected =
-            [(1_763_640_000, Counts { events: 3, malformed: 0 }), (1_763_640_060, Counts { events: 2, malformed: 0 })];
-        assert_eq!(count(&records).into_iter().collect::<Vec<_>>(), expected);
+            [(MINUTE, Counts { events: 3, malformed: 0 }), (MINUTE + 60, Counts { events: 2, malformed: 0 })];
+        assert_eq!(counted(&records), expected);
     }
 
     #[test]
     fn what_is_no_event_counts_as_malformed() {
-        let mut not_base64 = record(0, "");
-        not_base64.data = "%".into();
-        let records = [record(0, "hello\n{\"a\":1}\n{\"a\":"), not_base64, record(0, "")];
-        assert_eq!(count(&records)[&0], Counts { events: 1, malformed: 3 });
+        let (lines, empty) = (base64("hello\n{\"a\":1}\n{\"a\":\n{"), base64(""));
+        let records = [&*lines, "\"%\"", "null", "5", &empty].map(|data| ("1763640000000", data));
+        assert_eq!(counted(&records), [(MINUTE, Counts { events: 1, malformed: 6 })]);
+    }
+
+    #[test]
+    fn a_time_that_cloudwatch_would_refuse_is_now() {
+        let event = base64("{}");
+        let records = ["null", "0", "\"x\"", "-5", "9999999999999", "1.5"].map(|at| (at, &*event));
+        assert_eq!(counted(&records), [(MINUTE + 60, Counts { events: 6, malformed: 0 })]);
     }
 }

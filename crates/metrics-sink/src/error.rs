@@ -6,9 +6,12 @@ use thiserror::Error;
 /// tries again and then sets them aside under its error prefix.
 #[derive(Debug, Error)]
 pub enum SinkError {
-    /// Not the event of a Firehose transformation, nor of an analytics application's output.
-    #[error("the event is of no kind that this function takes: {0}")]
+    /// Not JSON, or without a list of records that have ids.
+    #[error("the event cannot be read: {0}")]
     Event(#[from] serde_json::Error),
+    /// Not the event of a Firehose transformation, nor of an analytics application's output; or both at once.
+    #[error("the event has neither a deliveryStreamArn nor an applicationArn, or it has both")]
+    Kind,
 }
 
 /// CloudWatch did not take metrics.

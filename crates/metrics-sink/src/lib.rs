@@ -6,8 +6,9 @@ mod error;
 mod event;
 mod handler;
 mod metrics;
+mod recent;
 
 pub use context::Context;
 pub use error::{PublishError, SinkError};
 pub use handler::handle;
-pub use metrics::{MAX_METRICS_PER_CALL, Metric, Metrics};
+pub use metrics::{MAX_BODY_BYTES, MAX_METRICS_PER_CALL, MAX_VALUES_PER_METRIC, Metric, Metrics};
