@@ -48,6 +48,8 @@ pub enum Command {
     Query(Query),
     /// Ask the traffic endpoint for an ad.
     Traffic(Traffic),
+    /// Serve the deployed dashboards as a live page, on the loopback interface.
+    Dashboard(Dashboard),
     /// Show the logs.
     Logs(Logs),
     /// Say what this machine lacks, and how to get it.
@@ -213,6 +215,16 @@ pub struct Traffic {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Dashboard {
+    /// The page's port; by default 8088, or any free one when that is taken.
+    #[arg(long, value_name = "P")]
+    pub port: Option<u16>,
+    /// Open the page in the browser.
+    #[arg(long)]
+    pub open: bool,
 }
 
 #[derive(Args, Debug)]

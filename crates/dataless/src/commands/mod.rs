@@ -1,5 +1,6 @@
 //! The commands, a module each.
 
+mod dashboard;
 mod demo;
 mod doctor;
 mod down;
@@ -57,6 +58,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Erase(options) => erase::run(&workspace, &options),
         Command::Query(options) => query::run(&workspace, &options),
         Command::Traffic(options) => traffic::run(&workspace, &options),
+        Command::Dashboard(options) => dashboard::run(&workspace, &options),
         Command::Logs(options) => logs::run(&workspace, &options),
         Command::Doctor(options) => doctor::run(&workspace, &options),
         Command::Test(options) => test::run(&workspace, &options),

@@ -88,7 +88,8 @@ pub fn deploy(
         .arg(&template)
         .args(["--stack-name", STACK_NAME, "--region", REGION, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"])
         .args(["CAPABILITY_AUTO_EXPAND", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"])
-        .args(["--parameter-overrides", &architecture, &glue_task])
+        // The emulator knows no alarms on metric math.
+        .args(["--parameter-overrides", &architecture, &glue_task, "EnableMetricMathAlarms=false"])
         .run()?;
     let stack = Stack { port, emulator, outputs: outputs(aws, STACK_NAME)? };
     upload_scripts(workspace, aws, &stack)?;

@@ -1,0 +1,37 @@
+//! `dashboard`: the deployed dashboards as a page.
+
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+
+use super::{Outcome, Warehouse};
+use crate::cli::Dashboard;
+use crate::dashboard::{CloudWatch, server};
+use crate::ui::note;
+use crate::workspace::Workspace;
+
+pub fn run(workspace: &Workspace, options: &Dashboard) -> Result<Outcome> {
+    let Warehouse { stack, aws, .. } = Warehouse::running(workspace)?;
+    let dashboards =
+        vec![stack.output("RealTimeAdvertisingDashboard")?.to_owned(), stack.output("OpsDashboard")?.to_owned()];
+    let listener = server::listen(options.port)?;
+    let address = format!("http://{}/", listener.local_addr()?);
+    println!("{address}");
+    note("The dashboards of the warehouse, live. Ctrl-C ends it.");
+    if options.open {
+        open(&address);
+    }
+    server::serve(listener, Box::new(CloudWatch(aws)), dashboards)?;
+    note("\nno longer served");
+    Ok(Outcome::Done)
+}
+
+/// Shows the page in the user's browser. Where there is none, the address that was printed is enough.
+fn open(address: &str) {
+    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let started =
+        Command::new(program).arg(address).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    if started.is_err() {
+        note(&format!("{program} is not here: open the address by hand"));
+    }
+}

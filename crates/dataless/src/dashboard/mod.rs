@@ -1,0 +1,11 @@
+//! Deployed dashboards, evaluated here as CloudWatch's console does, and served as a page.
+
+mod body;
+mod math;
+mod search;
+mod source;
+mod view;
+
+pub mod server;
+
+pub use source::CloudWatch;
