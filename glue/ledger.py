@@ -1,13 +1,17 @@
 """Closes the books of one arrival day: publishes them as metrics, and fails when they don't balance.
 
-    spark-submit glue/ledger.py --database DB --day YYYY-MM-DD [--metric_namespace Warehouse/Lake]
+    spark-submit glue/ledger.py --database DB --day YYYY-MM-DD [--metric_namespace Warehouse/Lake] \
+        [--realtime_namespace Warehouse/Advertising]
 
-Metrics, in `Count`, with the dimension `Table`:
+Metrics, in `Count` where nothing else is said, with the dimension `Table`:
 
     RawLines, Kept, Repeats, Rejected, Late   dated at the start of the arrival day (UTC). Every run of the day adds a
                                               sample there, so read them as the Maximum of a day: lines are only ever
                                               added to a day's books. A day that CloudWatch no longer takes is left out
     Unbalanced                                dated now: 0 when all is well, 1 when not, or when the row is missing
+    RealTimeDivergence                        dated now, in `Percent`: by how much the raw lines of the day and what the
+                                              metrics sink counted of them differ. Needs --realtime_namespace, and a day
+                                              that is over
 
 The endpoint comes from AWS_ENDPOINT_URL, if set. Prints a line of JSON a table.
 """
@@ -30,6 +34,16 @@ METRICS = {"RawLines": "raw", "Kept": "kept", "Repeats": "repeats", "Rejected": 
 
 DEFAULT_NAMESPACE = "Warehouse/Lake"
 
+# What the metrics sink counts of a table: together, every line.
+REALTIME_METRICS = {
+    "impressions": ("Impressions", "MalformedImpressions"),
+    "clicks": ("Clicks", "MalformedClicks"),
+}
+
+# How long after its end a day's last lines may reach S3: the longest buffering of Firehose.
+# https://docs.aws.amazon.com/firehose/latest/dev/buffering-hints.html
+LAST_DELIVERY = timedelta(minutes=15)
+
 # CloudWatch takes data of the last two weeks; an hour is left for the call itself.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
 OLDEST_DATA = timedelta(days=14) - timedelta(hours=1)
@@ -41,16 +55,21 @@ class BooksDontBalance(Exception):
 
 def main(argv: list[str]) -> None:
     """Runs the job. Raises `BooksDontBalance`, after the metrics are published."""
-    names = ["database", "day"] + [name for name in ("metric_namespace",) if f"--{name}" in argv]
+    optional = ("metric_namespace", "realtime_namespace")
+    names = ["database", "day"] + [name for name in optional if f"--{name}" in argv]
     options = getResolvedOptions(argv, names)
     day = datetime.strptime(options["day"], "%Y-%m-%d").replace(tzinfo=timezone.utc)
     spark = SparkSession.builder.appName(f"ledger {day:%Y-%m-%d}").enableHiveSupport().getOrCreate()
     rows = read_rows(spark, options["database"], day)
     faults = {table: find_fault(rows.get(table)) for table in TABLES}
 
-    data = metric_data(rows, faults, day, datetime.now(timezone.utc))
+    now = datetime.now(timezone.utc)
+    data = metric_data(rows, faults, day, now)
+    cloudwatch = boto3.client("cloudwatch")
+    if (counted_in := options.get("realtime_namespace")) and now >= day + timedelta(days=1) + LAST_DELIVERY:
+        data += divergence(cloudwatch, counted_in, rows, day, now)
     namespace = options.get("metric_namespace") or DEFAULT_NAMESPACE
-    boto3.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=data)
+    cloudwatch.put_metric_data(Namespace=namespace, MetricData=data)
     for table in TABLES:
         print(json.dumps({"table": table, "day": options["day"], **rows.get(table, {}), "fault": faults[table]}))
     found = [f"{table}: {fault}" for table, fault in faults.items() if fault]
@@ -98,13 +117,39 @@ def metric_data(
     return figures + [metric("Unbalanced", table, int(fault is not None), now) for table, fault in faults.items()]
 
 
-def metric(name: str, table: str, value: int, at: datetime) -> dict[str, Any]:
+def divergence(
+    cloudwatch: Any, namespace: str, rows: dict[str, dict[str, int]], day: datetime, now: datetime
+) -> list[dict[str, Any]]:
+    """By how many percent of the greater one raw and real time differ, whichever is greater."""
+    data = []
+    for table, row in rows.items():
+        counted = sum(count_realtime(cloudwatch, namespace, name, day) for name in REALTIME_METRICS[table])
+        greater = max(row["raw"], counted)
+        percent = 100 * abs(row["raw"] - counted) / greater if greater else 0.0
+        data.append(metric("RealTimeDivergence", table, percent, now, unit="Percent"))
+    return data
+
+
+def count_realtime(cloudwatch: Any, namespace: str, name: str, day: datetime) -> float:
+    """The sum of a metric over a day. By the hour: CloudWatch keeps minutes for 15 days, hours for 15 months."""
+    answer = cloudwatch.get_metric_statistics(
+        Namespace=namespace,
+        MetricName=name,
+        StartTime=day,
+        EndTime=day + timedelta(days=1),
+        Period=3600,
+        Statistics=["Sum"],
+    )
+    return sum(point["Sum"] for point in answer["Datapoints"])
+
+
+def metric(name: str, table: str, value: float, at: datetime, unit: str = "Count") -> dict[str, Any]:
     return {
         "MetricName": name,
         "Dimensions": [{"Name": "Table", "Value": table}],
         "Timestamp": at,
         "Value": value,
-        "Unit": "Count",
+        "Unit": unit,
     }
 
 

@@ -111,3 +111,65 @@ def test_a_day_that_cloudwatch_no_longer_takes_only_feeds_the_alarm(age, publish
         metric["MetricName"] for metric in ledger.metric_data({"clicks": BALANCED}, {"clicks": None}, DAY, DAY + age)
     }
     assert names == ({*ledger.METRICS, "Unbalanced"} if published else {"Unbalanced"})
+
+
+class Counted:
+    """What the metrics sink counted: hours by metric."""
+
+    def __init__(self, **hours: list[float]):
+        self.hours = hours
+        self.asked = []
+
+    def get_metric_statistics(self, **call):
+        self.asked.append(call)
+        return {"Datapoints": [{"Sum": value} for value in self.hours.get(call["MetricName"], [])]}
+
+
+@pytest.mark.parametrize(
+    ("raw", "hours", "percent"),
+    [
+        (10, {"Impressions": [4.0, 5.0], "MalformedImpressions": [1.0]}, 0.0),
+        (10, {"Impressions": [4.0, 4.0]}, 20.0),
+        (8, {"Impressions": [10.0]}, 20.0),
+        (10, {}, 100.0),
+        (0, {"Impressions": [1.0]}, 100.0),
+        (0, {}, 0.0),
+    ],
+)
+def test_real_time_and_raw_are_compared_by_the_greater_one(raw, hours, percent):
+    cloudwatch = Counted(**hours)
+    (found,) = ledger.divergence(cloudwatch, "N", {"impressions": {"raw": raw}}, DAY, NOW)
+    assert (found["MetricName"], found["Unit"], found["Timestamp"]) == ("RealTimeDivergence", "Percent", NOW)
+    assert found["Dimensions"] == [{"Name": "Table", "Value": "impressions"}]
+    assert found["Value"] == pytest.approx(percent)
+    assert {(call["Namespace"], call["StartTime"], call["EndTime"]) for call in cloudwatch.asked} == {
+        ("N", DAY, DAY + timedelta(days=1))
+    }
+
+
+def test_a_day_that_is_over_is_compared_and_today_is_not(warehouse, monkeypatch):
+    class Both(CloudWatch, Counted):
+        def __init__(self):
+            CloudWatch.__init__(self)
+            Counted.__init__(self, Impressions=[9.0])
+
+    late = DAY + timedelta(hours=24, minutes=14)
+    for moment, compared in [(late, False), (late + timedelta(minutes=1), True)]:
+
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz=None, moment=moment):
+                return moment
+
+        client = Both()
+        monkeypatch.setattr(ledger.boto3, "client", lambda service, client=client: client)
+        monkeypatch.setattr(ledger, "datetime", Clock)
+        monkeypatch.setattr(ledger, "read_rows", lambda *_: {"impressions": BALANCED, "clicks": NO_LINES})
+        ledger.main(["ledger.py", "--database", warehouse.database, "--day", "2026-11-20", "--realtime_namespace", "N"])
+        (call,) = client.calls
+        values = {
+            metric["Dimensions"][0]["Value"]: metric["Value"]
+            for metric in call["MetricData"]
+            if metric["MetricName"] == "RealTimeDivergence"
+        }
+        assert values == ({"impressions": pytest.approx(10), "clicks": 0} if compared else {})

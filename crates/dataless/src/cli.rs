@@ -225,6 +225,9 @@ pub struct Dashboard {
     /// Open the page in the browser.
     #[arg(long)]
     pub open: bool,
+    /// Show the stack that the tests deployed.
+    #[arg(long, hide = true)]
+    pub of_tests: bool,
 }
 
 #[derive(Args, Debug)]

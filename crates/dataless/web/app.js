@@ -103,8 +103,7 @@ function plotOptions(widget, lines, size) {
         value: (_, value) => number(value),
         points: { show: line.times.length < 120 && !line.dash, size: 5, fill: colour(line, index) },
         spanGaps: Boolean(line.dash),
-        paths: widget.bars && !line.dash ? uPlot.paths.bars({ size: [0.7, 60] }) : undefined,
-        fill: widget.bars || widget.stacked ? `${colour(line, index)}55` : undefined,
+        fill: widget.stacked && !line.dash ? `${colour(line, index)}55` : undefined,
       })),
     ],
   };
@@ -124,7 +123,7 @@ function draw(box, widget) {
   const { times, values } = columns(lines);
   const count = widget.lines.length;
   const data = [times, ...(widget.stacked ? [...stacked(values.slice(0, count)), ...values.slice(count)] : values)];
-  const shape = JSON.stringify([lines.map((line) => [line.label, line.right, line.color, line.times.length < 120]), widget.yAxis, widget.bars, widget.stacked, document.documentElement.dataset.theme, matchMedia("(prefers-color-scheme: dark)").matches]);
+  const shape = JSON.stringify([lines.map((line) => [line.label, line.right, line.color, line.times.length < 120]), widget.yAxis, widget.stacked, document.documentElement.dataset.theme, matchMedia("(prefers-color-scheme: dark)").matches]);
   box.range = widget;
   if (box.plot && box.shape === shape) {
     // The axis of time looks at the widget that it was made with.

@@ -15,8 +15,8 @@ const SECONDS_PER_MINUTE: i64 = 60;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) events: u64,
-    /// Lines that are no JSON object, and records that are not base64: they are handed on like the others, and the ETL
-    /// sets them aside.
+    /// Lines that are no JSON object, blank ones among them, and records that are not base64: they are handed on like the
+    /// others, and the ETL sets them aside. Together with the events they are the raw lines that the ledger counts.
     pub(crate) malformed: u64,
 }
 
@@ -41,16 +41,16 @@ pub(crate) fn count(records: &[Record<'_>], now: SystemTime) -> BTreeMap<i64, Co
     minutes
 }
 
+/// Counts what lies between newlines; the last line needs none.
 fn count_lines(data: &[u8], counts: &mut Counts) {
-    let mut start = 0;
-    for end in memchr::memchr_iter(b'\n', data).chain([data.len()]) {
-        let line = data[start..end].trim_ascii();
-        start = end + 1;
-        match line {
-            [] => {}
+    let mut rest = data;
+    while !rest.is_empty() {
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        match rest[..end].trim_ascii() {
             [b'{', .., b'}'] => counts.events += 1,
             _ => counts.malformed += 1,
         }
+        rest = rest.get(end + 1..).unwrap_or_default();
     }
 }
 
@@ -84,8 +84,9 @@ mod tests {
         let (first, second) = (base64("{\"a\":1}\n{\"a\":2}\n"), base64("{\"a\":3}"));
         let third = base64("{\"a\":4}\n\n  \n{\"a\":5}\r\n");
         let records = [("1763640000000", &*first), ("1763640059999", &second), ("1763640060000", &third)];
+        // Two lines of the third record are blank.
         let expected =
-            [(MINUTE, Counts { events: 3, malformed: 0 }), (MINUTE + 60, Counts { events: 2, malformed: 0 })];
+            [(MINUTE, Counts { events: 3, malformed: 0 }), (MINUTE + 60, Counts { events: 2, malformed: 2 })];
         assert_eq!(counted(&records), expected);
     }
 

@@ -8,10 +8,11 @@ use super::{Outcome, Warehouse};
 use crate::cli::Dashboard;
 use crate::dashboard::{CloudWatch, server};
 use crate::ui::note;
-use crate::workspace::Workspace;
+use crate::workspace::{InstanceName, Workspace};
 
 pub fn run(workspace: &Workspace, options: &Dashboard) -> Result<Outcome> {
-    let Warehouse { stack, aws, .. } = Warehouse::running(workspace)?;
+    let name = if options.of_tests { InstanceName::Test } else { InstanceName::Up };
+    let Warehouse { stack, aws, .. } = Warehouse::running_as(workspace, name)?;
     let dashboards =
         vec![stack.output("RealTimeAdvertisingDashboard")?.to_owned(), stack.output("OpsDashboard")?.to_owned()];
     let listener = server::listen(options.port)?;

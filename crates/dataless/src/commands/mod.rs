@@ -75,7 +75,11 @@ struct Warehouse {
 
 impl Warehouse {
     fn running(workspace: &Workspace) -> Result<Self> {
-        let instance = workspace.instance(InstanceName::Up);
+        Self::running_as(workspace, InstanceName::Up)
+    }
+
+    fn running_as(workspace: &Workspace, name: InstanceName) -> Result<Self> {
+        let instance = workspace.instance(name);
         let Some(stack) = Stack::load(&instance).filter(|stack| emulator::answers(stack.port)) else {
             bail!("no warehouse is running here: start it with `cargo dataless up`");
         };

@@ -11,7 +11,7 @@ use crate::process::{Interrupted, Tool};
 use crate::stage::aws::Aws;
 use crate::stage::deploy::{self, Stack};
 use crate::stage::emulator::Emulator;
-use crate::stage::spark;
+use crate::stage::{load, spark};
 use crate::stage::tools::{ToolSet, Tools, chromium};
 use crate::ui::{note, step};
 use crate::workspace::{Instance, InstanceName, Workspace};
@@ -206,9 +206,12 @@ impl Suite<'_> {
                 PathBuf::new()
             }
         };
+        let build = || load::build(self.workspace, self.instance);
+        let loadgen = step("build the load generator", build, |_| "cargo build".to_owned())?.0;
         let folders = [
             ("API contract", "contract"),
             ("browser", "browser"),
+            ("real time", "dashboard"),
             ("costs", "costs"),
             ("delivery", "delivery"),
             ("nightly batch", "pipeline"),
@@ -222,6 +225,10 @@ impl Suite<'_> {
                 .env("DATALESS_STACK", deploy::STACK_NAME)
                 .env("DATALESS_STATE_MACHINE", stack.output("DailyPipeline")?)
                 .env("DATALESS_TOPIC", stack.output("AlarmTopic")?)
+                .env("DATALESS_PROGRAM", std::env::current_exe().context("this program has no path")?)
+                .env("DATALESS_INSTANCE", "test")
+                .env("DATALESS_LOADGEN", &loadgen)
+                .env("DATALESS_BUILD", self.instance.build())
                 .env("DATALESS_RUNNER", spark::config_path(self.instance))
                 .env("DATALESS_SPARK_PYTHON", self.tools.program(ToolSet::Spark, "python"))
                 .env("DATALESS_CHROMIUM", &browser);

@@ -62,7 +62,6 @@ pub struct Chart {
     pub start: i64,
     pub end: i64,
     pub stacked: bool,
-    pub bars: bool,
     pub lines: Vec<Line>,
     pub y_axis: Value,
     pub annotations: Vec<Annotation>,
@@ -166,11 +165,10 @@ fn metrics(source: &dyn Source, properties: &Properties, window: (i64, i64), now
     }
     Ok(match properties.view.as_str() {
         "singleValue" => Content::Numbers { numbers: lines, sparkline: properties.sparkline },
-        "" | "timeSeries" | "bar" => Content::Chart(Chart {
+        "" | "timeSeries" => Content::Chart(Chart {
             start: window.0,
             end: window.1,
             stacked: properties.stacked,
-            bars: properties.view == "bar",
             lines,
             y_axis: properties.y_axis.clone(),
             annotations: properties.annotations.horizontal.clone(),

@@ -1,0 +1,214 @@
+"""Every metric of the dashboards and alarms against AWS's documentation: a typo is an empty graph, or a silent alarm, forever.
+
+Needs no stack.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+DASHBOARDS = sorted((ROOT / "dashboards").glob("*.json"))
+
+API = "https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-metrics-and-dimensions.html"
+LAMBDA = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html"
+FIREHOSE = "https://docs.aws.amazon.com/firehose/latest/dev/monitoring-with-cloudwatch-metrics.html"
+S3 = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/metrics-dimensions.html"
+GLUE = "https://docs.aws.amazon.com/glue/latest/dg/monitoring-awsglue-with-cloudwatch-metrics.html"
+STATES = "https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html"
+SQS = "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html"
+DYNAMODB = "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html"
+ATHENA = "https://docs.aws.amazon.com/athena/latest/ug/query-metrics-viewing.html"
+REDSHIFT = "https://docs.aws.amazon.com/redshift/latest/mgmt/metrics-listing.html"
+
+# By namespace: where it is documented; the sets of dimensions that its metrics come with; its metrics and their units.
+DOCUMENTED = {
+    "AWS/ApiGateway": (API, [{"ApiName"}, {"ApiName", "Stage"}], {
+        "Count": "Count", "4XXError": "Count", "5XXError": "Count", "Latency": "Milliseconds", "IntegrationLatency": "Milliseconds",
+    }),
+    "AWS/Lambda": (LAMBDA, [{"FunctionName"}], {
+        "Invocations": "Count", "Errors": "Count", "Throttles": "Count", "Duration": "Milliseconds", "ConcurrentExecutions": "Count",
+    }),
+    "AWS/Firehose": (FIREHOSE, [{"DeliveryStreamName"}], {
+        "IncomingRecords": "Count", "IncomingBytes": "Bytes", "IncomingPutRequests": "Count", "ThrottledRecords": "Count",
+        "RecordsPerSecondLimit": "Count", "BytesPerSecondLimit": "Bytes", "PutRequestsPerSecondLimit": "Count",
+        "DeliveryToS3.DataFreshness": "Seconds", "DeliveryToS3.Success": "Share", "DeliveryToS3.Records": "Count",
+        "ExecuteProcessing.Success": "Share", "ExecuteProcessing.Duration": "Milliseconds", "SucceedProcessing.Records": "Count",
+    }),
+    "AWS/S3": (S3, [{"BucketName", "StorageType"}], {"BucketSizeBytes": "Bytes", "NumberOfObjects": "Count"}),
+    "Glue": (GLUE, [{"JobName", "JobRunId", "Type"}], {
+        "glue.driver.aggregate.elapsedTime": "Milliseconds", "glue.driver.aggregate.numFailedTasks": "Count",
+    }),
+    "AWS/States": (STATES, [{"StateMachineArn"}], {
+        "ExecutionsStarted": "Count", "ExecutionsSucceeded": "Count", "ExecutionsFailed": "Count", "ExecutionsTimedOut": "Count",
+        "ExecutionsAborted": "Count", "ExecutionTime": "Milliseconds",
+    }),
+    "AWS/SQS": (SQS, [{"QueueName"}], {"ApproximateNumberOfMessagesVisible": "Count"}),
+    "AWS/DynamoDB": (DYNAMODB, [{"TableName"}, {"TableName", "Operation"}], {
+        "ConsumedReadCapacityUnits": "Count", "ConsumedWriteCapacityUnits": "Count", "ReadThrottleEvents": "Count",
+        "WriteThrottleEvents": "Count", "SuccessfulRequestLatency": "Milliseconds",
+    }),
+    "AWS/Athena": (ATHENA, [{"QueryState", "QueryType", "WorkGroup"}], {"ProcessedBytes": "Bytes", "TotalExecutionTime": "Milliseconds"}),
+    "AWS/Redshift": (REDSHIFT, [{"ClusterIdentifier"}], {
+        "CPUUtilization": "Percent", "PercentageDiskSpaceUsed": "Percent", "DatabaseConnections": "Count",
+    }),
+    # Our own: what crates/metrics-sink and glue/ledger.py publish, which the tests below compare with their source.
+    "Warehouse/Advertising": ("crates/metrics-sink", [set()], {
+        "Impressions": "Count", "Clicks": "Count", "MalformedImpressions": "Count", "MalformedClicks": "Count",
+        "SinkFailures": "Count", "UncountedEvents": "Count",
+    }),
+    "Warehouse/Lake": ("glue/ledger.py", [{"Table"}], {
+        "RawLines": "Count", "Kept": "Count", "Repeats": "Count", "Rejected": "Count", "Late": "Count", "Unbalanced": "Count",
+        "RealTimeDivergence": "Percent",
+    }),
+}
+
+# What a unit may be called in the title or on the axis of a chart.
+UNITS = {"Milliseconds": r"\bms\b", "Seconds": r"\(s\)", "Bytes": r"[Bb]ytes|GB", "Percent": r"percent", "Share": r"share"}
+
+# Statistics that say nothing of such a metric.
+SENSELESS = {("AWS/ApiGateway", "Count"): {"Average"}, ("AWS/Lambda", "ConcurrentExecutions"): {"Sum"}}
+
+
+class Loader(yaml.SafeLoader):
+    """Reads the short intrinsic functions as their long forms."""
+
+
+Loader.add_multi_constructor(
+    "!", lambda loader, name, node: {
+        name if name == "Ref" else f"Fn::{name}": (
+            loader.construct_scalar(node) if isinstance(node, yaml.ScalarNode)
+            else loader.construct_sequence(node, deep=True) if isinstance(node, yaml.SequenceNode)
+            else loader.construct_mapping(node, deep=True)
+        )
+    },
+)
+TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(encoding="utf-8"), Loader)
+ALARMS = {name: each["Properties"] for name, each in TEMPLATE["Resources"].items() if each["Type"] == "AWS::CloudWatch::Alarm"}
+
+
+def plain(value):
+    """A namespace as it is deployed by default."""
+    return TEMPLATE["Parameters"][value["Ref"]]["Default"] if isinstance(value, dict) else value
+
+
+def widgets(kind):
+    for path in DASHBOARDS:
+        for widget in json.loads(path.read_text(encoding="utf-8"))["widgets"]:
+            if widget["type"] == kind:
+                yield f"{path.name}: {widget['properties'].get('title')}", widget["properties"]
+
+
+def metrics(properties):
+    """Namespace, name, dimensions and statistic of a widget's rows; searches are rows too."""
+    for row in properties["metrics"]:
+        options = row[-1]
+        expression = options.get("expression")
+        if expression is None:
+            namespace, name, *dimensions = row[:-1]
+            yield plain(namespace), name, set(dimensions[::2]), options.get("stat", properties.get("stat"))
+            continue
+        text = expression["Fn::Sub"] if isinstance(expression, dict) else expression
+        for schema, terms, stat in re.findall(r"SEARCH\('\{([^}]*)\}([^']*)', '(\w+)', \d+\)", text):
+            namespace, *dimensions = schema.split(",")
+            (name,) = re.findall(r'MetricName="([^"]*)"', terms)
+            assert set(re.findall(r'(\w+)="', terms)) <= {*dimensions, "MetricName"}
+            yield namespace, name, set(dimensions), stat
+        assert text.count("SEARCH(") == text.count("', '"), f"a search that this test cannot read: {text}"
+
+
+WIDGETS = list(widgets("metric"))
+
+
+@pytest.mark.parametrize(("title", "properties"), WIDGETS, ids=[title for title, _ in WIDGETS])
+def test_a_widgets_metrics_are_documented(title, properties):
+    found = list(metrics(properties))
+    assert found
+    units = set()
+    for namespace, name, dimensions, stat in found:
+        _, sets, known = DOCUMENTED[namespace]
+        assert name in known, f"{namespace} has no {name}"
+        assert dimensions in sets, f"{namespace} {name} never comes with {sorted(dimensions)}"
+        assert re.fullmatch(r"Sum|Average|Minimum|Maximum|SampleCount|p\d+(\.\d+)?", stat or ""), f"{name} needs a statistic"
+        assert stat not in SENSELESS.get((namespace, name), ()), f"{stat} of {name}"
+        units.add(known[name])
+    named = properties["title"] + json.dumps(properties.get("yAxis", "")) + json.dumps(properties["metrics"])
+    # What an expression makes of a unit is told by its label.
+    if not any("expression" in row[-1] and "SEARCH" not in json.dumps(row) for row in properties["metrics"]):
+        for unit in units - {"Count"}:
+            assert re.search(UNITS[unit], named), f"nothing says that it is in {unit}"
+
+
+@pytest.mark.parametrize(("title", "properties"), WIDGETS, ids=[title for title, _ in WIDGETS])
+def test_a_widgets_expressions_know_their_ids(title, properties):
+    ids = [row[-1]["id"] for row in properties["metrics"] if "id" in row[-1]]
+    assert len(ids) == len(set(ids))
+    assert all(re.fullmatch("[a-z][a-zA-Z0-9_]*", each) for each in ids), "CloudWatch wants a small letter first"
+    for row in properties["metrics"]:
+        expression = row[-1].get("expression", "")
+        if isinstance(expression, str):
+            names = re.findall(r"\b[a-z]\w*\b", re.sub(r'"[^"]*"', "", expression))
+            assert set(names) <= set(ids), expression
+            for part in re.findall(r'METRICS\("([^"]*)"\)', expression):
+                assert any(part in each for each in ids)
+
+
+def test_widgets_do_not_cover_each_other_and_fit_the_grid():
+    for path in DASHBOARDS:
+        taken = {}
+        for widget in json.loads(path.read_text(encoding="utf-8"))["widgets"]:
+            assert widget["x"] + widget["width"] <= 24
+            for x in range(widget["x"], widget["x"] + widget["width"]):
+                for y in range(widget["y"], widget["y"] + widget["height"]):
+                    assert taken.setdefault((x, y), widget) is widget, f"{path.name}: {widget['properties']}"
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_alarms_metrics_are_documented(name):
+    alarm = ALARMS[name]
+    stats = [each["MetricStat"] for each in alarm.get("Metrics", []) if "MetricStat" in each]
+    if not stats:
+        stats = [{"Metric": alarm, "Period": alarm["Period"]}]
+    for stat in stats:
+        namespace = plain(stat["Metric"]["Namespace"])
+        _, sets, known = DOCUMENTED[namespace]
+        assert stat["Metric"]["MetricName"] in known
+        assert {each["Name"] for each in stat["Metric"].get("Dimensions", [])} in sets
+    ids = {each["Id"] for each in alarm.get("Metrics", [])}
+    for each in alarm.get("Metrics", []):
+        assert set(re.findall(r"\b[a-z]\w*\b", each.get("Expression", ""))) <= ids
+    # An alarm may look back a day, or a week by periods of an hour and more.
+    seconds = stats[0]["Period"] * alarm["EvaluationPeriods"]
+    assert seconds <= (7 * 86400 if stats[0]["Period"] >= 3600 else 86400)
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_alarm_reaches_someone_says_what_to_do_and_treats_missing_data_on_purpose(name):
+    alarm = ALARMS[name]
+    assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}]
+    assert alarm["TreatMissingData"]
+    assert 120 < len(alarm["AlarmDescription"]) <= 1024
+    threshold = alarm["Threshold"]
+    if threshold != 0:
+        assert TEMPLATE["Parameters"][threshold["Ref"]]["Description"].count(".") >= 1, "a threshold has its reason"
+
+
+def test_the_ops_dashboard_shows_every_alarm():
+    ((_, properties),) = widgets("alarm")
+    shown = [each["Fn::Sub"].rsplit("alarm:", 1)[1] for each in properties["alarms"]]
+    assert sorted(shown) == sorted(alarm["AlarmName"]["Fn::Sub"] for alarm in ALARMS.values())
+
+
+def test_our_own_metrics_are_what_the_code_publishes():
+    sink = "".join(path.read_text(encoding="utf-8").split("#[cfg(test)]")[0] for path in (ROOT / "crates/metrics-sink/src").glob("*.rs"))
+    for kind in ("Impressions", "Clicks"):
+        assert f'"{kind}"' in sink
+    assert 'format!("Malformed{name}")' in sink
+    for name in ("SinkFailures", "UncountedEvents"):
+        assert f'"Name": "{name}"' in sink
+    ledger = (ROOT / "glue/ledger.py").read_text(encoding="utf-8")
+    for name in DOCUMENTED["Warehouse/Lake"][2]:
+        assert f'"{name}"' in ledger, name

@@ -1,0 +1,79 @@
+"""Measures how long it takes from an accepted event to a metric that can be read.
+
+    eval "$(cargo dataless up)"
+    python tools/realtime/latency.py --base-url "$BASE_URL" [--events 100] [--json]
+
+Sends single impressions, one after the other, and asks CloudWatch for their sum until it has each. Needs boto3, such as
+`.dataless/tools/spark` has. On a stack that nobody else sends to. The time begins with the answer of the beacon.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import statistics
+import time
+import urllib.request
+import uuid
+
+import boto3
+
+# The longest that a metric may take. On AWS: the processor's buffer, the sink, CloudWatch.
+LIMIT_SECONDS = 300
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--base-url", required=True)
+    parser.add_argument("--events", type=int, default=100)
+    parser.add_argument("--namespace", default="Warehouse/Advertising")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    cloudwatch = boto3.client("cloudwatch")
+    since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=2)
+    seconds = []
+    expected = count(cloudwatch, options.namespace, since)
+    for _ in range(options.events):
+        send(options.base_url)
+        accepted = time.monotonic()
+        expected += 1
+        while (found := count(cloudwatch, options.namespace, since)) < expected:
+            if time.monotonic() - accepted > LIMIT_SECONDS:
+                raise SystemExit(f"an event was not counted within {LIMIT_SECONDS} s: {found} of {expected}")
+            time.sleep(0.02)
+        if found > expected:
+            raise SystemExit("somebody else sends events: their counts cannot be told apart")
+        seconds.append(time.monotonic() - accepted)
+    cuts = statistics.quantiles(seconds, n=100, method="inclusive")
+    report = {"events": len(seconds), "p50": round(cuts[49], 3), "p99": round(cuts[98], 3), "max": round(max(seconds), 3)}
+    if options.json:
+        print(json.dumps(report))
+    else:
+        print(f"accepted to readable, {report['events']} events: p50 {report['p50']} s, p99 {report['p99']} s, longest {report['max']} s")
+
+
+def send(base_url: str) -> None:
+    now = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S}"
+    event = {"impression_id": str(uuid.uuid4()), "ad_id": str(uuid.uuid4()), "occurred_at": now}
+    body = json.dumps({"impressions": [event]}).encode()
+    request = urllib.request.Request(f"{base_url}/impressions", data=body, headers={"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        if json.load(response)["failed_count"]:
+            raise SystemExit("an event was not accepted")
+
+
+def count(cloudwatch, namespace: str, since: datetime.datetime) -> float:
+    answer = cloudwatch.get_metric_statistics(
+        Namespace=namespace,
+        MetricName="Impressions",
+        StartTime=since,
+        EndTime=datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=2),
+        Period=60,
+        Statistics=["Sum"],
+    )
+    return sum(point["Sum"] for point in answer["Datapoints"])
+
+
+if __name__ == "__main__":
+    main()
