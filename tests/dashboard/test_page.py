@@ -1,14 +1,26 @@
 """The page for those with a keyboard, a screen reader, a dark room, or an emulator that is down."""
 
+import json
+import os
 import re
 import urllib.error
 import urllib.request
 
+import boto3
 import pytest
 
 from served import Served
 
 OPS = "The warehouse at work"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def invoked():
+    """A call of the metrics sink, without a record: the emulator has metrics of direct calls only."""
+    (stack,) = boto3.client("cloudformation").describe_stacks(StackName=os.environ.get("DATALESS_STACK", "dataless"))["Stacks"]
+    (function,) = [each["OutputValue"] for each in stack["Outputs"] if each["OutputKey"] == "MetricsSinkFunction"]
+    answer = boto3.client("lambda").invoke(FunctionName=function, Payload=json.dumps({"applicationArn": "a", "records": []}))
+    assert json.load(answer["Payload"]) == {"records": []}
 
 
 def open_ops(page):
@@ -60,7 +72,7 @@ def test_it_is_used_with_the_keyboard_alone(page):
     page.keyboard.press("Enter")
     assert button.get_attribute("aria-pressed") == "true"
     table = invocations.get_by_role("table")
-    assert "Capture impressions" in table.locator("thead th[scope=col]").all_inner_texts()
+    assert "Metrics sink" in table.locator("thead th[scope=col]").all_inner_texts()
     assert table.locator("tbody th[scope=row]").count() > 0
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Data of Invocations"
@@ -70,7 +82,7 @@ def test_a_screen_reader_is_told_what_a_chart_shows(page):
     open_ops(page)
     invocations = page.get_by_role("region", name="Invocations", exact=True)
     said = invocations.locator("p.hidden").inner_text()
-    assert re.search(r"Capture impressions: [\d,]+ at \d{4}-\d\d-\d\d \d\d:\d\d, between [\d,]+ and [\d,]+\.", said), said
+    assert re.search(r"Metrics sink: [\d,]+ at \d{4}-\d\d-\d\d \d\d:\d\d, between [\d,]+ and [\d,]+\.", said), said
     assert invocations.locator(".plot").get_attribute("aria-hidden") == "true"
 
 

@@ -182,7 +182,7 @@ function alarms(widget) {
   const sign = { ok: "✓", alarm: "✗" };
   return make("ul", { className: "alarms" }, ...widget.alarms.map((alarm) => make("li",
     { className: alarm.state, title: alarm.description },
-    make("b", { textContent: `${sign[alarm.state] ?? "·"} ${alarm.state}` }), alarm.name)));
+    make("b", { textContent: `${sign[alarm.state] ?? "·"} ${alarm.state}` }), ` ${alarm.name}`)));
 }
 
 function create(widget, index) {
