@@ -1,18 +1,27 @@
 """Makes the pictures of both dashboards in docs/images.
 
+    eval "$(cargo dataless up)"
     cargo dataless dashboard --port 8088 &
-    .dataless/tools/tests/bin/python tools/realtime/screenshots.py --url http://127.0.0.1:8088/
+    .dataless/tools/tests/bin/python tools/realtime/screenshots.py --url http://127.0.0.1:8088/ --sample
 
-Chromium is taken from DATALESS_CHROMIUM or the PATH.
+Chromium is taken from DATALESS_CHROMIUM or the PATH. The emulator has no metrics of API Gateway, Firehose and the like, so that
+most of the ops dashboard is empty there. With --sample, each metric of a service of AWS that a dashboard asks for gets made-up
+values, for a picture of what it looks like on AWS. Not for a warehouse that is to be looked at for its own sake.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import os
+import random
 import shutil
+import time
+import zlib
 from pathlib import Path
 
+import boto3
 from playwright.sync_api import sync_playwright
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
@@ -26,10 +35,56 @@ PICTURES = [
 ]
 
 
+# About how large the made-up values are.
+SIZES = {
+    "5XXError": 0, "4XXError": 0.01, "Count": 1, "Latency": 90, "IntegrationLatency": 70, "Duration": 40, "Errors": 0, "Throttles": 0,
+    "ThrottledRecords": 0, "Success": 1, "DataFreshness": 280, "IncomingBytes": 9e6, "IncomingRecords": 110, "IncomingPutRequests": 60,
+    "RecordsPerSecondLimit": 100_000, "PutRequestsPerSecondLimit": 1_000, "BytesPerSecondLimit": 1_048_576, "BucketSizeBytes": 4e9,
+    "NumberOfObjects": 900, "ExecutionsFailed": 0, "ExecutionsTimedOut": 0, "ExecutionsAborted": 0, "ApproximateNumberOfMessagesVisible": 0,
+    "numFailedTasks": 0, "elapsedTime": 60_000, "ReadThrottleEvents": 0, "WriteThrottleEvents": 0, "SuccessfulRequestLatency": 4,
+}
+# These don't vary.
+STEADY = {"RecordsPerSecondLimit", "PutRequestsPerSecondLimit", "BytesPerSecondLimit", "Success"}
+
+
+def put_sample(minutes: int = 60) -> None:
+    """Made-up values for the last hour, for every metric of AWS on the dashboards."""
+    cloudwatch = boto3.client("cloudwatch")
+    if "127.0.0.1" not in cloudwatch.meta.endpoint_url:
+        raise SystemExit("sample values are for the emulator only: set AWS_ENDPOINT_URL")
+    now = int(time.time()) // 60 * 60
+    for entry in cloudwatch.list_dashboards()["DashboardEntries"]:
+        body = json.loads(cloudwatch.get_dashboard(DashboardName=entry["DashboardName"])["DashboardBody"])
+        rows = [row for widget in body["widgets"] for row in widget["properties"].get("metrics", [])]
+        for namespace, name, *dimensions in {tuple(each for each in row if isinstance(each, str)) for row in rows if isinstance(row[0], str)}:
+            if not namespace.startswith(("AWS/", "Glue")):
+                continue
+            dice = random.Random(zlib.crc32("".join((name, *dimensions)).encode()))
+            last = name.rsplit(".", 1)[-1]
+            size = SIZES.get(last, 50) * (1 if last in STEADY else dice.uniform(0.7, 1.3))
+            values = [
+                size if last in STEADY else size * (1 + 0.25 * math.sin(minute / 9) + dice.gauss(0, 0.06))
+                for minute in range(minutes)
+            ]
+            data = [
+                {
+                    "MetricName": name,
+                    "Dimensions": [{"Name": key, "Value": value} for key, value in zip(dimensions[::2], dimensions[1::2], strict=True)],
+                    "Timestamp": now - 60 * minute,
+                    "Value": max(0.0, value),
+                }
+                for minute, value in enumerate(values)
+            ]
+            cloudwatch.put_metric_data(Namespace=namespace, MetricData=data)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--url", required=True, help="where `cargo dataless dashboard` serves")
+    parser.add_argument("--sample", action="store_true", help="make up what the emulator has no metrics of")
     options = parser.parse_args()
+    if options.sample:
+        put_sample()
     chromium = os.environ.get("DATALESS_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if not chromium:
         raise SystemExit("no Chromium: install one or name it in DATALESS_CHROMIUM")

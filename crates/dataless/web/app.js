@@ -31,9 +31,15 @@ function instant(seconds, withDay) {
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const colour = (line, index) => line.color ?? COLOURS[index % COLOURS.length];
 
+// The times of a line, and where it breaks off: a period without data is a gap and no straight line.
+function timesAndGaps(line) {
+  const ends = line.times.filter((time, index) => line.times[index + 1] > time + line.period).map((time) => time + line.period);
+  return [...line.times, ...ends];
+}
+
 // The lines as columns over all their times, as uPlot and the table want them.
-function columns(lines) {
-  const times = [...new Set(lines.flatMap((line) => line.times))].sort((a, b) => a - b);
+function columns(lines, timesOf = (line) => line.times) {
+  const times = [...new Set(lines.flatMap(timesOf))].sort((a, b) => a - b);
   const place = new Map(times.map((time, index) => [time, index]));
   const values = lines.map((line) => {
     const column = new Array(times.length).fill(null);
@@ -85,22 +91,23 @@ function plotOptions(widget, lines, size) {
   const right = lines.some((line) => line.right);
   const axis = { stroke: style("--soft"), grid: { stroke: style("--line"), width: 1 }, ticks: { stroke: style("--line"), width: 1 }, font: "12px system-ui" };
   const values = (_, ticks) => ticks.map(number);
-  const side = (at) => ({ ...axis, values, size: 58, label: widget.yAxis?.[at]?.label, labelSize: 18, labelFont: "12px system-ui" });
+  const side = (at) => ({ ...axis, values, size: 62, label: widget.yAxis?.[at]?.label, labelSize: 18, labelFont: "12px system-ui" });
   return {
     width: size.width, height: size.height,
     tzDate: (time) => uPlot.tzDate(new Date(time * 1000), "Etc/UTC"),
     cursor: { y: false, points: { size: 6 } },
     scales: { x: { time: true, range: () => [widget.start, widget.end] }, y: scale(widget.yAxis?.left), right: scale(widget.yAxis?.right) },
     axes: [
-      { ...axis, values: [[86400, "{DD}.{MM}."], [3600, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}"], [60, "{HH}:{mm}"], [1, "{HH}:{mm}:{ss}"]].map((row) => [row[0], row[1], row[2] ?? null, null, row[2] ?? null, null, null, null, 1]) },
+      { ...axis, values: [[86400, "{MM}-{DD}"], [3600, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}"], [60, "{HH}:{mm}"], [1, "{HH}:{mm}:{ss}"]].map((row) => [row[0], row[1], row[2] ?? null, null, row[2] ?? null, null, null, null, 1]) },
       side("left"),
       ...(right ? [{ ...side("right"), scale: "right", side: 1, grid: { show: false } }] : []),
     ],
     series: [
-      { label: "Time (UTC)", value: (_, time) => (time == null ? "–" : instant(time, true)) },
+      { label: "Time (UTC)", value: (plot, time) => instant(time ?? plot.data[0].at(-1), true) },
       ...lines.map((line, index) => ({
         label: line.label, scale: line.right ? "right" : "y", width: 2, stroke: colour(line, index), dash: line.dash,
-        value: (_, value) => number(value),
+        // Without a pointer over the chart, the legend has the latest values.
+        value: (plot, value, series, row) => number(row == null ? plot.data[series].findLast((each) => each != null) : value),
         points: { show: line.times.length < 120 && !line.dash, size: 5, fill: colour(line, index) },
         spanGaps: Boolean(line.dash),
         fill: widget.stacked && !line.dash ? `${colour(line, index)}55` : undefined,
@@ -120,7 +127,7 @@ function allLines(widget) {
 
 function draw(box, widget) {
   const lines = allLines(widget);
-  const { times, values } = columns(lines);
+  const { times, values } = columns(lines, timesAndGaps);
   const count = widget.lines.length;
   const data = [times, ...(widget.stacked ? [...stacked(values.slice(0, count)), ...values.slice(count)] : values)];
   const shape = JSON.stringify([lines.map((line) => [line.label, line.right, line.color, line.times.length < 120]), widget.yAxis, widget.stacked, document.documentElement.dataset.theme, matchMedia("(prefers-color-scheme: dark)").matches]);
@@ -186,7 +193,7 @@ function alarms(widget) {
 }
 
 function create(widget, index) {
-  const section = make("section", { className: `widget ${widget.kind}` });
+  const section = make("section", { className: `widget kind-${widget.kind}` });
   section.style.gridColumn = `${widget.x + 1} / span ${widget.width}`;
   section.style.gridRow = `${widget.y + 1} / span ${widget.height}`;
   const box = { section, asTable: false };
@@ -209,7 +216,7 @@ function create(widget, index) {
 
 function update(box, widget) {
   box.widget = widget;
-  box.section.className = `widget ${widget.kind}`;
+  box.section.className = `widget kind-${widget.kind}`;
   if (widget.kind === "text") {
     // Markdown was made HTML by the server, with all markup in it turned to text.
     if (box.html !== widget.html) box.section.innerHTML = box.html = widget.html;

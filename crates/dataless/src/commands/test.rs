@@ -11,8 +11,8 @@ use crate::process::{Interrupted, Tool};
 use crate::stage::aws::Aws;
 use crate::stage::deploy::{self, Stack};
 use crate::stage::emulator::Emulator;
-use crate::stage::{load, spark};
 use crate::stage::tools::{ToolSet, Tools, chromium};
+use crate::stage::{load, spark};
 use crate::ui::{note, step};
 use crate::workspace::{Instance, InstanceName, Workspace};
 

@@ -343,17 +343,19 @@ fn changes(series: &Series, apply: impl Fn(f64, f64) -> f64) -> Series {
     series.with(points.collect())
 }
 
-/// The starts of the periods within a window.
+/// The starts of the periods within a window. They are multiples of the period, but that of the whole window is its start.
 fn grid(period: i64, (start, end): (i64, i64)) -> impl Iterator<Item = i64> {
     let period = period.max(1);
-    (0..).map(move |step| start.div_euclid(period) * period + step * period).take_while(move |&at| at < end)
+    let first = if period == end - start { start } else { start.div_euclid(period) * period };
+    (0..).map(move |step| first + step * period).take_while(move |&at| at < end)
 }
 
-fn fill(value: Value, scope: &dyn Scope, missing: impl Fn(&Series, i64) -> Option<f64>) -> Result<Value> {
+fn fill(value: Value, scope: &dyn Scope, absent: impl Fn(&Series, i64) -> Option<f64>) -> Result<Value> {
     let window = scope.window();
     each(&value, |series| {
-        let point = |at: i64| Some((at, series.points.get(&at).copied().or_else(|| missing(series, at))?));
-        series.with(grid(series.period, window).filter_map(point).collect())
+        let missing = grid(series.period, window).filter(|at| !series.points.contains_key(at));
+        let filled = missing.filter_map(|at| Some((at, absent(series, at)?)));
+        series.with(series.points.clone().into_iter().chain(filled).collect())
     })
 }
 

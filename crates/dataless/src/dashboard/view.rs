@@ -411,12 +411,17 @@ mod tests {
 
     #[test]
     fn a_value_of_the_whole_range_is_not_cut_at_the_hour() {
-        let content =
-            drawn(json!({"view": "singleValue", "setPeriodToTimeRange": true, "stat": "Sum", "start": "-PT2H",
-            "metrics": [["N", "Impressions", {"id": "i"}], ["N", "Clicks", {"id": "c"}], [{"expression": "c / i"}]]}));
+        let content = drawn(
+            json!({"view": "singleValue", "setPeriodToTimeRange": true, "stat": "Sum", "start": "-PT2H",
+            "metrics": [["N", "Impressions", {"id": "i"}], ["N", "Clicks", {"id": "c"}], [{"expression": "FILL(c, 0) / i"}]]}),
+        );
         let Content::Numbers { numbers, .. } = content else { panic!("{content:?}") };
         let values: Vec<_> = numbers.iter().map(|line| line.values.clone()).collect();
         assert_eq!(values, [vec![1_030.0], vec![7.0], vec![7.0 / 1_030.0]]);
+        let content = drawn(json!({"view": "singleValue", "setPeriodToTimeRange": true, "stat": "Sum",
+            "metrics": [["N", "Impressions", {"id": "i"}], ["N", "Nothing", {"id": "c"}], [{"expression": "FILL(c, 0) / i"}]]}));
+        let Content::Numbers { numbers, .. } = content else { panic!("{content:?}") };
+        assert_eq!(numbers[2].values, [0.0]);
     }
 
     #[test]
