@@ -90,7 +90,8 @@ function scale(axis) {
 function plotOptions(widget, lines, size) {
   const right = lines.some((line) => line.right);
   const axis = { stroke: style("--soft"), grid: { stroke: style("--line"), width: 1 }, ticks: { stroke: style("--line"), width: 1 }, font: "12px system-ui" };
-  const values = (_, ticks) => ticks.map(number);
+  const tick = (value) => (Math.abs(value) < 100000 ? number(value) : value.toLocaleString("en", { notation: "compact" }));
+  const values = (_, ticks) => ticks.map(tick);
   const side = (at) => ({ ...axis, values, size: 62, label: widget.yAxis?.[at]?.label, labelSize: 18, labelFont: "12px system-ui" });
   return {
     width: size.width, height: size.height,
@@ -131,11 +132,11 @@ function draw(box, widget) {
   const count = widget.lines.length;
   const data = [times, ...(widget.stacked ? [...stacked(values.slice(0, count)), ...values.slice(count)] : values)];
   const shape = JSON.stringify([lines.map((line) => [line.label, line.right, line.color, line.times.length < 120]), widget.yAxis, widget.stacked, document.documentElement.dataset.theme, matchMedia("(prefers-color-scheme: dark)").matches]);
-  box.range = widget;
   if (box.plot && box.shape === shape) {
     // The axis of time looks at the widget that it was made with.
     Object.assign(box.made, { start: widget.start, end: widget.end });
     box.plot.setData(data);
+    requestAnimationFrame(() => fit(box));
     return;
   }
   box.plot?.destroy();
@@ -143,9 +144,16 @@ function draw(box, widget) {
   box.made = { ...widget };
   box.plot = new uPlot(plotOptions(box.made, lines, { width: room.width, height: Math.max(80, room.height - 30) }), data, box.body);
   box.shape = shape;
-  // The legend takes as many rows as it needs; the chart has the rest.
+  requestAnimationFrame(() => fit(box));
+}
+
+// The legend takes as many rows as its values need; the chart has the rest.
+function fit(box) {
+  if (!box.plot) return;
+  const room = box.body.getBoundingClientRect();
   const legend = box.plot.root.querySelector(".u-legend").getBoundingClientRect().height;
-  box.plot.setSize({ width: room.width, height: Math.max(80, room.height - legend - 4) });
+  const height = Math.max(80, Math.floor(room.height - legend - 2));
+  if (height !== box.plot.height) box.plot.setSize({ width: room.width, height });
 }
 
 // ---- widgets
