@@ -304,13 +304,12 @@ mod tests {
         serde_json::from_str(answer(payload, context).await.get()).unwrap()
     }
 
-    fn published(context: &Context<Memory>) -> Vec<(String, i64, Vec<(f64, f64)>)> {
-        let metrics = context.metrics.published.lock().unwrap();
-        metrics.iter().map(|metric| (metric.name.clone(), metric.at, metric.values.clone())).collect()
+    fn published(context: &Context<Memory>) -> Vec<Metric> {
+        context.metrics.published.lock().unwrap().clone()
     }
 
-    fn single(name: &str, at: i64, value: f64) -> (String, i64, Vec<(f64, f64)>) {
-        (name.to_owned(), at, vec![(value, 1.0)])
+    fn single(name: &str, at: i64, value: f64) -> Metric {
+        Metric { name: name.to_owned(), at, values: vec![(value, 1.0)] }
     }
 
     /// Every record is there, `Ok`, with the data that came.
@@ -490,7 +489,8 @@ mod tests {
         let values = [5.0, 2.0, 5.0].map(|count| value("Clicks", minute, count));
         let context = context(Memory::default());
         answered(&analytics(&values), &context).await;
-        assert_eq!(published(&context), [("Clicks".to_owned(), minute, vec![(5.0, 2.0), (2.0, 1.0)])]);
+        let expected = Metric { name: "Clicks".to_owned(), at: minute, values: vec![(5.0, 2.0), (2.0, 1.0)] };
+        assert_eq!(published(&context), [expected]);
     }
 
     #[tokio::test]
@@ -499,7 +499,7 @@ mod tests {
         let values: Vec<Value> = (0..=MAX_VALUES_PER_METRIC).map(|n| value("Clicks", minute, n as f64)).collect();
         let context = context(Memory::default());
         assert_eq!(results(&answered(&analytics(&values), &context).await), ["Ok"; MAX_VALUES_PER_METRIC + 1]);
-        let lengths: Vec<usize> = published(&context).iter().map(|(_, _, values)| values.len()).collect();
+        let lengths: Vec<usize> = published(&context).iter().map(|metric| metric.values.len()).collect();
         assert_eq!(lengths, [MAX_VALUES_PER_METRIC, 1]);
     }
 

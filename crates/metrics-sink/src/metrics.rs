@@ -92,7 +92,7 @@ pub fn calls(metrics: &[Metric]) -> impl Iterator<Item = &[Metric]> {
     })
 }
 
-/// Takes metrics, what [`calls`] makes one call of.
+/// Takes metrics, no more at once than the limits of a call allow.
 pub trait Metrics: Send + Sync {
     /// Publishes the metrics, all or none.
     fn publish(&self, metrics: &[Metric]) -> impl Future<Output = Result<(), PublishError>> + Send;
