@@ -86,8 +86,8 @@ pub fn deploy(
 
     let mut configuration: Configuration =
         serde_json::from_str(&read("configuration.json")?).context("configuration.json is not understood")?;
-    let glue_task = spark::deploy_function(workspace, tools, instance, aws)?;
-    configuration.parameters.insert("GlueTask".to_owned(), glue_task);
+    let local = deploy::local_parameters(workspace, tools, instance, aws)?;
+    configuration.parameters.extend(local.map(|(name, value)| (name.to_owned(), value)));
     let request = json!({
         "StackName": WAREHOUSE_STACK,
         "ChangeSetName": "delivery",
@@ -104,10 +104,35 @@ pub fn deploy(
     cloudformation(&["create-change-set", "--cli-input-json", &request.to_string()])?;
     cloudformation(&[&["wait", "change-set-create-complete"], &change_set[..]].concat())?;
     cloudformation(&[&["execute-change-set"], &change_set[..]].concat())?;
-    cloudformation(&["wait", "stack-create-complete", "--stack-name", WAREHOUSE_STACK])?;
+    cloudformation(&["wait", "stack-create-complete", "--stack-name", WAREHOUSE_STACK])
+        .or_else(|error| Err(error.context(first_failure(aws)?)))?;
     let stack = Stack { port, emulator, outputs: deploy::outputs(aws, WAREHOUSE_STACK)? };
     spark::configure(workspace, instance, &stack)?;
     Ok(stack)
+}
+
+/// Which resource of the warehouse's stack failed first, and why.
+fn first_failure(aws: &Aws) -> Result<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer {
+        stack_events: Vec<Event>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Event {
+        logical_resource_id: String,
+        resource_status: String,
+        #[serde(default)]
+        resource_status_reason: String,
+    }
+    let answer: Answer = aws.json(&["cloudformation", "describe-stack-events", "--stack-name", WAREHOUSE_STACK])?;
+    // The newest comes first.
+    let first = answer.stack_events.into_iter().rev().find(|event| event.resource_status.ends_with("_FAILED"));
+    Ok(first.map_or_else(
+        || "the stack was not made".to_owned(),
+        |event| format!("{} was not made: {}", event.logical_resource_id, event.resource_status_reason),
+    ))
 }
 
 /// Fetches an artifact, and gives the folder that it is unpacked in.

@@ -81,20 +81,33 @@ pub fn deploy(
 ) -> Result<Stack> {
     let template = without_deployment_preference(instance)?;
     let architecture = architecture()?;
-    let glue_task = format!("GlueTask={}", spark::deploy_function(workspace, tools, instance, aws)?);
+    let parameters = local_parameters(workspace, tools, instance, aws)?;
+    let parameters = parameters.map(|(name, value)| format!("{name}={value}"));
     aws.lead(sam(tools, instance)?)
         .dir(workspace.root())
         .args(["deploy", "--template-file"])
         .arg(&template)
         .args(["--stack-name", STACK_NAME, "--region", REGION, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"])
         .args(["CAPABILITY_AUTO_EXPAND", "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"])
-        // The emulator knows no alarms on metric math.
-        .args(["--parameter-overrides", &architecture, &glue_task, "EnableMetricMathAlarms=false"])
+        .args(["--parameter-overrides", &architecture])
+        .args(parameters)
         .run()?;
     let stack = Stack { port, emulator, outputs: outputs(aws, STACK_NAME)? };
     upload_scripts(workspace, aws, &stack)?;
     spark::configure(workspace, instance, &stack)?;
     Ok(stack)
+}
+
+/// The parameters that differ from AWS, whoever deploys: what runs Glue jobs, and no alarms on metric math, which the
+/// emulator does not know.
+pub fn local_parameters(
+    workspace: &Workspace,
+    tools: &Tools,
+    instance: &Instance,
+    aws: &Aws,
+) -> Result<[(&'static str, String); 2]> {
+    let glue_task = spark::deploy_function(workspace, tools, instance, aws)?;
+    Ok([("GlueTask", glue_task), ("EnableMetricMathAlarms", "false".to_owned())])
 }
 
 /// The outputs of a stack that was deployed.
