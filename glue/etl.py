@@ -257,16 +257,14 @@ def parse_lines(lines: DataFrame, table: EventTable) -> DataFrame:
     names = (*table.ids, "occurred_at", *table.optional_names, "_malformed")
     read = F.from_json("line", ", ".join(f"`{name}` string" for name in names), STRICT_JSON)
     is_plain, plain_fields = plain_line(table)
-
-    def field(name: str) -> Column:
-        return F.when(F.col("is_plain"), plain_fields[name]).otherwise(F.col(f"fields.{name}"))
+    written_time = F.col("fields.occurred_at")
+    time = F.when(F.col("is_plain"), plain_fields["occurred_at"]).otherwise(written_time)
 
     malformed = F.col("fields._malformed").isNotNull() | ~is_one_object(F.col("line"))
     wrong_form = F.when(malformed, F.when(F.col("line").rlike(BLANK), "blank").otherwise("malformed"))
     for name in table.ids:
         value = F.col(f"fields.{name}")
         wrong_form = wrong_form.when(value.isNull(), f"missing {name}").when(~value.rlike(UUID), f"invalid {name}")
-    written_time = F.col("fields.occurred_at")
     wrong_form = wrong_form.when(written_time.isNull(), "missing occurred_at").when(
         ~written_time.rlike(OCCURRED_AT), "invalid occurred_at"
     )
@@ -276,7 +274,7 @@ def parse_lines(lines: DataFrame, table: EventTable) -> DataFrame:
     return (
         lines.withColumn("is_plain", is_plain)
         .withColumn("fields", F.when(~F.col("is_plain"), read))
-        .withColumn("occurred_at", F.try_to_timestamp(field("occurred_at")))
+        .withColumn("occurred_at", F.try_to_timestamp(time))
         .withColumn("reason", F.coalesce(F.when(~F.col("is_plain"), wrong_form), wrong_time))
         .select(
             "file_name",

@@ -105,7 +105,11 @@ pub fn deploy(
     cloudformation(&[&["wait", "change-set-create-complete"], &change_set[..]].concat())?;
     cloudformation(&[&["execute-change-set"], &change_set[..]].concat())?;
     cloudformation(&["wait", "stack-create-complete", "--stack-name", WAREHOUSE_STACK])
-        .or_else(|error| Err(error.context(first_failure(aws)?)))?;
+        // Without a reason to be had, the error stands by itself.
+        .map_err(|error| match first_failure(aws) {
+            Ok(reason) => error.context(reason),
+            Err(_) => error,
+        })?;
     let stack = Stack { port, emulator, outputs: deploy::outputs(aws, WAREHOUSE_STACK)? };
     spark::configure(workspace, instance, &stack)?;
     Ok(stack)
