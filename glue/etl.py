@@ -14,12 +14,12 @@ import json
 import re
 import sys
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta, timezone
 
 from awsglue.utils import getResolvedOptions
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -32,10 +32,14 @@ ID_FIELDS = {
 PARTITION_KEYS = ("year", "month", "day")
 COMPRESSIONS = ("zstd", "zlib", "snappy")
 
-# The results depend on these, so the job sets them itself. Everything else is the caller's (`spark-submit --conf`).
+# The results depend on the first two, so the job sets them itself. The others are for speed: ids do not compress, and Spark
+# would look for a code for every column it caches; and a larger sample (of 100 by itself) makes the lake's files equally
+# long, so that no task is waited for. Everything else is the caller's (`spark-submit --conf`).
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "false",
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",
+    "spark.sql.execution.rangeExchange.sampleSizePerPartition": "1000",
 }
 
 # An event may be dated this long after the end of the hour in which it arrived (Firehose tells arrival by the hour).
@@ -61,7 +65,7 @@ BROADCAST_IDS = 2_000_000
 UUID = r"\A\p{XDigit}{8}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{12}\z"
 OCCURRED_AT = r"\A[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?\z"
 PLAIN_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-PLAIN_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}"
+PLAIN_TIME = r"2[0-9]{3}-[0-9]{2}-[0-9]{2} (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}"
 BLANK = r"\A\s*\z"
 FLAT_OBJECT = r"\A\s*\{[^{}]*\}\s*\z"
 OBJECT = r"\A\s*\{"
@@ -206,33 +210,37 @@ def run(spark: SparkSession, arguments: Arguments) -> Ledger:
     parsed = parse_lines(read_lines(spark, folder, hours), table).persist()
     events = select_events(parsed, lookback_days)
     repeated = repeated_ids(events, table).persist()
+    marked = None
     try:
         if repeated.count() <= BROADCAST_IDS:
             repeated = F.broadcast(repeated)
-        marked = mark_repeats(events, repeated, table)
-        lines = parsed.agg(*count_lines(day, lookback_days)).first()
-        fates = marked.agg(*count_events(day, lookback_days)).first()
+        marked = mark_repeats(events, repeated, table).persist()
+        lines = count_lines(parsed, day, lookback_days)
+        repeats = count_repeats(marked, day, lookback_days)
 
-        lake_files = files_for(fates["lake"], table.bytes_of_row, arguments.file_mb)
-        lake_path = lake.write(select_lake(marked, table, day, lake_files), arguments.compression)
+        lake_files = files_for(lines["dated"] - repeats["dated"], table.bytes_of_row, arguments.file_mb)
+        kept = select_kept(events, repeated, marked, table)
+        lake_path = lake.write(select_lake(kept, table, day, lake_files), arguments.compression)
         rejected_files = files_for(lines["rejected"], BYTES_OF_REJECTED_LINE, arguments.file_mb)
         rejected_path = rejected.write(select_rejected(parsed, source, day, rejected_files), arguments.compression)
     finally:
-        repeated.unpersist()
-        parsed.unpersist()
+        for cached in (marked, repeated, parsed):
+            if cached is not None:
+                cached.unpersist()
 
     lake.publish(lake_path)
     rejected.publish(rejected_path)
-    kept = {day - timedelta(days=age): fates[f"kept_{age + 1}"] for age in range(-1, lookback_days + 1)}
-    stored = count_stored(spark, arguments.database, table.name, day, kept)
+    ages = {age: f"aged_{age + 1}" for age in range(-1, lookback_days + 1)}
+    kept_on = {day - timedelta(days=age): lines[name] - repeats[name] for age, name in ages.items()}
+    stored = count_stored(spark, arguments.database, table.name, day, kept_on)
     ledger = Ledger(
         raw=lines["raw"],
-        kept=sum(kept.values()),
-        repeats=fates["repeats"],
+        kept=sum(kept_on.values()),
+        repeats=sum(repeats[name] for name in ages.values()),
         rejected=lines["rejected"],
         late=lines["late"],
         stored=sum(stored.values()),
-        pending=sum(count for event_day, count in kept.items() if event_day not in stored),
+        pending=sum(count for event_day, count in kept_on.items() if event_day not in stored),
     )
     row = spark.range(1).coalesce(1).select(*(F.lit(count).cast("bigint").alias(name) for name, count in asdict(ledger).items()))
     books.publish(books.write(row, arguments.compression))
@@ -255,10 +263,8 @@ def parse_lines(lines: DataFrame, table: EventTable) -> DataFrame:
     whose value does not fit the column's type is null: no line's fate depends on what is optional.
     """
     names = (*table.ids, "occurred_at", *table.optional_names, "_malformed")
-    read = F.from_json("line", ", ".join(f"`{name}` string" for name in names), STRICT_JSON)
     is_plain, plain_fields = plain_line(table)
     written_time = F.col("fields.occurred_at")
-    time = F.when(F.col("is_plain"), plain_fields["occurred_at"]).otherwise(written_time)
 
     malformed = F.col("fields._malformed").isNotNull() | ~is_one_object(F.col("line"))
     wrong_form = F.when(malformed, F.when(F.col("line").rlike(BLANK), "blank").otherwise("malformed"))
@@ -268,18 +274,26 @@ def parse_lines(lines: DataFrame, table: EventTable) -> DataFrame:
     wrong_form = wrong_form.when(written_time.isNull(), "missing occurred_at").when(
         ~written_time.rlike(OCCURRED_AT), "invalid occurred_at"
     )
-    wrong_time = F.when(F.col("occurred_at").isNull(), "invalid occurred_at").when(
-        F.col("occurred_at") >= F.col("arrived_at") + F.expr("INTERVAL 1 HOUR") + CLOCK_SKEW, "early"
-    )
+    wrong_time = F.when(F.col("occurred_at").isNull(), "invalid occurred_at").when(is_early("occurred_at"), "early")
+    # Plain lines are done with first, so that nothing after this has to carry their text.
     return (
-        lines.withColumn("is_plain", is_plain)
-        .withColumn("fields", F.when(~F.col("is_plain"), read))
-        .withColumn("occurred_at", F.try_to_timestamp(time))
-        .withColumn("reason", F.coalesce(F.when(~F.col("is_plain"), wrong_form), wrong_time))
+        lines.withColumn("plain_time", F.when(is_plain, plain_fields["occurred_at"]))
+        .withColumn("is_plain", F.coalesce(~is_early("plain_time"), F.lit(False)))
         .select(
             "file_name",
             "arrived_at",
-            *(F.when(F.col("is_plain"), plain_fields[name]).otherwise(F.lower(f"fields.{name}")).alias(name) for name in table.ids),
+            "is_plain",
+            *(F.when(F.col("is_plain"), plain_fields[name]).alias(name) for name in table.ids),
+            "plain_time",
+            F.when(~F.col("is_plain"), F.col("line")).alias("line"),
+        )
+        .withColumn("fields", F.from_json("line", ", ".join(f"`{name}` string" for name in names), STRICT_JSON))
+        .withColumn("occurred_at", F.coalesce("plain_time", F.try_to_timestamp(written_time)))
+        .withColumn("reason", F.when(~F.col("is_plain"), F.coalesce(wrong_form, wrong_time)))
+        .select(
+            "file_name",
+            "arrived_at",
+            *(F.coalesce(name, F.lower(f"fields.{name}")).alias(name) for name in table.ids),
             "occurred_at",
             *(F.col(f"fields.`{name}`").cast(kind).alias(name) for name, kind in table.optional),
             "reason",
@@ -292,18 +306,36 @@ def plain_line(table: EventTable) -> tuple[Column, dict[str, Column]]:
     """Whether a line is, to the letter, as the beacons write an event; and its fields, cut out where they then stand.
 
     Nearly all lines are. One pattern tells it of the whole line, which takes a fraction of the time of reading JSON and of
-    looking at each field. Of these lines only the time may still be wrong.
+    looking at each field. Of these lines only the time may still be wrong: a day that no month has.
     """
     # Characters of text are counted from its start, bytes are not; these are the same.
     line = F.col("line").cast("binary")
+
+    def cut(start: int, length: int) -> Column:
+        return F.substring(line, start, length).cast("string")
+
     pattern, start, fields = r"\A", 1, {}
     for index, name in enumerate((*table.ids, "occurred_at")):
         before = ('","' if index else '{"') + name + '":"'
-        length, form = (23, PLAIN_TIME) if name == "occurred_at" else (36, PLAIN_UUID)
+        start += len(before)
+        if name == "occurred_at":
+            form, length, fields[name] = PLAIN_TIME, 23, plain_time(start, cut)
+        else:
+            form, length, fields[name] = PLAIN_UUID, 36, cut(start, 36)
         pattern += re.escape(before) + form
-        fields[name] = F.substring(line, start + len(before), length).cast("string")
-        start += len(before) + length
+        start += length
     return F.col("line").rlike(pattern + r'"\}\z'), fields
+
+
+def plain_time(start: int, cut: Callable[[int, int], Column]) -> Column:
+    """The time that stands in a line from `start` on, as `PLAIN_TIME` has it: YYYY-MM-DD HH:MM:SS.mmm."""
+
+    def number(offset: int, length: int) -> Column:
+        return cut(start + offset, length).cast("bigint")
+
+    hours = F.unix_date(cut(start, 10).cast("date")) * 24 + number(11, 2)
+    seconds = (hours * 60 + number(14, 2)) * 60 + number(17, 2)
+    return F.timestamp_micros((seconds * 1000 + number(20, 3)) * 1000)
 
 
 def is_one_object(line: Column) -> Column:
@@ -320,9 +352,21 @@ def is_one_object(line: Column) -> Column:
     )
 
 
+def is_early(occurred_at: str) -> Column:
+    """Whether an event is dated so long after its arrival that a clock must be wrong. Null when it has no date."""
+    limit = (timedelta(hours=1) + CLOCK_SKEW) // timedelta(microseconds=1)
+    return F.unix_micros(occurred_at) - F.unix_micros("arrived_at") >= limit
+
+
+def day_of(moment: str) -> Column:
+    """The day of a time. It is what `to_date` tells, which asks the rules of the time zone for every row; here it is UTC."""
+    micros, day = f"unix_micros({moment})", timedelta(days=1) // timedelta(microseconds=1)
+    return F.date_from_unix_date(F.expr(f"CAST(({micros} - pmod({micros}, {day}L)) DIV {day}L AS int)"))
+
+
 def is_late(lookback_days: int) -> Column:
     """Whether a line arrived after the last day on which its event day's partition is written."""
-    return F.datediff("arrived_at", "occurred_at") > lookback_days
+    return F.datediff(day_of("arrived_at"), day_of("occurred_at")) > lookback_days
 
 
 def select_events(parsed: DataFrame, lookback_days: int) -> DataFrame:
@@ -336,11 +380,11 @@ def repeated_ids(events: DataFrame, table: EventTable) -> DataFrame:
 
 
 def mark_repeats(events: DataFrame, repeated: DataFrame, table: EventTable) -> DataFrame:
-    """Every event, marked as a repeat when its id arrived before, from the last hour before the event's own day on.
+    """The events whose ids hash to one of `repeated`, and `is_repeat`: whether the id arrived before, from the last hour
+    before the event's own day on.
 
-    Columns: the table's ids, occurred_at timestamp, the optional fields, arrived_on date, event_day date, is_repeat
-    boolean. A mark is exact for an event of day D when `events` hold all that arrived from the last hour of D-1 up to the
-    event. `repeated` are the `repeated_ids` of the events: only these few need to be put in order.
+    A mark is exact for an event of day D when `events` hold all that arrived from the last hour of D-1 up to the event.
+    `repeated` are the `repeated_ids` of the events: only these few need to be put in order.
     """
     own_id, *other_ids = table.ids
     by_arrival = Window.partitionBy(own_id).orderBy(
@@ -349,30 +393,25 @@ def mark_repeats(events: DataFrame, repeated: DataFrame, table: EventTable) -> D
     window_start = F.date_trunc("day", "occurred_at") - CLOCK_SKEW
     # Of all lines with the id before this one, the last has the latest arrival, so it decides.
     previous = F.lag("arrived_at").over(by_arrival)
-
-    hashed = events.withColumn("id_hash", F.xxhash64(own_id))
-    single = hashed.join(repeated, "id_hash", "left_anti").withColumn("is_repeat", F.lit(False))
-    several = (
-        hashed.join(repeated, "id_hash", "left_semi")
+    return (
+        events.join(repeated, F.xxhash64(own_id) == F.col("id_hash"), "left_semi")
         .withColumn("previous", previous)
         .withColumn("is_repeat", F.coalesce(F.col("previous") >= window_start, F.lit(False)))
         .drop("previous")
     )
-    return single.unionByName(several).select(
-        *table.ids,
-        "occurred_at",
-        *table.optional_names,
-        F.to_date("arrived_at").alias("arrived_on"),
-        F.to_date("occurred_at").alias("event_day"),
-        "is_repeat",
-    )
 
 
-def select_lake(marked: DataFrame, table: EventTable, day: date, files: int) -> DataFrame:
+def select_kept(events: DataFrame, repeated: DataFrame, marked: DataFrame, table: EventTable) -> DataFrame:
+    """The events without the repeats; `marked` is what `mark_repeats` makes of the same."""
+    single = events.join(repeated, F.xxhash64(table.own_id) == F.col("id_hash"), "left_anti")
+    return single.unionByName(marked.where(~F.col("is_repeat")).drop("is_repeat"))
+
+
+def select_lake(kept: DataFrame, table: EventTable, day: date, files: int) -> DataFrame:
     """The rows of the table's partition `day`, in order of ads through all files: a query for one ad skips the rest."""
     return cluster(
-        marked.where(~F.col("is_repeat") & (F.col("event_day") == F.lit(day))).select(
-            *table.ids, "occurred_at", "arrived_on", *table.optional_names
+        kept.where(day_of("occurred_at") == F.lit(day)).select(
+            *table.ids, "occurred_at", day_of("arrived_at").alias("arrived_on"), *table.optional_names
         ),
         files,
         ("ad_id", "occurred_at", table.own_id),
@@ -396,37 +435,49 @@ def cluster(frame: DataFrame, files: int, keys: tuple[str, ...]) -> DataFrame:
     return frame.repartitionByRange(files, *keys).sortWithinPartitions(*keys)
 
 
-def count_lines(day: date, lookback_days: int) -> list[Column]:
-    """Aggregates over `parse_lines`' rows that arrived on `day`: raw, rejected, late."""
-    is_event = F.col("reason").isNull()
-    return [
-        F.count_if(arrived_on(day)).alias("raw"),
-        F.count_if(arrived_on(day) & ~is_event).alias("rejected"),
-        F.count_if(arrived_on(day) & is_event & is_late(lookback_days)).alias("late"),
-    ]
+def count_lines(parsed: DataFrame, day: date, lookback_days: int) -> Row:
+    """Counts of `parse_lines`' rows.
 
-
-def count_events(day: date, lookback_days: int) -> list[Column]:
-    """Aggregates over `mark_repeats`' rows.
-
-    Of those that arrived on `day`: repeats, and kept_<n> dated n - 1 days before it. Besides: lake, the rows of the lake's
-    partition `day`.
+    Of those that arrived on `day`: raw, rejected, late, and aged_<n>, the other events that are dated n - 1 days before it.
+    Besides: dated, the events of the day `day` whenever they arrived, but for the late ones.
     """
-    arrived = F.col("arrived_on") == F.lit(day)
-    is_kept = ~F.col("is_repeat")
-    age = F.datediff("arrived_on", "event_day")
+    arrived, is_event = F.col("arrived_on") == F.lit(day), F.col("is_event")
+    fates = [
+        F.count_if(arrived).alias("raw"),
+        F.count_if(arrived & ~is_event).alias("rejected"),
+        F.count_if(arrived & is_event & (age() > lookback_days)).alias("late"),
+    ]
+    return count(parsed, F.col("reason").isNull(), [*fates, *count_ages(day, lookback_days)])
+
+
+def count_repeats(marked: DataFrame, day: date, lookback_days: int) -> Row:
+    """Counts of the repeats among `mark_repeats`' rows: aged_<n> and dated, as `count_lines` has them."""
+    return count(marked, F.col("is_repeat"), count_ages(day, lookback_days))
+
+
+def count_ages(day: date, lookback_days: int) -> list[Column]:
+    is_event = F.col("is_event")
     return [
-        F.count_if(arrived & F.col("is_repeat")).alias("repeats"),
-        F.count_if(is_kept & (F.col("event_day") == F.lit(day))).alias("lake"),
+        F.count_if(is_event & (F.col("event_day") == F.lit(day)) & (age() <= lookback_days)).alias("dated"),
         *(
-            F.count_if(arrived & is_kept & (age == days)).alias(f"kept_{days + 1}")
+            F.count_if(is_event & (F.col("arrived_on") == F.lit(day)) & (age() == days)).alias(f"aged_{days + 1}")
             for days in range(-1, lookback_days + 1)
         ),
     ]
 
 
+def age() -> Column:
+    return F.datediff("arrived_on", "event_day")
+
+
+def count(lines: DataFrame, is_event: Column, aggregates: list[Column]) -> Row:
+    """The aggregates' values. They count over the lines' arrived_on, event_day, is_event."""
+    days = (day_of("arrived_at").alias("arrived_on"), day_of("occurred_at").alias("event_day"))
+    return lines.select(*days, is_event.alias("is_event")).agg(*aggregates).first()
+
+
 def arrived_on(day: date) -> Column:
-    return F.to_date("arrived_at") == F.lit(day)
+    return day_of("arrived_at") == F.lit(day)
 
 
 # --- input ---
@@ -450,16 +501,16 @@ def read_lines(spark: SparkSession, folder: str, hours: Iterable[datetime]) -> D
     if not paths:
         return spark.createDataFrame([], LINES_SCHEMA)
     files = (
-        spark.read.schema("value string, year string, month string, day string, hour string")
+        spark.read.schema("value string, year int, month int, day int, hour int")
         .option("basePath", folder)
         .option("lineSep", "\n")
         .text(paths)
     )
-    arrived_at = F.concat("year", F.lit("-"), "month", F.lit("-"), "day", F.lit(" "), "hour", F.lit(":00:00"))
+    hour = F.unix_date(F.make_date("year", "month", "day")).cast("bigint") * 24 + F.col("hour")
     return files.select(
         F.col("value").alias("line"),
         F.col("_metadata.file_name").alias("file_name"),
-        arrived_at.cast("timestamp").alias("arrived_at"),
+        F.timestamp_seconds(hour * 3600).alias("arrived_at"),
     )
 
 

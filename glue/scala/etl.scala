@@ -19,8 +19,16 @@ import org.apache.spark.sql.types.{StringType, StructField, StructType, Timestam
 
 object GlueApp {
 
-  /** The results depend on these, so the job sets them itself. Everything else is the caller's. */
-  private val Settings = Map("spark.sql.session.timeZone" -> "UTC", "spark.sql.ansi.enabled" -> "false")
+  /** The results depend on the first two, so the job sets them itself. The others are for speed: ids do not compress, and
+    * Spark would look for a code for every column it caches; and a larger sample (of 100 by itself) makes the lake's files
+    * equally long, so that no task is waited for. Everything else is the caller's.
+    */
+  private val Settings = Map(
+    "spark.sql.session.timeZone" -> "UTC",
+    "spark.sql.ansi.enabled" -> "false",
+    "spark.sql.inMemoryColumnarStorage.compressed" -> "false",
+    "spark.sql.execution.rangeExchange.sampleSizePerPartition" -> "1000"
+  )
 
   /** Up to so many repeated ids are sent to all executors, so that the other events need no shuffle. */
   private val BroadcastIds = 2000000L
@@ -56,31 +64,32 @@ object GlueApp {
     val parsed = Transform.parseLines(Raw.readLines(spark, folder, hours), table).persist()
     val events = Transform.selectEvents(parsed, lookbackDays)
     val repeatedIds = Transform.repeatedIds(events, table).persist()
-    val (lines, fates, lakePath, rejectedPath) =
+    var cached = Seq(repeatedIds, parsed)
+    val (lines, repeats, lakePath, rejectedPath) =
       try {
         val repeated = if (repeatedIds.count() <= BroadcastIds) broadcast(repeatedIds) else repeatedIds
-        val marked = Transform.markRepeats(events, repeated, table)
-        val lines = count(parsed, Transform.countLines(day, lookbackDays))
-        val fates = count(marked, Transform.countEvents(day, lookbackDays))
+        val marked = Transform.markRepeats(events, repeated, table).persist()
+        cached = marked +: cached
+        val lines = Transform.countLines(parsed, day, lookbackDays)
+        val repeats = Transform.countRepeats(marked, day, lookbackDays)
 
-        val lakeFiles = filesFor(fates("lake"), table.bytesOfRow, fileMb)
-        val lakePath = lake.write(Transform.selectLake(marked, table, day, lakeFiles), compression)
+        val kept = Transform.selectKept(events, repeated, marked, table)
+        val lakeFiles = filesFor(lines("dated") - repeats("dated"), table.bytesOfRow, fileMb)
+        val lakePath = lake.write(Transform.selectLake(kept, table, day, lakeFiles), compression)
         val rejectedFiles = filesFor(lines("rejected"), EventTable.BytesOfRejectedLine, fileMb)
         val rejectedPath = rejected.write(Transform.selectRejected(parsed, source, day, rejectedFiles), compression)
-        (lines, fates, lakePath, rejectedPath)
-      } finally {
-        repeatedIds.unpersist()
-        parsed.unpersist()
-      }
+        (lines, repeats, lakePath, rejectedPath)
+      } finally cached.foreach(_.unpersist())
 
     lake.publish(lakePath)
     rejected.publish(rejectedPath)
-    val kept = (-1 to lookbackDays).map(age => day.minusDays(age.toLong) -> fates(s"kept_${age + 1}")).toMap
+    val ages = (-1 to lookbackDays).map(age => age -> s"aged_${age + 1}")
+    val kept = ages.map { case (age, name) => day.minusDays(age.toLong) -> (lines(name) - repeats(name)) }.toMap
     val stored = countStored(spark, database, table.name, day, kept.keys.toSeq)
     val ledger = Ledger(
       raw = lines("raw"),
       kept = kept.values.sum,
-      repeats = fates("repeats"),
+      repeats = ages.map { case (_, name) => repeats(name) }.sum,
       rejected = lines("rejected"),
       late = lines("late"),
       stored = stored.values.sum,
@@ -94,12 +103,6 @@ object GlueApp {
   /** Into how many files so many rows go. */
   def filesFor(rows: Long, bytesOfRow: Int, fileMb: Int): Int =
     math.max(1L, math.round(rows * bytesOfRow.toDouble / (fileMb * 1024L * 1024L))).toInt
-
-  /** The only row of the aggregates, by name. */
-  private def count(frame: DataFrame, aggregates: Seq[Column]): Map[String, Long] = {
-    val counted = frame.agg(aggregates.head, aggregates.tail: _*)
-    counted.first().getValuesMap[Long](counted.columns)
-  }
 
   /** Rows of the lake that arrived on `arrivalDay`, by those of the event days that have a partition. */
   private def countStored(
@@ -269,7 +272,8 @@ object Transform {
   private val Uuid = """\A\p{XDigit}{8}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{12}\z"""
   private val OccurredAt = """\A[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?\z"""
   private val PlainUuid = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-  private val PlainTime = """[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}"""
+  private val PlainTime =
+    """2[0-9]{3}-[0-9]{2}-[0-9]{2} (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}"""
   private val Blank = """\A\s*\z"""
   private val FlatObject = """\A\s*\{[^{}]*\}\s*\z"""
   private val JsonObject = """\A\s*\{"""
@@ -282,6 +286,7 @@ object Transform {
   )
 
   private val ClockSkew = expr(s"INTERVAL $ClockSkewHours HOUR")
+  private val MicrosOfHour = 3600L * 1000 * 1000
 
   /** Every line (`LinesSchema`) with its fields, and the reason why it is no event of this table.
     *
@@ -291,10 +296,8 @@ object Transform {
     */
   def parseLines(lines: DataFrame, table: EventTable): DataFrame = {
     val names = (table.ids :+ "occurred_at") ++ table.optionalNames :+ "_malformed"
-    val read = from_json(col("line"), StructType(names.map(StructField(_, StringType))), StrictJson)
     val (isPlain, plainFields) = plainLine(table)
     val writtenTime = col("fields.occurred_at")
-    val time = when(col("is_plain"), plainFields("occurred_at")).otherwise(writtenTime)
 
     val malformed = col("fields._malformed").isNotNull || !isOneObject(col("line"))
     val unreadable = when(malformed, when(col("line").rlike(Blank), "blank").otherwise("malformed"))
@@ -305,33 +308,36 @@ object Transform {
     val wrongForm = wrongId
       .when(writtenTime.isNull, "missing occurred_at")
       .when(!writtenTime.rlike(OccurredAt), "invalid occurred_at")
-    val wrongTime = when(col("occurred_at").isNull, "invalid occurred_at")
-      .when(col("occurred_at") >= col("arrived_at") + expr("INTERVAL 1 HOUR") + ClockSkew, "early")
+    val wrongTime = when(col("occurred_at").isNull, "invalid occurred_at").when(isEarly("occurred_at"), "early")
 
+    // Plain lines are done with first, so that nothing after this has to carry their text.
+    val plain = Seq(col("file_name"), col("arrived_at"), col("is_plain")) ++
+      table.ids.map(name => when(col("is_plain"), plainFields(name)).as(name)) ++
+      Seq(col("plain_time"), when(!col("is_plain"), col("line")).as("line"))
     val columns = Seq(col("file_name"), col("arrived_at")) ++
-      table.ids.map(name =>
-        when(col("is_plain"), plainFields(name)).otherwise(lower(col(s"fields.$name"))).as(name)
-      ) ++
+      table.ids.map(name => coalesce(col(name), lower(col(s"fields.$name"))).as(name)) ++
       Seq(col("occurred_at")) ++
       table.optional.map { case (name, kind) => col(s"fields.`$name`").cast(kind).as(name) } ++
       Seq(col("reason"), when(col("reason").isNotNull, col("line")).as("line"))
     lines
-      .withColumn("is_plain", isPlain)
-      .withColumn("fields", when(!col("is_plain"), read))
-      .withColumn("time", time)
-      .withColumn("occurred_at", expr("try_to_timestamp(time)"))
-      .withColumn("reason", coalesce(when(!col("is_plain"), wrongForm), wrongTime))
+      .withColumn("plain_time", when(isPlain, plainFields("occurred_at")))
+      .withColumn("is_plain", coalesce(!isEarly("plain_time"), lit(false)))
+      .select(plain: _*)
+      .withColumn("fields", from_json(col("line"), StructType(names.map(StructField(_, StringType))), StrictJson))
+      .withColumn("occurred_at", coalesce(col("plain_time"), call_function("try_to_timestamp", writtenTime)))
+      .withColumn("reason", when(!col("is_plain"), coalesce(wrongForm, wrongTime)))
       .select(columns: _*)
   }
 
   /** Whether a line is, to the letter, as the beacons write an event; and its fields, cut out where they then stand.
     *
     * Nearly all lines are. One pattern tells it of the whole line, which takes a fraction of the time of reading JSON
-    * and of looking at each field. Of these lines only the time may still be wrong.
+    * and of looking at each field. Of these lines only the time may still be wrong: a day that no month has.
     */
   def plainLine(table: EventTable): (Column, Map[String, Column]) = {
     // Characters of text are counted from its start, bytes are not; these are the same.
     val line = col("line").cast("binary")
+    def cut(start: Int, length: Int) = substring(line, start, length).cast(StringType)
     val written = (table.ids :+ "occurred_at").zipWithIndex.map { case (name, index) =>
       val before = (if (index == 0) "{\"" else "\",\"") + name + "\":\""
       if (name == "occurred_at") (name, before, 23, PlainTime) else (name, before, 36, PlainUuid)
@@ -341,9 +347,18 @@ object Transform {
       .mkString("\\A", "", "\"\\}\\z")
     val starts = written.scanLeft(1) { case (start, (_, before, length, _)) => start + before.length + length }
     val fields = written.zip(starts).map { case ((name, before, length, _), start) =>
-      name -> substring(line, start + before.length, length).cast(StringType)
+      val first = start + before.length
+      name -> (if (name == "occurred_at") plainTime(first, cut) else cut(first, length))
     }
     (col("line").rlike(pattern), fields.toMap)
+  }
+
+  /** The time that stands in a line from `start` on, as `PlainTime` has it: YYYY-MM-DD HH:MM:SS.mmm. */
+  private def plainTime(start: Int, cut: (Int, Int) => Column): Column = {
+    def number(offset: Int, length: Int) = cut(start + offset, length).cast("bigint")
+    val hours = unix_date(cut(start, 10).cast("date")) * 24 + number(11, 2)
+    val seconds = (hours * 60 + number(14, 2)) * 60 + number(17, 2)
+    timestamp_micros((seconds * 1000 + number(20, 3)) * 1000)
   }
 
   /** Whether a line that starts with JSON's first value is one object and nothing after it.
@@ -361,8 +376,18 @@ object Transform {
       .otherwise(line.rlike(JsonObject) && coalesce(oneElement && oneMember, lit(false)))
   }
 
+  /** Whether an event is dated so long after its arrival that a clock must be wrong. Null when it has no date. */
+  def isEarly(occurredAt: String): Column =
+    unix_micros(col(occurredAt)) - unix_micros(col("arrived_at")) >= (1 + ClockSkewHours) * MicrosOfHour
+
+  /** The day of a time. It is what `to_date` tells, which asks the rules of the time zone for every row; here it is UTC. */
+  def dayOf(moment: String): Column = {
+    val (micros, day) = (s"unix_micros($moment)", 24 * MicrosOfHour)
+    date_from_unix_date(expr(s"CAST(($micros - pmod($micros, ${day}L)) DIV ${day}L AS int)"))
+  }
+
   /** Whether a line arrived after the last day on which its event day's partition is written. */
-  def isLate(lookbackDays: Int): Column = datediff(col("arrived_at"), col("occurred_at")) > lookbackDays
+  def isLate(lookbackDays: Int): Column = datediff(dayOf("arrived_at"), dayOf("occurred_at")) > lookbackDays
 
   /** The lines of `parseLines` that are events and not late. */
   def selectEvents(parsed: DataFrame, lookbackDays: Int): DataFrame =
@@ -372,11 +397,11 @@ object Transform {
   def repeatedIds(events: DataFrame, table: EventTable): DataFrame =
     events.groupBy(xxhash64(col(table.ownId)).as("id_hash")).count().where("count > 1").select("id_hash")
 
-  /** Every event, marked as a repeat when its id arrived before, from the last hour before the event's own day on.
+  /** The events whose ids hash to one of `repeated`, and `is_repeat`: whether the id arrived before, from the last hour
+    * before the event's own day on.
     *
-    * Columns: the table's ids, occurred_at timestamp, the optional fields, arrived_on date, event_day date, is_repeat
-    * boolean. A mark is exact for an event of day D when `events` hold all that arrived from the last hour of D-1 up to
-    * the event. `repeated` are the `repeatedIds` of the events: only these few need to be put in order.
+    * A mark is exact for an event of day D when `events` hold all that arrived from the last hour of D-1 up to the
+    * event. `repeated` are the `repeatedIds` of the events: only these few need to be put in order.
     */
   def markRepeats(events: DataFrame, repeated: DataFrame, table: EventTable): DataFrame = {
     val order = Seq("arrived_at", "file_name", "occurred_at") ++ table.otherIds ++ table.optionalNames
@@ -384,26 +409,24 @@ object Transform {
     val windowStart = date_trunc("day", col("occurred_at")) - ClockSkew
     // Of all lines with the id before this one, the last has the latest arrival, so it decides.
     val previous = lag("arrived_at", 1).over(byArrival)
-
-    val hashed = events.withColumn("id_hash", xxhash64(col(table.ownId)))
-    val single = hashed.join(repeated, Seq("id_hash"), "left_anti").withColumn("is_repeat", lit(false))
-    val several = hashed
-      .join(repeated, Seq("id_hash"), "left_semi")
+    events
+      .join(repeated, xxhash64(col(table.ownId)) === col("id_hash"), "left_semi")
       .withColumn("previous", previous)
       .withColumn("is_repeat", coalesce(col("previous") >= windowStart, lit(false)))
       .drop("previous")
-    val columns = (table.ids :+ "occurred_at").map(col) ++ table.optionalNames.map(col) ++ Seq(
-      to_date(col("arrived_at")).as("arrived_on"),
-      to_date(col("occurred_at")).as("event_day"),
-      col("is_repeat")
-    )
-    single.unionByName(several).select(columns: _*)
+  }
+
+  /** The events without the repeats; `marked` is what `markRepeats` makes of the same. */
+  def selectKept(events: DataFrame, repeated: DataFrame, marked: DataFrame, table: EventTable): DataFrame = {
+    val single = events.join(repeated, xxhash64(col(table.ownId)) === col("id_hash"), "left_anti")
+    single.unionByName(marked.where(!col("is_repeat")).drop("is_repeat"))
   }
 
   /** The rows of the table's partition `day`, in order of ads through all files: a query for one ad skips the rest. */
-  def selectLake(marked: DataFrame, table: EventTable, day: LocalDate, files: Int): DataFrame = {
-    val columns = table.ids ++ Seq("occurred_at", "arrived_on") ++ table.optionalNames
-    val rows = marked.where(!col("is_repeat") && col("event_day") === Date.valueOf(day)).select(columns.map(col): _*)
+  def selectLake(kept: DataFrame, table: EventTable, day: LocalDate, files: Int): DataFrame = {
+    val columns = (table.ids :+ "occurred_at").map(col) ++
+      (dayOf("arrived_at").as("arrived_on") +: table.optionalNames.map(col))
+    val rows = kept.where(dayOf("occurred_at") === Date.valueOf(day)).select(columns: _*)
     cluster(rows, files, Seq("ad_id", "occurred_at", table.ownId))
   }
 
@@ -420,32 +443,44 @@ object Transform {
   private def cluster(frame: DataFrame, files: Int, keys: Seq[String]): DataFrame =
     frame.repartitionByRange(files, keys.map(col): _*).sortWithinPartitions(keys.map(col): _*)
 
-  /** Aggregates over `parseLines`' rows that arrived on `day`: raw, rejected, late. */
-  def countLines(day: LocalDate, lookbackDays: Int): Seq[Column] = {
-    val isEvent = col("reason").isNull
-    Seq(
-      count_if(arrivedOn(day)).as("raw"),
-      count_if(arrivedOn(day) && !isEvent).as("rejected"),
-      count_if(arrivedOn(day) && isEvent && isLate(lookbackDays)).as("late")
-    )
-  }
-
-  /** Aggregates over `markRepeats`' rows.
+  /** Counts of `parseLines`' rows.
     *
-    * Of those that arrived on `day`: repeats, and kept_<n> dated n - 1 days before it. Besides: lake, the rows of the
-    * lake's partition `day`.
+    * Of those that arrived on `day`: raw, rejected, late, and aged_<n>, the other events that are dated n - 1 days before
+    * it. Besides: dated, the events of the day `day` whenever they arrived, but for the late ones.
     */
-  def countEvents(day: LocalDate, lookbackDays: Int): Seq[Column] = {
+  def countLines(parsed: DataFrame, day: LocalDate, lookbackDays: Int): Map[String, Long] = {
     val arrived = col("arrived_on") === Date.valueOf(day)
-    val isKept = !col("is_repeat")
-    val age = datediff(col("arrived_on"), col("event_day"))
-    Seq(
-      count_if(arrived && col("is_repeat")).as("repeats"),
-      count_if(isKept && col("event_day") === Date.valueOf(day)).as("lake")
-    ) ++ (-1 to lookbackDays).map(days => count_if(arrived && isKept && age === days).as(s"kept_${days + 1}"))
+    val fates = Seq(
+      count_if(arrived).as("raw"),
+      count_if(arrived && !col("is_event")).as("rejected"),
+      count_if(arrived && col("is_event") && Age > lookbackDays).as("late")
+    )
+    count(parsed, col("reason").isNull, fates ++ countAges(day, lookbackDays))
   }
 
-  private def arrivedOn(day: LocalDate): Column = to_date(col("arrived_at")) === Date.valueOf(day)
+  /** Counts of the repeats among `markRepeats`' rows: aged_<n> and dated, as `countLines` has them. */
+  def countRepeats(marked: DataFrame, day: LocalDate, lookbackDays: Int): Map[String, Long] =
+    count(marked, col("is_repeat"), countAges(day, lookbackDays))
+
+  private val Age = datediff(col("arrived_on"), col("event_day"))
+
+  private def countAges(day: LocalDate, lookbackDays: Int): Seq[Column] = {
+    val today = Date.valueOf(day)
+    count_if(col("is_event") && col("event_day") === today && Age <= lookbackDays).as("dated") +:
+      (-1 to lookbackDays).map { days =>
+        count_if(col("is_event") && col("arrived_on") === today && Age === days).as(s"aged_${days + 1}")
+      }
+  }
+
+  /** The aggregates' values by name. They count over the lines' arrived_on, event_day, is_event. */
+  private def count(lines: DataFrame, isEvent: Column, aggregates: Seq[Column]): Map[String, Long] = {
+    val counted = lines
+      .select(dayOf("arrived_at").as("arrived_on"), dayOf("occurred_at").as("event_day"), isEvent.as("is_event"))
+      .agg(aggregates.head, aggregates.tail: _*)
+    counted.first().getValuesMap[Long](counted.columns)
+  }
+
+  private def arrivedOn(day: LocalDate): Column = dayOf("arrived_at") === Date.valueOf(day)
 }
 
 /** The raw zone. */
@@ -469,16 +504,15 @@ object Raw {
       f"$folder/${Partition.pathOf(Partition.dayKeys(hour.toLocalDate))}/hour=${hour.getHour}%02d"
     }
     val files = spark.read
-      .schema("value string, year string, month string, day string, hour string")
+      .schema("value string, year int, month int, day int, hour int")
       .option("basePath", folder)
       .option("lineSep", "\n")
       .text(paths: _*)
-    val arrivedAt =
-      concat(col("year"), lit("-"), col("month"), lit("-"), col("day"), lit(" "), col("hour"), lit(":00:00"))
+    val hour = unix_date(make_date(col("year"), col("month"), col("day"))).cast("bigint") * 24 + col("hour")
     files.select(
       col("value").as("line"),
       col("_metadata.file_name").as("file_name"),
-      arrivedAt.cast("timestamp").as("arrived_at")
+      timestamp_seconds(hour * 3600).as("arrived_at")
     )
   }
 }

@@ -16,9 +16,11 @@ IMPRESSIONS = etl.EventTable("impressions")
 CLICKS = etl.EventTable("clicks")
 
 
-def mark(spark, lines, table=IMPRESSIONS, lookback_days=3):
+def marked_and_kept(spark, lines, table=IMPRESSIONS, lookback_days=3):
     events = etl.select_events(etl.parse_lines(lines_frame(spark, lines), table), lookback_days)
-    return etl.mark_repeats(events, etl.repeated_ids(events, table), table)
+    repeated = etl.repeated_ids(events, table)
+    marked = etl.mark_repeats(events, repeated, table)
+    return marked, etl.select_kept(events, repeated, marked, table)
 
 
 def test_every_nasty_line_is_given_its_reason_and_only_what_has_one_keeps_its_text(spark):
@@ -36,21 +38,20 @@ def test_repeats_are_marked_and_late_lines_left_out(spark):
         ("2026-11-24 10", "a.gz", nasty.impression(3, "2026-11-20 10:00:00.000")),
         ("2026-11-20 10", "a.gz", "{"),
     ]
-    events = mark(spark, lines)
-    assert events.dtypes == [
+    marked, kept = marked_and_kept(spark, lines)
+    names = ("impression_id", "ad_id", "occurred_at", "arrived_at")
+    first = (a, nasty.OTHER_AD, datetime(2026, 11, 20, 10, 0, 0, 500_000), datetime(2026, 11, 20, 10))
+    second = (b, nasty.AD, datetime(2026, 11, 20, 10, 0, 0, 250_000), datetime(2026, 11, 22, 10))
+    repeat = (a, nasty.AD, datetime(2026, 11, 20, 10), datetime(2026, 11, 20, 10))
+    assert sorted(tuple(row) for row in marked.select(*names, "is_repeat").collect()) == [(*repeat, True), (*first, False)]
+    assert kept.dtypes == [
+        ("file_name", "string"),
+        ("arrived_at", "timestamp"),
         ("impression_id", "string"),
         ("ad_id", "string"),
         ("occurred_at", "timestamp"),
-        ("arrived_on", "date"),
-        ("event_day", "date"),
-        ("is_repeat", "boolean"),
     ]
-    day = date(2026, 11, 20)
-    assert sorted(tuple(row) for row in events.collect()) == [
-        (a, nasty.AD, datetime(2026, 11, 20, 10), day, day, True),
-        (a, nasty.OTHER_AD, datetime(2026, 11, 20, 10, 0, 0, 500_000), day, day, False),
-        (b, nasty.AD, datetime(2026, 11, 20, 10, 0, 0, 250_000), date(2026, 11, 22), day, False),
-    ]
+    assert sorted(tuple(row) for row in kept.select(*names).collect()) == [first, second]
 
 
 def test_clicks_have_three_ids(spark):
@@ -94,16 +95,25 @@ def test_a_line_as_the_beacons_write_it_is_read_like_any_other(spark, table):
     }  # fmt: skip
 
 
+def test_a_day_is_that_of_the_calendar(spark):
+    times = ["0001-01-01 00:00:00", "1969-12-31 23:59:59.999999", "1970-01-01 00:00:00", "2026-11-20 23:59:59.999"]
+    times += ["2024-02-29 12:00:00", "9999-12-31 23:59:59.999999"]
+    moments = spark.createDataFrame([(datetime.fromisoformat(time),) for time in times], "moment timestamp")
+    found = [row.day for row in moments.select(etl.day_of("moment").alias("day")).collect()]
+    assert found == [date.fromisoformat(time[:10]) for time in times]
+
+
 def test_the_lake_has_the_rows_of_its_day_only(spark):
     lines = [
         ("2026-11-20 23", "a.gz", nasty.impression(1, "2026-11-20 23:59:59.999")),
         ("2026-11-20 23", "a.gz", nasty.impression(2, "2026-11-21 00:00:00.000")),
     ]
-    lake = etl.select_lake(mark(spark, lines), IMPRESSIONS, date(2026, 11, 21), files=1)
+    lake = etl.select_lake(marked_and_kept(spark, lines)[1], IMPRESSIONS, date(2026, 11, 21), files=1)
     assert lake.columns == ["impression_id", "ad_id", "occurred_at", "arrived_on"]
     assert [row.impression_id for row in lake.collect()] == [nasty.own_id(2)]
 
 
 @pytest.mark.parametrize("table", etl.ID_FIELDS)
 def test_no_lines_are_no_events(spark, table):
-    assert mark(spark, [], etl.EventTable(table)).collect() == []
+    marked, kept = marked_and_kept(spark, [], etl.EventTable(table))
+    assert marked.collect() == kept.collect() == []
