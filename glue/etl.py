@@ -210,11 +210,12 @@ def run(spark: SparkSession, arguments: Arguments) -> Ledger:
     parsed = parse_lines(read_lines(spark, folder, hours), table).persist()
     events = select_events(parsed, lookback_days)
     repeated = repeated_ids(events, table).persist()
-    marked = None
+    cached = [repeated, parsed]
     try:
         if repeated.count() <= BROADCAST_IDS:
             repeated = F.broadcast(repeated)
         marked = mark_repeats(events, repeated, table).persist()
+        cached.append(marked)
         lines = count_lines(parsed, day, lookback_days)
         repeats = count_repeats(marked, day, lookback_days)
 
@@ -224,9 +225,8 @@ def run(spark: SparkSession, arguments: Arguments) -> Ledger:
         rejected_files = files_for(lines["rejected"], BYTES_OF_REJECTED_LINE, arguments.file_mb)
         rejected_path = rejected.write(select_rejected(parsed, source, day, rejected_files), arguments.compression)
     finally:
-        for cached in (marked, repeated, parsed):
-            if cached is not None:
-                cached.unpersist()
+        for frame in cached:
+            frame.unpersist()
 
     lake.publish(lake_path)
     rejected.publish(rejected_path)
@@ -275,7 +275,8 @@ def parse_lines(lines: DataFrame, table: EventTable) -> DataFrame:
         ~written_time.rlike(OCCURRED_AT), "invalid occurred_at"
     )
     wrong_time = F.when(F.col("occurred_at").isNull(), "invalid occurred_at").when(is_early("occurred_at"), "early")
-    # Plain lines are done with first, so that nothing after this has to carry their text.
+    # Plain lines are done with first, so that nothing after this has to carry their text. Such a line that is wrong all the
+    # same (early, or of a day that no month has) keeps it, and is read like any other.
     return (
         lines.withColumn("plain_time", F.when(is_plain, plain_fields["occurred_at"]))
         .withColumn("is_plain", F.coalesce(~is_early("plain_time"), F.lit(False)))

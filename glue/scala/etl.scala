@@ -310,7 +310,8 @@ object Transform {
       .when(!writtenTime.rlike(OccurredAt), "invalid occurred_at")
     val wrongTime = when(col("occurred_at").isNull, "invalid occurred_at").when(isEarly("occurred_at"), "early")
 
-    // Plain lines are done with first, so that nothing after this has to carry their text.
+    // Plain lines are done with first, so that nothing after this has to carry their text. Such a line that is wrong all
+    // the same (early, or of a day that no month has) keeps it, and is read like any other.
     val plain = Seq(col("file_name"), col("arrived_at"), col("is_plain")) ++
       table.ids.map(name => when(col("is_plain"), plainFields(name)).as(name)) ++
       Seq(col("plain_time"), when(!col("is_plain"), col("line")).as("line"))

@@ -52,6 +52,11 @@ def test_repeats_are_marked_and_late_lines_left_out(spark):
         ("occurred_at", "timestamp"),
     ]
     assert sorted(tuple(row) for row in kept.select(*names).collect()) == [first, second]
+    lake = etl.select_lake(kept, IMPRESSIONS, date(2026, 11, 20), files=1)
+    assert sorted(tuple(row) for row in lake.collect()) == [
+        (*first[:3], date(2026, 11, 20)),
+        (*second[:3], date(2026, 11, 22)),
+    ]
 
 
 def test_clicks_have_three_ids(spark):
