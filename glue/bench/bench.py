@@ -115,7 +115,7 @@ def layout(options: argparse.Namespace, sizes: list[int]) -> None:
                 path = f"{bench.warehouse.data_path}/{compression}"
                 bench.lake().repartition(1).sortWithinPartitions(*keys).drop(*etl.PARTITION_KEYS).write.mode(
                     "overwrite"
-                ).option("compression", compression).orc(path)
+                ).options(compression=compression, **etl.ORC_OPTIONS).orc(path)
                 files = (bench.warehouse.folder / "data" / compression).glob("*.orc")
                 sizes_of[compression, order] = sum(file.stat().st_size for file in files) / rows
         print_table(
