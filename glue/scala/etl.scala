@@ -270,7 +270,7 @@ object Transform {
 
   private val Uuid = """\A\p{XDigit}{8}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{12}\z"""
   private val OccurredAt = """\A[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?\z"""
-  // Every line is held against these two. Java looks a character up in a list of them in half the time that ranges take.
+  // Every line is held against these two. Java looks a character up in a list of them in less time than in ranges.
   private val (hex, digit, sixty) = ("[0123456789abcdef]", "[0123456789]", "[012345][0123456789]")
   private val PlainUuid = s"$hex{8}-$hex{4}-$hex{4}-$hex{4}-$hex{12}"
   private val PlainTime =
@@ -545,6 +545,7 @@ case class Partition(spark: SparkSession, database: String, table: String, keys:
     "orc.compress.size" -> (64 * 1024).toString,
     "orc.dictionary.implementation" -> "hash"
   )
+
   private val spec = keys.map { case (key, value) => s"`$key` = '$value'" }.mkString(", ")
 
   /** The folder of all of the partition's runs, below the location that the catalog has for the table. */
