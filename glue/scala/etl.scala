@@ -19,9 +19,8 @@ import org.apache.spark.sql.types.{StringType, StructField, StructType, Timestam
 
 object GlueApp {
 
-  /** The results depend on the first two, so the job sets them itself. The others are for speed: ids do not compress, and
-    * Spark would look for a code for every column it caches; and a larger sample (of 100 by itself) makes the lake's files
-    * equally long, so that no task is waited for. Everything else is the caller's.
+  /** The results depend on the first two, so the job sets them itself. The third is for speed: ids do not compress, and
+    * Spark would look for a code for every column it caches. Everything else is the caller's.
     */
   private val Settings = Map(
     "spark.sql.session.timeZone" -> "UTC",

@@ -14,7 +14,9 @@ import etl
 NASTY_DAYS = [f"2026-11-{day}" for day in (17, 19, 20, 21, 23, 24)]
 
 
-def run_etl(warehouse, *days: str, table: str = "impressions", lookback_days: int = nasty.LOOKBACK_DAYS) -> None:
+def run_etl(
+    warehouse, *days: str, table: str = "impressions", lookback_days: int = nasty.LOOKBACK_DAYS, file_mb: int = 64
+) -> None:
     for day in days:
         arguments = {
             "table": table,
@@ -22,6 +24,7 @@ def run_etl(warehouse, *days: str, table: str = "impressions", lookback_days: in
             "database": warehouse.database,
             "data_path": warehouse.data_path,
             "lookback_days": str(lookback_days),
+            "file_mb": str(file_mb),
         }
         etl.main(["etl.py", *(part for name, value in arguments.items() for part in (f"--{name}", value))])
 
@@ -261,19 +264,44 @@ def test_lines_end_at_newlines_only_and_the_last_needs_none(warehouse):
     assert (told["raw"], told["kept"], told["rejected"]) == (5, 2, 3)
 
 
-def test_lake_files_are_zstd_and_sorted_by_ad(warehouse):
+def put_events_of_many_ads(warehouse, events: int, files: int) -> None:
     chance = random.Random(1)
     ads = [f"{chance.randrange(16**8):08x}-0000-4000-8000-000000000000" for _ in range(50)]
-    warehouse.put_lines(
-        "impressions",
-        [("2026-11-20 12", "a.gz", nasty.impression(number, nasty.NOON, chance.choice(ads))) for number in range(1000)],
-    )
-    run_etl(warehouse, "2026-11-20")
+    names = [f"{file}.gz" for file in range(files)]
+    lines = (nasty.impression(number, nasty.NOON, chance.choice(ads)) for number in range(events))
+    warehouse.put_lines("impressions", [("2026-11-20 12", names[number % files], line) for number, line in enumerate(lines)])
+
+
+def check_lake_files(warehouse, events: int, count: int) -> None:
+    """So many files hold the events; each is sorted by ad, in groups of 2,500 rows and zstd blocks of 64 KiB."""
     files = list(warehouse.folder.glob("data/lake/ad/impressions/**/*.orc"))
-    assert files and all(file.name.endswith(".zstd.orc") for file in files)
+    assert len(files) == count and all(file.name.endswith(".zstd.orc") for file in files)
+    ids = []
     for file in files:
-        ads_in_file = [row.ad_id for row in warehouse.spark.read.orc(f"file://{file}").coalesce(1).collect()]
-        assert ads_in_file == sorted(ads_in_file)
+        rows = warehouse.spark.read.orc(f"file://{file}").coalesce(1).collect()
+        ads = [row.ad_id for row in rows]
+        assert ads == sorted(ads) and len(set(ads)) == 50
+        ids += [row.impression_id for row in rows]
+        reader = orc_reader(warehouse.spark, file)
+        assert (reader.getRowIndexStride(), reader.getCompressionSize()) == (2500, 65536)
+    assert sorted(ids) == sorted(nasty.own_id(number) for number in range(events))
+
+
+def orc_reader(spark, file):
+    orc, hadoop = spark._jvm.org.apache.orc.OrcFile, spark._jvm.org.apache.hadoop
+    return orc.createReader(hadoop.fs.Path(f"file://{file}"), orc.readerOptions(hadoop.conf.Configuration()))
+
+
+def test_lake_files_are_zstd_and_sorted_by_ad(warehouse):
+    put_events_of_many_ads(warehouse, 1000, files=3)
+    run_etl(warehouse, "2026-11-20")
+    check_lake_files(warehouse, 1000, count=1)
+
+
+def test_a_large_day_is_several_files_each_sorted_by_ad(warehouse):
+    put_events_of_many_ads(warehouse, 100_000, files=3)
+    run_etl(warehouse, "2026-11-20", file_mb=1)
+    check_lake_files(warehouse, 100_000, count=2)
 
 
 def test_raw_is_never_written(small_warehouse):

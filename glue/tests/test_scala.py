@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nasty
 import pytest
-from test_etl import everything, flags, orc_folders, run_etl
+from test_etl import check_lake_files, everything, flags, orc_folders, put_events_of_many_ads, run_etl
 
 import scala
 
@@ -27,7 +27,7 @@ class Engines:
         run_etl(self.warehouse, *days, table=table)
         return self.printed()
 
-    def scala(self, *days: str, table: str = "impressions") -> list[dict]:
+    def scala(self, *days: str, table: str = "impressions", file_mb: int = 64) -> list[dict]:
         for day in days:
             self.run_scala(
                 table=table,
@@ -35,6 +35,7 @@ class Engines:
                 database=self.warehouse.database,
                 data_path=self.warehouse.data_path + "/",
                 lookback_days=str(nasty.LOOKBACK_DAYS),
+                file_mb=str(file_mb),
             )
         return self.printed()
 
@@ -102,6 +103,12 @@ def test_a_scala_job_that_dies_between_its_writes_leaves_the_old_partition(engin
     engines.scala("2026-11-20")
     assert len(warehouse.rows("impressions")) == 2
     assert len(orc_folders(warehouse, "impressions", "2026-11-20")) == 1
+
+
+def test_scala_writes_a_large_day_as_several_files_each_sorted_by_ad(engines):
+    put_events_of_many_ads(engines.warehouse, 100_000, files=3)
+    engines.scala("2026-11-20", file_mb=1)
+    check_lake_files(engines.warehouse, 100_000, count=2)
 
 
 def test_scala_refuses_to_empty_a_day_whose_raw_is_gone(engines):
