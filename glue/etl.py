@@ -5,7 +5,7 @@
 
 For the day D it overwrites three partitions, each by pointing the catalog at new files once they are complete:
 the table's event day D, and the rejected lines and the ledger row of arrival day D. `docs/lake.md` defines the words.
-`glue/scala/etl.scala` is the same job in Scala: what changes here changes there.
+`glue/scala/etl.scala` is the same job in Scala: what changes here changes there, but for how lines are read (docs/decisions/0008).
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ HEX, DIGIT, SIXTY = "[0123456789abcdef]", "[0123456789]", "[012345][0123456789]"
 PLAIN_UUID = f"{HEX}{{8}}-{HEX}{{4}}-{HEX}{{4}}-{HEX}{{4}}-{HEX}{{12}}"
 PLAIN_TIME = rf"2{DIGIT}{{3}}-{DIGIT}{{2}}-{DIGIT}{{2}} (?:[01]{DIGIT}|2[0123]):{SIXTY}:{SIXTY}\.{DIGIT}{{3}}"
 BLANK = r"\A\s*\z"
-FLAT_OBJECT = r"\A\s*\{[^{}]*\}\s*\z"
-OBJECT = r"\A\s*\{"
+FLAT_OBJECT = r"\A[ \t\r]*\{[^{}]*\}[ \t\r]*\z"
+OBJECT = r"\A[ \t\r]*\{"
 
 STRICT_JSON = {
     "mode": "PERMISSIVE",

@@ -113,8 +113,8 @@ class Runner:
             if defaults.get("--job-language") == "scala":
                 import scala  # Compiles; few need it.
 
-                classes = scala.compile(script, Path(self.config["instance"]) / "spark" / "scala")
-                scala.run(self.spark, classes, defaults.get("--class", "GlueApp"), argv)
+                jar = scala.compile(script, Path(self.config["instance"]) / "spark" / "scala")
+                scala.run(self.spark, jar, defaults.get("--class", "GlueApp"), argv)
             else:
                 libraries = [self.script(path) for path in defaults.get("--extra-py-files", "").split(",") if path]
                 run_script(script, argv, libraries)

@@ -1,7 +1,7 @@
 """Compiles a Glue Scala job with the compiler that Spark brings, and runs it in a running Spark session.
 
-    classes = scala.compile(Path("glue/scala/etl.scala"), Path(".dataless/scala"))
-    scala.run(spark, classes, "GlueApp", ["--table", "clicks", …])
+    jar = scala.compile(Path("glue/scala/etl.scala"), Path(".dataless/scala"))
+    scala.run(spark, jar, "GlueApp", ["--table", "clicks", …])
 
 On AWS, Glue compiles the script itself.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,49 +31,36 @@ class JobError(Exception):
 
 
 def compile(script: Path, folder: Path) -> Path:
-    """Compiles the script; returns the folder of its classes, below `folder`, under a name made of the script's content.
+    """Compiles the script; returns the jar of its classes, in `folder`, under a name made of the script's content.
 
     What has been compiled is not compiled again. Warnings go to standard error. Raises `CompileError`.
     """
     content = script.read_bytes() + repr((WARNINGS, pyspark.__version__)).encode()
-    classes = folder / hashlib.sha256(content).hexdigest()[:16]
-    if classes.is_dir():
-        return classes
+    jar = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.jar"
+    if jar.is_file():
+        return jar
     folder.mkdir(parents=True, exist_ok=True)
     jars = Path(pyspark.__file__).parent / "jars"
     java = Path(os.environ["JAVA_HOME"], "bin", "java") if os.environ.get("JAVA_HOME") else "java"
-    unfinished = Path(tempfile.mkdtemp(dir=folder, prefix="unfinished-"))
-    try:
+    with tempfile.TemporaryDirectory(dir=folder, prefix="unfinished-") as unfinished:
+        classes = Path(unfinished) / "classes.jar"
         compiler = subprocess.run(
-            [java, "-cp", f"{jars}/*", "scala.tools.nsc.Main", "-usejavacp", *WARNINGS, "-d", unfinished, script],
+            [java, "-cp", f"{jars}/*", "scala.tools.nsc.Main", "-usejavacp", *WARNINGS, "-d", classes, script],
             capture_output=True,
             text=True,
         )
         if compiler.returncode != 0:
             raise CompileError(f"{script} does not compile:\n{compiler.stdout}{compiler.stderr}")
         sys.stderr.write(compiler.stdout + compiler.stderr)
-        publish(unfinished, classes)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return classes
+        classes.replace(jar)
+    return jar
 
 
-def publish(unfinished: Path, classes: Path) -> None:
-    try:
-        unfinished.rename(classes)
-    except OSError:
-        if not classes.is_dir():  # unless another process was first
-            raise
-
-
-def run(spark: SparkSession, classes: Path, class_name: str, argv: list[str]) -> None:
-    """Calls the class's `main` in the session's JVM, and prints what it printed. Raises `JobError` when it fails.
-
-    The executors do not see the classes: a job is made of column expressions, not of closures over rows.
-    """
+def run(spark: SparkSession, jar: Path, class_name: str, argv: list[str]) -> None:
+    """Calls the class's `main` in the session's JVM, and prints what it printed. Raises `JobError` when it fails."""
     jvm, gateway = spark._jvm, spark.sparkContext._gateway
     urls = gateway.new_array(jvm.java.net.URL, 1)
-    urls[0] = jvm.java.io.File(str(classes.resolve())).toURI().toURL()
+    urls[0] = jvm.java.io.File(str(jar.resolve())).toURI().toURL()
     arguments = gateway.new_array(jvm.java.lang.String, len(argv))
     for index, argument in enumerate(argv):
         arguments[index] = argument
@@ -85,7 +71,9 @@ def run(spark: SparkSession, classes: Path, class_name: str, argv: list[str]) ->
 
     thread = jvm.java.lang.Thread.currentThread()
     previous_loader, previous_out = thread.getContextClassLoader(), jvm.java.lang.System.out
+    # For the driver; the executors, in local mode too, have a loader of their own.
     loader = jvm.java.net.URLClassLoader(urls, previous_loader)
+    spark.sparkContext._jsc.addJar(str(jar.resolve()))
     printed = jvm.java.io.ByteArrayOutputStream()
     thread.setContextClassLoader(loader)
     jvm.java.lang.System.setOut(jvm.java.io.PrintStream(printed, True, "UTF-8"))

@@ -1,21 +1,26 @@
-// The job of glue/etl.py in Scala: same arguments, same results, same words. What changes there changes here.
-// docs/lake.md defines the words.
+// The job of glue/etl.py in Scala: same arguments, same results, same words. What changes there changes here, but for how
+// lines are read (docs/decisions/0008). docs/lake.md defines the words.
 //
 // A Glue Scala job is one script whose `GlueApp` has a `main`:
 // https://docs.aws.amazon.com/glue/latest/dg/glue-etl-scala-example.html
 
+import java.io.{ByteArrayInputStream, IOException, InputStream, StringWriter}
 import java.sql.Date
-import java.time.{Instant, LocalDate, LocalDateTime, ZoneOffset}
+import java.time.{DateTimeException, Instant, LocalDate, LocalDateTime, LocalTime, ZoneOffset}
 import java.time.format.{DateTimeFormatter, DateTimeParseException}
-import java.util.UUID
+import java.util.{Arrays, UUID}
 
 import scala.util.matching.Regex
 
+import com.fasterxml.jackson.core.{JsonFactory, JsonParser, JsonProcessingException, JsonToken}
+import org.apache.hadoop.conf.Configuration
 import org.apache.hadoop.fs.{FileSystem, Path}
-import org.apache.spark.sql.{Column, DataFrame, Row, SparkSession}
+import org.apache.hadoop.io.compress.CompressionCodecFactory
+import org.apache.spark.sql.{Column, DataFrame, Encoders, Row, SparkSession}
+import org.apache.spark.sql.api.java.UDF1
 import org.apache.spark.sql.expressions.Window
 import org.apache.spark.sql.functions._
-import org.apache.spark.sql.types.{StringType, StructField, StructType, TimestampType}
+import org.apache.spark.sql.types.{BinaryType, LongType, StringType, StructField, StructType, TimestampType}
 
 object GlueApp {
 
@@ -59,7 +64,8 @@ object GlueApp {
       )
 
     // Raw is read and parsed once; what follows reads the parsed lines, of which none but the rejected keep their text.
-    val parsed = Transform.parseLines(Raw.readLines(spark, folder, hours), table).persist()
+    val raw = Transform.splitLines(Raw.readFiles(spark, folder, hours), table)
+    val parsed = Transform.parseLines(raw, table).persist()
     val events = Transform.selectEvents(parsed, lookbackDays)
     val repeatedIds = Transform.repeatedIds(events, table).persist()
     var cached = Seq(repeatedIds, parsed)
@@ -259,48 +265,78 @@ object Transform {
   /** An event may be dated this long after the end of the hour in which it arrived. */
   val ClockSkewHours = 1L
 
-  val LinesSchema: StructType = StructType(
+  val FilesSchema: StructType = StructType(
     Seq(
-      StructField("line", StringType),
       StructField("file_name", StringType),
+      StructField("content", BinaryType),
       StructField("arrived_at", TimestampType)
     )
   )
 
   private val Uuid = """\A\p{XDigit}{8}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{12}\z"""
   private val OccurredAt = """\A[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?\z"""
-  // Every line is held against these two. Java looks a character up in a list of them in less time than in ranges.
-  private val (hex, digit, sixty) = ("[0123456789abcdef]", "[0123456789]", "[012345][0123456789]")
-  private val PlainUuid = s"$hex{8}-$hex{4}-$hex{4}-$hex{4}-$hex{12}"
-  private val PlainTime =
-    s"2$digit{3}-$digit{2}-$digit{2} (?:[01]$digit|2[0123]):$sixty:$sixty\\.$digit{3}"
   private val Blank = """\A\s*\z"""
-  private val FlatObject = """\A\s*\{[^{}]*\}\s*\z"""
-  private val JsonObject = """\A\s*\{"""
-
-  private val StrictJson = Map(
-    "mode" -> "PERMISSIVE",
-    "columnNameOfCorruptRecord" -> "_malformed",
-    "allowSingleQuotes" -> "false",
-    "allowNonNumericNumbers" -> "false"
-  )
-
   private val ClockSkew = expr(s"INTERVAL $ClockSkewHours HOUR")
   private val MicrosOfHour = 3600L * 1000 * 1000
 
-  /** Every line (`LinesSchema`) with its fields, and the reason why it is no event of this table.
+  /** Every line of the files (`FilesSchema`), the plain ones with their fields.
+    *
+    * Columns: file_name, arrived_at, then either the table's ids and plain_time timestamp, or line. A plain line that is
+    * wrong all the same (early, or of a day that no month has) counts as any other.
+    */
+  def splitLines(files: DataFrame, table: EventTable): DataFrame = {
+    val plain = new PlainLine(table.ids)
+    // Text as bytes and times as numbers: Spark takes these as they are.
+    val schema = StructType(
+      Seq(StructField("file_name", StringType), StructField("arrived_at", LongType)) ++
+        table.ids.map(StructField(_, BinaryType)) ++
+        Seq(StructField("plain_time", LongType), StructField("line", BinaryType))
+    )
+    val width = schema.size
+    val columns = schema.map { field =>
+      val column = col(field.name)
+      val converted = field.dataType match {
+        case LongType   => timestamp_micros(column)
+        case BinaryType => column.cast(StringType)
+        case _          => column
+      }
+      converted.as(field.name)
+    }
+    files
+      .select(col("file_name"), col("content"), unix_micros(col("arrived_at")))
+      .as(Encoders.tuple(Encoders.STRING, Encoders.BINARY, Encoders.scalaLong))
+      .mapPartitions { files =>
+        val codecs = new Codecs
+        files.flatMap { case (name, content, arrivedAt) =>
+          val early = arrivedAt + (1 + ClockSkewHours) * MicrosOfHour
+          new Lines(name, codecs.open(name, content)).map { line =>
+            val values = new Array[Any](width)
+            values(0) = name
+            values(1) = arrivedAt
+            plain.timeOf(line) match {
+              case Some(time) if time < early =>
+                plain.copyIds(line, values, 2)
+                values(width - 2) = time
+              case _ => values(width - 1) = line
+            }
+            Row.fromSeq(values)
+          }
+        }
+      }(Encoders.row(schema))
+      .select(columns: _*)
+  }
+
+  /** Every line (of `splitLines`) with its fields, and the reason why it is no event of this table.
     *
     * Columns: file_name, arrived_at, the table's ids (string, lower case), occurred_at timestamp, the optional fields,
     * reason string (null for an event), line (null for an event). Unknown fields of a line are ignored. An optional
     * field whose value does not fit the column's type is null: no line's fate depends on what is optional.
     */
   def parseLines(lines: DataFrame, table: EventTable): DataFrame = {
-    val names = (table.ids :+ "occurred_at") ++ table.optionalNames :+ "_malformed"
-    val (isPlain, plainFields) = plainLine(table)
+    val fields = new JsonFields((table.ids :+ "occurred_at") ++ table.optionalNames)
     val writtenTime = col("fields.occurred_at")
 
-    val malformed = col("fields._malformed").isNotNull || !col("is_one_object")
-    val unreadable = when(malformed, when(col("line").rlike(Blank), "blank").otherwise("malformed"))
+    val unreadable = when(col("fields").isNull, when(col("line").rlike(Blank), "blank").otherwise("malformed"))
     val wrongId = table.ids.foldLeft(unreadable) { (reason, name) =>
       val value = col(s"fields.$name")
       reason.when(value.isNull, s"missing $name").when(!value.rlike(Uuid), s"invalid $name")
@@ -310,78 +346,16 @@ object Transform {
       .when(!writtenTime.rlike(OccurredAt), "invalid occurred_at")
     val wrongTime = when(col("occurred_at").isNull, "invalid occurred_at").when(isEarly("occurred_at"), "early")
 
-    // Plain lines are done with first, so that nothing after this has to carry their text. Such a line that is wrong all
-    // the same (early, or of a day that no month has) keeps it, and is read like any other.
-    val plain = Seq(col("file_name"), col("arrived_at"), col("is_plain")) ++
-      table.ids.map(name => when(col("is_plain"), plainFields(name)).as(name)) ++
-      Seq(col("plain_time"), when(!col("is_plain"), col("line")).as("line"))
     val columns = Seq(col("file_name"), col("arrived_at")) ++
       table.ids.map(name => coalesce(col(name), lower(col(s"fields.$name"))).as(name)) ++
       Seq(col("occurred_at")) ++
       table.optional.map { case (name, kind) => col(s"fields.`$name`").cast(kind).as(name) } ++
       Seq(col("reason"), when(col("reason").isNotNull, col("line")).as("line"))
     lines
-      .withColumn("plain_time", when(isPlain, plainFields("occurred_at")))
-      .withColumn("is_plain", coalesce(!isEarly("plain_time"), lit(false)))
-      .select(plain: _*)
-      // Both read JSON, which Spark cannot compile into one loop with the rest: one step for both copies every row once
-      // less.
-      .withColumns(
-        Map(
-          "fields" -> from_json(col("line"), StructType(names.map(StructField(_, StringType))), StrictJson),
-          "is_one_object" -> isOneObject(col("line"))
-        )
-      )
+      .withColumn("fields", udf(fields, fields.schema)(col("line")))
       .withColumn("occurred_at", coalesce(col("plain_time"), call_function("try_to_timestamp", writtenTime)))
-      .withColumn("reason", when(!col("is_plain"), coalesce(wrongForm, wrongTime)))
+      .withColumn("reason", when(col("line").isNotNull, coalesce(wrongForm, wrongTime)))
       .select(columns: _*)
-  }
-
-  /** Whether a line is, to the letter, as the beacons write an event; and its fields, cut out where they then stand.
-    *
-    * Nearly all lines are. One pattern tells it of the whole line, which takes a fraction of the time of reading JSON
-    * and of looking at each field. Of these lines only the time may still be wrong: a day that no month has.
-    */
-  def plainLine(table: EventTable): (Column, Map[String, Column]) = {
-    // Characters of text are counted from its start, bytes are not; these are the same.
-    val line = col("line").cast("binary")
-    def cut(start: Int, length: Int) = substring(line, start, length).cast(StringType)
-    val written = (table.ids :+ "occurred_at").zipWithIndex.map { case (name, index) =>
-      val before = (if (index == 0) "{\"" else "\",\"") + name + "\":\""
-      if (name == "occurred_at") (name, before, 23, PlainTime) else (name, before, 36, PlainUuid)
-    }
-    val pattern = written
-      .map { case (_, before, _, form) => Regex.quote(before) + form }
-      .mkString("\\A", "", "\"\\}\\z")
-    val starts = written.scanLeft(1) { case (start, (_, before, length, _)) => start + before.length + length }
-    val fields = written.zip(starts).map { case ((name, before, length, _), start) =>
-      val first = start + before.length
-      name -> (if (name == "occurred_at") plainTime(first, cut) else cut(first, length))
-    }
-    (col("line").rlike(pattern), fields.toMap)
-  }
-
-  /** The time that stands in a line from `start` on, as `PlainTime` has it: YYYY-MM-DD HH:MM:SS.mmm. */
-  private def plainTime(start: Int, cut: (Int, Int) => Column): Column = {
-    def number(offset: Int, length: Int) = cut(start + offset, length).cast("bigint")
-    val hours = unix_date(cut(start, 10).cast("date")) * 24 + number(11, 2)
-    val seconds = (hours * 60 + number(14, 2)) * 60 + number(17, 2)
-    timestamp_micros((seconds * 1000 + number(20, 3)) * 1000)
-  }
-
-  /** Whether a line that starts with JSON's first value is one object and nothing after it.
-    *
-    * Spark's JSON reader takes the first value of a line and forgets the rest, so two events on one line would lose one.
-    * A line with no inner brace needs no second look. Any other must be one element of an array as well as one member
-    * of an object: what would close the one early is an error in the other.
-    */
-  def isOneObject(line: Column): Column = {
-    val inArray = concat(lit("["), line, lit("]"))
-    val inObject = concat(lit("{\"line\":"), line, lit("}"))
-    val oneElement = call_function("json_array_length", inArray) === 1
-    val oneMember = size(call_function("json_object_keys", inObject)) === 1
-    when(line.rlike(FlatObject), true)
-      .otherwise(line.rlike(JsonObject) && coalesce(oneElement && oneMember, lit(false)))
   }
 
   /** Whether an event is dated so long after its arrival that a clock must be wrong. Null when it has no date. */
@@ -493,6 +467,190 @@ object Transform {
   private def arrivedOn(day: LocalDate): Column = dayOf("arrived_at") === Date.valueOf(day)
 }
 
+/** What a plain line is: one that is, to the letter, as the beacons write an event with these ids. Nearly all lines are.
+  *
+  * Each byte is held against what may stand at its place, which takes a fraction of the time of reading JSON and of
+  * looking at each field.
+  */
+class PlainLine(ids: Seq[String]) extends Serializable {
+  private val written = (ids.map(_ -> PlainLine.Id) :+ ("occurred_at" -> PlainLine.Time)).zipWithIndex.map {
+    case ((name, value), index) => ((if (index == 0) "{\"" else "\",\"") + name + "\":\"", value)
+  }
+
+  /** The characters that may stand at each place. */
+  private val places: Seq[String] =
+    written.flatMap { case (before, value) => before.map(_.toString) ++ value.map(PlainLine.charactersFor) } ++
+      Seq("\"", "}")
+
+  /** Where each value starts. */
+  private val starts: Array[Int] = written
+    .scanLeft(0) { case (end, (before, value)) => end + before.length + value.length }
+    .tail
+    .zip(written)
+    .map { case (end, (_, value)) => end - value.length }
+    .toArray
+
+  // Each of these sets of characters, of which there are fewer than 64, has a bit.
+  private val sets = places.distinct
+  private val setAt: Array[Long] = places.map(set => 1L << sets.indexOf(set)).toArray
+  private val setsOf: Array[Long] = Array.tabulate(256) { byte =>
+    sets.indices.filter(set => sets(set).contains(byte.toChar)).map(1L << _).sum
+  }
+
+  /** The line's time in microseconds since 1970. None when the line is not plain, or its time is none. */
+  def timeOf(line: Array[Byte]): Option[Long] = {
+    if (line.length != setAt.length) return None
+    var place = 0
+    while (place < line.length && (setsOf(line(place) & 0xff) & setAt(place)) != 0) place += 1
+    if (place == line.length) readTime(line, starts.last) else None
+  }
+
+  private def readTime(line: Array[Byte], start: Int): Option[Long] = {
+    def number(offset: Int, length: Int) = {
+      var value = 0
+      var place = start + offset
+      while (place < start + offset + length) {
+        value = value * 10 + (line(place) - '0')
+        place += 1
+      }
+      value
+    }
+    try {
+      val day = LocalDate.of(number(0, 4), number(5, 2), number(8, 2)).toEpochDay
+      val time = LocalTime.of(number(11, 2), number(14, 2), number(17, 2), number(20, 3) * 1000000)
+      Some(day * 24 * 3600 * 1000 * 1000 + time.toNanoOfDay / 1000)
+    } catch { case _: DateTimeException => None }
+  }
+
+  /** Puts the ids of a line that is plain into `values`, as bytes, from the place `first` on. */
+  def copyIds(line: Array[Byte], values: Array[Any], first: Int): Unit = {
+    var index = 0
+    while (index < ids.size) {
+      values(first + index) = Arrays.copyOfRange(line, starts(index), starts(index) + PlainLine.Id.length)
+      index += 1
+    }
+  }
+}
+
+object PlainLine {
+  private val Id = "hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh"
+  private val Time = "2ddd-dd-dd dd:dd:dd.ddd"
+
+  private def charactersFor(place: Char): String = place match {
+    case 'h'       => "0123456789abcdef"
+    case 'd'       => "0123456789"
+    case character => character.toString
+  }
+}
+
+/** The lines of a file, without the ends of line: what stands between line feeds, and after the last if there is
+  * something. Closes the file after its last line.
+  */
+class Lines(fileName: String, file: InputStream) extends Iterator[Array[Byte]] {
+  private var bytes = new Array[Byte](64 * 1024)
+  private var start = 0
+  private var end = 0
+  private var isOpen = true
+  skipByteOrderMark()
+
+  override def hasNext: Boolean = start < end || read()
+
+  override def next(): Array[Byte] = {
+    if (!hasNext) throw new NoSuchElementException
+    var length = lengthFrom(0)
+    while (start + length == end && read()) length = lengthFrom(length)
+    val line = Arrays.copyOfRange(bytes, start, start + length)
+    start = math.min(start + length + 1, end)
+    line
+  }
+
+  /** How long the line is, as far as it is read; the first bytes are known to be of it. */
+  private def lengthFrom(known: Int): Int = {
+    var place = start + known
+    while (place < end && bytes(place) != '\n') place += 1
+    place - start
+  }
+
+  /** Reads on, behind what is not taken yet. Returns whether there was something. */
+  private def read(): Boolean = {
+    if (start > 0) {
+      System.arraycopy(bytes, start, bytes, 0, end - start)
+      end -= start
+      start = 0
+    } else if (end == bytes.length) bytes = Arrays.copyOf(bytes, 2 * bytes.length)
+    val length =
+      try if (isOpen) file.read(bytes, end, bytes.length - end) else -1
+      catch { case error: IOException => throw new IOException(s"$fileName: ${error.getMessage}", error) }
+    if (length < 0 && isOpen) {
+      file.close()
+      isOpen = false
+    }
+    end += math.max(length, 0)
+    length > 0
+  }
+
+  /** As Hadoop's reader of lines, which Python's half of this job has. */
+  private def skipByteOrderMark(): Unit = {
+    while (end < 3 && read()) {}
+    if (end >= 3 && bytes(0) == 0xef.toByte && bytes(1) == 0xbb.toByte && bytes(2) == 0xbf.toByte) start = 3
+  }
+}
+
+/** Opens compressed files by the ends of their names, as Hadoop does. */
+class Codecs {
+  private val settings = new Configuration(false)
+  settings.setInt("io.file.buffer.size", 64 * 1024)
+  private val codecs = new CompressionCodecFactory(settings)
+
+  def open(fileName: String, content: Array[Byte]): InputStream = {
+    val bytes = new ByteArrayInputStream(content)
+    Option(codecs.getCodec(new Path(fileName))).fold[InputStream](bytes)(_.createInputStream(bytes))
+  }
+}
+
+/** The fields of a line that is one JSON object and nothing else, as text; what is no text is told as JSON. Null for any
+  * other line. Python has Spark's `from_json` for this, which Spark cannot compile into one loop with the steps around.
+  */
+class JsonFields(names: Seq[String]) extends UDF1[String, Row] {
+  def schema: StructType = StructType(names.map(StructField(_, StringType)))
+
+  override def call(line: String): Row =
+    if (line == null) null
+    else {
+      val parser = JsonFields.Factory.createParser(line)
+      try read(parser).orNull
+      catch { case _: JsonProcessingException => null }
+      finally parser.close()
+    }
+
+  private def read(parser: JsonParser): Option[Row] = {
+    val values = new Array[Any](names.size)
+    if (parser.nextToken() != JsonToken.START_OBJECT) return None
+    while (parser.nextToken() != JsonToken.END_OBJECT) {
+      val index = names.indexOf(parser.getCurrentName)
+      parser.nextToken() match {
+        case _ if index < 0         => parser.skipChildren()
+        case JsonToken.VALUE_NULL   => values(index) = null
+        case JsonToken.VALUE_STRING => values(index) = parser.getText
+        case _                      => values(index) = asJson(parser)
+      }
+    }
+    if (parser.nextToken() == null) Some(Row.fromSeq(values)) else None
+  }
+
+  private def asJson(parser: JsonParser): String = {
+    val text = new StringWriter
+    val generator = JsonFields.Factory.createGenerator(text)
+    generator.copyCurrentStructure(parser)
+    generator.close()
+    text.toString
+  }
+}
+
+object JsonFields {
+  private val Factory = new JsonFactory()
+}
+
 /** The raw zone. */
 object Raw {
   private val HourFolder: Regex = "hour=([01][0-9]|2[0-3])".r
@@ -506,22 +664,24 @@ object Raw {
       if !hour.isBefore(first.atTime(23, 0))
     } yield hour
 
-  /** All lines (`Transform.LinesSchema`) of the hours' files; `arrived_at` is the hour's start. */
-  def readLines(spark: SparkSession, folder: String, hours: Seq[LocalDateTime]): DataFrame = {
+  /** All files (`Transform.FilesSchema`) of the hours; `arrived_at` is the hour's start. */
+  def readFiles(spark: SparkSession, folder: String, hours: Seq[LocalDateTime]): DataFrame = {
     if (hours.isEmpty)
-      return spark.createDataFrame(java.util.Collections.emptyList[Row](), Transform.LinesSchema)
+      return spark.createDataFrame(java.util.Collections.emptyList[Row](), Transform.FilesSchema)
     val paths = hours.map { hour =>
       f"$folder/${Partition.pathOf(Partition.dayKeys(hour.toLocalDate))}/hour=${hour.getHour}%02d"
     }
     val files = spark.read
-      .schema("value string, year int, month int, day int, hour int")
+      .format("binaryFile")
+      .schema(
+        "path string, modificationTime timestamp, length bigint, content binary, year int, month int, day int, hour int"
+      )
       .option("basePath", folder)
-      .option("lineSep", "\n")
-      .text(paths: _*)
+      .load(paths: _*)
     val hour = unix_date(make_date(col("year"), col("month"), col("day"))).cast("bigint") * 24 + col("hour")
     files.select(
-      col("value").as("line"),
       col("_metadata.file_name").as("file_name"),
+      col("content"),
       timestamp_seconds(hour * 3600).as("arrived_at")
     )
   }

@@ -101,6 +101,10 @@ LINES = [
     ("2026-11-20 12", "a.gz", GOOD + "] {}", "malformed"),
     ("2026-11-20 12", "a.gz", GOOD + "} {}", "malformed"),
     ("2026-11-20 12", "a.gz", GOOD + " rest", "malformed"),
+    # White space that is none of JSON's.
+    ("2026-11-20 12", "a.gz", GOOD + "\f", "malformed"),
+    ("2026-11-20 12", "a.gz", "\v" + GOOD, "malformed"),
+    ("2026-11-20 12", "a.gz", impression(54, NOON, tags=["a"]) + "\v", "malformed"),
     ("2026-11-20 12", "a.gz", f"[{GOOD}]", "malformed"),
     ("2026-11-20 12", "a.gz", f"[{GOOD},{GOOD}]", "malformed"),
     ("2026-11-20 12", "a.gz", f"[[{GOOD}]]", "malformed"),

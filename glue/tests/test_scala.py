@@ -1,5 +1,6 @@
 """The Scala job against the Python job: the same lines must end as the same rows, whoever ran before."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -103,6 +104,59 @@ def test_a_scala_job_that_dies_between_its_writes_leaves_the_old_partition(engin
     engines.scala("2026-11-20")
     assert len(warehouse.rows("impressions")) == 2
     assert len(orc_folders(warehouse, "impressions", "2026-11-20")) == 1
+
+
+def odd_files() -> dict[str, bytes]:
+    first, second, third = (nasty.impression(number, nasty.NOON).encode() for number in (1, 2, 3))
+    long = nasty.impression(4, nasty.NOON, note="ö" * 200_000).encode()
+    return {
+        "byte-order-mark.gz": gzip.compress(b"\xef\xbb\xbf" + first + b"\n\xef\xbb\xbf" + second),
+        "two-members.gz": gzip.compress(second[:50]) + gzip.compress(second[50:] + b"\r\n"),
+        "no-text.gz": gzip.compress(b"\xff\xfe\n\n" + third + b"\r" + third + b"\n\xc3"),
+        "long.gz": gzip.compress(long + b"\n" + long[:-9] + b"\n\n"),
+        "not-packed": third + b"\n",
+        "byte-order-mark-alone.gz": gzip.compress(b"\xef\xbb\xbf"),
+        "two-bytes.gz": gzip.compress(b"{}"),
+        "nothing.gz": gzip.compress(b""),
+    }
+
+
+def test_odd_files_are_read_the_same(engines):
+    folder = engines.warehouse.folder / "data/raw/ad/impressions/year=2026/month=11/day=20/hour=12"
+    folder.mkdir(parents=True)
+    for name, content in odd_files().items():
+        (folder / name).write_bytes(content)
+    books = engines.scala("2026-11-20")
+    rows = everything(engines.warehouse)
+    assert (books[0]["raw"], books[0]["kept"], books[0]["rejected"]) == (12, 4, 8)
+    assert engines.python("2026-11-20") == books
+    assert everything(engines.warehouse) == rows
+
+
+def test_a_torn_file_is_named(engines):
+    engines.warehouse.put_lines("impressions", nasty.LINES)
+    folder = engines.warehouse.folder / "data/raw/ad/impressions/year=2026/month=11/day=20/hour=12"
+    (folder / "torn.gz").write_bytes((folder / "a.gz").read_bytes()[:-20])
+    with pytest.raises(scala.JobError, match="torn.gz"):
+        engines.scala("2026-11-20")
+
+
+@pytest.mark.parametrize("table", ["impressions", "clicks"])
+def test_lines_that_are_nearly_as_the_beacons_write_them_are_read_the_same(engines, table):
+    """Scala tells the beacons' lines byte by byte: each byte in turn, and each time, is one that must not pass unseen."""
+    event = {"click_id": nasty.own_id(2)} if table == "clicks" else {}
+    event |= {"impression_id": nasty.own_id(1), "ad_id": nasty.AD, "occurred_at": nasty.NOON}
+    good = json.dumps(event, separators=(",", ":"))
+    times = ["2026-11-20 13:59:59.999", "2026-11-20 14:00:00.000", "2026-02-30 10:00:00.000", "2026-11-20 24:00:00.000"]
+    times += ["2026-11-20 10:60:00.000", "2026-13-01 00:00:00.000", "2026-11-20 23:59:60.000", "1026-11-20 12:00:00.000"]
+    lines = [good[:place] + other + good[place + 1 :] for place in range(len(good)) for other in "0gF/:\"\x7fé"]
+    lines += [good + " ", good[:-1], *(good.replace(nasty.NOON, time) for time in times)]
+    engines.warehouse.put_lines(table, [("2026-11-20 12", "a.gz", line) for line in [good, *lines]])
+    books = engines.scala("2026-11-20", table=table)
+    rows = everything(engines.warehouse)
+    assert books[0]["raw"] == len(lines) + 1 and books[0]["balanced"] and books[0]["rejected"] > len(lines) / 2
+    assert engines.python("2026-11-20", table=table) == books
+    assert everything(engines.warehouse) == rows
 
 
 def test_scala_writes_a_large_day_as_several_files_each_sorted_by_ad(engines):
