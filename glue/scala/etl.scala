@@ -578,12 +578,15 @@ class Lines(fileName: String, file: InputStream) extends Iterator[Array[Byte]] {
       end -= start
       start = 0
     } else if (end == bytes.length) bytes = Arrays.copyOf(bytes, 2 * bytes.length)
-    val length =
-      try if (isOpen) file.read(bytes, end, bytes.length - end) else -1
-      catch { case error: IOException => throw new IOException(s"$fileName: ${error.getMessage}", error) }
-    if (length < 0 && isOpen) {
-      file.close()
-      isOpen = false
+    var length = 0
+    while (length == 0 && isOpen) {
+      length =
+        try file.read(bytes, end, bytes.length - end)
+        catch { case error: IOException => throw new IOException(s"$fileName: ${error.getMessage}", error) }
+      if (length < 0) {
+        file.close()
+        isOpen = false
+      }
     }
     end += math.max(length, 0)
     length > 0

@@ -42,6 +42,33 @@ def test_the_figures_by_hand():
     assert {line for line in many if many[line] != one_a_record[line]} == {"Data Firehose"}
 
 
+def test_an_alarm_on_an_expression_is_billed_for_each_metric_in_it():
+    template = """Resources:
+  Simple:
+    Type: AWS::CloudWatch::Alarm
+    Properties:
+      MetricName: Errors
+  OfTwo:
+    Type: AWS::CloudWatch::Alarm
+    Properties:
+      Metrics:
+        - Id: share
+          Expression: 100 * a / b
+        - Id: a
+          MetricStat:
+            Period: 60
+        - Id: b
+          MetricStat:
+            Period: 60
+  Dashboard:
+    Type: AWS::CloudWatch::Dashboard
+Outputs:
+  None:
+    Value: nothing
+"""
+    assert costs.alarm_metrics(template) == 3
+
+
 def test_each_price_names_its_source():
     for name, price in DATA["price"].items():
         assert price["confidence"] in ("high", "medium", "low") and price["source"], name

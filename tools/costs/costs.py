@@ -63,9 +63,16 @@ def from_template(text):
         "workers": int(default("GlueNumberOfWorkers")),
         "lookback_days": int(default("LookbackDays")),
         "dashboards": count("CloudWatch::Dashboard"),
-        "alarms": count("CloudWatch::Alarm"),
+        "alarm_metrics": alarm_metrics(text),
         "secrets": count("SecretsManager::Secret"),
     }
+
+
+def alarm_metrics(text):
+    """The metrics that alarms watch. An alarm on an expression watches all that go into it, and is billed for each."""
+    resources = re.split(r"^  (?=\w+:$)", text, flags=re.MULTILINE)
+    alarms = [resource for resource in resources if re.search(r"^    Type: AWS::CloudWatch::Alarm$", resource, re.MULTILINE)]
+    return sum(max(1, len(re.findall(r"\bMetricStat:", alarm))) for alarm in alarms)
 
 
 def firehose_bytes(record_bytes):
@@ -124,7 +131,7 @@ def standing(data, template):
     rows = {
         "custom_metric": PUBLISHED_METRICS + METRICS_A_METHOD * METHODS,
         "dashboard": template["dashboards"],
-        "alarm": template["alarms"],
+        "alarm_metric": template["alarm_metrics"],
         "secret": template["secrets"],
     }
     return {data["price"][name]["what"]: (count, count * data["price"][name]["usd"]) for name, count in rows.items()}
