@@ -485,9 +485,8 @@ class PlainLine(ids: Seq[String]) extends Serializable {
   /** Where each value starts. */
   private val starts: Array[Int] = written
     .scanLeft(0) { case (end, (before, value)) => end + before.length + value.length }
-    .tail
     .zip(written)
-    .map { case (end, (_, value)) => end - value.length }
+    .map { case (previousEnd, (before, _)) => previousEnd + before.length }
     .toArray
 
   // Each of these sets of characters, of which there are fewer than 64, has a bit.
