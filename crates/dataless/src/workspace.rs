@@ -2,8 +2,11 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+
+use crate::process::check_interrupted;
 
 /// A checkout of the project.
 #[derive(Clone, Debug)]
@@ -123,6 +126,17 @@ impl Instance {
         }
         self.clear()?;
         self.create()?;
+        Ok(file)
+    }
+
+    /// Waits until no other instance of this checkout does what only one may at a time, until the lock is dropped.
+    pub fn take_turn(&self) -> Result<File> {
+        let lock = self.dir.with_file_name("turn.lock");
+        let file = File::create(&lock).with_context(|| format!("{} cannot be made", lock.display()))?;
+        while file.try_lock().is_err() {
+            check_interrupted()?;
+            std::thread::sleep(Duration::from_millis(100));
+        }
         Ok(file)
     }
 

@@ -1,11 +1,12 @@
 //! The command line as a user runs it: real Lambdas, real Spark, on the emulator. Minutes long, so `cargo dataless test`
-//! runs it in a step of its own, one test at a time.
+//! runs it in a step of its own: the tests of `demo` one at a time, beside that of the warehouse which stays.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
@@ -30,6 +31,12 @@ fn run(args: &[&str]) -> String {
     let output = dataless(args).output().unwrap();
     assert!(output.status.success(), "{args:?}: {}\n{}", output.status, text(&output));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// A checkout has one demo at a time. A test that failed has ended its own.
+fn alone_with_the_demo() -> MutexGuard<'static, ()> {
+    static DEMO: Mutex<()> = Mutex::new(());
+    DEMO.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Processes whose command line names a folder of this checkout's demo.
@@ -84,6 +91,7 @@ fn assert_nothing_runs(emulator: Pid) {
 #[test]
 #[ignore = "needs the emulator and Spark: cargo dataless test runs it"]
 fn a_demo_balances_and_counts_what_was_sent() {
+    let _alone = alone_with_the_demo();
     let report: Value =
         serde_json::from_str(&run(&["demo", "--impressions", "3000", "--seed", "7", "--json"])).unwrap();
     let written: Value =
@@ -112,6 +120,7 @@ fn a_demo_balances_and_counts_what_was_sent() {
 #[test]
 #[ignore = "needs the emulator and Spark: cargo dataless test runs it"]
 fn what_the_build_puts_into_s3_deploys_and_balances() {
+    let _alone = alone_with_the_demo();
     let report: Value =
         serde_json::from_str(&run(&["demo", "--delivered", "--impressions", "1000", "--seed", "8", "--json"])).unwrap();
     assert_eq!(report["balanced"], true);
@@ -132,6 +141,7 @@ fn what_the_build_puts_into_s3_deploys_and_balances() {
 #[test]
 #[ignore = "needs the emulator and Spark: cargo dataless test runs it"]
 fn when_the_emulator_dies_the_error_names_its_log_and_nothing_is_left() {
+    let _alone = alone_with_the_demo();
     let mut demo = start_demo();
     let emulator = emulator_of(&mut demo);
     kill_process_group(emulator, Signal::KILL).unwrap();
@@ -145,6 +155,7 @@ fn when_the_emulator_dies_the_error_names_its_log_and_nothing_is_left() {
 #[test]
 #[ignore = "needs the emulator and Spark: cargo dataless test runs it"]
 fn when_a_spark_job_dies_its_log_is_named_and_the_next_try_balances_the_books() {
+    let _alone = alone_with_the_demo();
     let mut demo = start_demo();
     let emulator = emulator_of(&mut demo);
     let spark = wait_for("the ETL", &mut demo, || {
@@ -162,6 +173,7 @@ fn when_a_spark_job_dies_its_log_is_named_and_the_next_try_balances_the_books() 
 #[test]
 #[ignore = "needs the emulator and Spark: cargo dataless test runs it"]
 fn ctrl_c_stops_every_child() {
+    let _alone = alone_with_the_demo();
     let mut demo = start_demo();
     let emulator = emulator_of(&mut demo);
     kill_process(Pid::from_child(&demo), Signal::INT).unwrap();

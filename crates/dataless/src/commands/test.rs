@@ -1,6 +1,7 @@
 //! `test`: everything that must hold, from formatting to a day of events through the deployed stack.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
@@ -47,29 +48,22 @@ pub fn run(workspace: &Workspace, options: &Test) -> Result<Outcome> {
     let instance = workspace.instance(InstanceName::Test);
     let _lock = instance.take_anew()?;
     let tools = Tools::new(workspace);
-    let suite = Suite { workspace, instance: &instance, tools: &tools, counts: Mutex::default() };
-    let sets = if options.no_e2e { &[ToolSet::Sam, ToolSet::Audit][..] } else { &ToolSet::ALL };
-    // The link of a function keeps one core busy, a test of the jobs waits for Java: together they take less.
+    let e2e = !options.no_e2e;
+    let suite = Suite { workspace, instance: &instance, tools: &tools, e2e, counts: Mutex::default() };
+    let (tools_are_ready, ready) = channel();
+    // The link of a function keeps one core busy, a test of the jobs or of a deployed stack waits for others half its time:
+    // together they take less.
     std::thread::scope(|scope| {
-        let code = scope.spawn(|| suite.code());
-        let rest = scope.spawn(|| -> Result<()> {
-            step("install the tools", || tools.install(sets), |count| format!("{count} sets"))?;
-            suite.templates()?;
-            if !options.no_e2e {
-                up::build(workspace, &tools, &instance)?;
-                suite.python("jobs on Spark", ToolSet::Spark, &["glue", "pipeline/redshift"])?;
-                suite.python("optional stacks", ToolSet::Tests, &["tests/stacks"])?;
-            }
-            Ok(())
-        });
+        let code = scope.spawn(|| suite.code(ready));
+        let stack = scope.spawn(|| suite.stack(tools_are_ready));
         // Both are waited for, so that none goes on while the first error is shown.
-        let results = [code.join(), rest.join()];
+        let results = [code.join(), stack.join()];
         results.into_iter().try_for_each(|result| result.map_err(|_| anyhow!("a step panicked"))?)
     })?;
-    if !options.no_e2e {
-        suite.outside()?;
-        let e2e = ["test", "--package", "dataless", "--test", "e2e", "--", "--ignored", "--test-threads=1"];
-        suite.cargo("end to end", &e2e, Counted::Cargo)?;
+    if e2e {
+        // One thread has the warehouse that stays, the other all demos.
+        let tests = ["test", "--package", "dataless", "--test", "e2e", "--", "--ignored", "--test-threads=2"];
+        suite.cargo("end to end", &tests, Counted::Cargo)?;
     }
     Ok(suite.close())
 }
@@ -78,6 +72,7 @@ struct Suite<'a> {
     workspace: &'a Workspace,
     instance: &'a Instance,
     tools: &'a Tools,
+    e2e: bool,
     counts: Mutex<Counts>,
 }
 
@@ -88,14 +83,34 @@ struct Counts {
 }
 
 impl Suite<'_> {
-    /// What the compiler and its friends say.
-    fn code(&self) -> Result<()> {
+    /// What the compiler and its friends say, and the jobs once their tools are there.
+    fn code(&self, tools_are_ready: Receiver<()>) -> Result<()> {
         self.cargo("format", &["fmt", "--all", "--check"], Counted::AsOne)?;
         let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
         self.cargo("clippy", &clippy, Counted::AsOne)?;
         let docs = self.cargo_tool("documentation", &["doc", "--workspace", "--no-deps", "--quiet"]);
         self.tool("documentation", docs.env("RUSTDOCFLAGS", "--deny warnings"), Counted::AsOne)?;
-        self.cargo("unit tests", &["test", "--workspace", "--no-fail-fast"], Counted::Cargo)
+        self.cargo("unit tests", &["test", "--workspace", "--no-fail-fast"], Counted::Cargo)?;
+        // Nothing comes when the tools could not be installed: `stack` says why.
+        if self.e2e && tools_are_ready.recv().is_ok() {
+            self.python("jobs on Spark", ToolSet::Spark, &["glue", "pipeline/redshift"])?;
+        }
+        Ok(())
+    }
+
+    /// What the templates are, and what they do once deployed. Says when the tools are there.
+    fn stack(&self, tools_are_ready: Sender<()>) -> Result<()> {
+        let sets = if self.e2e { &ToolSet::ALL } else { &[ToolSet::Sam, ToolSet::Audit][..] };
+        step("install the tools", || self.tools.install(sets), |count| format!("{count} sets"))?;
+        // Nobody may listen any more: then an error of `code` ends it all.
+        let _ = tools_are_ready.send(());
+        self.templates()?;
+        if self.e2e {
+            up::build(self.workspace, self.tools, self.instance)?;
+            self.python("optional stacks", ToolSet::Tests, &["tests/stacks"])?;
+            self.outside()?;
+        }
+        Ok(())
     }
 
     /// What the linters of CloudFormation say.
