@@ -62,7 +62,7 @@ pub fn run(workspace: &Workspace, options: &Test) -> Result<Outcome> {
     })?;
     if e2e {
         // One thread has the warehouse that stays, the other all demos.
-        let tests = ["test", "--package", "dataless", "--test", "e2e", "--", "--ignored", "--test-threads=2"];
+        let tests = ["test", "--workspace", "--test", "e2e", "--", "--ignored", "--test-threads=2"];
         suite.cargo("end to end", &tests, Counted::Cargo)?;
     }
     Ok(suite.close())
