@@ -129,9 +129,9 @@ impl Instance {
         Ok(file)
     }
 
-    /// Waits until no other instance of this checkout does what only one may at a time, until the lock is dropped.
-    pub fn take_turn(&self) -> Result<File> {
-        let lock = self.dir.with_file_name("turn.lock");
+    /// Waits until no other instance of this checkout does the same, which only one may at a time, until the lock is dropped.
+    pub fn take_turn(&self, to_do: &str) -> Result<File> {
+        let lock = self.dir.with_file_name(format!("{to_do}.lock"));
         let file = File::create(&lock).with_context(|| format!("{} cannot be made", lock.display()))?;
         while file.try_lock().is_err() {
             check_interrupted()?;

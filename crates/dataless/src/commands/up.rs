@@ -75,7 +75,7 @@ pub fn build(workspace: &Workspace, tools: &Tools, instance: &Instance) -> Resul
 /// Starts an emulator on the port, or on one that is free.
 pub fn start_emulator(tools: &Tools, instance: &Instance, port: Option<u16>) -> Result<(Emulator, Duration)> {
     // A port that was chosen is free until the emulator takes it.
-    let _turn = instance.take_turn()?;
+    let _turn = instance.take_turn("start")?;
     let port = emulator::choose_port(port)?;
     step("start the emulator", || Emulator::start(tools, instance, port), |emulator| emulator.endpoint())
 }

@@ -51,6 +51,8 @@ struct Configuration {
 pub fn build(workspace: &Workspace, tools: &Tools, instance: &Instance, aws: &Aws) -> Result<Artifact> {
     aws.run(["s3", "mb", &format!("s3://{BUCKET}")])?;
     let artifact = Artifact { key: format!("delivery-{DELIVERY_STACK}/Build/1.zip") };
+    // Every build moves its functions through the same folder of `target`.
+    let _turn = instance.take_turn("build")?;
     let log = instance.logs().join("buildspec.log");
     aws.lead(Tool::new(tools.program(ToolSet::Sam, "python"), log))
         .dir(workspace.root())

@@ -60,6 +60,8 @@ impl Stack {
 
 /// Builds the functions with `sam build`.
 pub fn build(workspace: &Workspace, tools: &Tools, instance: &Instance) -> Result<()> {
+    // Every build moves its functions through the same folder of `target`.
+    let _turn = instance.take_turn("build")?;
     sam(tools, instance)?
         // For this machine, its own linker will do; for AWS, cargo-lambda links against an old enough C library.
         .env("CARGO_LAMBDA_COMPILER", "cargo")
