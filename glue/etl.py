@@ -215,15 +215,20 @@ def run(spark: SparkSession, arguments: Arguments) -> Ledger:
         )
 
     # Raw is read and parsed once; what follows reads the parsed lines, of which none but the rejected keep their text.
-    parsed = parse_lines(read_lines(spark, folder, hours), table).persist()
-    events = select_events(parsed, lookback_days)
-    repeated = repeated_ids(events, table).persist()
-    cached = [repeated, parsed]
+    cached: list[DataFrame] = []
+
+    def cache(frame: DataFrame) -> DataFrame:
+        cached.append(frame.persist())
+        return frame
+
     try:
+        lines_read = cache(split_lines(read_lines(spark, folder, hours), table))
+        parsed = plain_lines(lines_read, table).unionByName(cache(other_lines(lines_read, table)))
+        events = select_events(parsed, lookback_days)
+        repeated = cache(repeated_ids(events, table))
         if repeated.count() <= BROADCAST_IDS:
             repeated = F.broadcast(repeated)
-        marked = mark_repeats(events, repeated, table).persist()
-        cached.append(marked)
+        marked = cache(mark_repeats(events, repeated, table))
         lines = count_lines(parsed, day, lookback_days)
         repeats = count_repeats(marked, day, lookback_days)
 
@@ -233,7 +238,8 @@ def run(spark: SparkSession, arguments: Arguments) -> Ledger:
         rejected_files = files_for(lines["rejected"], BYTES_OF_REJECTED_LINE, arguments.file_mb)
         rejected_path = rejected.write(select_rejected(parsed, source, day, rejected_files), arguments.compression)
     finally:
-        for frame in cached:
+        # The last first: what is made of a frame that goes would be planned anew.
+        for frame in reversed(cached):
             frame.unpersist()
 
     lake.publish(lake_path)
@@ -250,8 +256,8 @@ def run(spark: SparkSession, arguments: Arguments) -> Ledger:
         stored=sum(stored.values()),
         pending=sum(count for event_day, count in kept_on.items() if event_day not in stored),
     )
-    row = spark.range(1).coalesce(1).select(*(F.lit(count).cast("bigint").alias(name) for name, count in asdict(ledger).items()))
-    books.publish(books.write(row, arguments.compression))
+    row = ", ".join(f"CAST({count} AS bigint) AS {name}" for name, count in asdict(ledger).items())
+    books.publish(books.write(spark.sql(f"SELECT {row}"), arguments.compression))
     return ledger
 
 
@@ -263,15 +269,50 @@ def files_for(rows: int, bytes_of_row: int, file_mb: int) -> int:
 # --- pure: DataFrame to DataFrame ---
 
 
-def parse_lines(lines: DataFrame, table: EventTable) -> DataFrame:
-    """Every line (`LINES_SCHEMA`) with its fields, and the reason why it is no event of this table.
+def split_lines(lines: DataFrame, table: EventTable) -> DataFrame:
+    """Every line (`LINES_SCHEMA`), the plain ones with their fields.
+
+    Columns: file_name, arrived_at, then either the table's ids and occurred_at timestamp, or line. A plain line that is
+    wrong all the same (early, or of a day that no month has) counts as any other.
+    """
+    is_plain, fields = plain_line(table)
+    return (
+        lines.withColumn("occurred_at", F.when(is_plain, fields["occurred_at"]))
+        .withColumn("is_plain", F.coalesce(~is_early("occurred_at"), F.lit(False)))
+        .select(
+            "file_name",
+            "arrived_at",
+            *(F.when(F.col("is_plain"), fields[name]).alias(name) for name in table.ids),
+            F.when(F.col("is_plain"), F.col("occurred_at")).alias("occurred_at"),
+            F.when(~F.col("is_plain"), F.col("line")).alias("line"),
+        )
+    )
+
+
+def plain_lines(split: DataFrame, table: EventTable) -> DataFrame:
+    """The plain ones of `split_lines`, with the columns of `other_lines`: every one is an event."""
+    return split.where(F.col("line").isNull()).select(
+        "file_name",
+        "arrived_at",
+        *table.ids,
+        "occurred_at",
+        *(F.lit(None).cast(kind).alias(name) for name, kind in table.optional),
+        F.lit(None).cast("string").alias("reason"),
+        "line",
+    )
+
+
+def other_lines(split: DataFrame, table: EventTable) -> DataFrame:
+    """The other ones of `split_lines` with their fields, and the reason why one is no event of this table.
 
     Columns: file_name, arrived_at, the table's ids (string, lower case), occurred_at timestamp, the optional fields,
     reason string (null for an event), line (null for an event). Unknown fields of a line are ignored. An optional field
     whose value does not fit the column's type is null: no line's fate depends on what is optional.
+
+    Spark cannot compile the reading of JSON into one loop with the steps around it, and copies every row for it. So this
+    is apart from the plain lines, which are nearly all.
     """
     names = (*table.ids, "occurred_at", *table.optional_names, "_malformed")
-    is_plain, plain_fields = plain_line(table)
     written_time = F.col("fields.occurred_at")
 
     malformed = F.col("fields._malformed").isNotNull() | ~F.col("is_one_object")
@@ -283,32 +324,21 @@ def parse_lines(lines: DataFrame, table: EventTable) -> DataFrame:
         ~written_time.rlike(OCCURRED_AT), "invalid occurred_at"
     )
     wrong_time = F.when(F.col("occurred_at").isNull(), "invalid occurred_at").when(is_early("occurred_at"), "early")
-    # Plain lines are done with first, so that nothing after this has to carry their text. Such a line that is wrong all the
-    # same (early, or of a day that no month has) keeps it, and is read like any other.
     return (
-        lines.withColumn("plain_time", F.when(is_plain, plain_fields["occurred_at"]))
-        .withColumn("is_plain", F.coalesce(~is_early("plain_time"), F.lit(False)))
+        split.where(F.col("line").isNotNull())
         .select(
             "file_name",
             "arrived_at",
-            "is_plain",
-            *(F.when(F.col("is_plain"), plain_fields[name]).alias(name) for name in table.ids),
-            "plain_time",
-            F.when(~F.col("is_plain"), F.col("line")).alias("line"),
+            "line",
+            F.from_json("line", ", ".join(f"`{name}` string" for name in names), STRICT_JSON).alias("fields"),
+            is_one_object(F.col("line")).alias("is_one_object"),
         )
-        # Both read JSON, which Spark cannot compile into one loop with the rest: one step for both copies every row once less.
-        .withColumns(
-            {
-                "fields": F.from_json("line", ", ".join(f"`{name}` string" for name in names), STRICT_JSON),
-                "is_one_object": is_one_object(F.col("line")),
-            }
-        )
-        .withColumn("occurred_at", F.coalesce("plain_time", F.try_to_timestamp(written_time)))
-        .withColumn("reason", F.when(~F.col("is_plain"), F.coalesce(wrong_form, wrong_time)))
+        .withColumn("occurred_at", F.try_to_timestamp(written_time))
+        .withColumn("reason", F.coalesce(wrong_form, wrong_time))
         .select(
             "file_name",
             "arrived_at",
-            *(F.coalesce(name, F.lower(f"fields.{name}")).alias(name) for name in table.ids),
+            *(F.lower(f"fields.{name}").alias(name) for name in table.ids),
             "occurred_at",
             *(F.col(f"fields.`{name}`").cast(kind).alias(name) for name, kind in table.optional),
             "reason",
@@ -385,7 +415,7 @@ def is_late(lookback_days: int) -> Column:
 
 
 def select_events(parsed: DataFrame, lookback_days: int) -> DataFrame:
-    """The lines of `parse_lines` that are events and not late."""
+    """The lines of `other_lines` and `plain_lines` that are events and not late."""
     return parsed.where(F.col("reason").isNull() & ~is_late(lookback_days)).drop("reason", "line")
 
 
@@ -445,7 +475,7 @@ def select_rejected(parsed: DataFrame, source: str, day: date, files: int) -> Da
 
 
 def count_lines(parsed: DataFrame, day: date, lookback_days: int) -> Row:
-    """Counts of `parse_lines`' rows.
+    """Counts of the rows of `plain_lines` and `other_lines`.
 
     Of those that arrived on `day`: raw, rejected, late, and aged_<n>, the other events that are dated n - 1 days before it.
     Besides: dated, the events of the day `day` whenever they arrived, but for the late ones.

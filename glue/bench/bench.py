@@ -37,6 +37,7 @@ from pyspark.sql import functions as F  # noqa: E402
 
 import etl  # noqa: E402
 import expectation  # noqa: E402
+import launch  # noqa: E402
 import load_ad_traffic  # noqa: E402
 import scala  # noqa: E402
 
@@ -240,7 +241,7 @@ class Session:
             "spark.local.dir": f"{self.scratch}/local",
             "spark.sql.warehouse.dir": f"file://{self.scratch}/warehouse",
             "spark.hadoop.javax.jdo.option.ConnectionURL": "jdbc:derby:memory:metastore;create=true",
-            "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={self.scratch}/derby.log",
+            "spark.driver.extraJavaOptions": f"{launch.LARGE_DATA_JVM} -Dderby.stream.error.file={self.scratch}/derby.log",
         }
         builder = SparkSession.builder.appName("bench")
         for name, value in settings.items():

@@ -28,6 +28,8 @@ START_LIMIT_SECONDS = 180
 # would take more of the processors than the job. Without it the JVM has 48 MB for compiled code, too little for Spark.
 SMALL_DATA_BYTES = 32 * 1024 * 1024
 SHORT_LIVED_JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
+# With more, nobody waits for an answer while the job runs: what counts is that collecting takes little of the processors.
+LARGE_DATA_JVM = "-XX:+UseParallelGC"
 
 
 def main(argv: list[str]) -> None:
@@ -88,11 +90,11 @@ def environment(config: dict[str, Any], folder: Path) -> dict[str, str]:
         "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={folder / 'metastore'};create=true",
         "spark.driver.extraJavaOptions": " ".join(
             [
-                SHORT_LIVED_JVM if raw_bytes(config) <= SMALL_DATA_BYTES else "",
+                SHORT_LIVED_JVM if raw_bytes(config) <= SMALL_DATA_BYTES else LARGE_DATA_JVM,
                 f"-Dderby.stream.error.file={folder / 'derby.log'}",
                 f"-Djava.io.tmpdir={temporary}",
             ]
-        ).strip(),
+        ),
     }
     arguments = ["--properties-file", f"{config['root']}/glue/local/spark-defaults.conf"]
     for name, value in settings.items():

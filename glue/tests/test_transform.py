@@ -16,15 +16,20 @@ IMPRESSIONS = etl.EventTable("impressions")
 CLICKS = etl.EventTable("clicks")
 
 
+def parse(spark, lines, table):
+    split = etl.split_lines(lines_frame(spark, lines), table)
+    return etl.plain_lines(split, table).unionByName(etl.other_lines(split, table))
+
+
 def marked_and_kept(spark, lines, table=IMPRESSIONS, lookback_days=3):
-    events = etl.select_events(etl.parse_lines(lines_frame(spark, lines), table), lookback_days)
+    events = etl.select_events(parse(spark, lines, table), lookback_days)
     repeated = etl.repeated_ids(events, table)
     marked = etl.mark_repeats(events, repeated, table)
     return marked, etl.select_kept(events, repeated, marked, table)
 
 
 def test_every_nasty_line_is_given_its_reason_and_only_what_has_one_keeps_its_text(spark):
-    parsed = etl.parse_lines(lines_frame(spark, nasty.LINES), IMPRESSIONS)
+    parsed = parse(spark, nasty.LINES, IMPRESSIONS)
     told = [(row.line, row.reason) for row in parsed.collect()]
     assert told == [(None, None) if fate in nasty.FATES else (line, fate) for _, _, line, fate in nasty.LINES]
 
@@ -62,7 +67,7 @@ def test_repeats_are_marked_and_late_lines_left_out(spark):
 def test_clicks_have_three_ids(spark):
     click = nasty.GOOD.replace("{", '{"click_id": "c1c1c1c1-0000-4000-8000-00000000000C", ')
     lines = [("2026-11-20 12", "a.gz", click), ("2026-11-20 12", "a.gz", nasty.GOOD)]
-    parsed = etl.parse_lines(lines_frame(spark, lines), CLICKS).select("click_id", "impression_id", "ad_id", "reason")
+    parsed = parse(spark, lines, CLICKS).select("click_id", "impression_id", "ad_id", "reason")
     assert [tuple(row) for row in parsed.collect()] == [
         ("c1c1c1c1-0000-4000-8000-00000000000c", nasty.own_id(99), nasty.AD, None),
         (None, nasty.own_id(99), nasty.AD, "missing click_id"),
@@ -90,7 +95,7 @@ def test_a_line_as_the_beacons_write_it_is_read_like_any_other(spark, table):
     written += [written[0] + written[0], written[0] + ",", written[0] + "\r"]
 
     def read(lines):
-        parsed = etl.parse_lines(lines_frame(spark, [("2026-11-20 12", "a.gz", line) for line in lines]), table)
+        parsed = parse(spark, [("2026-11-20 12", "a.gz", line) for line in lines], table)
         return [tuple(row) for row in parsed.drop("line").collect()]
 
     found = read(written)
