@@ -5,7 +5,8 @@
 
 For the day D it overwrites three partitions, each by pointing the catalog at new files once they are complete:
 the table's event day D, and the rejected lines and the ledger row of arrival day D. `docs/lake.md` defines the words.
-`glue/scala/etl.scala` is the same job in Scala: what changes here changes there, but for how lines are read (docs/decisions/0008).
+`glue/scala/etl.scala` is the same job in Scala: what changes here changes there, but for how it reads lines and finds repeated ids
+(docs/decisions/0008).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Measures the jobs on generated data: speed, memory, size, what a query for one ad reads, the books, the load.
 
-    python glue/bench/bench.py speed|layout|books [--impressions 1250000,5000000] [--engines plain,python,scala]
+    python glue/bench/bench.py speed|layout|books [--impressions 1250000,5000000] [--engines plain,python,scala] [--rounds 3]
     python glue/bench/bench.py load [--items 1000000]
 
 README.md beside this file tells what it needs and what it prints.
@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("what", choices=commands)
     parser.add_argument("--impressions", default="1250000,5000000", help="sizes; layout and books take the first")
     parser.add_argument("--engines", default="plain,python,scala")
+    parser.add_argument("--rounds", type=int, default=1, help="of speed; more than one prints medians")
     parser.add_argument("--items", type=int, default=1_000_000, help="ads of the day that load takes to DynamoDB")
     parser.add_argument("--folder", type=Path, default=ROOT / ".dataless" / "bench", help="keeps the generated events")
     parser.add_argument("--file_mb", default="64")
@@ -63,19 +65,40 @@ def main() -> None:
 
 
 def speed(options: argparse.Namespace, sizes: list[int]) -> None:
-    """Every engine and size in a process of its own, one after the other."""
+    """Every engine and size in a process of its own, one after the other, and all of it again in each round.
+
+    The machine may be slower in one minute than in the next, so an engine is held against the plain approach of its round.
+    """
+    engines = options.engines.split(",")
     results = []
     for size in sizes:
         raw_folder(options.folder, size)
-        for engine in options.engines.split(","):
-            command = [sys.executable, __file__, "measure", "--impressions", str(size), "--engines", engine]
-            command += ["--folder", str(options.folder), "--file_mb", options.file_mb]
-            printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            results.append(json.loads(printed.splitlines()[-1]))
-            print(json.dumps(results[-1]), flush=True)
-    print_table(results)
-    for engine in options.engines.split(","):
-        times = [result["seconds"] for result in results if result["engine"] == engine]
+        for _ in range(options.rounds):
+            for engine in engines:
+                command = [sys.executable, __file__, "measure", "--impressions", str(size), "--engines", engine]
+                command += ["--folder", str(options.folder), "--file_mb", options.file_mb]
+                printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+                results.append(json.loads(printed.splitlines()[-1]) | {"size": size})
+                print(json.dumps(results[-1]), flush=True)
+
+    def of(engine: str, size: int, figure: str) -> list[float]:
+        return [result[figure] for result in results if (result["engine"], result["size"]) == (engine, size)]
+
+    rows = []
+    for size in sizes:
+        for engine in engines:
+            first = next(result for result in results if (result["engine"], result["size"]) == (engine, size))
+            row = {name: first[name] for name in ("engine", "lines", "files", "bytes_per_row")}
+            for figure in ("seconds", "cpu_seconds", "lines_per_second", "peak_memory_mb"):
+                row[figure] = statistics.median(of(engine, size, figure))
+            if "plain" in engines:
+                for figure in ("seconds", "cpu_seconds"):
+                    ratios = sorted(ours / plain for ours, plain in zip(of(engine, size, figure), of("plain", size, figure)))
+                    row[f"{figure} / plain"] = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            rows.append(row)
+    print_table(rows)
+    for engine in engines:
+        times = [row["seconds"] for row in rows if row["engine"] == engine]
         if len(times) > 1:
             print(f"{engine}: {sizes[-1] / sizes[0]:.1f} times the events take {times[-1] / times[0]:.1f} times as long")
 

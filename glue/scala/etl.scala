@@ -1,5 +1,5 @@
 // The job of glue/etl.py in Scala: same arguments, same results, same words. What changes there changes here, but for how
-// lines are read (docs/decisions/0008). docs/lake.md defines the words.
+// it reads lines and finds repeated ids (docs/decisions/0008). docs/lake.md defines the words.
 //
 // A Glue Scala job is one script whose `GlueApp` has a `main`:
 // https://docs.aws.amazon.com/glue/latest/dg/glue-etl-scala-example.html

@@ -1,6 +1,6 @@
 //! Where things are: the checkout, and what is made beside it under `.dataless/`.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -118,12 +118,9 @@ impl Instance {
 
     /// Empties it for this process alone, until the lock is dropped.
     pub fn take_anew(&self) -> Result<File> {
-        let lock = self.dir.with_extension("lock");
-        std::fs::create_dir_all(self.dir.parent().unwrap_or(&self.dir))?;
-        let file = File::create(&lock).with_context(|| format!("{} cannot be made", lock.display()))?;
-        if file.try_lock().is_err() {
+        let Some(file) = try_lock(&self.dir.with_extension("lock"))? else {
             bail!("the same command runs in this checkout already: wait for its end, or clone the repository again");
-        }
+        };
         self.clear()?;
         self.create()?;
         Ok(file)
@@ -132,12 +129,13 @@ impl Instance {
     /// Waits until no other instance of this checkout does the same, which only one may at a time, until the lock is dropped.
     pub fn take_turn(&self, to_do: &str) -> Result<File> {
         let lock = self.dir.with_file_name(format!("{to_do}.lock"));
-        let file = File::create(&lock).with_context(|| format!("{} cannot be made", lock.display()))?;
-        while file.try_lock().is_err() {
+        loop {
+            if let Some(file) = try_lock(&lock)? {
+                return Ok(file);
+            }
             check_interrupted()?;
             std::thread::sleep(Duration::from_millis(100));
         }
-        Ok(file)
     }
 
     /// Removes all that an earlier run left, logs included.
@@ -148,5 +146,71 @@ impl Instance {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// The lock that the file stands for, made where it is missing; `None` while another has it.
+fn try_lock(path: &Path) -> Result<Option<File>> {
+    let cannot = |what: &str| format!("{} cannot be {what}", path.display());
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).with_context(|| cannot("made"))?;
+    }
+    let file = File::create(path).with_context(|| cannot("made"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| cannot("locked")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    fn instance(parent: &Path, name: &str) -> Instance {
+        Instance { dir: parent.join(name) }
+    }
+
+    #[test]
+    fn an_instance_is_one_process_alone_s_until_its_lock_is_dropped() {
+        let parent = tempfile::tempdir().unwrap();
+        let instance = instance(parent.path(), "demo");
+        let lock = instance.take_anew().unwrap();
+        std::fs::write(instance.logs().join("old.log"), "").unwrap();
+        let refused = instance.take_anew().unwrap_err().to_string();
+        assert!(refused.contains("runs in this checkout already"), "{refused}");
+        assert!(instance.logs().join("old.log").exists());
+        drop(lock);
+        let _lock = instance.take_anew().unwrap();
+        assert!(instance.logs().exists() && !instance.logs().join("old.log").exists());
+    }
+
+    #[test]
+    fn instances_take_turns_at_the_same_and_not_at_different_things() {
+        let parent = tempfile::tempdir().unwrap();
+        let turn = instance(parent.path(), "demo").take_turn("build").unwrap();
+        let _other = instance(parent.path(), "test").take_turn("start").unwrap();
+        let (tell, told) = mpsc::channel();
+        let path = parent.path().to_owned();
+        let waiting = thread::spawn(move || {
+            let turn = instance(&path, "test").take_turn("build");
+            tell.send(()).unwrap();
+            turn.map(drop)
+        });
+        assert_eq!(told.recv_timeout(Duration::from_millis(300)), Err(mpsc::RecvTimeoutError::Timeout));
+        drop(turn);
+        assert_eq!(told.recv_timeout(Duration::from_secs(30)), Ok(()));
+        waiting.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_had_is_told_and_not_waited_for() {
+        let parent = tempfile::tempdir().unwrap();
+        std::fs::create_dir(parent.path().join("build.lock")).unwrap();
+        let error = instance(parent.path(), "demo").take_turn("build").unwrap_err().to_string();
+        assert!(error.ends_with("build.lock cannot be made"), "{error}");
     }
 }
