@@ -70,7 +70,7 @@ def speed(options: argparse.Namespace, sizes: list[int]) -> None:
     The machine may be slower in one minute than in the next, so an engine is held against the plain approach of its round.
     """
     engines = options.engines.split(",")
-    results = []
+    runs: dict[tuple[int, str], list[dict[str, Any]]] = {(size, engine): [] for size in sizes for engine in engines}
     for size in sizes:
         raw_folder(options.folder, size)
         for _ in range(options.rounds):
@@ -78,24 +78,19 @@ def speed(options: argparse.Namespace, sizes: list[int]) -> None:
                 command = [sys.executable, __file__, "measure", "--impressions", str(size), "--engines", engine]
                 command += ["--folder", str(options.folder), "--file_mb", options.file_mb]
                 printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-                results.append(json.loads(printed.splitlines()[-1]) | {"size": size})
-                print(json.dumps(results[-1]), flush=True)
-
-    def of(engine: str, size: int, figure: str) -> list[float]:
-        return [result[figure] for result in results if (result["engine"], result["size"]) == (engine, size)]
-
+                run = json.loads(printed.splitlines()[-1])
+                runs[size, engine].append(run)
+                print(json.dumps(run), flush=True)
     rows = []
-    for size in sizes:
-        for engine in engines:
-            first = next(result for result in results if (result["engine"], result["size"]) == (engine, size))
-            row = {name: first[name] for name in ("engine", "lines", "files", "bytes_per_row")}
-            for figure in ("seconds", "cpu_seconds", "lines_per_second", "peak_memory_mb"):
-                row[figure] = statistics.median(of(engine, size, figure))
-            if "plain" in engines:
-                for figure in ("seconds", "cpu_seconds"):
-                    ratios = sorted(ours / plain for ours, plain in zip(of(engine, size, figure), of("plain", size, figure)))
-                    row[f"{figure} / plain"] = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-            rows.append(row)
+    for (size, engine), rounds in runs.items():
+        row = {name: rounds[0][name] for name in ("engine", "lines", "files", "bytes_per_row")}
+        for figure in ("seconds", "cpu_seconds", "lines_per_second", "peak_memory_mb"):
+            row[figure] = statistics.median(run[figure] for run in rounds)
+        if "plain" in engines:
+            for figure in ("seconds", "cpu_seconds"):
+                ratios = [run[figure] / plain[figure] for run, plain in zip(rounds, runs[size, "plain"])]
+                row[f"{figure} / plain"] = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        rows.append(row)
     print_table(rows)
     for engine in engines:
         times = [row["seconds"] for row in rows if row["engine"] == engine]
