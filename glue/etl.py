@@ -5,8 +5,8 @@
 
 For the day D it overwrites three partitions, each by pointing the catalog at new files once they are complete:
 the table's event day D, and the rejected lines and the ledger row of arrival day D. `docs/lake.md` defines the words.
-`glue/scala/etl.scala` is the same job in Scala: what changes here changes there, but for how it reads lines and finds repeated ids
-(docs/decisions/0008).
+`glue/scala/etl.scala` is the same job in Scala, which takes the same steps with code of its own (docs/decisions/0008): what changes
+here changes there.
 """
 
 from __future__ import annotations
@@ -470,7 +470,7 @@ def select_rejected(parsed: DataFrame, source: str, day: date, files: int) -> Da
     return (
         parsed.where(F.col("reason").isNotNull() & arrived_on(day))
         .select("reason", F.concat(F.lit(source), arrival, "file_name").alias("source"), "line")
-        .repartitionByRange(files, "source", "line")
+        .repartition(files, "source")
         .sortWithinPartitions("source", "line")
     )
 

@@ -53,7 +53,7 @@ def main() -> None:
     commands = {"speed": speed, "layout": layout, "books": books, "load": load, "measure": measure}
     parser.add_argument("what", choices=commands)
     parser.add_argument("--impressions", default="1250000,5000000", help="sizes; layout and books take the first")
-    parser.add_argument("--engines", default="plain,python,scala")
+    parser.add_argument("--engines", default="plain,python,scala", help="layout takes the first but for plain, books all but that")
     parser.add_argument("--rounds", type=int, default=1, help="of speed; more than one prints medians")
     parser.add_argument("--items", type=int, default=1_000_000, help="ads of the day that load takes to DynamoDB")
     parser.add_argument("--folder", type=Path, default=ROOT / ".dataless" / "bench", help="keeps the generated events")
@@ -126,7 +126,7 @@ def measure(options: argparse.Namespace, sizes: list[int]) -> None:
 def layout(options: argparse.Namespace, sizes: list[int]) -> None:
     """Size by compression, and the bytes that queries for one ad read."""
     with Bench(options, sizes[0]) as bench:
-        bench.run("python", options.file_mb)
+        bench.run(etl_engines(options)[0], options.file_mb)
         rows = bench.lake().count()
         sizes_of = {}
         for compression in etl.COMPRESSIONS:
@@ -164,17 +164,26 @@ def layout(options: argparse.Namespace, sizes: list[int]) -> None:
 
 
 def books(options: argparse.Namespace, sizes: list[int]) -> None:
-    """The ledger and the lake against the definition in plain Python; exit status 1 when they differ."""
+    """The ledger and the lake of each engine against the definition in plain Python; exit status 1 when they differ."""
+    differ = []
     with Bench(options, sizes[0]) as bench:
         expected = expectation.fates("impressions", bench.read_raw(), LOOKBACK_DAYS)
-        told = bench.run("python", options.file_mb)
         arrived = [fate for moment, _, fate in expected if f"{moment:%Y-%m-%d}" == DAY]
         counted = {"raw": len(arrived)} | {fate: arrived.count(fate) for fate in ("kept", "repeats", "rejected", "late")}
         kept = sorted(event for _, event, fate in expected if fate == "kept" and f"{event[-1]:%Y-%m-%d}" == DAY)
-        lake = sorted(tuple(row) for row in bench.lake().select("impression_id", "ad_id", "occurred_at").collect())
-        differ = [name for name, lines in counted.items() if told[name] != lines] + (["lake"] if lake != kept else [])
-        print(json.dumps({"ledger": told, "plain_python": counted, "lake_rows": len(lake), "differ": differ}))
+        print(json.dumps({"plain_python": counted}))
+        for engine in etl_engines(options):
+            bench.run(engine, options.file_mb)
+            told = bench.ledger()
+            lake = sorted(tuple(row) for row in bench.lake().select("impression_id", "ad_id", "occurred_at").collect())
+            differ += [f"{engine}: {name}" for name, lines in counted.items() if told[name] != lines]
+            differ += [f"{engine}: lake"] if lake != kept else []
+            print(json.dumps({"engine": engine, "ledger": told, "lake_rows": len(lake), "differ": differ}))
     sys.exit(1 if differ else 0)
+
+
+def etl_engines(options: argparse.Namespace) -> list[str]:
+    return [engine for engine in options.engines.split(",") if engine != "plain"]
 
 
 def load(options: argparse.Namespace, _: list[int]) -> None:
@@ -292,20 +301,19 @@ class Bench(Session):
         (self.scratch / "data" / "raw").symlink_to(self.raw / "data" / "raw")
         return self
 
-    def run(self, engine: str, file_mb: str) -> dict[str, Any] | None:
-        """Runs the day's ETL; returns the books, of which the plain approach has none."""
+    def run(self, engine: str, file_mb: str) -> None:
+        """Runs the day's ETL."""
         argv = ["--table", "impressions", "--day", DAY, "--database", self.warehouse.database]
         argv += ["--data_path", self.warehouse.data_path, "--lookback_days", str(LOOKBACK_DAYS), "--file_mb", file_mb]
         if engine == "python":
             arguments = etl.parse_arguments(["etl.py", *argv])
             for name, value in etl.SETTINGS.items():
                 self.spark.conf.set(name, value)
-            return vars(etl.run(self.spark, arguments))
-        if engine == "scala":
+            etl.run(self.spark, arguments)
+        elif engine == "scala":
             scala.run(self.spark, self.compile_scala(), "GlueApp", argv)
-            return None
-        self.run_plain()
-        return None
+        else:
+            self.run_plain()
 
     def compile_scala(self) -> Path:
         """The job's classes. They are compiled once, as Glue does when the script is new, and kept."""
@@ -333,8 +341,14 @@ class Bench(Session):
         self.spark.sql(f"MSCK REPAIR TABLE {self.warehouse.database}.impressions")
 
     def lake(self) -> DataFrame:
+        return self.rows_of_the_day("impressions")
+
+    def ledger(self) -> dict[str, int]:
+        return self.rows_of_the_day("ledger").drop("table_name", *etl.PARTITION_KEYS).first().asDict()
+
+    def rows_of_the_day(self, table: str) -> DataFrame:
         condition = self.partition().replace(",", " AND")
-        return self.spark.table(f"{self.warehouse.database}.impressions").where(condition)
+        return self.spark.table(f"{self.warehouse.database}.{table}").where(condition)
 
     def lake_files(self) -> list[Path]:
         year, month, day = DAY.split("-")

@@ -1,26 +1,32 @@
-// The job of glue/etl.py in Scala: same arguments, same results, same words. What changes there changes here, but for how
-// it reads lines and finds repeated ids (docs/decisions/0008). docs/lake.md defines the words.
+// The job of glue/etl.py in Scala: same arguments, same results, same steps under the same names. What changes there
+// changes here. Between reading and writing it holds events as numbers (docs/decisions/0008). docs/lake.md defines the words.
 //
 // A Glue Scala job is one script whose `GlueApp` has a `main`:
 // https://docs.aws.amazon.com/glue/latest/dg/glue-etl-scala-example.html
 
 import java.io.{ByteArrayInputStream, IOException, InputStream, StringWriter}
+import java.nio.charset.StandardCharsets.{US_ASCII, UTF_8}
 import java.sql.Date
 import java.time.{DateTimeException, Instant, LocalDate, LocalDateTime, LocalTime, ZoneOffset}
 import java.time.format.{DateTimeFormatter, DateTimeParseException}
 import java.util.{Arrays, UUID}
+import java.util.regex.Pattern
 
+import scala.collection.mutable.ArrayBuilder
 import scala.util.matching.Regex
 
 import com.fasterxml.jackson.core.{JsonFactory, JsonParser, JsonProcessingException, JsonToken}
 import org.apache.hadoop.conf.Configuration
 import org.apache.hadoop.fs.{FileSystem, Path}
 import org.apache.hadoop.io.compress.CompressionCodecFactory
-import org.apache.spark.sql.{Column, DataFrame, Encoders, Row, SparkSession}
-import org.apache.spark.sql.api.java.UDF1
+import org.apache.spark.HashPartitioner
+import org.apache.spark.broadcast.Broadcast
+import org.apache.spark.rdd.RDD
+import org.apache.spark.sql.{DataFrame, Row, SparkSession}
 import org.apache.spark.sql.expressions.Window
 import org.apache.spark.sql.functions._
-import org.apache.spark.sql.types.{BinaryType, LongType, StringType, StructField, StructType, TimestampType}
+import org.apache.spark.sql.types._
+import org.apache.spark.storage.StorageLevel
 
 object GlueApp {
 
@@ -32,9 +38,6 @@ object GlueApp {
     "spark.sql.ansi.enabled" -> "false",
     "spark.sql.inMemoryColumnarStorage.compressed" -> "false"
   )
-
-  /** Up to so many repeated ids are sent to all executors, so that the other events need no shuffle. */
-  private val BroadcastIds = 2000000L
 
   def main(sysArgs: Array[String]): Unit = {
     val arguments = Arguments.parse(sysArgs)
@@ -63,27 +66,28 @@ object GlueApp {
         s"$folder holds no lines for $day, but the lake does: is raw expired? Refusing to empty the lake's partition"
       )
 
-    // Raw is read and parsed once; what follows reads the parsed lines, of which none but the rejected keep their text.
-    val raw = Transform.splitLines(Raw.readFiles(spark, folder, hours), table)
-    val parsed = Transform.parseLines(raw, table).persist()
-    val events = Transform.selectEvents(parsed, lookbackDays)
-    val repeatedIds = Transform.repeatedIds(events, table).persist()
-    var cached = Seq(repeatedIds, parsed)
+    // Raw is read once; what follows has the events, as numbers in memory, and the text of the rejected lines.
+    val transform = new Transform(table, lookbackDays)
+    val files = transform.readFiles(Raw.readFiles(spark, folder, hours)).persist(StorageLevel.MEMORY_AND_DISK)
+    val repeated = spark.sparkContext.broadcast(transform.repeatedIds(files))
+    val marked = transform.markRepeats(files, repeated, spark).persist(StorageLevel.MEMORY_AND_DISK)
     val (lines, repeats, lakePath, rejectedPath) =
       try {
-        val repeated = if (repeatedIds.count() <= BroadcastIds) broadcast(repeatedIds) else repeatedIds
-        val marked = Transform.markRepeats(events, repeated, table).persist()
-        cached = marked +: cached
-        val lines = Transform.countLines(parsed, day, lookbackDays)
-        val repeats = Transform.countRepeats(marked, day, lookbackDays)
+        val lines = transform.countLines(files, day)
+        val repeats = transform.countRepeats(marked, day)
 
-        val kept = Transform.selectKept(events, repeated, marked, table)
         val lakeFiles = filesFor(lines("dated") - repeats("dated"), table.bytesOfRow, fileMb)
-        val lakePath = lake.write(Transform.selectLake(kept, table, day, lakeFiles), compression)
+        val lakeRows = transform.selectLake(files, repeated, marked, day, lakeFiles, spark)
+        val lakePath = lake.write(lakeRows, compression)
         val rejectedFiles = filesFor(lines("rejected"), EventTable.BytesOfRejectedLine, fileMb)
-        val rejectedPath = rejected.write(Transform.selectRejected(parsed, source, day, rejectedFiles), compression)
+        val rejectedRows = transform.selectRejected(files, source, day, rejectedFiles, spark)
+        val rejectedPath = rejected.write(rejectedRows, compression)
         (lines, repeats, lakePath, rejectedPath)
-      } finally cached.foreach(_.unpersist())
+      } finally {
+        marked.unpersist()
+        files.unpersist()
+        repeated.destroy()
+      }
 
     lake.publish(lakePath)
     rejected.publish(rejectedPath)
@@ -259,11 +263,206 @@ case class Ledger(raw: Long, kept: Long, repeats: Long, rejected: Long, late: Lo
   }
 }
 
-/** Pure: DataFrame to DataFrame. */
+/** What becomes of the lines, apart from where they come from and where they go. Times are in microseconds since 1970. */
+class Transform(table: EventTable, lookbackDays: Int) extends Serializable {
+  import Transform._
+
+  /** What each of the files (`FilesSchema`) holds. */
+  def readFiles(files: DataFrame): RDD[RawFile] = {
+    val reader = new FileReader(table, lookbackDays)
+    files.select(col("file_name"), col("content"), unix_micros(col("arrived_at"))).rdd.mapPartitions { files =>
+      val codecs = new Codecs
+      files.map { case Row(name: String, content: Array[Byte], arrivedAt: Long) =>
+        reader.read(name, arrivedAt, new Lines(name, codecs.open(name, content)))
+      }
+    }
+  }
+
+  /** The own ids that more than one event has, and of some others: a set for `IdSet.holds`. */
+  def repeatedIds(files: RDD[RawFile]): Array[Long] = {
+    val tasks = IdSet.partsFor(files.getNumPartitions)
+    val parts = files
+      .mapPartitions { files =>
+        val hashes = Array.fill(tasks)(new ArrayBuilder.ofLong)
+        for (file <- files; place <- file.events) {
+          val hash = file.events.hashOfOwnId(place)
+          hashes(IdSet.partOf(hash, tasks)) += hash
+        }
+        hashes.iterator.zipWithIndex.map { case (of, task) => task -> of.result() }
+      }
+      // Equal ones come to one task, which puts them in order: bare numbers, in less time than Spark's `groupBy` takes.
+      .partitionBy(new HashPartitioner(tasks))
+      .mapPartitionsWithIndex { (task, hashes) =>
+        Iterator(task -> IdSet.part(repeatedOf(Array.concat(hashes.map(_._2).toSeq: _*)), tasks))
+      }
+      .collect()
+    parts.sortBy(_._1).flatMap(_._2)
+  }
+
+  /** Each number that stands more than once in the array. Sorts the array. */
+  private def repeatedOf(numbers: Array[Long]): Iterator[Long] = {
+    Arrays.sort(numbers)
+    Iterator.range(1, numbers.length).filter(index => numbers(index) == numbers(index - 1)).map(numbers)
+  }
+
+  /** Of the events whose ids are in `repeated`, those whose id arrived before, from the last hour before the event's own
+    * day on, and the others.
+    *
+    * This is exact for an event of day D when `files` hold all that arrived from the last hour of D-1 up to the event.
+    * `repeated` are the `repeatedIds` of the same files: only these few need to be put in order.
+    */
+  def markRepeats(files: RDD[RawFile], repeated: Broadcast[Array[Long]], spark: SparkSession): RDD[Marked] = {
+    val rows = files.flatMap { file =>
+      val events = file.events
+      val mayRepeat = events.where(place => IdSet.holds(repeated.value, events.hashOfOwnId(place)))
+      Iterator.tabulate(mayRepeat.size) { place =>
+        Row.fromSeq((file.name +: mayRepeat.numbersOf(place)) ++ mayRepeat.optionalOf(place))
+      }
+    }
+    val numbers = Events.columns(table)
+    val schema = StructType(
+      StructField("file_name", StringType) +:
+        (numbers.map(StructField(_, LongType)) ++ table.optionalNames.map(StructField(_, StringType)))
+    )
+    val optional = table.optional.map { case (name, kind) => col(s"`$name`").cast(kind) }
+    val order = Seq("arrived_at", "file_name", "occurred_at").map(col) ++ table.otherIds.flatMap(Events.columnsOfId).map(col)
+    val byArrival = Window.partitionBy(Events.columnsOfId(table.ownId).map(col): _*).orderBy(order ++ optional: _*)
+    val windowStart = col("occurred_at") - pmod(col("occurred_at"), lit(MicrosOfDay)) - ClockSkewHours * MicrosOfHour
+    // Of all lines with the id before this one, the last has the latest arrival, so it decides.
+    val previous = lag("arrived_at", 1).over(byArrival)
+    spark
+      .createDataFrame(rows, schema)
+      .withColumn("is_repeat", coalesce(previous >= windowStart, lit(false)))
+      .drop("file_name")
+      .rdd
+      .mapPartitions { rows =>
+        val marked = Marked(new Events(table), new Events(table))
+        for (row <- rows) {
+          val event = numbers.indices.map(row.getLong).toArray
+          val texts = table.optional.indices.map(index => row.getString(numbers.size + index)).toArray
+          (if (row.getBoolean(row.size - 1)) marked.repeats else marked.kept).add(event, texts)
+        }
+        marked.kept.trim()
+        marked.repeats.trim()
+        Iterator(marked)
+      }
+  }
+
+  /** The rows of the table's partition `day`, in at most so many files, each in order of ads: a query for one ad skips the
+    * rest. The files are not in order among themselves, so no row has to leave its task (docs/decisions/0007); nor are the
+    * parts of a large file, so no task holds more than one.
+    */
+  def selectLake(
+      files: RDD[RawFile],
+      repeated: Broadcast[Array[Long]],
+      marked: RDD[Marked],
+      day: LocalDate,
+      count: Int,
+      spark: SparkSession
+  ): DataFrame = {
+    val today = day.toEpochDay
+    def isToday(events: Events, place: Int) = dayOf(events.timeOf(place)) == today
+    val single = files.map { file =>
+      val events = file.events
+      events.where(place => isToday(events, place) && !IdSet.holds(repeated.value, events.hashOfOwnId(place)))
+    }
+    val first = marked.map(marked => marked.kept.where(place => isToday(marked.kept, place)))
+    val rows = (single ++ first).coalesce(count).mapPartitions { parts =>
+      new Runs(parts, table).flatMap(run => run.inOrder.map(rowOf(run, _)))
+    }
+    val schema = StructType(
+      table.ids.map(StructField(_, BinaryType)) ++
+        Seq(StructField("occurred_at", LongType), StructField("arrived_on", IntegerType)) ++
+        table.optionalNames.map(StructField(_, StringType))
+    )
+    val columns = table.ids.map(name => col(name).cast(StringType).as(name)) ++
+      Seq(
+        timestamp_micros(col("occurred_at")).as("occurred_at"),
+        date_from_unix_date(col("arrived_on")).as("arrived_on")
+      ) ++
+      table.optional.map { case (name, kind) => col(s"`$name`").cast(kind).as(name) }
+    spark.createDataFrame(rows, schema).select(columns: _*)
+  }
+
+  /** Text as bytes and times as numbers: Spark takes these as they are. */
+  private def rowOf(events: Events, place: Int): Row = {
+    val ids = table.ids.size
+    val values = new Array[Any](ids + 2 + table.optional.size)
+    for (id <- 0 until ids) values(id) = events.textOfId(place, id)
+    values(ids) = events.timeOf(place)
+    values(ids + 1) = dayOf(events.arrivalOf(place)).toInt
+    events.optionalOf(place).copyToArray(values, ids + 2)
+    Row.fromSeq(values)
+  }
+
+  /** The day's lines that are no events: reason, source object (its key below the data path), original line. */
+  def selectRejected(
+      files: RDD[RawFile],
+      source: String,
+      day: LocalDate,
+      count: Int,
+      spark: SparkSession
+  ): DataFrame = {
+    val today = day.toEpochDay
+    val rows = files.filter(file => dayOf(file.arrivedAt) == today).flatMap { file =>
+      val hour = HourFolder.format(LocalDateTime.ofEpochSecond(file.arrivedAt / 1000000, 0, ZoneOffset.UTC))
+      file.rejected.iterator.map { case Rejected(reason, line) => Row(reason, s"$source/$hour/${file.name}", line) }
+    }
+    val schema = StructType(
+      Seq(StructField("reason", StringType), StructField("source", StringType), StructField("line", BinaryType))
+    )
+    spark
+      .createDataFrame(rows, schema)
+      .withColumn("line", col("line").cast(StringType))
+      .repartition(count, col("source"))
+      .sortWithinPartitions("source", "line")
+  }
+
+  /** Counts of the files' lines.
+    *
+    * Of those that arrived on `day`: raw, rejected, late, and aged_<n>, the other events that are dated n - 1 days before
+    * it. Besides: dated, the events of the day `day` whenever they arrived, but for the late ones.
+    */
+  def countLines(files: RDD[RawFile], day: LocalDate): Map[String, Long] = {
+    val today = day.toEpochDay
+    sum(files.map { file =>
+      val fates = Map("raw" -> file.lines, "rejected" -> file.rejected.length.toLong, "late" -> file.late)
+      (if (dayOf(file.arrivedAt) == today) fates else Map.empty) ++ countAges(file.events, today)
+    })
+  }
+
+  /** Counts of the repeats: aged_<n> and dated, as `countLines` has them. */
+  def countRepeats(marked: RDD[Marked], day: LocalDate): Map[String, Long] = {
+    val today = day.toEpochDay
+    sum(marked.map(marked => countAges(marked.repeats, today)))
+  }
+
+  private def countAges(events: Events, today: Long): Map[String, Long] = {
+    var dated = 0L
+    val aged = new Array[Long](lookbackDays + 2)
+    for (place <- events) {
+      val (eventDay, arrivedOn) = (dayOf(events.timeOf(place)), dayOf(events.arrivalOf(place)))
+      if (eventDay == today) dated += 1
+      if (arrivedOn == today) aged((arrivedOn - eventDay).toInt + 1) += 1
+    }
+    Map("dated" -> dated) ++ aged.zipWithIndex.map { case (lines, index) => s"aged_$index" -> lines }
+  }
+
+  private def sum(counts: RDD[Map[String, Long]]): Map[String, Long] =
+    counts
+      .fold(Map.empty)((one, other) =>
+        (one.keySet ++ other.keySet).map(name => name -> (one.getOrElse(name, 0L) + other.getOrElse(name, 0L))).toMap
+      )
+      .withDefaultValue(0L)
+}
+
 object Transform {
 
   /** An event may be dated this long after the end of the hour in which it arrived. */
   val ClockSkewHours = 1L
+
+  val MicrosOfHour: Long = 3600L * 1000 * 1000
+  val MicrosOfDay: Long = 24 * MicrosOfHour
 
   val FilesSchema: StructType = StructType(
     Seq(
@@ -273,214 +472,264 @@ object Transform {
     )
   )
 
-  private val Uuid = """\A\p{XDigit}{8}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{12}\z"""
-  private val OccurredAt = """\A[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?\z"""
-  private val Blank = """\A\s*\z"""
-  private val ClockSkew = expr(s"INTERVAL $ClockSkewHours HOUR")
-  private val MicrosOfHour = 3600L * 1000 * 1000
+  private val HourFolder = DateTimeFormatter.ofPattern("'year='yyyy'/month='MM'/day='dd'/hour='HH")
 
-  /** Every line of the files (`FilesSchema`), the plain ones with their fields.
-    *
-    * Columns: file_name, arrived_at, then either the table's ids and plain_time timestamp, or line. A plain line that is
-    * wrong all the same (early, or of a day that no month has) counts as any other.
-    */
-  def splitLines(files: DataFrame, table: EventTable): DataFrame = {
-    val plain = new PlainLine(table.ids)
-    // Text as bytes and times as numbers: Spark takes these as they are.
-    val schema = StructType(
-      Seq(StructField("file_name", StringType), StructField("arrived_at", LongType)) ++
-        table.ids.map(StructField(_, BinaryType)) ++
-        Seq(StructField("plain_time", LongType), StructField("line", BinaryType))
-    )
-    val width = schema.size
-    val columns = schema.map { field =>
-      val column = col(field.name)
-      val converted = field.dataType match {
-        case LongType   => timestamp_micros(column)
-        case BinaryType => column.cast(StringType)
-        case _          => column
-      }
-      converted.as(field.name)
+  def dayOf(time: Long): Long = Math.floorDiv(time, MicrosOfDay)
+}
+
+/** What a raw file holds. Its lines arrived in one hour. `events` are those of them that are events and not late. */
+case class RawFile(name: String, arrivedAt: Long, lines: Long, late: Long, rejected: Array[Rejected], events: Events)
+
+/** A line that is no event. */
+case class Rejected(reason: String, line: Array[Byte])
+
+/** Events whose ids may have come twice. */
+case class Marked(kept: Events, repeats: Events)
+
+/** Events as numbers in one array. As objects they would take several times the memory, and every step longer.
+  *
+  * Each has two numbers for every id, whose order is that of the ids as text, then its time and its hour of arrival
+  * (`Events.columns`); and its optional fields as text, null for none.
+  */
+class Events(table: EventTable) extends Serializable {
+  private val width = 2 * table.ids.size + 2
+  private val adColumn = 2 * table.ids.indexOf("ad_id")
+  private var numbers = new Array[Long](0)
+  private var count = 0
+  // Empty as long as no event has one, as those of the beacons.
+  private var texts = new Array[Array[String]](0)
+
+  def size: Int = count
+  def timeOf(place: Int): Long = numbers(place * width + width - 2)
+  def arrivalOf(place: Int): Long = numbers(place * width + width - 1)
+  def numbersOf(place: Int): Array[Long] = Arrays.copyOfRange(numbers, place * width, (place + 1) * width)
+  def textOfId(place: Int, id: Int): Array[Byte] = Id.write(numbers, place * width + 2 * id)
+  def hashOfOwnId(place: Int): Long = IdSet.hash(numbers(place * width), numbers(place * width + 1))
+
+  def optionalOf(place: Int): Array[String] =
+    if (place < texts.length && texts(place) != null) texts(place) else new Array[String](table.optional.size)
+
+  /** Takes in an event, as `Events.columns` has it, and its optional fields; an empty array when it has none. */
+  def add(event: Array[Long], optional: Array[String]): Unit = {
+    grow(count + 1)
+    System.arraycopy(event, 0, numbers, count * width, width)
+    if (optional.nonEmpty) setTexts(count, optional)
+    count += 1
+  }
+
+  def addAll(others: Events): Unit = {
+    grow(count + others.count)
+    System.arraycopy(others.numbers, 0, numbers, count * width, others.count * width)
+    for (place <- others.texts.indices) setTexts(count + place, others.texts(place))
+    count += others.count
+  }
+
+  def foreach(action: Int => Unit): Unit = {
+    var place = 0
+    while (place < count) {
+      action(place)
+      place += 1
     }
-    files
-      .select(col("file_name"), col("content"), unix_micros(col("arrived_at")))
-      .mapPartitions { (files: Iterator[Row]) =>
-        val codecs = new Codecs
-        files.flatMap { case Row(name: String, content: Array[Byte], arrivedAt: Long) =>
-          val early = arrivedAt + (1 + ClockSkewHours) * MicrosOfHour
-          new Lines(name, codecs.open(name, content)).map { line =>
-            val values = new Array[Any](width)
-            values(0) = name
-            values(1) = arrivedAt
-            plain.timeOf(line) match {
-              case Some(time) if time < early =>
-                plain.copyIds(line, values, 2)
-                values(width - 2) = time
-              case _ => values(width - 1) = line
-            }
-            Row.fromSeq(values)
-          }
+  }
+
+  def where(condition: Int => Boolean): Events = {
+    val found = new Events(table)
+    foreach { place =>
+      if (condition(place)) {
+        found.grow(found.count + 1)
+        System.arraycopy(numbers, place * width, found.numbers, found.count * width, width)
+        if (place < texts.length) found.setTexts(found.count, texts(place))
+        found.count += 1
+      }
+    }
+    found.trim()
+    found
+  }
+
+  /** Gives back what was taken for more events to come. */
+  def trim(): Unit = {
+    numbers = Arrays.copyOf(numbers, count * width)
+    if (texts.length > count) texts = Arrays.copyOf(texts, count)
+  }
+
+  private def grow(needed: Int): Unit =
+    if (needed * width > numbers.length) numbers = Arrays.copyOf(numbers, math.max(needed, 2 * count) * width)
+
+  private def setTexts(place: Int, own: Array[String]): Unit = {
+    if (place >= texts.length) texts = Arrays.copyOf(texts, numbers.length / width)
+    texts(place) = own
+  }
+
+  /** The places in order of ad, time and own id. */
+  def inOrder: Iterator[Int] = {
+    val places = Array.tabulate(count)(_.toLong)
+    sort(places, 0, count, 0)
+    places.iterator.map(_.toInt)
+  }
+
+  private val orderedBy = Array(adColumn, adColumn + 1, width - 2, 0, 1)
+
+  /** Sorts by half a number: it stands before the place in one number, and these sort fast. Those of which it is the same
+    * by the next half, and so on.
+    */
+  private def sort(places: Array[Long], from: Int, until: Int, half: Int): Unit = {
+    val column = orderedBy(half / 2)
+    var index = from
+    while (index < until) {
+      val place = places(index) & 0xffffffffL
+      val number = numbers(place.toInt * width + column)
+      // The lower half has no sign.
+      val decisive = if (half % 2 == 0) number >> 32 else (number & 0xffffffffL) - 0x80000000L
+      places(index) = decisive << 32 | place
+      index += 1
+    }
+    Arrays.sort(places, from, until)
+    if (half + 1 < 2 * orderedBy.length) {
+      var start = from
+      index = from + 1
+      while (index <= until) {
+        if (index == until || places(index) >> 32 != places(start) >> 32) {
+          if (index - start > 1) sort(places, start, index, half + 1)
+          start = index
         }
-      }(Encoders.row(schema))
-      .select(columns: _*)
-  }
-
-  /** Every line (of `splitLines`) with its fields, and the reason why it is no event of this table.
-    *
-    * Columns: file_name, arrived_at, the table's ids (string, lower case), occurred_at timestamp, the optional fields,
-    * reason string (null for an event), line (null for an event). Unknown fields of a line are ignored. An optional
-    * field whose value does not fit the column's type is null: no line's fate depends on what is optional.
-    */
-  def parseLines(lines: DataFrame, table: EventTable): DataFrame = {
-    val fields = new JsonFields((table.ids :+ "occurred_at") ++ table.optionalNames)
-    val writtenTime = col("fields.occurred_at")
-
-    val unreadable = when(col("fields").isNull, when(col("line").rlike(Blank), "blank").otherwise("malformed"))
-    val wrongId = table.ids.foldLeft(unreadable) { (reason, name) =>
-      val value = col(s"fields.$name")
-      reason.when(value.isNull, s"missing $name").when(!value.rlike(Uuid), s"invalid $name")
-    }
-    val wrongForm = wrongId
-      .when(writtenTime.isNull, "missing occurred_at")
-      .when(!writtenTime.rlike(OccurredAt), "invalid occurred_at")
-    val wrongTime = when(col("occurred_at").isNull, "invalid occurred_at").when(isEarly("occurred_at"), "early")
-
-    val columns = Seq(col("file_name"), col("arrived_at")) ++
-      table.ids.map(name => coalesce(col(name), lower(col(s"fields.$name"))).as(name)) ++
-      Seq(col("occurred_at")) ++
-      table.optional.map { case (name, kind) => col(s"fields.`$name`").cast(kind).as(name) } ++
-      Seq(col("reason"), when(col("reason").isNotNull, col("line")).as("line"))
-    lines
-      .withColumn("fields", udf(fields, fields.schema)(col("line")))
-      .withColumn("occurred_at", coalesce(col("plain_time"), call_function("try_to_timestamp", writtenTime)))
-      .withColumn("reason", when(col("line").isNotNull, coalesce(wrongForm, wrongTime)))
-      .select(columns: _*)
-  }
-
-  /** Whether an event is dated so long after its arrival that a clock must be wrong. Null when it has no date. */
-  def isEarly(occurredAt: String): Column =
-    unix_micros(col(occurredAt)) - unix_micros(col("arrived_at")) >= (1 + ClockSkewHours) * MicrosOfHour
-
-  /** The day of a time. It is what `to_date` tells, which asks the rules of the time zone for every row; here it is UTC. */
-  def dayOf(moment: String): Column = {
-    val (micros, day) = (s"unix_micros($moment)", 24 * MicrosOfHour)
-    date_from_unix_date(expr(s"CAST(($micros - pmod($micros, ${day}L)) DIV ${day}L AS int)"))
-  }
-
-  /** Whether a line arrived after the last day on which its event day's partition is written. */
-  def isLate(lookbackDays: Int): Column = datediff(dayOf("arrived_at"), dayOf("occurred_at")) > lookbackDays
-
-  /** The lines of `parseLines` that are events and not late. */
-  def selectEvents(parsed: DataFrame, lookbackDays: Int): DataFrame =
-    parsed.where(col("reason").isNull && !isLate(lookbackDays)).drop("reason", "line")
-
-  /** The hashes (id_hash bigint) that more than one event's own id has: of all that is a repeat, and of little else. */
-  def repeatedIds(events: DataFrame, table: EventTable): DataFrame = {
-    val hashes = events.select(xxhash64(col(table.ownId)).as("id_hash"))
-    // Equal ones come to one task, which puts them in order: bare numbers, in less time than Spark's `groupBy` takes.
-    hashes
-      .repartition(col("id_hash"))
-      .mapPartitions { (rows: Iterator[Row]) =>
-        val numbers = Array.newBuilder[Long]
-        rows.foreach(numbers += _.getLong(0))
-        repeatedOf(numbers.result()).map(Row(_))
-      }(Encoders.row(hashes.schema))
-  }
-
-  /** Each number that stands more than once in the array, once. Sorts the array. */
-  private def repeatedOf(numbers: Array[Long]): Iterator[Long] = {
-    Arrays.sort(numbers)
-    def isSecond(index: Int) =
-      numbers(index) == numbers(index - 1) && (index == 1 || numbers(index) != numbers(index - 2))
-    Iterator.range(1, numbers.length).filter(isSecond).map(numbers)
-  }
-
-  /** The events whose ids hash to one of `repeated`, and `is_repeat`: whether the id arrived before, from the last hour
-    * before the event's own day on.
-    *
-    * A mark is exact for an event of day D when `events` hold all that arrived from the last hour of D-1 up to the
-    * event. `repeated` are the `repeatedIds` of the events: only these few need to be put in order.
-    */
-  def markRepeats(events: DataFrame, repeated: DataFrame, table: EventTable): DataFrame = {
-    val order = Seq("arrived_at", "file_name", "occurred_at") ++ table.otherIds ++ table.optionalNames
-    val byArrival = Window.partitionBy(table.ownId).orderBy(order.map(col): _*)
-    val windowStart = date_trunc("day", col("occurred_at")) - ClockSkew
-    // Of all lines with the id before this one, the last has the latest arrival, so it decides.
-    val previous = lag("arrived_at", 1).over(byArrival)
-    events
-      .join(repeated, xxhash64(col(table.ownId)) === col("id_hash"), "left_semi")
-      .withColumn("previous", previous)
-      .withColumn("is_repeat", coalesce(col("previous") >= windowStart, lit(false)))
-      .drop("previous")
-  }
-
-  /** The events without the repeats; `marked` is what `markRepeats` makes of the same. */
-  def selectKept(events: DataFrame, repeated: DataFrame, marked: DataFrame, table: EventTable): DataFrame = {
-    val single = events.join(repeated, xxhash64(col(table.ownId)) === col("id_hash"), "left_anti")
-    single.unionByName(marked.where(!col("is_repeat")).drop("is_repeat"))
-  }
-
-  /** The rows of the table's partition `day`, in at most so many files, each in order of ads: a query for one ad skips
-    * the rest. The files are not in order among themselves, so no row has to leave its task (docs/decisions/0007).
-    */
-  def selectLake(kept: DataFrame, table: EventTable, day: LocalDate, files: Int): DataFrame = {
-    val columns = (table.ids :+ "occurred_at").map(col) ++
-      (dayOf("arrived_at").as("arrived_on") +: table.optionalNames.map(col))
-    kept
-      .where(dayOf("occurred_at") === Date.valueOf(day))
-      .select(columns: _*)
-      .coalesce(files)
-      .sortWithinPartitions("ad_id", "occurred_at", table.ownId)
-  }
-
-  /** The day's lines that are no events: reason, source object (its key below the data path), original line. */
-  def selectRejected(parsed: DataFrame, source: String, day: LocalDate, files: Int): DataFrame = {
-    val arrival = date_format(col("arrived_at"), "'/year='yyyy'/month='MM'/day='dd'/hour='HH'/'")
-    parsed
-      .where(col("reason").isNotNull && arrivedOn(day))
-      .select(col("reason"), concat(lit(source), arrival, col("file_name")).as("source"), col("line"))
-      .repartitionByRange(files, col("source"), col("line"))
-      .sortWithinPartitions("source", "line")
-  }
-
-  /** Counts of `parseLines`' rows.
-    *
-    * Of those that arrived on `day`: raw, rejected, late, and aged_<n>, the other events that are dated n - 1 days before
-    * it. Besides: dated, the events of the day `day` whenever they arrived, but for the late ones.
-    */
-  def countLines(parsed: DataFrame, day: LocalDate, lookbackDays: Int): Map[String, Long] = {
-    val arrived = col("arrived_on") === Date.valueOf(day)
-    val fates = Seq(
-      count_if(arrived).as("raw"),
-      count_if(arrived && !col("is_event")).as("rejected"),
-      count_if(arrived && col("is_event") && Age > lookbackDays).as("late")
-    )
-    count(parsed, col("reason").isNull, fates ++ countAges(day, lookbackDays))
-  }
-
-  /** Counts of the repeats among `markRepeats`' rows: aged_<n> and dated, as `countLines` has them. */
-  def countRepeats(marked: DataFrame, day: LocalDate, lookbackDays: Int): Map[String, Long] =
-    count(marked, col("is_repeat"), countAges(day, lookbackDays))
-
-  private val Age = datediff(col("arrived_on"), col("event_day"))
-
-  private def countAges(day: LocalDate, lookbackDays: Int): Seq[Column] = {
-    val today = Date.valueOf(day)
-    count_if(col("is_event") && col("event_day") === today && Age <= lookbackDays).as("dated") +:
-      (-1 to lookbackDays).map { days =>
-        count_if(col("is_event") && col("arrived_on") === today && Age === days).as(s"aged_${days + 1}")
+        index += 1
       }
+    }
+  }
+}
+
+object Events {
+
+  /** The names of an event's numbers. */
+  def columns(table: EventTable): Seq[String] = table.ids.flatMap(columnsOfId) ++ Seq("occurred_at", "arrived_at")
+
+  def columnsOfId(name: String): Seq[String] = Seq(s"${name}_high", s"${name}_low")
+}
+
+/** Parts put together, until there are enough to be sorted and written: a task has no more in memory at once. */
+class Runs(parts: Iterator[Events], table: EventTable) extends Iterator[Events] {
+  override def hasNext: Boolean = parts.hasNext
+
+  override def next(): Events = {
+    val run = new Events(table)
+    while (parts.hasNext && run.size < Runs.Size) run.addAll(parts.next())
+    run
+  }
+}
+
+object Runs {
+  private val Size = 1000000
+}
+
+/** A set of ids that takes the same room however many it has: it knows ids by a part of their hash, so it also holds some
+  * that were never put in.
+  */
+object IdSet {
+  private val Classes = 1 << 26
+
+  def hash(high: Long, low: Long): Long = {
+    val mixed = (high + low * 0x9e3779b97f4a7c15L ^ high >>> 32) * 0xbf58476d1ce4e5b9L
+    val again = (mixed ^ mixed >>> 29) * 0x94d049bb133111ebL
+    again ^ again >>> 32
   }
 
-  /** The aggregates' values by name. They count over the lines' arrived_on, event_day, is_event. */
-  private def count(lines: DataFrame, isEvent: Column, aggregates: Seq[Column]): Map[String, Long] = {
-    val counted = lines
-      .select(dayOf("arrived_at").as("arrived_on"), dayOf("occurred_at").as("event_day"), isEvent.as("is_event"))
-      .agg(aggregates.head, aggregates.tail: _*)
-    counted.first().getValuesMap[Long](counted.columns)
+  private def classOf(hash: Long): Int = (hash >>> 38).toInt
+
+  /** Into how many parts, about as many as `count`, a set is made; they follow each other. */
+  def partsFor(count: Int): Int = Integer.highestOneBit(math.max(1, math.min(count, 4096)))
+
+  def partOf(hash: Long, parts: Int): Int = classOf(hash) / (Classes / parts)
+
+  /** The part of the set that has these hashes. */
+  def part(hashes: Iterator[Long], parts: Int): Array[Long] = {
+    val bits = new Array[Long](Classes / parts / 64)
+    for (hash <- hashes) {
+      val index = classOf(hash) % (Classes / parts)
+      bits(index / 64) |= 1L << index
+    }
+    bits
   }
 
-  private def arrivedOn(day: LocalDate): Column = dayOf("arrived_at") === Date.valueOf(day)
+  def holds(set: Array[Long], hash: Long): Boolean = {
+    val index = classOf(hash)
+    (set(index / 64) >>> index & 1) != 0
+  }
+}
+
+/** UUIDs as two numbers, and as text. */
+object Id {
+  val Form = "hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh"
+  private val DigitPlaces = Form.indices.filter(Form(_) == 'h').toArray
+  private val Digits = "0123456789abcdef".getBytes(US_ASCII)
+  private val ValueOf = Array.tabulate(128)(Character.digit(_, 16))
+
+  /** Reads the UUID that starts at `start` into two numbers from `at` on. They are in the order of the text: a digit over 7
+    * at the start must not make a number negative.
+    */
+  def read(text: Array[Byte], start: Int, numbers: Array[Long], at: Int): Unit = {
+    numbers(at) = readDigits(text, start, 0) ^ Long.MinValue
+    numbers(at + 1) = readDigits(text, start, 16) ^ Long.MinValue
+  }
+
+  private def readDigits(text: Array[Byte], start: Int, first: Int): Long = {
+    var number = 0L
+    var digit = first
+    while (digit < first + 16) {
+      number = number << 4 | ValueOf(text(start + DigitPlaces(digit)))
+      digit += 1
+    }
+    number
+  }
+
+  /** The two numbers from `at` on as text, in lower case. */
+  def write(numbers: Array[Long], at: Int): Array[Byte] = {
+    val text = Form.getBytes(US_ASCII)
+    writeDigits(numbers(at) ^ Long.MinValue, text, 0)
+    writeDigits(numbers(at + 1) ^ Long.MinValue, text, 16)
+    text
+  }
+
+  private def writeDigits(number: Long, text: Array[Byte], first: Int): Unit = {
+    var digit = first
+    while (digit < first + 16) {
+      text(DigitPlaces(digit)) = Digits((number >>> 4 * (first + 15 - digit)).toInt & 15)
+      digit += 1
+    }
+  }
+}
+
+/** Reads the lines of a file: what each is, and the fields of the events. */
+class FileReader(table: EventTable, lookbackDays: Int) extends Serializable {
+  import Transform._
+
+  private val plainLine = new PlainLine(table.ids)
+  private val otherLine = new OtherLine(table)
+
+  def read(name: String, arrivedAt: Long, lines: Iterator[Array[Byte]]): RawFile = {
+    val event = new Array[Long](Events.columns(table).size)
+    val time = event.length - 2
+    event(event.length - 1) = arrivedAt
+    val early = arrivedAt + (1 + ClockSkewHours) * MicrosOfHour
+    val events = new Events(table)
+    val rejected = Array.newBuilder[Rejected]
+    var (count, late) = (0L, 0L)
+
+    def addEvent(optional: Array[String]): Unit =
+      if (dayOf(arrivedAt) - dayOf(event(time)) > lookbackDays) late += 1 else events.add(event, optional)
+
+    lines.foreach { line =>
+      count += 1
+      if (plainLine.read(line, event) && event(time) < early) addEvent(Array.empty)
+      else
+        otherLine.read(line, event) match {
+          case Left(reason)                     => rejected += Rejected(reason, line)
+          case Right(_) if event(time) >= early => rejected += Rejected("early", line)
+          case Right(optional)                  => addEvent(optional)
+        }
+    }
+    events.trim()
+    RawFile(name, arrivedAt, count, late, rejected.result(), events)
+  }
 }
 
 /** What a plain line is: one that is, to the letter, as the beacons write an event with these ids. Nearly all lines are.
@@ -489,7 +738,7 @@ object Transform {
   * looking at each field.
   */
 class PlainLine(ids: Seq[String]) extends Serializable {
-  private val written = (ids.map(_ -> PlainLine.Id) :+ ("occurred_at" -> PlainLine.Time)).zipWithIndex.map {
+  private val written = (ids.map(_ -> Id.Form) :+ ("occurred_at" -> PlainLine.TimeForm)).zipWithIndex.map {
     case ((name, value), index) => ((if (index == 0) "{\"" else "\",\"") + name + "\":\"", value)
   }
 
@@ -512,49 +761,91 @@ class PlainLine(ids: Seq[String]) extends Serializable {
     sets.indices.filter(set => sets(set).contains(byte.toChar)).map(1L << _).sum
   }
 
-  /** The line's time in microseconds since 1970. None when the line is not plain, or its time is none. */
-  def timeOf(line: Array[Byte]): Option[Long] = {
-    if (line.length != setAt.length) return None
+  /** Reads the line's ids and time into the event (`Events.columns`). False when it is not plain, or its time is none. */
+  def read(line: Array[Byte], event: Array[Long]): Boolean = isPlain(line) && {
+    var id = 0
+    while (id < ids.size) {
+      Id.read(line, starts(id), event, 2 * id)
+      id += 1
+    }
+    Time.read(line, starts.last, event, 2 * id)
+  }
+
+  private def isPlain(line: Array[Byte]): Boolean = line.length == setAt.length && {
     var place = 0
     while (place < line.length && (setsOf(line(place) & 0xff) & setAt(place)) != 0) place += 1
-    if (place == line.length) readTime(line, starts.last) else None
-  }
-
-  private def readTime(line: Array[Byte], start: Int): Option[Long] = {
-    def number(offset: Int, length: Int) = {
-      var value = 0
-      var place = start + offset
-      while (place < start + offset + length) {
-        value = value * 10 + (line(place) - '0')
-        place += 1
-      }
-      value
-    }
-    try {
-      val day = LocalDate.of(number(0, 4), number(5, 2), number(8, 2)).toEpochDay
-      val time = LocalTime.of(number(11, 2), number(14, 2), number(17, 2), number(20, 3) * 1000000)
-      Some(day * 24 * 3600 * 1000 * 1000 + time.toNanoOfDay / 1000)
-    } catch { case _: DateTimeException => None }
-  }
-
-  /** Puts the ids of a line that is plain into `values`, as bytes, from the place `first` on. */
-  def copyIds(line: Array[Byte], values: Array[Any], first: Int): Unit = {
-    var index = 0
-    while (index < ids.size) {
-      values(first + index) = Arrays.copyOfRange(line, starts(index), starts(index) + PlainLine.Id.length)
-      index += 1
-    }
+    place == line.length
   }
 }
 
 object PlainLine {
-  private val Id = "hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh"
-  private val Time = "2ddd-dd-dd dd:dd:dd.ddd"
+  private val TimeForm = "2ddd-dd-dd dd:dd:dd.ddd"
 
   private def charactersFor(place: Char): String = place match {
     case 'h'       => "0123456789abcdef"
     case 'd'       => "0123456789"
     case character => character.toString
+  }
+}
+
+/** Any other line, which is read as JSON. */
+class OtherLine(table: EventTable) extends Serializable {
+  private val required = table.ids :+ "occurred_at"
+  private val fields = new JsonFields(required ++ table.optionalNames)
+
+  /** Reads the line's ids and time into the event (`Events.columns`). Returns its optional fields, or the reason why it is
+    * no event. Unknown fields are ignored.
+    */
+  def read(line: Array[Byte], event: Array[Long]): Either[String, Array[String]] = {
+    val text = new String(line, UTF_8)
+    fields.read(text) match {
+      case None => Left(if (OtherLine.isBlank(text)) "blank" else "malformed")
+      case Some(values) =>
+        def isGood(index: Int) = {
+          val value = values(index)
+          def text = value.getBytes(US_ASCII)
+          if (index == table.ids.size) OtherLine.isTime(value) && Time.read(text, 0, event, 2 * index)
+          else OtherLine.isUuid(value) && { Id.read(text, 0, event, 2 * index); true }
+        }
+        required.indices.find(index => values(index) == null || !isGood(index)) match {
+          case Some(index) => Left((if (values(index) == null) "missing " else "invalid ") + required(index))
+          case None        => Right(values.drop(required.size))
+        }
+    }
+  }
+}
+
+object OtherLine {
+  private val Blank = Pattern.compile("""\s*""")
+  private val Uuid = Pattern.compile("""\p{XDigit}{8}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{12}""")
+  private val OccurredAt = Pattern.compile("""[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?""")
+
+  private def isBlank(line: String) = Blank.matcher(line).matches()
+  private def isUuid(value: String) = Uuid.matcher(value).matches()
+  private def isTime(value: String) = OccurredAt.matcher(value).matches()
+}
+
+/** A time as text, YYYY-MM-DD HH:MM:SS, and perhaps .mmm. */
+object Time {
+
+  /** Reads the time that starts at `start` into the number at `at`. False when there is no such time. */
+  def read(text: Array[Byte], start: Int, numbers: Array[Long], at: Int): Boolean = {
+    def number(offset: Int, length: Int) = {
+      var value = 0
+      var place = start + offset
+      while (place < start + offset + length) {
+        value = value * 10 + (text(place) - '0')
+        place += 1
+      }
+      value
+    }
+    val millis = if (start + 19 < text.length && text(start + 19) == '.') number(20, 3) else 0
+    try {
+      val day = LocalDate.of(number(0, 4), number(5, 2), number(8, 2)).toEpochDay
+      val time = LocalTime.of(number(11, 2), number(14, 2), number(17, 2), millis * 1000000)
+      numbers(at) = day * Transform.MicrosOfDay + time.toNanoOfDay / 1000
+      true
+    } catch { case _: DateTimeException => false }
   }
 }
 
@@ -626,23 +917,20 @@ class Codecs {
   }
 }
 
-/** The fields of a line that is one JSON object and nothing else, as text; what is no text is told as JSON. Null for any
-  * other line. Python has Spark's `from_json` for this, which Spark cannot compile into one loop with the steps around.
+/** The fields of a line that is one JSON object and nothing else, as text; what is no text is told as JSON. None for any
+  * other line.
   */
-class JsonFields(names: Seq[String]) extends UDF1[String, Row] {
-  def schema: StructType = StructType(names.map(StructField(_, StringType)))
+class JsonFields(names: Seq[String]) extends Serializable {
 
-  override def call(line: String): Row =
-    if (line == null) null
-    else {
-      val parser = JsonFields.Factory.createParser(line)
-      try read(parser).orNull
-      catch { case _: JsonProcessingException => null }
-      finally parser.close()
-    }
+  def read(line: String): Option[Array[String]] = {
+    val parser = JsonFields.Factory.createParser(line)
+    try read(parser)
+    catch { case _: JsonProcessingException => None }
+    finally parser.close()
+  }
 
-  private def read(parser: JsonParser): Option[Row] = {
-    val values = new Array[Any](names.size)
+  private def read(parser: JsonParser): Option[Array[String]] = {
+    val values = new Array[String](names.size)
     if (parser.nextToken() != JsonToken.START_OBJECT) return None
     while (parser.nextToken() != JsonToken.END_OBJECT) {
       val index = names.indexOf(parser.getCurrentName)
@@ -653,7 +941,7 @@ class JsonFields(names: Seq[String]) extends UDF1[String, Row] {
         case _                      => values(index) = asJson(parser)
       }
     }
-    if (parser.nextToken() == null) Some(Row.fromSeq(values)) else None
+    if (parser.nextToken() == null) Some(values) else None
   }
 
   private def asJson(parser: JsonParser): String = {

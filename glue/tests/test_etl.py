@@ -1,6 +1,7 @@
 import gzip
 import json
 import random
+import uuid
 from collections import Counter
 from datetime import date, datetime, timedelta
 
@@ -265,26 +266,45 @@ def test_lines_end_at_newlines_only_and_the_last_needs_none(warehouse):
 
 
 def put_events_of_many_ads(warehouse, events: int, files: int) -> None:
+    """Half of the ads share their first 8, 16 or 24 digits with another; half of the events are equal in ad and time, half
+    of these in the first 16 digits of their ids.
+    """
     chance = random.Random(1)
-    ads = [f"{chance.randrange(16**8):08x}-0000-4000-8000-000000000000" for _ in range(50)]
-    names = [f"{file}.gz" for file in range(files)]
-    lines = (nasty.impression(number, nasty.NOON, chance.choice(ads)) for number in range(events))
-    warehouse.put_lines("impressions", [("2026-11-20 12", names[number % files], line) for number, line in enumerate(lines)])
+    ads = [some_id(f"ad {number}") for number in range(50)]
+    for number, shared in zip(range(25), [9, 19, 28] * 9):
+        ads[number] = ads[number + 25][:shared] + ads[number][shared:]
+    lines = []
+    for number in range(events):
+        second = chance.randrange(14 * 3600) if number % 2 else 0
+        occurred_at = f"2026-11-20 {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}.{number % 2:03}"
+        ad = chance.choice(ads) if number % 2 else ads[0]
+        lines.append({"impression_id": id_of(number), "ad_id": ad, "occurred_at": occurred_at})
+    texts = [json.dumps(line, separators=(",", ":")) for line in lines]
+    warehouse.put_lines("impressions", [("2026-11-20 12", f"{number % files}.gz", text) for number, text in enumerate(texts)])
+
+
+def id_of(number: int) -> str:
+    return some_id(f"impression {number}") if number % 4 else nasty.own_id(number)
+
+
+def some_id(name: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
 
 
 def check_lake_files(warehouse, events: int, count: int) -> None:
-    """So many files hold the events; each is sorted by ad, in groups of 2,500 rows and zstd blocks of 64 KiB."""
+    """So many files hold the events; each is in order of ads, and within an ad of time and own id, in groups of 2,500 rows
+    and zstd blocks of 64 KiB."""
     files = list(warehouse.folder.glob("data/lake/ad/impressions/**/*.orc"))
     assert len(files) == count and all(file.name.endswith(".zstd.orc") for file in files)
     ids = []
     for file in files:
         rows = warehouse.spark.read.orc(f"file://{file}").coalesce(1).collect()
-        ads = [row.ad_id for row in rows]
-        assert ads == sorted(ads) and len(set(ads)) == 50
+        keys = [(row.ad_id, row.occurred_at, row.impression_id) for row in rows]
+        assert keys == sorted(keys) and len({ad for ad, _, _ in keys}) == 50
         ids += [row.impression_id for row in rows]
         reader = orc_reader(warehouse.spark, file)
         assert (reader.getRowIndexStride(), reader.getCompressionSize()) == (2500, 65536)
-    assert sorted(ids) == sorted(nasty.own_id(number) for number in range(events))
+    assert sorted(ids) == sorted(id_of(number) for number in range(events))
 
 
 def orc_reader(spark, file):
