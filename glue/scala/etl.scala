@@ -12,7 +12,7 @@ import java.time.format.{DateTimeFormatter, DateTimeParseException}
 import java.util.{Arrays, UUID}
 import java.util.regex.Pattern
 
-import scala.collection.mutable.ArrayBuilder
+import scala.collection.mutable.{ArrayBuffer, ArrayBuilder}
 import scala.util.matching.Regex
 
 import com.fasterxml.jackson.core.{JsonFactory, JsonParser, JsonProcessingException, JsonToken}
@@ -350,7 +350,7 @@ class Transform(table: EventTable, lookbackDays: Int) extends Serializable {
 
   /** The rows of the table's partition `day`, in at most so many files, each in order of ads: a query for one ad skips the
     * rest. The files are not in order among themselves, so no row has to leave its task (docs/decisions/0007); nor are the
-    * parts of a large file, so no task holds more than one.
+    * parts of a file whose events are too many for a task to hold (`Runs`).
     */
   def selectLake(
       files: RDD[RawFile],
@@ -517,11 +517,13 @@ class Events(table: EventTable) extends Serializable {
     count += 1
   }
 
-  def addAll(others: Events): Unit = {
-    grow(count + others.count)
-    System.arraycopy(others.numbers, 0, numbers, count * width, others.count * width)
-    for (place <- others.texts.indices) setTexts(count + place, others.texts(place))
-    count += others.count
+  def addAll(parts: Seq[Events]): Unit = {
+    grow(count + parts.map(_.count).sum)
+    for (part <- parts) {
+      System.arraycopy(part.numbers, 0, numbers, count * width, part.count * width)
+      for (place <- part.texts.indices) setTexts(count + place, part.texts(place))
+      count += part.count
+    }
   }
 
   def foreach(action: Int => Unit): Unit = {
@@ -604,21 +606,37 @@ object Events {
   def columns(table: EventTable): Seq[String] = table.ids.flatMap(columnsOfId) ++ Seq("occurred_at", "arrived_at")
 
   def columnsOfId(name: String): Seq[String] = Seq(s"${name}_high", s"${name}_low")
+
+  /** About what an event takes, its place in an order included. */
+  def bytes(table: EventTable): Int = 8 * (columns(table).size + 1) + 100 * table.optional.size
 }
 
-/** Parts put together, until there are enough to be sorted and written: a task has no more in memory at once. */
+/** Parts put together, until there are as many events as a task may hold while it puts them in order and writes them. */
 class Runs(parts: Iterator[Events], table: EventTable) extends Iterator[Events] {
+  private val most = Runs.heapOfTask / Events.bytes(table)
+
   override def hasNext: Boolean = parts.hasNext
 
   override def next(): Events = {
+    val taken = ArrayBuffer.empty[Events]
+    var size = 0L
+    while (parts.hasNext && size < most) {
+      taken += parts.next()
+      size += taken.last.size
+    }
     val run = new Events(table)
-    while (parts.hasNext && run.size < Runs.Size) run.addAll(parts.next())
+    run.addAll(taken)
     run
   }
 }
 
 object Runs {
-  private val Size = 1000000
+
+  /** Of the memory that falls to each processor, most is Spark's, for what it caches. */
+  private def heapOfTask: Long = {
+    val runtime = Runtime.getRuntime
+    runtime.maxMemory / runtime.availableProcessors / 8
+  }
 }
 
 /** A set of ids that takes the same room however many it has: it knows ids by a part of their hash, so it also holds some
