@@ -30,14 +30,8 @@ import org.apache.spark.storage.StorageLevel
 
 object GlueApp {
 
-  /** The results depend on the first two, so the job sets them itself. The third is for speed: ids do not compress, and
-    * Spark would look for a code for every column it caches. Everything else is the caller's.
-    */
-  private val Settings = Map(
-    "spark.sql.session.timeZone" -> "UTC",
-    "spark.sql.ansi.enabled" -> "false",
-    "spark.sql.inMemoryColumnarStorage.compressed" -> "false"
-  )
+  /** The results depend on these, so the job sets them itself. Everything else is the caller's. */
+  private val Settings = Map("spark.sql.session.timeZone" -> "UTC", "spark.sql.ansi.enabled" -> "false")
 
   def main(sysArgs: Array[String]): Unit = {
     val arguments = Arguments.parse(sysArgs)
@@ -69,10 +63,12 @@ object GlueApp {
     // Raw is read once; what follows has the events, as numbers in memory, and the text of the rejected lines.
     val transform = new Transform(table, lookbackDays)
     val files = transform.readFiles(Raw.readFiles(spark, folder, hours)).persist(StorageLevel.MEMORY_AND_DISK)
-    val repeated = spark.sparkContext.broadcast(transform.repeatedIds(files))
-    val marked = transform.markRepeats(files, repeated, spark).persist(StorageLevel.MEMORY_AND_DISK)
+    var cached = Seq[RDD[_]](files)
     val (lines, repeats, lakePath, rejectedPath) =
       try {
+        val repeated = spark.sparkContext.broadcast(transform.repeatedIds(files))
+        val marked = transform.markRepeats(files, repeated, spark).persist(StorageLevel.MEMORY_AND_DISK)
+        cached = marked +: cached
         val lines = transform.countLines(files, day)
         val repeats = transform.countRepeats(marked, day)
 
@@ -82,12 +78,9 @@ object GlueApp {
         val rejectedFiles = filesFor(lines("rejected"), EventTable.BytesOfRejectedLine, fileMb)
         val rejectedRows = transform.selectRejected(files, source, day, rejectedFiles, spark)
         val rejectedPath = rejected.write(rejectedRows, compression)
-        (lines, repeats, lakePath, rejectedPath)
-      } finally {
-        marked.unpersist()
-        files.unpersist()
         repeated.destroy()
-      }
+        (lines, repeats, lakePath, rejectedPath)
+      } finally cached.foreach(_.unpersist())
 
     lake.publish(lakePath)
     rejected.publish(rejectedPath)
