@@ -3,7 +3,7 @@
 DATALESS_PROGRAM    the command line, which serves the page
 DATALESS_INSTANCE   "test" for the stack that `cargo dataless test` deployed; otherwise the one of `cargo dataless up`
 DATALESS_LOADGEN    the load generator
-DATALESS_BUILD      where `sam build` put the functions
+DATALESS_METRICS_SINK   the program of the metrics sink
 """
 
 import os

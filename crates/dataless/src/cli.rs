@@ -75,6 +75,10 @@ pub struct Demo {
     /// Deploy what buildspec.yml makes, from where it puts it in S3, as the pipeline of build.yaml does.
     #[arg(long)]
     pub delivered: bool,
+    /// Build the functions as for AWS: `sam build` with Cargo's release profile, some six minutes the first time. What is
+    /// measured of functions is measured with it.
+    #[arg(long)]
+    pub release: bool,
 }
 
 #[derive(Args, Debug)]
@@ -82,6 +86,10 @@ pub struct Up {
     /// The emulator's port, on the loopback interface; by default 4566, or any free one when that is taken.
     #[arg(long, value_name = "P")]
     pub port: Option<u16>,
+    /// Build the functions as for AWS: `sam build` with Cargo's release profile, some six minutes the first time. What is
+    /// measured of functions is measured with it.
+    #[arg(long)]
+    pub release: bool,
 }
 
 #[derive(Args, Debug)]

@@ -154,6 +154,7 @@ impl Tool {
     fn spawn(&self, stdout: Stdio) -> Result<Running> {
         let mut log = self.open_log()?;
         writeln!(log, "$ {}", self.shell_line())?;
+        crate::ui::runs_with_log(&self.log);
         let mut command = self.command();
         command.stdin(Stdio::null()).stdout(stdout).stderr(log);
         self.track(command)
@@ -267,18 +268,26 @@ pub fn stop_group(group: Pid, mut reap: impl FnMut()) {
 
 /// The last lines of a file.
 pub fn tail(path: &Path, lines: usize) -> String {
-    const MAX_BYTES: u64 = 16 * 1024;
-    let read = || -> std::io::Result<String> {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(MAX_BYTES)))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    let text = read().unwrap_or_else(|error| format!("(it cannot be read: {error})"));
+    let text = end_of(path).unwrap_or_else(|error| format!("(it cannot be read: {error})"));
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// The last line of a file that is not blank.
+pub fn last_line(path: &Path) -> Option<String> {
+    let text = end_of(path).ok()?;
+    text.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned)
+}
+
+/// The last kilobytes of a file.
+fn end_of(path: &Path) -> std::io::Result<String> {
+    const MAX_BYTES: u64 = 16 * 1024;
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(MAX_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn quote(word: &str) -> String {

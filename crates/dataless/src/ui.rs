@@ -1,18 +1,38 @@
-//! What the user sees: steps with their times, colours only on a terminal, results on standard output and all else on
-//! standard error.
+//! What the user sees: steps with their times, colours only on a terminal, results on standard output and everything else
+//! on standard error.
 
-use std::sync::LazyLock;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use console::{Term, style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::process::last_line;
+
 static VERBOSE: AtomicBool = AtomicBool::new(false);
 
 /// The spinners of steps that run at the same time, below each other.
 static SPINNERS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// How often a running step is reported where no terminal shows it.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+
+/// The most that a heartbeat quotes of a log.
+const QUOTED_CHARS: usize = 80;
+
+/// The log of the command that a step runs at the moment.
+type CurrentLog = Arc<Mutex<Option<PathBuf>>>;
+
+thread_local! {
+    /// That of the step which this thread runs.
+    static CURRENT_LOG: RefCell<Option<CurrentLog>> = const { RefCell::new(None) };
+}
 
 /// Shows each command that is run.
 pub fn set_verbose(verbose: bool) {
@@ -31,18 +51,30 @@ pub fn note(text: &str) {
     SPINNERS.suspend(|| eprintln!("{text}"));
 }
 
-/// Runs a long step: a spinner with the time on a terminal, a line at its end everywhere. The step's own summary stands
-/// behind its name.
+/// The log of the command that this thread's step runs from now on. The step's progress quotes its last line.
+pub fn runs_with_log(log: &Path) {
+    CURRENT_LOG.with_borrow(|current| {
+        if let Some(current) = current {
+            *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(log.to_owned());
+        }
+    });
+}
+
+/// Runs a long step. On a terminal a spinner shows it with its time; elsewhere a line when it starts, and one every
+/// 20 seconds while it runs. A line at its end everywhere, with the step's own summary behind its name.
 pub fn step<T>(
     name: &str,
     work: impl FnOnce() -> Result<T>,
     summary: impl FnOnce(&T) -> String,
 ) -> Result<(T, Duration)> {
     let started = Instant::now();
-    let spinner = spinner(name);
+    let log = CurrentLog::default();
+    let progress = Progress::start(name, &log);
+    let outer = CURRENT_LOG.replace(Some(log));
     let result = work();
+    CURRENT_LOG.set(outer);
     let elapsed = started.elapsed();
-    spinner.finish_and_clear();
+    progress.end();
     let seconds = format!("{:>6.1} s", elapsed.as_secs_f64());
     match result {
         Ok(value) => {
@@ -58,10 +90,49 @@ pub fn step<T>(
     }
 }
 
-fn spinner(name: &str) -> ProgressBar {
-    if !Term::stderr().is_term() || VERBOSE.load(Ordering::Relaxed) {
-        return ProgressBar::hidden();
+/// How a step that runs is shown.
+enum Progress {
+    Spinner(ProgressBar),
+    /// Lines, until the sender is dropped.
+    Lines(Sender<()>, thread::JoinHandle<()>),
+}
+
+impl Progress {
+    fn start(name: &str, log: &CurrentLog) -> Self {
+        if Term::stderr().is_term() && !VERBOSE.load(Ordering::Relaxed) {
+            return Self::Spinner(spinner(name));
+        }
+        note(&format!("→ {name}"));
+        let (ended, end) = channel::<()>();
+        let (name, log, started) = (name.to_owned(), Arc::clone(log), Instant::now());
+        let heartbeat = move || {
+            while end.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
+                let log = log.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let doing = log.and_then(|log| last_line(&log)).unwrap_or_default();
+                note(&still_running(&name, started.elapsed(), &doing));
+            }
+        };
+        Self::Lines(ended, thread::spawn(heartbeat))
     }
+
+    fn end(self) {
+        match self {
+            Self::Spinner(bar) => bar.finish_and_clear(),
+            Self::Lines(ended, heartbeat) => {
+                drop(ended);
+                let _ = heartbeat.join();
+            }
+        }
+    }
+}
+
+fn still_running(name: &str, elapsed: Duration, doing: &str) -> String {
+    let doing: String = doing.trim().chars().take(QUOTED_CHARS).collect();
+    let separator = if doing.is_empty() { "" } else { ": " };
+    format!("… {name}, {} s so far{separator}{doing}", elapsed.as_secs())
+}
+
+fn spinner(name: &str) -> ProgressBar {
     let bar = SPINNERS.add(ProgressBar::new_spinner());
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg:<28} {elapsed:>8}") {
         bar.set_style(style);
@@ -87,6 +158,7 @@ pub fn thousands(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::Tool;
 
     #[test]
     fn thousands_are_set_apart() {
@@ -95,5 +167,27 @@ mod tests {
         {
             assert_eq!(thousands(number), expected);
         }
+    }
+
+    #[test]
+    fn a_heartbeat_quotes_what_the_step_does() {
+        assert_eq!(still_running("build", Duration::from_secs(41), ""), "… build, 41 s so far");
+        let long = format!("   Compiling {}", "x".repeat(200));
+        let line = still_running("build", Duration::from_secs(41), &long);
+        assert!(line.starts_with("… build, 41 s so far: Compiling xxx") && line.ends_with("xxx"), "{line}");
+        assert!(line.chars().count() < 110, "{line}");
+    }
+
+    #[test]
+    fn a_step_knows_the_log_of_the_command_that_it_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tool.log");
+        let of_step = || {
+            Tool::new("true", path.clone()).run()?;
+            Ok(CURRENT_LOG.with_borrow(|current| current.as_ref().unwrap().lock().unwrap().clone()))
+        };
+        let (log, _) = step("try", of_step, |_| String::new()).unwrap();
+        assert_eq!(log, Some(path));
+        assert!(CURRENT_LOG.with_borrow(Option::is_none));
     }
 }

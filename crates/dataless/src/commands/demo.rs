@@ -7,11 +7,13 @@ use anyhow::{Context, Result};
 use chrono::{Days, Utc};
 use console::style;
 
-use super::{Outcome, jobs, up};
+use super::{Outcome, jobs, set_up};
 use crate::cli::Demo;
 use crate::process::check_interrupted;
 use crate::stage::aws::Aws;
 use crate::stage::books::{self, Books, Both, Entry};
+use crate::stage::build::Profile;
+use crate::stage::deploy::Running;
 use crate::stage::load::{self, Load};
 use crate::stage::spark::Spark;
 use crate::ui::{note, step, thousands};
@@ -28,22 +30,25 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
         seconds.insert(name.to_owned(), (elapsed.as_secs_f64() * 10.0).round() / 10.0);
     };
 
-    // A delivery builds for itself.
-    let tools = if options.delivered { up::install(workspace, &instance) } else { up::set_up(workspace, &instance) }?;
-    let (loadgen, _) =
-        step("build the load generator", || load::build(workspace, &instance), |_| "cargo build".to_owned())?;
-    timed("setup", started.elapsed());
-    let (mut emulator, elapsed) = up::start_emulator(&tools, &instance, options.port)?;
+    let profile = if options.release { Profile::Release } else { Profile::Local };
+    let start = |tools: &_| set_up::start_emulator(workspace, tools, &instance, options.port);
+    let (prepared, (mut emulator, elapsed)) = set_up::prepare(workspace, &instance, start)?;
     timed("start", elapsed);
+    // A delivery builds the functions for itself.
+    if !options.delivered {
+        set_up::stage(workspace, &instance, &prepared, profile)?;
+    }
+    timed("setup", started.elapsed());
+    let tools = &prepared.tools;
     let since = Utc::now();
 
     let run = |timed: &mut dyn FnMut(&str, Duration)| -> Result<(Books, Vec<Entry>)> {
-        let aws = Aws::new(&emulator.endpoint(), &tools, instance.logs());
-        let (port, id) = (emulator.port(), emulator.id());
+        let aws = Aws::new(&emulator.endpoint(), tools, instance.logs());
+        let running = Running { port: emulator.port(), emulator: emulator.id(), profile };
         let (stack, elapsed) = if options.delivered {
-            up::deliver_to(workspace, &tools, &instance, port, id)
+            set_up::deliver_to(workspace, tools, &instance, running)
         } else {
-            up::deploy_to(workspace, &tools, &instance, port, id)
+            set_up::deploy_to(workspace, tools, &instance, running)
         }?;
         timed("deploy", elapsed);
 
@@ -52,7 +57,7 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
         let load = Load { day, impressions: options.impressions, seed: options.seed, clickthrough: CLICKTHROUGH };
         let (sent, elapsed) = step(
             "send events",
-            || load::run(workspace, &instance, &loadgen, &stack, load),
+            || load::run(workspace, &instance, prepared.programs.path("loadgen")?, &stack, load),
             |sent| counts(sent.impressions.acknowledged, sent.clicks.acknowledged) + " accepted",
         )?;
         timed("load", elapsed);
@@ -63,7 +68,7 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
         let started = Instant::now();
         jobs::execute(&aws, &stack, day, today)?;
         timed("batch", started.elapsed());
-        let spark = Spark::new(workspace, &tools, &instance, &stack);
+        let spark = Spark::new(workspace, tools, &instance, &stack);
         let count = || Ok((books::count_lake(&spark, day)?, books::count_raw(&spark.data()?)?));
         let ((lake, raw), elapsed) = step("count what lies in S3", count, |(lake, _)| both(lake.lake) + " rows")?;
         timed("count", elapsed);

@@ -11,6 +11,7 @@ mod ledger;
 mod logs;
 mod query;
 mod replay;
+mod set_up;
 mod status;
 mod test;
 mod traffic;

@@ -6,14 +6,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::{Outcome, up};
+use super::{Outcome, set_up};
 use crate::cli::Test;
 use crate::process::{Interrupted, Tool};
 use crate::stage::aws::Aws;
-use crate::stage::deploy::{self, Stack};
+use crate::stage::build::Profile;
+use crate::stage::deploy::{self, Running, Stack};
 use crate::stage::emulator::Emulator;
 use crate::stage::tools::{ToolSet, Tools, chromium};
-use crate::stage::{load, spark};
+use crate::stage::spark;
 use crate::ui::{note, step};
 use crate::workspace::{Instance, InstanceName, Workspace};
 
@@ -106,9 +107,11 @@ impl Suite<'_> {
         let _ = tools_are_ready.send(());
         self.templates()?;
         if self.e2e {
-            up::build(self.workspace, self.tools, self.instance)?;
+            let programs = set_up::programs(self.workspace, self.instance)?;
+            let prepared = set_up::Prepared { tools: self.tools.clone(), programs };
+            set_up::stage(self.workspace, self.instance, &prepared, Profile::Local)?;
             self.python("optional stacks", ToolSet::Tests, &["tests/stacks"])?;
-            self.outside()?;
+            self.outside(&prepared)?;
         }
         Ok(())
     }
@@ -202,7 +205,7 @@ impl Suite<'_> {
     }
 
     /// Tests a deployed stack from outside: the API against its contract, the page in a browser.
-    fn outside(&self) -> Result<()> {
+    fn outside(&self, prepared: &set_up::Prepared) -> Result<()> {
         let deployed = self.deploy();
         let (_emulator, stack, aws) = match deployed {
             Ok(deployed) => deployed,
@@ -221,8 +224,6 @@ impl Suite<'_> {
                 PathBuf::new()
             }
         };
-        let build = || load::build(self.workspace, self.instance);
-        let loadgen = step("build the load generator", build, |_| "cargo build".to_owned())?.0;
         let folders = [
             ("API contract", "contract"),
             ("browser", "browser"),
@@ -242,8 +243,8 @@ impl Suite<'_> {
                 .env("DATALESS_TOPIC", stack.output("AlarmTopic")?)
                 .env("DATALESS_PROGRAM", std::env::current_exe().context("this program has no path")?)
                 .env("DATALESS_INSTANCE", "test")
-                .env("DATALESS_LOADGEN", &loadgen)
-                .env("DATALESS_BUILD", self.instance.build())
+                .env("DATALESS_LOADGEN", prepared.programs.path("loadgen")?)
+                .env("DATALESS_METRICS_SINK", prepared.programs.path("metrics-sink")?)
                 .env("DATALESS_RUNNER", spark::config_path(self.instance))
                 .env("DATALESS_SPARK_PYTHON", self.tools.program(ToolSet::Spark, "python"))
                 .env("DATALESS_CHROMIUM", &browser);
@@ -253,9 +254,10 @@ impl Suite<'_> {
     }
 
     fn deploy(&self) -> Result<(Emulator, Stack, Aws)> {
-        let (mut emulator, _) = up::start_emulator(self.tools, self.instance, None)?;
+        let (mut emulator, _) = set_up::start_emulator(self.workspace, self.tools, self.instance, None)?;
         let aws = Aws::new(&emulator.endpoint(), self.tools, self.instance.logs());
-        let deployed = up::deploy_to(self.workspace, self.tools, self.instance, emulator.port(), emulator.id());
+        let running = Running { port: emulator.port(), emulator: emulator.id(), profile: Profile::Local };
+        let deployed = set_up::deploy_to(self.workspace, self.tools, self.instance, running);
         let (stack, _) = emulator.explain(deployed)?;
         Ok((emulator, stack, aws))
     }

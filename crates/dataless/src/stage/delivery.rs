@@ -9,7 +9,8 @@ use serde_json::json;
 
 use crate::process::Tool;
 use crate::stage::aws::{Aws, REGION};
-use crate::stage::deploy::{self, Stack};
+use crate::stage::build::Profile;
+use crate::stage::deploy::{self, Running, Stack};
 use crate::stage::spark;
 use crate::stage::tools::{ToolSet, Tools};
 use crate::workspace::{Instance, Workspace};
@@ -26,6 +27,13 @@ const BUCKET: &str = "dataless-artifacts";
 
 /// Who runs this has run the tests, or is one of them.
 const TESTS: &str = "true";
+
+/// Has cargo build a release in the time of a local build. `--release` leaves these out.
+const QUICK_RELEASE: [(&str, &str); 3] = [
+    ("CARGO_PROFILE_RELEASE_LTO", "off"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
+];
 
 /// What a build hands on.
 #[derive(Clone, Debug)]
@@ -48,14 +56,23 @@ struct Configuration {
 }
 
 /// Runs `buildspec.yml` as CodeBuild does.
-pub fn build(workspace: &Workspace, tools: &Tools, instance: &Instance, aws: &Aws) -> Result<Artifact> {
+pub fn build(
+    workspace: &Workspace,
+    tools: &Tools,
+    instance: &Instance,
+    aws: &Aws,
+    profile: Profile,
+) -> Result<Artifact> {
     aws.run(["s3", "mb", &format!("s3://{BUCKET}")])?;
     let artifact = Artifact { key: format!("delivery-{DELIVERY_STACK}/Build/1.zip") };
     // Every build moves its functions through the same folder of `target`.
     let _turn = instance.take_turn("build")?;
     let log = instance.logs().join("buildspec.log");
-    aws.lead(Tool::new(tools.program(ToolSet::Sam, "python"), log))
-        .dir(workspace.root())
+    let mut tool = aws.lead(Tool::new(tools.program(ToolSet::Sam, "python"), log));
+    if profile == Profile::Local {
+        tool = tool.envs(QUICK_RELEASE);
+    }
+    tool.dir(workspace.root())
         // CodeBuild's image has `aws`; all else the build installs for itself.
         .env("PATH", tools.path_with(&[ToolSet::Spark])?)
         .args(["tools/delivery/codebuild.py", "--project", DELIVERY_STACK, "--artifact", &artifact.url()])
@@ -72,7 +89,7 @@ pub fn deploy(
     instance: &Instance,
     aws: &Aws,
     artifact: &Artifact,
-    (port, emulator): (u16, u32),
+    running: Running,
 ) -> Result<Stack> {
     let folder = unpack(tools, instance, aws, artifact)?;
     let read = |name: &str| {
@@ -112,7 +129,7 @@ pub fn deploy(
             Ok(reason) => error.context(reason),
             Err(_) => error,
         })?;
-    let stack = Stack { port, emulator, outputs: deploy::outputs(aws, WAREHOUSE_STACK)? };
+    let stack = running.stack(deploy::outputs(aws, WAREHOUSE_STACK)?);
     spark::configure(workspace, instance, &stack)?;
     Ok(stack)
 }

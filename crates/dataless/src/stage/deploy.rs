@@ -1,4 +1,4 @@
-//! The template on its way to the emulator: built, edited in the one place that no emulator knows, deployed.
+//! The built template on its way to the emulator: edited in the one place that no emulator knows, deployed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::process::Tool;
 use crate::stage::aws::{Aws, REGION};
+use crate::stage::build::Profile;
 use crate::stage::emulator::endpoint;
 use crate::stage::spark;
 use crate::stage::tools::{ToolSet, Tools};
@@ -26,6 +27,9 @@ pub struct Stack {
     pub port: u16,
     /// The process group of the emulator.
     pub emulator: u32,
+    /// Which build of the functions it runs.
+    #[serde(default)]
+    pub profile: Profile,
     /// The outputs of the template.
     pub outputs: BTreeMap<String, String>,
 }
@@ -58,18 +62,23 @@ impl Stack {
     }
 }
 
-/// Builds the functions with `sam build`.
-pub fn build(workspace: &Workspace, tools: &Tools, instance: &Instance) -> Result<()> {
-    // Every build moves its functions through the same folder of `target`.
-    let _turn = instance.take_turn("build")?;
-    sam(tools, instance)?
-        // For this machine, its own linker will do; for AWS, cargo-lambda links against an old enough C library.
-        .env("CARGO_LAMBDA_COMPILER", "cargo")
-        .dir(workspace.root())
-        .args(["build", "--template-file", "template.yaml", "--build-dir"])
-        .arg(instance.build())
-        .args(["--parameter-overrides", &architecture()?])
-        .run()
+/// What a stack is deployed to, and what it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Running {
+    /// The port of the emulator.
+    pub port: u16,
+    /// The process group of the emulator.
+    pub emulator: u32,
+    /// The build of the functions.
+    pub profile: Profile,
+}
+
+impl Running {
+    /// The stack with these outputs.
+    pub fn stack(self, outputs: BTreeMap<String, String>) -> Stack {
+        let Self { port, emulator, profile } = self;
+        Stack { port, emulator, profile, outputs }
+    }
 }
 
 /// Deploys what was built, uploads the jobs' scripts, and reads the outputs.
@@ -78,8 +87,7 @@ pub fn deploy(
     tools: &Tools,
     instance: &Instance,
     aws: &Aws,
-    port: u16,
-    emulator: u32,
+    running: Running,
 ) -> Result<Stack> {
     let template = without_deployment_preference(instance)?;
     let architecture = architecture()?;
@@ -94,7 +102,7 @@ pub fn deploy(
         .args(["--parameter-overrides", &architecture])
         .args(parameters)
         .run()?;
-    let stack = Stack { port, emulator, outputs: outputs(aws, STACK_NAME)? };
+    let stack = running.stack(outputs(aws, STACK_NAME)?);
     upload_scripts(workspace, aws, &stack)?;
     spark::configure(workspace, instance, &stack)?;
     Ok(stack)
@@ -147,7 +155,8 @@ fn upload_scripts(workspace: &Workspace, aws: &Aws, stack: &Stack) -> Result<()>
     Ok(())
 }
 
-fn sam(tools: &Tools, instance: &Instance) -> Result<Tool> {
+/// SAM, away from an account that the user may have set up.
+pub fn sam(tools: &Tools, instance: &Instance) -> Result<Tool> {
     Ok(Tool::new(tools.program(ToolSet::Sam, "sam"), instance.logs().join("sam.log"))
         .env("PATH", tools.path_with(&[ToolSet::Sam])?)
         .env("SAM_CLI_TELEMETRY", "0")
@@ -157,7 +166,7 @@ fn sam(tools: &Tools, instance: &Instance) -> Result<Tool> {
 }
 
 /// Functions are built for the machine that they run on.
-fn architecture() -> Result<String> {
+pub fn architecture() -> Result<String> {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "x86_64",
         "aarch64" => "arm64",

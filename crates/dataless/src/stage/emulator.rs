@@ -11,13 +11,13 @@ use crate::process::{Running, Tool, check_interrupted, command_line, group_runs,
 use crate::stage::aws::REGION;
 use crate::stage::spark;
 use crate::stage::tools::{ToolSet, Tools};
-use crate::workspace::Instance;
+use crate::workspace::{Instance, Workspace};
 
 /// The port that is taken when it is free and none is asked for.
 pub const USUAL_PORT: u16 = 4566;
 
-/// The emulator's program.
-const PROGRAM: &str = "ministack";
+/// What starts the emulator. Its name is in the command line of every emulator that was started.
+const LAUNCHER: &str = "tools/emulator/start_ministack.py";
 
 /// What the template deploys.
 const SERVICES: &str = "apigateway,athena,cloudformation,cloudwatch,dynamodb,events,firehose,glue,iam,kms,lambda,logs,\
@@ -38,11 +38,12 @@ pub struct Emulator {
 
 impl Emulator {
     /// Starts it and waits until it answers. State of an earlier run of the same instance is taken up again.
-    pub fn start(tools: &Tools, instance: &Instance, port: u16) -> Result<Self> {
+    pub fn start(workspace: &Workspace, tools: &Tools, instance: &Instance, port: u16) -> Result<Self> {
         let (state, log) = (instance.emulator(), instance.logs().join("emulator.log"));
         let temporary = state.join("tmp");
         std::fs::create_dir_all(&temporary)?;
-        let mut tool = Tool::new(tools.program(ToolSet::Emulator, PROGRAM), log.clone()).dir(&state);
+        let python = tools.program(ToolSet::Emulator, "python");
+        let mut tool = Tool::new(python, log.clone()).dir(&state).arg(workspace.path(LAUNCHER));
         for (name, value) in [
             ("BIND_HOST", "127.0.0.1"),
             ("MINISTACK_REGION", REGION),
@@ -135,7 +136,7 @@ impl Drop for Emulator {
 
 /// Whether a process group is that of an emulator, and not of another program that has its number by now.
 pub fn is_emulator(group: Pid) -> bool {
-    group_runs(group) && command_line(group).contains(PROGRAM)
+    group_runs(group) && command_line(group).contains(LAUNCHER)
 }
 
 pub fn endpoint(port: u16) -> String {

@@ -1,6 +1,6 @@
 //! The load generator on its way.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use chrono::NaiveDate;
@@ -32,20 +32,11 @@ pub struct LoadCounts {
     pub acknowledged: u64,
 }
 
-/// Builds it, once.
-pub fn build(workspace: &Workspace, instance: &Instance) -> Result<PathBuf> {
-    Tool::new("cargo", instance.logs().join("loadgen-build.log"))
-        .dir(workspace.root())
-        .args(["build", "--quiet", "--profile", "tool", "--package", "loadgen"])
-        .run()?;
-    Ok(workspace.path("target/tool/loadgen"))
-}
-
 /// Sends the events and waits until each is acknowledged.
 pub fn run(
     workspace: &Workspace,
     instance: &Instance,
-    program: &PathBuf,
+    program: &Path,
     stack: &Stack,
     load: Load,
 ) -> Result<LoadReport> {

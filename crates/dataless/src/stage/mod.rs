@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod books;
+pub mod build;
 pub mod delivery;
 pub mod deploy;
 pub mod emulator;

@@ -1,0 +1,128 @@
+#![doc = include_str!("../README.md")]
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// A build that is shorter than this is not worth a word.
+const SILENCE: Duration = Duration::from_millis(1500);
+
+/// How often progress is reported where no terminal shows it.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// The program that this one builds and becomes.
+const PROGRAM: &str = "dataless";
+
+/// How long the long commands usually take on two cores: the first time in a checkout, and after.
+const DURATIONS: [(&str, &str); 2] = [
+    ("demo", "about 4 minutes the first time, less than one after"),
+    ("test", "about 20 minutes the first time, somewhat less after; `--fast` takes less than 3 once things are built"),
+];
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode, String> {
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    if let Some(duration) = usual_duration(&arguments) {
+        eprintln!("This takes {duration}.");
+    }
+    let root = env::var_os("CARGO_MANIFEST_DIR").map(|crate_dir| PathBuf::from(crate_dir).join("../.."));
+    let root = root.ok_or("this program is started by cargo: use `cargo dataless`")?;
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--workspace", "--bin", PROGRAM]).current_dir(root).stdin(Stdio::null());
+    let status = wait(without_cargos_variables(&mut cargo).spawn().map_err(|error| format!("failed to start cargo: {error}"))?)?;
+    if !status.success() {
+        return Err(format!("failed to build the command line: {status}"));
+    }
+    // Cargo builds it beside this program, wherever its target directory is.
+    let program = env::current_exe().map_err(|error| error.to_string())?.with_file_name(PROGRAM);
+    let mut program = Command::new(program);
+    // Returns only when it fails.
+    let error = without_cargos_variables(&mut program).args(arguments).exec();
+    Err(format!("failed to start {}: {error}", program.get_program().display()))
+}
+
+/// How long the command usually takes, where that is worth a word.
+fn usual_duration(arguments: &[OsString]) -> Option<&'static str> {
+    const SHORT: [&str; 3] = ["-h", "--help", "--list"];
+    if arguments.iter().any(|argument| SHORT.iter().any(|short| argument == short)) {
+        return None;
+    }
+    let command = arguments.iter().find(|argument| !argument.to_string_lossy().starts_with('-'))?;
+    DURATIONS.iter().find(|(name, _)| command == name).map(|(_, duration)| *duration)
+}
+
+/// Takes away what `cargo run` sets for the program that it runs: build scripts that read these variables would run
+/// again, and their crates be compiled again, each time that cargo runs below cargo.
+fn without_cargos_variables(command: &mut Command) -> &mut Command {
+    let is_cargos = |name: &OsStr| {
+        let name = name.to_string_lossy();
+        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|prefix| name.starts_with(prefix))
+    };
+    for (name, _) in env::vars_os().filter(|(name, _)| is_cargos(name)) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Waits for the build, and reports that it runs when it takes its time.
+fn wait(mut build: Child) -> Result<ExitStatus, String> {
+    let (started, is_terminal) = (Instant::now(), io::stderr().is_terminal());
+    let mut reported: Option<Instant> = None;
+    loop {
+        if let Some(status) = build.try_wait().map_err(|error| error.to_string())? {
+            if let (Some(_), true) = (reported, status.success()) {
+                let end = if is_terminal { "\r\x1b[K" } else { "" };
+                eprintln!("{end}✓ {:<28} {:>6.1} s", "build the command line", started.elapsed().as_secs_f64());
+            }
+            return Ok(status);
+        }
+        let elapsed = started.elapsed();
+        let due = match reported {
+            None => elapsed > SILENCE,
+            Some(last) => last.elapsed() > if is_terminal { Duration::from_secs(1) } else { HEARTBEAT },
+        };
+        if due {
+            if is_terminal {
+                eprint!("\r… build the command line {:>4} s", elapsed.as_secs());
+                let _ = io::stderr().flush();
+            } else {
+                eprintln!("… build the command line: {} s so far", elapsed.as_secs());
+            }
+            reported = Some(Instant::now());
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn duration_of(line: &str) -> Option<&'static str> {
+        usual_duration(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn long_commands_announce_how_long_they_take() {
+        assert!(duration_of("demo --json").is_some());
+        assert!(duration_of("-v test").is_some());
+        for short in ["status", "demo --help", "test --list", "logs demo"] {
+            assert_eq!(duration_of(short), None, "{short}");
+        }
+    }
+}

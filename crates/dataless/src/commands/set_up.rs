@@ -1,0 +1,112 @@
+//! The steps from a checkout to a deployed stack, which `up`, `demo` and `test` share.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+
+use crate::stage::aws::Aws;
+use crate::stage::build::{self, Profile, Programs};
+use crate::stage::delivery;
+use crate::stage::deploy::{self, Running, Stack};
+use crate::stage::emulator::{self, Emulator};
+use crate::stage::tools::{ToolSet, Tools, check_java};
+use crate::ui::step;
+use crate::workspace::{Instance, Workspace};
+
+/// What can be deployed, and with what.
+pub struct Prepared {
+    pub tools: Tools,
+    pub programs: Programs,
+}
+
+/// Installs the tools while cargo builds the programs, and goes on with `then` as soon as the tools are there.
+pub fn prepare<T>(
+    workspace: &Workspace,
+    instance: &Instance,
+    then: impl FnOnce(&Tools) -> Result<T>,
+) -> Result<(Prepared, T)> {
+    instance.create()?;
+    step("find Java", check_java, |version| version.clone())?;
+    thread::scope(|scope| {
+        let programs = scope.spawn(|| programs(workspace, instance));
+        let tools = install(workspace, &ToolSet::RUN);
+        let done = tools.and_then(|tools| Ok((then(&tools)?, tools)));
+        // Waited for in any case, so that it doesn't go on while the first error is shown.
+        let programs = programs.join().map_err(|_| anyhow!("the build panicked"))?;
+        let (done, tools) = done?;
+        Ok((Prepared { tools, programs: programs? }, done))
+    })
+}
+
+/// Installs tools.
+pub fn install(workspace: &Workspace, sets: &[ToolSet]) -> Result<Tools> {
+    let tools = Tools::new(workspace);
+    let summary = |count: &usize| match count {
+        0 => "all there".to_owned(),
+        count => format!("{count} sets into .dataless/tools"),
+    };
+    step("install the tools", || tools.install(sets), summary)?;
+    Ok(tools)
+}
+
+/// Builds all programs.
+pub fn programs(workspace: &Workspace, instance: &Instance) -> Result<Programs> {
+    let build = || build::programs(workspace, instance);
+    Ok(step("build the programs", build, |_| "cargo build".to_owned())?.0)
+}
+
+/// Puts the functions where they are deployed from.
+pub fn stage(workspace: &Workspace, instance: &Instance, prepared: &Prepared, profile: Profile) -> Result<()> {
+    match profile {
+        Profile::Local => build::stage(workspace, instance, &prepared.programs),
+        Profile::Release => {
+            let build = || build::sam(workspace, &prepared.tools, instance);
+            step("build the functions", build, |()| "sam build".to_owned()).map(drop)
+        }
+    }
+}
+
+/// Starts an emulator on the port, or on one that is free.
+pub fn start_emulator(
+    workspace: &Workspace,
+    tools: &Tools,
+    instance: &Instance,
+    port: Option<u16>,
+) -> Result<(Emulator, Duration)> {
+    // A port that was chosen is free until the emulator takes it.
+    let _turn = instance.take_turn("start")?;
+    let port = emulator::choose_port(port)?;
+    step("start the emulator", || Emulator::start(workspace, tools, instance, port), |emulator| emulator.endpoint())
+}
+
+/// Deploys what was staged to an emulator that runs.
+pub fn deploy_to(
+    workspace: &Workspace,
+    tools: &Tools,
+    instance: &Instance,
+    running: Running,
+) -> Result<(Stack, Duration)> {
+    let aws = Aws::new(&emulator::endpoint(running.port), tools, instance.logs());
+    let deploy = || deploy::deploy(workspace, tools, instance, &aws, running);
+    let summary = |stack: &Stack| format!("{} outputs, {}", stack.outputs.len(), stack.profile.name());
+    let deployed = step("deploy template.yaml", deploy, summary)?;
+    deployed.0.save(instance)?;
+    Ok(deployed)
+}
+
+/// Builds and deploys to an emulator that runs, as the pipeline of `build.yaml` does.
+pub fn deliver_to(
+    workspace: &Workspace,
+    tools: &Tools,
+    instance: &Instance,
+    running: Running,
+) -> Result<(Stack, Duration)> {
+    let aws = Aws::new(&emulator::endpoint(running.port), tools, instance.logs());
+    let built = || delivery::build(workspace, tools, instance, &aws, running.profile);
+    let (artifact, building) = step("run buildspec.yml", built, |artifact| artifact.url())?;
+    let deploy = || delivery::deploy(workspace, tools, instance, &aws, &artifact, running);
+    let (stack, deploying) = step("deploy from S3", deploy, |stack| format!("{} outputs", stack.outputs.len()))?;
+    stack.save(instance)?;
+    Ok((stack, building + deploying))
+}

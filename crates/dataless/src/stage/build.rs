@@ -1,0 +1,201 @@
+//! The programs of the workspace, and the template beside what it deploys.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::process::Tool;
+use crate::stage::deploy;
+use crate::stage::tools::Tools;
+use crate::workspace::{Instance, Workspace};
+
+/// Which build of the functions a stack runs.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Cargo's profile `dev`, in the same invocation as everything else: quick to build. The functions do the same, slower.
+    #[default]
+    Local,
+    /// Cargo's profile `release` through `sam build`: what goes to AWS.
+    Release,
+}
+
+impl Profile {
+    /// As it is named to the user.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local build",
+            Self::Release => "release build",
+        }
+    }
+}
+
+/// The crates of functions are named by this property of the template.
+const CODE_URI: &str = "CodeUri: crates/";
+
+/// Where a staged template has its functions.
+const FUNCTIONS: &str = "functions";
+
+/// What the template names by a path beside its own.
+const REFERENCED: [&str; 4] = ["api.yaml", "dashboards", "stacks", "pipeline/daily.asl.json"];
+
+/// The programs that cargo built, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Programs(BTreeMap<String, PathBuf>);
+
+impl Programs {
+    /// The path of a program.
+    pub fn path(&self, name: &str) -> Result<&Path> {
+        self.0.get(name).map(PathBuf::as_path).with_context(|| format!("the workspace has no program {name}"))
+    }
+
+    /// Reads the messages of `cargo build --message-format=json`.
+    fn from_messages(messages: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Message {
+            executable: Option<PathBuf>,
+        }
+        let mut programs = BTreeMap::new();
+        for line in messages.lines() {
+            let message: Message = serde_json::from_str(line).context("failed to read a message of cargo")?;
+            if let Some(path) = message.executable
+                && let Some(name) = path.file_stem().and_then(|name| name.to_str())
+            {
+                programs.insert(name.to_owned(), path.clone());
+            }
+        }
+        Ok(Self(programs))
+    }
+}
+
+/// Builds all programs of the workspace in one invocation of cargo: the functions, the command line, the load generator.
+/// Their dependencies are compiled once, with the same features in all of them.
+pub fn programs(workspace: &Workspace, instance: &Instance) -> Result<Programs> {
+    let messages = Tool::new("cargo", instance.logs().join("build.log"))
+        .dir(workspace.root())
+        .args(["build", "--workspace", "--bins", "--message-format=json-render-diagnostics"])
+        .env("CARGO_TERM_COLOR", "never")
+        .output()?;
+    Programs::from_messages(&messages)
+}
+
+/// Puts the template of an instance where `deploy` expects it, with the functions that cargo built beside it. That is what
+/// `sam build` does, without an invocation of cargo for each function.
+pub fn stage(workspace: &Workspace, instance: &Instance, programs: &Programs) -> Result<()> {
+    let build = instance.build();
+    match fs::remove_dir_all(&build) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => fs::create_dir_all(&build)?,
+    }
+    let template = fs::read_to_string(workspace.path("template.yaml")).context("failed to read template.yaml")?;
+    let (staged, functions) = point_to_functions(&template);
+    if functions.is_empty() {
+        bail!("template.yaml has no function: none of its lines has `{CODE_URI}`");
+    }
+    for name in functions {
+        let folder = build.join(FUNCTIONS).join(&name);
+        fs::create_dir_all(&folder)?;
+        let program = programs.path(&name)?;
+        fs::copy(program, folder.join("bootstrap"))
+            .with_context(|| format!("failed to copy {} into {}", program.display(), folder.display()))?;
+    }
+    for path in REFERENCED {
+        copy(&workspace.path(path), &build.join(path)).with_context(|| format!("failed to copy {path}"))?;
+    }
+    fs::write(build.join("template.yaml"), staged).context("failed to write the staged template")
+}
+
+/// The template with each `CodeUri` changed from a crate to the folder of its function, and the names of those crates.
+fn point_to_functions(template: &str) -> (String, Vec<String>) {
+    let mut functions = Vec::new();
+    let mut staged = String::with_capacity(template.len());
+    for line in template.lines() {
+        match line.split_once(CODE_URI) {
+            Some((indentation, name)) if indentation.trim().is_empty() => {
+                staged.push_str(&format!("{indentation}CodeUri: {FUNCTIONS}/{name}"));
+                functions.push(name.trim().to_owned());
+            }
+            _ => staged.push_str(line),
+        }
+        staged.push('\n');
+    }
+    functions.sort();
+    functions.dedup();
+    (staged, functions)
+}
+
+/// Copies a file or a folder with everything below it.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    if from.is_dir() {
+        fs::create_dir_all(to)?;
+        return fs::read_dir(from)?.try_for_each(|entry| {
+            let entry = entry?;
+            copy(&entry.path(), &to.join(entry.file_name()))
+        });
+    }
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::copy(from, to).map(drop)
+}
+
+/// Builds the functions with `sam build`, as the pipeline of `build.yaml` does.
+pub fn sam(workspace: &Workspace, tools: &Tools, instance: &Instance) -> Result<()> {
+    // Every build moves its functions through the same folder of `target`.
+    let _turn = instance.take_turn("build")?;
+    deploy::sam(tools, instance)?
+        // For this machine, its own linker will do; for AWS, cargo-lambda links against an old enough C library.
+        .env("CARGO_LAMBDA_COMPILER", "cargo")
+        .dir(workspace.root())
+        .args(["build", "--template-file", "template.yaml", "--build-dir"])
+        .arg(instance.build())
+        .args(["--parameter-overrides", &deploy::architecture()?])
+        .run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_programs_are_where_cargo_says() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"name":"events"},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"ad-traffic"},"executable":"/elsewhere/debug/ad-traffic"}
+{"reason":"build-finished","success":true}
+"#;
+        let programs = Programs::from_messages(messages).unwrap();
+        assert_eq!(programs.path("ad-traffic").unwrap(), Path::new("/elsewhere/debug/ad-traffic"));
+        let error = programs.path("capture").unwrap_err().to_string();
+        assert_eq!(error, "the workspace has no program capture");
+        assert!(Programs::from_messages("warning: this is not JSON").is_err());
+    }
+
+    #[test]
+    fn a_staged_template_has_its_functions_beside_it() {
+        let template = "Resources:\n  A:\n    CodeUri: crates/a\n  B:\n    CodeUri: crates/b\n  C:\n    CodeUri: crates/a\n    \
+                        # CodeUri: crates/d\n";
+        let (staged, functions) = point_to_functions(template);
+        let expected = "Resources:\n  A:\n    CodeUri: functions/a\n  B:\n    CodeUri: functions/b\n  C:\n    CodeUri: functions/a\n    \
+                        # CodeUri: crates/d\n";
+        assert_eq!((staged.as_str(), functions), (expected, vec!["a".to_owned(), "b".to_owned()]));
+    }
+
+    #[test]
+    fn every_path_that_the_template_names_is_staged() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let template = fs::read_to_string(root.join("template.yaml")).unwrap();
+        let mut named = 0;
+        for line in template.lines().map(str::trim) {
+            let Some((_, path)) = line.split_once(": ") else { continue };
+            if !line.starts_with('#') && !path.contains(' ') && root.join(path).exists() && path.contains('.') {
+                named += 1;
+                assert!(REFERENCED.iter().any(|staged| Path::new(path).starts_with(staged)), "{line}");
+            }
+        }
+        // The API, two dashboards, the state machine, seven stacks.
+        assert_eq!(named, 11);
+    }
+}

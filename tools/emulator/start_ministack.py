@@ -1,0 +1,65 @@
+"""Starts MiniStack without two waits that a local warehouse would pay for on every request.
+
+    python tools/emulator/start_ministack.py
+
+Runs in the emulator's own environment (`requirements/emulator.txt`) and is configured by the same variables as `ministack`. What it
+changes is checked against the installed version: when MiniStack has moved on, it starts unchanged, with a warning.
+
+1. MiniStack serves the Lambda Runtime API with `http.server`, which sends head and body in two segments. With Nagle's algorithm
+   the second waits for the acknowledgement of the first, up to 40 ms.
+2. After each invocation MiniStack waits up to 50 ms for a line of log. A function that logs nothing pays that in full. All that
+   a function logged before its answer is in its pipe by then, so an empty pipe means that nothing is to come.
+"""
+
+from __future__ import annotations
+
+import select
+import socketserver
+import sys
+
+from ministack import app
+from ministack.core import lambda_runtime
+
+# What is changed below, as it was in the version that this was written for.
+WORKER = "ProvidedWorker"
+DRAIN = "_drain_stderr_bounded"
+
+
+def send_without_delay() -> None:
+    socketserver.StreamRequestHandler.disable_nagle_algorithm = True
+
+
+def has_output(process) -> bool:
+    """Whether the pipe of a function holds what nobody has read."""
+    if process is None or process.stdout is None or process.stdout.closed:
+        return False
+    poll = select.poll()
+    poll.register(process.stdout, select.POLLIN)
+    return any(event & select.POLLIN for _, event in poll.poll(0))
+
+
+def do_not_wait_for_silence(worker: type) -> None:
+    wait_for_lines = getattr(worker, DRAIN)
+
+    def drain(self, *args, **kwargs) -> str:
+        # Who asks for a wait of its own, such as after a failed start, gets it. A line between the pipe and the queue, where a
+        # thread has it for an instant, is delivered by the next call.
+        if not args and not kwargs and self._stderr_queue.empty() and not has_output(self._proc):
+            return ""
+        return wait_for_lines(self, *args, **kwargs)
+
+    setattr(worker, DRAIN, drain)
+
+
+def main() -> None:
+    send_without_delay()
+    worker = getattr(lambda_runtime, WORKER, None)
+    if worker is not None and hasattr(worker, DRAIN):
+        do_not_wait_for_silence(worker)
+    else:
+        print(f"warning: MiniStack has no {WORKER}.{DRAIN} any more: each invocation may wait for its log", file=sys.stderr)
+    app.main()
+
+
+if __name__ == "__main__":
+    main()
