@@ -1,11 +1,13 @@
 //! The programs of the workspace, and the template beside what it deploys.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
 
 use crate::process::Tool;
 use crate::stage::deploy;
@@ -82,7 +84,7 @@ pub fn programs(workspace: &Workspace, instance: &Instance) -> Result<Programs> 
     Programs::from_messages(&messages)
 }
 
-/// Puts the template of an instance where `deploy` expects it, with the functions that cargo built beside it. That is what
+/// Puts the template of an instance where `deploy` expects it, with packages of the functions that cargo built beside it. That is what
 /// `sam build` does, without an invocation of cargo for each function.
 pub fn stage(workspace: &Workspace, instance: &Instance, programs: &Programs) -> Result<()> {
     let build = instance.build();
@@ -96,11 +98,9 @@ pub fn stage(workspace: &Workspace, instance: &Instance, programs: &Programs) ->
         bail!("template.yaml has no function: none of its lines has `{CODE_URI}`");
     }
     for name in functions {
-        let folder = build.join(FUNCTIONS).join(&name);
-        fs::create_dir_all(&folder)?;
         let program = programs.path(&name)?;
-        fs::copy(program, folder.join("bootstrap"))
-            .with_context(|| format!("failed to copy {} into {}", program.display(), folder.display()))?;
+        package(program, &build.join(format!("{FUNCTIONS}/{name}.zip")))
+            .with_context(|| format!("failed to package {}", program.display()))?;
     }
     for path in REFERENCED {
         copy(&workspace.path(path), &build.join(path)).with_context(|| format!("failed to copy {path}"))?;
@@ -108,14 +108,14 @@ pub fn stage(workspace: &Workspace, instance: &Instance, programs: &Programs) ->
     fs::write(build.join("template.yaml"), staged).context("failed to write the staged template")
 }
 
-/// The template with each `CodeUri` changed from a crate to the folder of its function, and the names of those crates.
+/// The template with each `CodeUri` changed from a crate to the package of its function, and the names of those crates.
 fn point_to_functions(template: &str) -> (String, Vec<String>) {
     let mut functions = Vec::new();
     let mut staged = String::with_capacity(template.len());
     for line in template.lines() {
         match line.split_once(CODE_URI) {
             Some((indentation, name)) if indentation.trim().is_empty() => {
-                staged.push_str(&format!("{indentation}CodeUri: {FUNCTIONS}/{name}"));
+                staged.push_str(&format!("{indentation}CodeUri: {FUNCTIONS}/{}.zip", name.trim()));
                 functions.push(name.trim().to_owned());
             }
             _ => staged.push_str(line),
@@ -125,6 +125,22 @@ fn point_to_functions(template: &str) -> (String, Vec<String>) {
     functions.sort();
     functions.dedup();
     (staged, functions)
+}
+
+/// Makes a function's deployment package: its program as `bootstrap`. SAM would compress one for each function, several times
+/// as long for packages that are a tenth smaller.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-function-zip.html>
+fn package(program: &Path, zip: &Path) -> Result<()> {
+    const FASTEST: i64 = 1;
+    if let Some(parent) = zip.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let options = SimpleFileOptions::default().unix_permissions(0o755).compression_level(Some(FASTEST));
+    let mut writer = ZipWriter::new(File::create(zip)?);
+    writer.start_file("bootstrap", options)?;
+    std::io::copy(&mut File::open(program)?, &mut writer)?;
+    writer.finish()?;
+    Ok(())
 }
 
 /// Copies a file or a folder with everything below it.
@@ -178,7 +194,7 @@ mod tests {
         let template = "Resources:\n  A:\n    CodeUri: crates/a\n  B:\n    CodeUri: crates/b\n  C:\n    CodeUri: crates/a\n    \
                         # CodeUri: crates/d\n";
         let (staged, functions) = point_to_functions(template);
-        let expected = "Resources:\n  A:\n    CodeUri: functions/a\n  B:\n    CodeUri: functions/b\n  C:\n    CodeUri: functions/a\n    \
+        let expected = "Resources:\n  A:\n    CodeUri: functions/a.zip\n  B:\n    CodeUri: functions/b.zip\n  C:\n    CodeUri: functions/a.zip\n    \
                         # CodeUri: crates/d\n";
         assert_eq!((staged.as_str(), functions), (expected, vec!["a".to_owned(), "b".to_owned()]));
     }
