@@ -2,9 +2,9 @@
 
     python glue/local/launch.py CONFIG.json
 
-CONFIG: root (the repository), instance (the warehouse's folder), endpoint and region (of the emulator), bucket,
-database, scripts_bucket and scripts (the bucket of the scripts, and their prefix in it). Prints one JSON object: {"port": …, "token": …, "pid": …}.
-Many may call it at once; one runner starts. `runner.py` says what it serves.
+CONFIG: root (the repository), instance (the warehouse's folder), endpoint and region (of the emulator), and, once the stack is
+deployed, bucket, database, scripts_bucket and scripts (the bucket of the scripts, and their prefix in it). Prints one JSON object:
+{"port": …, "token": …, "pid": …}. Many may call it at once; one runner starts. `runner.py` says what it serves.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ def start(config_path: Path, config: dict[str, Any], folder: Path) -> dict[str, 
             # It outlives whoever asked for it first.
             start_new_session=True,
         )
+    # For who must end it before it has an address.
+    (folder / "runner.pid").write_text(str(runner.pid), encoding="utf-8")
     deadline = time.monotonic() + START_LIMIT_SECONDS
     while time.monotonic() < deadline:
         if runner.poll() is not None:
@@ -128,7 +130,9 @@ def quote(argument: str) -> str:
 
 
 def raw_bytes(config: dict[str, Any]) -> int:
-    """The size of the raw zone, as far as the first listing tells. No SDK: this runs before anything is set up."""
+    """The size of the raw zone, as far as the first listing shows. No SDK: this runs before anything is set up."""
+    if "bucket" not in config:
+        return 0
     url = f"{config['endpoint']}/{config['bucket']}?list-type=2&prefix=data/raw/"
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=30) as answer:
         found = ElementTree.fromstring(answer.read())

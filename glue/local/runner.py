@@ -57,7 +57,20 @@ class Request:
 class Runner:
     """Spark, the mirror of the bucket, and the catalog."""
 
-    def __init__(self, config: dict[str, Any]):
+    def __init__(self, config_path: Path):
+        self.config_path = config_path
+        self.config: dict[str, Any] = {}
+        self.spark = SparkSession.builder.appName("dataless").enableHiveSupport().getOrCreate()
+        # Opens the metastore, which takes seconds the first time.
+        self.spark.sql("SHOW DATABASES").collect()
+
+    def attach(self) -> None:
+        """Takes up the stack of the configuration. A runner may be started while the stack is still being deployed."""
+        config = json.loads(self.config_path.read_text(encoding="utf-8"))
+        if config == self.config:
+            return
+        if "bucket" not in config:
+            raise RuntimeError("the stack is not deployed yet")
         self.config = config
         self.bucket, self.database = config["bucket"], config["database"]
         self.folder = Path(config["instance"]) / "s3" / self.bucket
@@ -71,7 +84,6 @@ class Runner:
         scripts.mkdir(parents=True, exist_ok=True)
         self.scripts = Mirror(s3, config["scripts_bucket"], scripts, [config["scripts"] + "/"])
         self.scripts_root = f"s3://{config['scripts_bucket']}/{config['scripts']}/"
-        self.spark = SparkSession.builder.appName("dataless").enableHiveSupport().getOrCreate()
         # The tables that the metastore has. It outlives this process, and so must this.
         self.tables_path = Path(config["instance"]) / "spark" / "tables.json"
         self.tables: dict[str, dict[str, Any]] = read_json(self.tables_path)
@@ -172,13 +184,14 @@ def answer_to(runner: Runner, request: Request) -> dict[str, Any]:
     """Runs what was asked for; its output goes to a log of its own."""
     fields = request.fields
     name = fields.get("job") or Path(fields["script"]).stem
-    log = Path(runner.config["instance"]) / "logs" / f"spark-{name}.log"
+    log = runner.config_path.parent.parent / "logs" / f"spark-{name}.log"
     output, started = io.StringIO(), time.monotonic()
     error = ""
     with log.open("a", encoding="utf-8", buffering=1) as written:
         out = output if "script" in fields else Tee([output, written])
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(written):
             try:
+                runner.attach()
                 if "job" in fields:
                     runner.run_job(fields["job"], fields.get("arguments", {}))
                 else:
@@ -312,11 +325,12 @@ def write_address(config: dict[str, Any], server: Server) -> None:
 
 
 def main(argv: list[str]) -> None:
-    config = json.loads(Path(argv[1]).read_text(encoding="utf-8"))
+    config_path = Path(argv[1])
+    config = json.loads(config_path.read_text(encoding="utf-8"))
     requests: queue.Queue = queue.Queue()
     server = Server(requests)
     Watch(server, config["endpoint"]).start()
-    runner = Runner(config)
+    runner = Runner(config_path)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     write_address(config, server)
     while True:

@@ -15,11 +15,15 @@ use crate::stage::books::{self, Books, Both, Entry};
 use crate::stage::build::Profile;
 use crate::stage::deploy::Running;
 use crate::stage::load::{self, Load};
-use crate::stage::spark::Spark;
+use crate::stage::spark::{self, Spark};
 use crate::ui::{note, step, thousands};
 use crate::workspace::{InstanceName, Workspace};
 
 const CLICKTHROUGH: f64 = 0.3;
+
+/// Up to this many impressions Spark is started beforehand. For more it starts when their number is known, with settings
+/// for long jobs.
+const FEW: u64 = 100_000;
 
 pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
     let started = Instant::now();
@@ -45,19 +49,24 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
     let run = |timed: &mut dyn FnMut(&str, Duration)| -> Result<(Books, Vec<Entry>)> {
         let aws = Aws::new(&emulator.endpoint(), tools, instance.logs());
         let running = Running { port: emulator.port(), emulator: emulator.id(), profile };
-        let (stack, elapsed) = if options.delivered {
-            set_up::deliver_to(workspace, tools, &instance, running)
-        } else {
-            set_up::deploy_to(workspace, tools, &instance, running)
-        }?;
+        let deploy = || {
+            if options.delivered {
+                set_up::deliver_to(workspace, tools, &instance, running)
+            } else {
+                set_up::deploy_to(workspace, tools, &instance, running)
+            }
+        };
+        let warm = || spark::warm(workspace, tools, &instance, &emulator.endpoint());
+        let (stack, elapsed) = if options.impressions <= FEW { beside(warm, deploy)? } else { deploy()? };
         timed("deploy", elapsed);
 
         let today = Utc::now().date_naive();
         let day = today - Days::new(1);
         let load = Load { day, impressions: options.impressions, seed: options.seed, clickthrough: CLICKTHROUGH };
+        let loadgen = prepared.programs.path("loadgen")?;
         let (sent, elapsed) = step(
             "send events",
-            || load::run(workspace, &instance, prepared.programs.path("loadgen")?, &stack, load),
+            || load::run(workspace, &instance, loadgen, &stack, load),
             |sent| counts(sent.impressions.acknowledged, sent.clicks.acknowledged) + " accepted",
         )?;
         timed("load", elapsed);
@@ -116,6 +125,16 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
         print_books(&books, &entries);
     }
     Ok(books.balanced.into())
+}
+
+/// Does `work` while `preparation` runs in another thread. It only saves time: when it fails, `work` meets the reason itself.
+fn beside<T>(preparation: impl FnOnce() -> Result<()> + Send, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::thread::scope(|scope| {
+        let preparation = scope.spawn(preparation);
+        let done = work();
+        let _ = preparation.join();
+        done
+    })
 }
 
 /// Metrics may arrive a little after the events. What is missing at the end stays missing.

@@ -160,6 +160,8 @@ pub fn sam(tools: &Tools, instance: &Instance) -> Result<Tool> {
     Ok(Tool::new(tools.program(ToolSet::Sam, "sam"), instance.logs().join("sam.log"))
         .env("PATH", tools.path_with(&[ToolSet::Sam])?)
         .env("SAM_CLI_TELEMETRY", "0")
+        // Seconds between its looks at a deployment; those of the emulator end at once.
+        .env("SAM_CLI_POLL_DELAY", "0.2")
         .env_remove("AWS_PROFILE")
         .env_remove("AWS_DEFAULT_PROFILE")
         .env("AWS_DEFAULT_REGION", REGION))

@@ -124,19 +124,10 @@ impl<'a> Spark<'a> {
     }
 
     fn answer(&self, request: &Value) -> Result<Answer> {
-        let line = exchange(&self.launch()?, request)?;
+        let line = exchange(&launch(self.workspace, self.tools, self.instance)?, request)?;
         serde_json::from_str(&line).with_context(|| {
             format!("Spark ended before the job did; its log is {}", self.instance.logs().join("spark.log").display())
         })
-    }
-
-    fn launch(&self) -> Result<Address> {
-        let printed = Tool::new(self.tools.program(ToolSet::Spark, "python"), self.instance.logs().join("spark.log"))
-            .arg(self.workspace.path("glue/local/launch.py"))
-            .arg(config_path(self.instance))
-            .output()
-            .context("Spark cannot be started")?;
-        serde_json::from_str(&printed).context("the address of Spark is not understood")
     }
 }
 
@@ -173,25 +164,47 @@ pub fn config_path(instance: &Instance) -> PathBuf {
 
 /// Tells the runner of an instance where its stack is.
 pub fn configure(workspace: &Workspace, instance: &Instance, stack: &Stack) -> Result<()> {
-    let bucket = stack.output("DataLakeBucket")?;
     let location = stack.output("ScriptsLocation")?;
     let Some((scripts_bucket, scripts)) = location.strip_prefix("s3://").and_then(|location| location.split_once('/'))
     else {
         bail!("the location of the scripts, {location}, is none in S3");
     };
-    let config = json!({
-        "root": workspace.root(),
-        "instance": instance.dir(),
-        "endpoint": stack.endpoint(),
-        "region": REGION,
-        "bucket": bucket,
-        "database": stack.output("GlueDatabase")?,
-        "scripts_bucket": scripts_bucket,
-        "scripts": scripts,
-    });
+    let mut config = without_stack(workspace, instance, &stack.endpoint());
+    config["bucket"] = stack.output("DataLakeBucket")?.into();
+    config["database"] = stack.output("GlueDatabase")?.into();
+    config["scripts_bucket"] = scripts_bucket.into();
+    config["scripts"] = scripts.into();
+    write_config(instance, &config)
+}
+
+/// Starts the runner of an instance whose stack is not deployed yet, and returns when Spark is warm. The stack's first job
+/// then need not wait for it.
+pub fn warm(workspace: &Workspace, tools: &Tools, instance: &Instance, endpoint: &str) -> Result<()> {
+    write_config(instance, &without_stack(workspace, instance, endpoint))?;
+    launch(workspace, tools, instance).map(drop)
+}
+
+/// What a runner must know to start.
+fn without_stack(workspace: &Workspace, instance: &Instance, endpoint: &str) -> Value {
+    json!({ "root": workspace.root(), "instance": instance.dir(), "endpoint": endpoint, "region": REGION })
+}
+
+fn write_config(instance: &Instance, config: &Value) -> Result<()> {
     std::fs::create_dir_all(instance.spark())?;
     let path = config_path(instance);
-    std::fs::write(&path, config.to_string()).with_context(|| format!("{} cannot be written", path.display()))
+    // A runner that starts at this moment reads the one or the other, never a part.
+    let partial = path.with_extension("partial");
+    let write = || std::fs::write(&partial, config.to_string()).and_then(|()| std::fs::rename(&partial, &path));
+    write().with_context(|| format!("{} cannot be written", path.display()))
+}
+
+fn launch(workspace: &Workspace, tools: &Tools, instance: &Instance) -> Result<Address> {
+    let printed = Tool::new(tools.program(ToolSet::Spark, "python"), instance.logs().join("spark.log"))
+        .arg(workspace.path("glue/local/launch.py"))
+        .arg(config_path(instance))
+        .output()
+        .context("Spark cannot be started")?;
+    serde_json::from_str(&printed).context("the address of Spark is not understood")
 }
 
 /// Makes the function that runs Glue jobs for the state machine, and gives its ARN.
@@ -242,9 +255,8 @@ pub fn stop(instance: &Instance) {
     }
 }
 
-/// The process group of the runner that the address file names, if it is one still.
+/// The process group of the runner that was started last, if it is one still.
 fn runner_group(instance: &Instance) -> Option<Pid> {
-    let address: Value = serde_json::from_slice(&std::fs::read(instance.spark().join("runner.json")).ok()?).ok()?;
-    let pid = Pid::from_raw(i32::try_from(address["pid"].as_i64()?).ok()?)?;
+    let pid = Pid::from_raw(std::fs::read_to_string(instance.spark().join("runner.pid")).ok()?.trim().parse().ok()?)?;
     (group_runs(pid) && command_line(pid).contains(&config_path(instance).display().to_string())).then_some(pid)
 }
