@@ -44,7 +44,8 @@ fn run() -> Result<ExitCode, String> {
     let root = root.ok_or("this program is started by cargo: use `cargo dataless`")?;
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--quiet", "--workspace", "--bin", PROGRAM]).current_dir(root).stdin(Stdio::null());
-    let status = wait(without_cargos_variables(&mut cargo).spawn().map_err(|error| format!("failed to start cargo: {error}"))?)?;
+    let status =
+        wait(without_cargos_variables(&mut cargo).spawn().map_err(|error| format!("failed to start cargo: {error}"))?)?;
     if !status.success() {
         return Err(format!("failed to build the command line: {status}"));
     }

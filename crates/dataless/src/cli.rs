@@ -54,7 +54,9 @@ pub enum Command {
     Logs(Logs),
     /// Say what this machine lacks, and how to get it.
     Doctor(Doctor),
-    /// Run all tests.
+    /// Make the hashed lists of tools in `requirements/` anew from their sources, the `.in` files.
+    Lock(Lock),
+    /// Run the tests.
     Test(Test),
 }
 
@@ -255,6 +257,13 @@ pub struct Doctor {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Lock {
+    /// Take the newest versions that the sources allow, also of what the tools themselves depend on.
+    #[arg(long)]
+    pub upgrade: bool,
 }
 
 #[derive(Args, Debug)]

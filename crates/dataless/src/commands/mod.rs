@@ -8,6 +8,7 @@ mod erase;
 mod import;
 mod jobs;
 mod ledger;
+mod lock;
 mod logs;
 mod query;
 mod replay;
@@ -62,6 +63,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Dashboard(options) => dashboard::run(&workspace, &options),
         Command::Logs(options) => logs::run(&workspace, &options),
         Command::Doctor(options) => doctor::run(&workspace, &options),
+        Command::Lock(options) => lock::run(&workspace, &options),
         Command::Test(options) => test::run(&workspace, &options),
     }
 }

@@ -13,8 +13,8 @@ use crate::stage::aws::Aws;
 use crate::stage::build::Profile;
 use crate::stage::deploy::{self, Running, Stack};
 use crate::stage::emulator::Emulator;
-use crate::stage::tools::{ToolSet, Tools, chromium};
 use crate::stage::spark;
+use crate::stage::tools::{ToolSet, Tools, chromium};
 use crate::ui::{note, step};
 use crate::workspace::{Instance, InstanceName, Workspace};
 

@@ -2,8 +2,8 @@
 
 use anyhow::{Result, bail};
 
-use super::set_up::{deploy_to, prepare, stage, start_emulator};
 use super::Outcome;
+use super::set_up::{deploy_to, prepare, stage, start_emulator};
 use crate::cli::Up;
 use crate::stage::build::Profile;
 use crate::stage::deploy::{Running, Stack};

@@ -82,13 +82,7 @@ impl Running {
 }
 
 /// Deploys what was built, uploads the jobs' scripts, and reads the outputs.
-pub fn deploy(
-    workspace: &Workspace,
-    tools: &Tools,
-    instance: &Instance,
-    aws: &Aws,
-    running: Running,
-) -> Result<Stack> {
+pub fn deploy(workspace: &Workspace, tools: &Tools, instance: &Instance, aws: &Aws, running: Running) -> Result<Stack> {
     let template = without_deployment_preference(instance)?;
     let architecture = architecture()?;
     let parameters = local_parameters(workspace, tools, instance, aws)?;

@@ -1,4 +1,5 @@
-//! The pinned tools under `.dataless/tools`: a Python virtual environment a set, made from `requirements/<set>.txt`.
+//! The pinned tools under `.dataless/tools`: one Python virtual environment for each set, made by uv from
+//! `requirements/<set>.txt`. Those lists are made from `requirements/<set>.in`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -22,10 +23,14 @@ pub enum ToolSet {
     Tests,
     /// What looks for weak spots in templates, and for crates that must not be there.
     Audit,
+    /// What tests the code by itself: cargo-nextest.
+    Code,
+    /// Installs the other sets.
+    Uv,
 }
 
 impl ToolSet {
-    pub const ALL: [Self; 5] = [Self::Emulator, Self::Sam, Self::Spark, Self::Tests, Self::Audit];
+    pub const ALL: [Self; 7] = [Self::Emulator, Self::Sam, Self::Spark, Self::Tests, Self::Audit, Self::Code, Self::Uv];
 
     /// What running the warehouse takes.
     pub const RUN: [Self; 3] = [Self::Emulator, Self::Sam, Self::Spark];
@@ -37,6 +42,8 @@ impl ToolSet {
             Self::Spark => "spark",
             Self::Tests => "tests",
             Self::Audit => "audit",
+            Self::Code => "code",
+            Self::Uv => "uv",
         }
     }
 }
@@ -49,6 +56,12 @@ pub struct Tools {
 
 /// The Python that Glue 5.1 runs, and its Spark.
 const PYTHON_VERSION: &str = "3.11";
+
+/// The lowest version that all tools run with.
+const LOWEST_PYTHON: &str = "3.11.5";
+
+/// What builds tools that come as source, without its ending.
+const BUILD: &str = "requirements/build";
 
 /// The least Java that Spark 3.5 and Glue 5.1 agree on.
 const JAVA_VERSION: u32 = 17;
@@ -82,13 +95,32 @@ impl Tools {
             return Ok(0);
         }
         let python = find_python()?;
+        self.install_uv(&python)?;
         std::thread::scope(|scope| {
-            let installs: Vec<_> = missing.iter().map(|set| scope.spawn(|| self.install_set(*set, &python))).collect();
+            let others = missing.iter().filter(|set| **set != ToolSet::Uv);
+            let installs: Vec<_> = others.map(|set| scope.spawn(|| self.install_set(*set, &python))).collect();
             // All are waited for, so that none goes on while the first error is shown.
             let results: Vec<_> = installs.into_iter().map(|install| install.join()).collect();
             results.into_iter().try_for_each(|result| result.map_err(|_| anyhow!("an installation panicked"))?)
         })?;
         Ok(missing.len())
+    }
+
+    /// Makes the hashed lists anew from their sources, and gives their paths. What a list has already stays as it is, as far
+    /// as its source allows; with `upgrade` everything that is free to move does.
+    pub fn lock(&self, upgrade: bool) -> Result<Vec<PathBuf>> {
+        self.install(&[ToolSet::Uv])?;
+        let sets = ToolSet::ALL.iter().map(|set| format!("requirements/{}", set.name()));
+        let lists: Vec<String> = sets.chain([BUILD.to_owned(), "tools/delivery/requirements".to_owned()]).collect();
+        for list in &lists {
+            self.uv(self.log(ToolSet::Uv))
+                .dir(self.workspace.root())
+                .args(["pip", "compile", "--quiet", "--python-version", LOWEST_PYTHON, "--generate-hashes"])
+                .args(["--no-annotate", "--no-header", &format!("{list}.in"), "--output-file", &format!("{list}.txt")])
+                .args(upgrade.then_some("--upgrade"))
+                .run()?;
+        }
+        Ok(lists.iter().map(|list| self.workspace.path(&format!("{list}.txt"))).collect())
     }
 
     /// Whether a set is installed as its requirements say.
@@ -97,30 +129,59 @@ impl Tools {
         installed.is_ok_and(|installed| std::fs::read(self.requirements(set)).is_ok_and(|wanted| installed == wanted))
     }
 
-    fn install_set(&self, set: ToolSet, python: &Path) -> Result<()> {
-        let (dir, requirements, log) = (self.dir(set), self.requirements(set), self.log(set));
-        if dir.exists() {
-            std::fs::remove_dir_all(&dir).with_context(|| format!("{} cannot be removed", dir.display()))?;
+    /// Installs uv with pip, which every Python brings along.
+    fn install_uv(&self, python: &Path) -> Result<()> {
+        let (set, log) = (ToolSet::Uv, self.log(ToolSet::Uv));
+        if self.is_ready(set) {
+            return Ok(());
         }
-        Tool::new(python, log.clone()).args(["-m", "venv"]).arg(&dir).run()?;
-        // The lists are complete and have hashes: pip need not look for more, and must take nothing else.
-        Tool::new(dir.join("bin/python"), log)
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--disable-pip-version-check",
-                "--no-input",
-                "--no-deps",
-                "--require-hashes",
-            ])
-            .arg("--requirement")
+        self.remove(set)?;
+        Tool::new(python, log.clone()).args(["-m", "venv"]).arg(self.dir(set)).run()?;
+        let pip = Tool::new(self.program(set, "python"), log).args(["-m", "pip", "install"]);
+        pip.args(["--disable-pip-version-check", "--no-input", "--no-deps", "--require-hashes", "--requirement"])
+            .arg(self.requirements(set))
+            .run()
+            .context("uv, which installs the tools, cannot be installed")?;
+        self.mark_ready(set)
+    }
+
+    fn install_set(&self, set: ToolSet, python: &Path) -> Result<()> {
+        let requirements = self.requirements(set);
+        self.remove(set)?;
+        self.uv(self.log(set)).args(["venv", "--python"]).arg(python).arg(self.dir(set)).run()?;
+        // The lists are complete and have hashes: uv need not look for more, and must take nothing else.
+        self.uv(self.log(set))
+            .args(["pip", "install", "--no-deps", "--require-hashes", "--python"])
+            .arg(self.program(set, "python"))
+            .arg("--build-constraints")
+            .arg(self.workspace.path(&format!("{BUILD}.txt")))
+            .arg("--requirements")
             .arg(&requirements)
             .run()
             .with_context(|| format!("the tools of {} cannot be installed", requirements.display()))?;
-        // Written last: what was cut short is made anew.
-        std::fs::copy(&requirements, self.stamp(set)).context("the tools cannot be marked as ready")?;
-        Ok(())
+        self.mark_ready(set)
+    }
+
+    /// uv, which reads no configuration of the user's and takes no Python but the one that it is given.
+    fn uv(&self, log: PathBuf) -> Tool {
+        let tool = Tool::new(self.program(ToolSet::Uv, "uv"), log);
+        tool.env("UV_NO_CONFIG", "1").env("UV_PYTHON_DOWNLOADS", "never").env("UV_NO_PROGRESS", "1")
+    }
+
+    fn remove(&self, set: ToolSet) -> Result<()> {
+        let dir = self.dir(set);
+        match std::fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("{} cannot be removed", dir.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Comes last: what was cut short is made anew.
+    fn mark_ready(&self, set: ToolSet) -> Result<()> {
+        let marked = std::fs::copy(self.requirements(set), self.stamp(set));
+        marked.map(drop).context("the tools cannot be marked as ready")
     }
 
     /// The folder of a set.
@@ -197,4 +258,35 @@ fn printed_by(command: &mut Command) -> Option<String> {
     let output = command.output().ok().filter(|output| output.status.success())?;
     let text = [output.stdout, output.stderr].concat();
     String::from_utf8(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The releases that a list names, such as `uv==0.13.8`.
+    fn releases(path: &Path) -> Vec<String> {
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with(['#', ' ']) && line.contains("=="));
+        lines.map(|line| line.split([' ', ';']).next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_lists_have_what_their_sources_ask_for_and_each_release_a_hash() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let sets = ToolSet::ALL.iter().map(|set| format!("requirements/{}", set.name()));
+        for list in sets.chain([BUILD.to_owned(), "tools/delivery/requirements".to_owned()]) {
+            let locked = root.join(format!("{list}.txt"));
+            let releases_of_list = releases(&locked);
+            for wanted in releases(&root.join(format!("{list}.in"))) {
+                // An extra is no release of its own.
+                let (name, version) = wanted.split_once("==").unwrap();
+                let release = format!("{}=={version}", name.split('[').next().unwrap());
+                assert!(releases_of_list.contains(&release), "{list}.txt lacks {release}: run `cargo dataless lock`");
+            }
+            let text = std::fs::read_to_string(&locked).unwrap();
+            let hashed = text.lines().filter(|line| line.contains("==")).all(|line| line.ends_with('\\'));
+            assert!(hashed && text.contains("--hash=sha256:"), "{list}.txt has a release without a hash");
+        }
+    }
 }
