@@ -12,7 +12,7 @@ use crate::cli::Demo;
 use crate::process::check_interrupted;
 use crate::stage::aws::Aws;
 use crate::stage::books::{self, Books, Both, Entry};
-use crate::stage::build::Profile;
+use crate::stage::build::{LOADGEN, Profile};
 use crate::stage::deploy::Running;
 use crate::stage::load::{self, Load};
 use crate::stage::spark::{self, Spark};
@@ -63,7 +63,7 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
         let today = Utc::now().date_naive();
         let day = today - Days::new(1);
         let load = Load { day, impressions: options.impressions, seed: options.seed, clickthrough: CLICKTHROUGH };
-        let loadgen = prepared.programs.path("loadgen")?;
+        let loadgen = prepared.programs.path(LOADGEN)?;
         let (sent, elapsed) = step(
             "send events",
             || load::run(workspace, &instance, loadgen, &stack, load),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 
 use crate::stage::aws::Aws;
-use crate::stage::build::{self, Profile, Programs};
+use crate::stage::build::{self, Functions, Profile, Programs};
 use crate::stage::delivery;
 use crate::stage::deploy::{self, Running, Stack};
 use crate::stage::emulator::{self, Emulator};
@@ -29,7 +29,7 @@ pub fn prepare<T>(
     instance.create()?;
     step("find Java", check_java, |version| version.clone())?;
     thread::scope(|scope| {
-        let programs = scope.spawn(|| programs(workspace, instance));
+        let programs = scope.spawn(|| programs(workspace, instance, Functions::Called));
         let tools = install(workspace, &ToolSet::RUN);
         let done = tools.and_then(|tools| Ok((then(&tools)?, tools)));
         // Waited for in any case, so that it doesn't go on while the first error is shown.
@@ -50,16 +50,16 @@ pub fn install(workspace: &Workspace, sets: &[ToolSet]) -> Result<Tools> {
     Ok(tools)
 }
 
-/// Builds all programs.
-pub fn programs(workspace: &Workspace, instance: &Instance) -> Result<Programs> {
-    let build = || build::programs(workspace, instance);
+/// Builds the programs.
+pub fn programs(workspace: &Workspace, instance: &Instance, functions: Functions) -> Result<Programs> {
+    let build = || build::programs(workspace, instance, functions);
     Ok(step("build the programs", build, |_| "cargo build".to_owned())?.0)
 }
 
 /// Puts the functions where they are deployed from.
 pub fn stage(workspace: &Workspace, instance: &Instance, prepared: &Prepared, profile: Profile) -> Result<()> {
     match profile {
-        Profile::Local => build::stage(workspace, instance, &prepared.programs),
+        Profile::Local => build::stage(workspace, instance, &prepared.programs, Functions::Called),
         Profile::Release => {
             let build = || build::sam(workspace, &prepared.tools, instance);
             step("build the functions", build, |()| "sam build".to_owned()).map(drop)

@@ -10,7 +10,7 @@ use super::{Outcome, set_up};
 use crate::cli::Test;
 use crate::process::{Interrupted, Tool};
 use crate::stage::aws::Aws;
-use crate::stage::build::Profile;
+use crate::stage::build::{self, Functions, LOADGEN, Profile, Programs};
 use crate::stage::deploy::{self, Running, Stack};
 use crate::stage::emulator::Emulator;
 use crate::stage::spark;
@@ -107,11 +107,10 @@ impl Suite<'_> {
         let _ = tools_are_ready.send(());
         self.templates()?;
         if self.e2e {
-            let programs = set_up::programs(self.workspace, self.instance)?;
-            let prepared = set_up::Prepared { tools: self.tools.clone(), programs };
-            set_up::stage(self.workspace, self.instance, &prepared, Profile::Local)?;
+            let programs = set_up::programs(self.workspace, self.instance, Functions::All)?;
+            build::stage(self.workspace, self.instance, &programs, Functions::All)?;
             self.python("optional stacks", ToolSet::Tests, &["tests/stacks"])?;
-            self.outside(&prepared)?;
+            self.outside(&programs)?;
         }
         Ok(())
     }
@@ -205,7 +204,7 @@ impl Suite<'_> {
     }
 
     /// Tests a deployed stack from outside: the API against its contract, the page in a browser.
-    fn outside(&self, prepared: &set_up::Prepared) -> Result<()> {
+    fn outside(&self, programs: &Programs) -> Result<()> {
         let deployed = self.deploy();
         let (_emulator, stack, aws) = match deployed {
             Ok(deployed) => deployed,
@@ -243,8 +242,8 @@ impl Suite<'_> {
                 .env("DATALESS_TOPIC", stack.output("AlarmTopic")?)
                 .env("DATALESS_PROGRAM", std::env::current_exe().context("this program has no path")?)
                 .env("DATALESS_INSTANCE", "test")
-                .env("DATALESS_LOADGEN", prepared.programs.path("loadgen")?)
-                .env("DATALESS_METRICS_SINK", prepared.programs.path("metrics-sink")?)
+                .env("DATALESS_LOADGEN", programs.path(LOADGEN)?)
+                .env("DATALESS_METRICS_SINK", programs.path("metrics-sink")?)
                 .env("DATALESS_RUNNER", spark::config_path(self.instance))
                 .env("DATALESS_SPARK_PYTHON", self.tools.program(ToolSet::Spark, "python"))
                 .env("DATALESS_CHROMIUM", &browser);

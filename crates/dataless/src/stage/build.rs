@@ -73,26 +73,74 @@ impl Programs {
     }
 }
 
-/// Builds all programs of the workspace in one invocation of cargo: the functions, the command line, the load generator.
-/// Their dependencies are compiled once, with the same features in all of them.
-pub fn programs(workspace: &Workspace, instance: &Instance) -> Result<Programs> {
+/// The load generator's program.
+pub const LOADGEN: &str = "loadgen";
+
+/// Which functions a local stack has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Functions {
+    /// Those that something calls here. CodeDeploy's checks are left out: no emulator has CodeDeploy, and their SDKs take as
+    /// long to compile as those of all others.
+    Called,
+    /// All of the template.
+    All,
+}
+
+/// Builds the programs of a local warehouse in one invocation of cargo: the functions and the load generator. Dependencies
+/// are compiled once, with the features that the whole workspace needs, and shared with the command line.
+pub fn programs(workspace: &Workspace, instance: &Instance, functions: Functions) -> Result<Programs> {
+    let template = read_template(workspace, functions)?;
+    let (_, mut bins) = point_to_functions(&template);
+    bins.push(LOADGEN.to_owned());
     let messages = Tool::new("cargo", instance.logs().join("build.log"))
         .dir(workspace.root())
-        .args(["build", "--workspace", "--bins", "--message-format=json-render-diagnostics"])
+        .args(["build", "--workspace", "--message-format=json-render-diagnostics"])
+        .args(bins.iter().flat_map(|bin| ["--bin", bin]))
         .env("CARGO_TERM_COLOR", "never")
         .output()?;
     Programs::from_messages(&messages)
 }
 
+/// The template with the functions that a local stack is to have.
+fn read_template(workspace: &Workspace, functions: Functions) -> Result<String> {
+    let template = fs::read_to_string(workspace.path("template.yaml")).context("failed to read template.yaml")?;
+    Ok(if functions == Functions::All { template } else { without_checks(&template) })
+}
+
+/// Leaves out the functions that only CodeDeploy calls, and the resources that name them: its right to do so.
+fn without_checks(template: &str) -> String {
+    const CHECK: &str = "CodeUri: crates/pre-traffic";
+    let blocks = blocks(template);
+    let id = |block: &str| block.trim().split(':').next().unwrap_or_default().to_owned();
+    let checks: Vec<String> = blocks.iter().filter(|block| block.contains(CHECK)).map(|block| id(block)).collect();
+    let names_check = |block: &str| checks.iter().any(|check| block.contains(&format!("!GetAtt {check}.Arn")));
+    blocks.into_iter().filter(|block| !checks.contains(&id(block)) && !names_check(block)).collect()
+}
+
+/// The text in pieces that each begin with a key at the indentation of resources.
+fn blocks(template: &str) -> Vec<&str> {
+    let begins = |line: &str| line.starts_with("  ") && line.as_bytes().get(2).is_some_and(u8::is_ascii_alphabetic);
+    let (mut blocks, mut start, mut at) = (Vec::new(), 0, 0);
+    for line in template.split_inclusive('\n') {
+        if begins(line) || !line.starts_with([' ', '\n', '#']) {
+            blocks.push(&template[start..at]);
+            start = at;
+        }
+        at += line.len();
+    }
+    blocks.push(&template[start..]);
+    blocks
+}
+
 /// Puts the template of an instance where `deploy` expects it, with packages of the functions that cargo built beside it. That is what
 /// `sam build` does, without an invocation of cargo for each function.
-pub fn stage(workspace: &Workspace, instance: &Instance, programs: &Programs) -> Result<()> {
+pub fn stage(workspace: &Workspace, instance: &Instance, programs: &Programs, functions: Functions) -> Result<()> {
     let build = instance.build();
     match fs::remove_dir_all(&build) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
         _ => fs::create_dir_all(&build)?,
     }
-    let template = fs::read_to_string(workspace.path("template.yaml")).context("failed to read template.yaml")?;
+    let template = read_template(workspace, functions)?;
     let (staged, functions) = point_to_functions(&template);
     if functions.is_empty() {
         bail!("template.yaml has no function: none of its lines has `{CODE_URI}`");
@@ -197,6 +245,28 @@ mod tests {
         let expected = "Resources:\n  A:\n    CodeUri: functions/a.zip\n  B:\n    CodeUri: functions/b.zip\n  C:\n    CodeUri: functions/a.zip\n    \
                         # CodeUri: crates/d\n";
         assert_eq!((staged.as_str(), functions), (expected, vec!["a".to_owned(), "b".to_owned()]));
+    }
+
+    #[test]
+    fn checks_are_left_out_with_what_names_them() {
+        let template = "Globals:\n  Function:\n    Role: !GetAtt D.Arn\n\nResources:\n  A:\n    CodeUri: crates/a\n\n  # About B.\n  \
+                        B:\n    CodeUri: crates/pre-traffic\n  C:\n    Resource:\n      - !GetAtt A.Arn\n      - !GetAtt B.Arn\n  \
+                        D:\n    Resource: !GetAtt A.Arn\nOutputs:\n  B2:\n    Value: 1\n";
+        let expected = "Globals:\n  Function:\n    Role: !GetAtt D.Arn\n\nResources:\n  A:\n    CodeUri: crates/a\n\n  # About B.\n  \
+                        D:\n    Resource: !GetAtt A.Arn\nOutputs:\n  B2:\n    Value: 1\n";
+        assert_eq!(without_checks(template), expected);
+        assert_eq!(blocks(template).concat(), template);
+
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let template = fs::read_to_string(root.join("template.yaml")).unwrap();
+        let left = without_checks(&template);
+        assert!(template.contains("CodeUri: crates/pre-traffic") && !left.contains("CodeUri: crates/pre-traffic"));
+        assert_eq!(
+            point_to_functions(&left).1,
+            ["ad-traffic", "capture-clicks", "capture-impressions", "metrics-sink"]
+        );
+        // Four checks, and the right to call them.
+        assert_eq!(blocks(&template).len() - blocks(&left).len(), 5);
     }
 
     #[test]
