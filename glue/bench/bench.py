@@ -385,13 +385,11 @@ def raw_folder(folder: Path, impressions: int) -> Path:
     """The generated events, made when they are not there yet."""
     made = folder / f"raw-{impressions}"
     if not made.exists():
-        loadgen = ROOT / "target" / "tool" / "loadgen"
-        subprocess.run(["cargo", "build", "--quiet", "--profile", "tool", "--package", "loadgen"], cwd=ROOT, check=True)
         unfinished = made.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        command = [loadgen, "files", "-c", ROOT / "glue/bench/loadgen.yaml", "--day", DAY, "--out", unfinished]
+        command = ["cargo", "run", "--quiet", "--release", "--package", "loadgen", "--", "files", "-c", ROOT / "glue/bench/loadgen.yaml", "--day", DAY, "--out", unfinished]
         command += ["--impressions", str(impressions), "--seed", str(SEED), "--json"]
-        report = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+        report = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
         (unfinished / "report.json").write_bytes(report)
         unfinished.rename(made)
     return made

@@ -35,13 +35,12 @@ def main() -> None:
     parser.add_argument("--first-day", type=date.fromisoformat, default=date(2026, 3, 1))
     options = parser.parse_args()
     dataless("status")
-    run("cargo", "build", "--quiet", "--profile", "tool", "--package", "loadgen")
     results = []
     for number, size in enumerate(int(size) for size in options.impressions.split(",")):
         day = options.first_day + timedelta(days=number * DAYS_APART)
         with tempfile.TemporaryDirectory(prefix="nightly-") as folder:
-            command = [ROOT / "target/tool/loadgen", "files", "-c", ROOT / "glue/bench/loadgen.yaml", "--day", str(day)]
-            run(*command, "--out", folder, "--impressions", str(size), "--seed", str(number + 1))
+            command = ["files", "-c", ROOT / "glue/bench/loadgen.yaml", "--day", str(day)]
+            run("cargo", "run", "--quiet", "--release", "--package", "loadgen", "--", *command, "--out", folder, "--impressions", str(size), "--seed", str(number + 1))
             dataless("import", folder)
         start = time.monotonic()
         printed = dataless("batch", "--day", str(day))

@@ -1,4 +1,4 @@
-//! How fast events leave: `cargo bench --profile tool -p loadgen --bench http`.
+//! How fast events leave: `cargo bench -p loadgen --bench http`.
 //!
 //! A null server in a process of its own answers every event as stored. loadgen, which makes every event fresh, and
 //! `wrk` and `oha` (if they are installed), which post one body over and over, take turns on the same cores with the
@@ -95,6 +95,9 @@ struct Measure {
 type Tool = fn(&str, usize) -> Result<Option<Measure>, Failure>;
 
 fn compare() -> Result<(), Failure> {
+    if cfg!(debug_assertions) {
+        return Err("figures are of the release profile: use `cargo bench` without --profile".into());
+    }
     println!("{ROUNDS} rounds of about {SECONDS} s, {CONNECTIONS} connections, {} cores", cores());
     println!(
         "{:<6}{:<10}{:>14}{:>14}{:>16}{:>12}",

@@ -1,6 +1,6 @@
 """Measures how long it takes from an accepted event to a metric that can be read.
 
-    eval "$(cargo dataless up)"
+    eval "$(cargo dataless up --release)"
     python tools/realtime/latency.py --base-url "$BASE_URL" [--events 100] [--json]
 
 Sends single impressions, one after the other, and asks CloudWatch for their sum until it has each. Needs boto3, such as
@@ -13,6 +13,7 @@ import argparse
 import datetime
 import json
 import statistics
+import subprocess
 import time
 import urllib.request
 import uuid
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--namespace", default="Warehouse/Advertising")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    refuse_local_build(options.base_url)
     cloudwatch = boto3.client("cloudwatch")
     since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=2)
     seconds = []
@@ -51,6 +53,15 @@ def main() -> None:
         print(json.dumps(report))
     else:
         print(f"accepted to readable, {report['events']} events: p50 {report['p50']} s, p99 {report['p99']} s, longest {report['max']} s")
+
+
+def refuse_local_build(base_url: str) -> None:
+    """Figures are of functions as they run on AWS: `cargo dataless up --release` makes them."""
+    status = subprocess.run(["cargo", "dataless", "status", "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    # Without a local warehouse the address is another's.
+    warehouse = json.loads(status.stdout) if status.returncode == 0 else {}
+    if warehouse.get("base_url") == base_url and warehouse["profile"] != "release":
+        raise SystemExit("this warehouse runs a local build of the functions: measure one of `cargo dataless up --release`")
 
 
 def send(base_url: str) -> None:

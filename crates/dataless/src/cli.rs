@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::Part;
 use crate::stage::spark::Engine;
 
 /// Runs the warehouse on this machine, from the template that goes to AWS.
@@ -268,9 +269,18 @@ pub struct Lock {
 
 #[derive(Args, Debug)]
 pub struct Test {
-    /// Leave out what needs the emulator and Spark.
-    #[arg(long)]
+    /// The parts to run; all by default.
+    #[arg(value_enum, value_name = "PART")]
+    pub parts: Vec<Part>,
+    /// Run what ends in less than three minutes on a warm checkout: format, clippy, unit and scripts.
+    #[arg(long, conflicts_with = "parts")]
+    pub fast: bool,
+    /// Leave out what needs the emulator or Spark.
+    #[arg(long, conflicts_with_all = ["parts", "fast"])]
     pub no_e2e: bool,
+    /// List the parts that would run, and what they cover.
+    #[arg(long)]
+    pub list: bool,
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub struct Tool {
     program: OsString,
     args: Vec<OsString>,
     envs: Vec<(String, OsString)>,
-    removed: Vec<&'static str>,
+    removed: Vec<String>,
     dir: Option<PathBuf>,
     log: PathBuf,
 }
@@ -95,19 +95,14 @@ impl Tool {
     }
 
     /// Keeps a variable of this process from it.
-    pub fn env_remove(mut self, name: &'static str) -> Self {
-        self.removed.push(name);
+    pub fn env_remove(mut self, name: &str) -> Self {
+        self.removed.push(name.to_owned());
         self
     }
 
     pub fn dir(mut self, dir: &Path) -> Self {
         self.dir = Some(dir.to_path_buf());
         self
-    }
-
-    /// Where its output goes.
-    pub fn log(&self) -> &Path {
-        &self.log
     }
 
     /// The command as a user would type it.

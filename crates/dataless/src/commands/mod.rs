@@ -20,6 +20,8 @@ mod up;
 
 use anyhow::{Result, bail};
 
+pub use self::test::Part;
+
 use crate::cli::Command;
 use crate::stage::aws::Aws;
 use crate::stage::deploy::Stack;

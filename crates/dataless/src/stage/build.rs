@@ -92,13 +92,25 @@ pub fn programs(workspace: &Workspace, instance: &Instance, functions: Functions
     let template = read_template(workspace, functions)?;
     let (_, mut bins) = point_to_functions(&template);
     bins.push(LOADGEN.to_owned());
-    let messages = Tool::new("cargo", instance.logs().join("build.log"))
-        .dir(workspace.root())
+    let messages = cargo(workspace, instance.logs().join("build.log"))
         .args(["build", "--workspace", "--message-format=json-render-diagnostics"])
         .args(bins.iter().flat_map(|bin| ["--bin", bin]))
-        .env("CARGO_TERM_COLOR", "never")
         .output()?;
     Programs::from_messages(&messages)
+}
+
+/// Cargo, in the workspace.
+pub fn cargo(workspace: &Workspace, log: PathBuf) -> Tool {
+    beside_cargo(Tool::new("cargo", log).dir(workspace.root()))
+}
+
+/// Takes from a tool that runs cargo what cargo has set for this program: build scripts that read these variables would run
+/// again, and their crates be compiled again, each time that cargo runs below cargo.
+pub fn beside_cargo(tool: Tool) -> Tool {
+    const PREFIXES: [&str; 3] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let cargos = names.filter(|name| PREFIXES.iter().any(|prefix| name.starts_with(prefix)));
+    cargos.fold(tool, |tool, name| tool.env_remove(&name)).env("CARGO_TERM_COLOR", "never")
 }
 
 /// The template with the functions that a local stack is to have.
@@ -210,7 +222,7 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
 pub fn sam(workspace: &Workspace, tools: &Tools, instance: &Instance) -> Result<()> {
     // Every build moves its functions through the same folder of `target`.
     let _turn = instance.take_turn("build")?;
-    deploy::sam(tools, instance)?
+    beside_cargo(deploy::sam(tools, instance)?)
         // For this machine, its own linker will do; for AWS, cargo-lambda links against an old enough C library.
         .env("CARGO_LAMBDA_COMPILER", "cargo")
         .dir(workspace.root())

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::process::Tool;
 use crate::stage::aws::{Aws, REGION};
-use crate::stage::build::Profile;
+use crate::stage::build::{self, Profile};
 use crate::stage::deploy::{self, Running, Stack};
 use crate::stage::spark;
 use crate::stage::tools::{ToolSet, Tools};
@@ -68,7 +68,7 @@ pub fn build(
     // Every build moves its functions through the same folder of `target`.
     let _turn = instance.take_turn("build")?;
     let log = instance.logs().join("buildspec.log");
-    let mut tool = aws.lead(Tool::new(tools.program(ToolSet::Sam, "python"), log));
+    let mut tool = build::beside_cargo(aws.lead(Tool::new(tools.program(ToolSet::Sam, "python"), log)));
     if profile == Profile::Local {
         tool = tool.envs(QUICK_RELEASE);
     }

@@ -11,7 +11,7 @@ use crate::process::Tool;
 use crate::workspace::{Instance, Workspace};
 
 /// A set of tools that fit together. They are apart, since their own requirements exclude each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ToolSet {
     /// The emulator that answers as AWS.
     Emulator,
@@ -214,6 +214,12 @@ pub fn find_python() -> Result<PathBuf> {
     bail!(
         "Python {PYTHON_VERSION} is needed, the version that Glue 5.1 runs: install it so that `python3.11` is on the PATH"
     )
+}
+
+/// The version of the Rust compiler, such as `1.95.0`.
+pub fn rust_version() -> Result<String> {
+    let printed = printed_by(Command::new("rustc").arg("--version")).context("rustc is missing")?;
+    printed.split(' ').nth(1).map(str::to_owned).context("failed to read the version of rustc")
 }
 
 /// Checks that Java is there, in the version that Glue runs.

@@ -1,0 +1,44 @@
+//! What cargo builds for tests and what it builds for programs must be the same dependencies with the same features.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+/// The features of each package, as cargo resolves them for these packages and these kinds of dependencies.
+fn features(arguments: &[&str]) -> BTreeMap<String, String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--prefix", "none", "--format", "{p}|{f}"])
+        .args(arguments)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    // `tokio v1.54.1|macros,rt (*)`; a path or `(proc-macro)` may follow the version.
+    let package = |line: &str| {
+        let (package, features) = line.split_once('|')?;
+        let name: Vec<&str> = package.split(' ').take(2).collect();
+        Some((name.join(" "), features.trim_end_matches(" (*)").to_owned()))
+    };
+    text.lines().filter_map(package).collect()
+}
+
+#[test]
+fn tests_and_programs_share_every_dependency() {
+    let programs = features(&["--workspace", "--edges", "normal,build"]);
+    let tests = features(&["--workspace", "--edges", "normal,build,dev"]);
+    assert!(programs.len() > 200 && tests.len() > programs.len());
+    let differ: Vec<_> = programs.iter().filter(|(package, features)| tests.get(*package) != Some(features)).collect();
+    assert!(differ.is_empty(), "compiled twice, ask for the tests' features in shared-features: {differ:?}");
+}
+
+#[test]
+fn what_goes_to_aws_has_none_of_them() {
+    for function in ["capture-impressions", "capture-clicks", "ad-traffic", "metrics-sink", "pre-traffic"] {
+        let features = features(&["--package", function, "--edges", "normal"]);
+        let (_, tokio) = features.iter().find(|(package, _)| package.starts_with("tokio v")).unwrap();
+        assert!(!tokio.contains("test-util"), "{function}: {tokio}");
+        assert!(!features.keys().any(|package| package.starts_with("aws-smithy-mocks")), "{function}");
+    }
+}
