@@ -2,8 +2,8 @@
 
     python glue/local/launch.py CONFIG.json
 
-CONFIG: root (the repository), instance (the warehouse's folder), endpoint and region (of the emulator), and, once the stack is
-deployed, bucket, database, scripts_bucket and scripts (the bucket of the scripts, and their prefix in it). Prints one JSON object:
+CONFIG: root (the repository), instance (the warehouse's folder), endpoint and region (of the emulator); expected_raw_bytes while
+there is no stack; once it is deployed, bucket, database, scripts_bucket and scripts (the bucket of the scripts, and their prefix in it). Prints one JSON object:
 {"port": …, "token": …, "pid": …}. Many may call it at once; one runner starts. `runner.py` says what it serves.
 """
 
@@ -132,7 +132,7 @@ def quote(argument: str) -> str:
 def raw_bytes(config: dict[str, Any]) -> int:
     """The size of the raw zone, as far as the first listing shows. No SDK: this runs before anything is set up."""
     if "bucket" not in config:
-        return 0
+        return config["expected_raw_bytes"]
     url = f"{config['endpoint']}/{config['bucket']}?list-type=2&prefix=data/raw/"
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=30) as answer:
         found = ElementTree.fromstring(answer.read())

@@ -41,7 +41,7 @@ def spark(tmp_path_factory):
         # Jobs this short end before the second compiler's work pays. Without it the JVM has 48 MB for compiled code, which
         # fill up within minutes: then it throws nearly all away and compiles anew, and runs half as fast.
         "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={folder}/derby.log "
-        "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m",
+        "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
     }
     builder = SparkSession.builder.appName("tests")
     for name, value in settings.items():

@@ -33,9 +33,26 @@ fn tests_and_programs_share_every_dependency() {
     assert!(differ.is_empty(), "compiled twice, ask for the tests' features in shared-features: {differ:?}");
 }
 
+/// The packages of functions.
+const FUNCTIONS: [&str; 5] = ["capture-impressions", "capture-clicks", "ad-traffic", "metrics-sink", "pre-traffic"];
+
+#[test]
+fn functions_share_what_they_have_in_common_when_built_one_by_one() {
+    let mut all: BTreeMap<String, String> = BTreeMap::new();
+    for function in FUNCTIONS {
+        let of_function =
+            features(&["--manifest-path", &format!("crates/{function}/Cargo.toml"), "--edges", "normal,build"]);
+        assert!(of_function.len() > 100);
+        for (package, features) in of_function {
+            let known = all.entry(package.clone()).or_insert_with(|| features.clone());
+            assert_eq!(*known, features, "{package} is compiled twice: ask for its features in lambda-support");
+        }
+    }
+}
+
 #[test]
 fn what_goes_to_aws_has_none_of_them() {
-    for function in ["capture-impressions", "capture-clicks", "ad-traffic", "metrics-sink", "pre-traffic"] {
+    for function in FUNCTIONS {
         let features = features(&["--package", function, "--edges", "normal"]);
         let (_, tokio) = features.iter().find(|(package, _)| package.starts_with("tokio v")).unwrap();
         assert!(!tokio.contains("test-util"), "{function}: {tokio}");

@@ -21,10 +21,6 @@ use crate::workspace::{InstanceName, Workspace};
 
 const CLICKTHROUGH: f64 = 0.3;
 
-/// Up to this many impressions Spark is started beforehand. For more it starts when their number is known, with settings
-/// for long jobs.
-const FEW: u64 = 100_000;
-
 pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
     let started = Instant::now();
     let instance = workspace.instance(InstanceName::Demo);
@@ -56,8 +52,9 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
                 set_up::deploy_to(workspace, tools, &instance, running)
             }
         };
-        let warm = || spark::warm(workspace, tools, &instance, &emulator.endpoint());
-        let (stack, elapsed) = if options.impressions <= FEW { beside(warm, deploy)? } else { deploy()? };
+        let events = (options.impressions as f64 * (1.0 + CLICKTHROUGH)) as u64;
+        let warm = || spark::warm(workspace, tools, &instance, &emulator.endpoint(), events);
+        let (stack, elapsed) = beside(warm, deploy)?;
         timed("deploy", elapsed);
 
         let today = Utc::now().date_naive();

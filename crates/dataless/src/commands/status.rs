@@ -14,12 +14,14 @@ pub fn run(workspace: &Workspace, options: &Status) -> Result<Outcome> {
         let status = serde_json::json!({
             "base_url": stack.base_url()?,
             "endpoint_url": stack.endpoint(),
+            "profile": stack.profile,
             "outputs": stack.outputs,
         });
         println!("{}", serde_json::to_string_pretty(&status)?);
     } else {
         println!("API          {}", stack.base_url()?);
         println!("AWS          {}", stack.endpoint());
+        println!("functions    {}", stack.profile.name());
         for name in
             ["DataLakeBucket", "GlueDatabase", "AdTrafficTable", "ImpressionsDeliveryStream", "ClicksDeliveryStream"]
         {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::process::Tool;
+use crate::process::{Tool, check_interrupted};
 use crate::stage::aws::{Aws, REGION};
 use crate::stage::build::{self, Profile};
 use crate::stage::deploy::{self, Running, Stack};
@@ -121,9 +122,11 @@ pub fn deploy(
     let change_set = ["--stack-name", WAREHOUSE_STACK, "--change-set-name", "delivery"];
     let cloudformation = |args: &[&str]| aws.run(["cloudformation"].iter().chain(args));
     cloudformation(&["create-change-set", "--cli-input-json", &request.to_string()])?;
-    cloudformation(&[&["wait", "change-set-create-complete"], &change_set[..]].concat())?;
+    let describe = [&["cloudformation", "describe-change-set"], &change_set[..]].concat();
+    wait_for(aws, &describe, "/Status", "CREATE_COMPLETE")?;
     cloudformation(&[&["execute-change-set"], &change_set[..]].concat())?;
-    cloudformation(&["wait", "stack-create-complete", "--stack-name", WAREHOUSE_STACK])
+    let describe = ["cloudformation", "describe-stacks", "--stack-name", WAREHOUSE_STACK];
+    wait_for(aws, &describe, "/Stacks/0/StackStatus", "CREATE_COMPLETE")
         // Without a reason to be had, the error stands by itself.
         .map_err(|error| match first_failure(aws) {
             Ok(reason) => error.context(reason),
@@ -132,6 +135,23 @@ pub fn deploy(
     let stack = running.stack(deploy::outputs(aws, WAREHOUSE_STACK)?);
     spark::configure(workspace, instance, &stack)?;
     Ok(stack)
+}
+
+/// Waits until what is described has the wanted status. `aws cloudformation wait` looks every 30 seconds.
+fn wait_for(aws: &Aws, describe: &[&str], status: &str, wanted: &str) -> Result<()> {
+    const LIMIT: Duration = Duration::from_secs(300);
+    let started = Instant::now();
+    loop {
+        let described: Value = aws.json(describe)?;
+        let found = described.pointer(status).and_then(Value::as_str).unwrap_or_default();
+        if found == wanted {
+            return Ok(());
+        }
+        let is_on_its_way = found.ends_with("_PENDING") || found.ends_with("CREATE_IN_PROGRESS");
+        ensure!(is_on_its_way && started.elapsed() < LIMIT, "{} has the status {found:?}, not {wanted}", describe[1]);
+        check_interrupted()?;
+        std::thread::sleep(Duration::from_millis(300));
+    }
 }
 
 /// Which resource of the warehouse's stack failed first, and why.

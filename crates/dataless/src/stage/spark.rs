@@ -178,9 +178,13 @@ pub fn configure(workspace: &Workspace, instance: &Instance, stack: &Stack) -> R
 }
 
 /// Starts the runner of an instance whose stack is not deployed yet, and returns when Spark is warm. The stack's first job
-/// then need not wait for it.
-pub fn warm(workspace: &Workspace, tools: &Tools, instance: &Instance, endpoint: &str) -> Result<()> {
-    write_config(instance, &without_stack(workspace, instance, endpoint))?;
+/// then need not wait for it. How many events are to come decides how the JVM is set up.
+pub fn warm(workspace: &Workspace, tools: &Tools, instance: &Instance, endpoint: &str, events: u64) -> Result<()> {
+    /// A raw line of the example's types, as the emulator stores it.
+    const LINE_BYTES: u64 = 145;
+    let mut config = without_stack(workspace, instance, endpoint);
+    config["expected_raw_bytes"] = (events * LINE_BYTES).into();
+    write_config(instance, &config)?;
     launch(workspace, tools, instance).map(drop)
 }
 

@@ -51,21 +51,22 @@ pub fn run(workspace: &Workspace, options: &Test) -> Result<Outcome> {
     let _lock = instance.take_anew()?;
     let tools = Tools::new(workspace);
     let suite = Suite { workspace, instance: &instance, tools: &tools, parts, report: Mutex::default() };
-    let (tools_are_ready, ready) = channel();
-    let (built, programs) = channel();
-    // A test of the jobs or of a deployed stack waits for others half its time: beside the compiler they take less.
+    let (tools_for_code, code_has_tools) = channel();
+    let (tools_for_users, users_have_tools) = channel();
+    let (programs_for_stack, stack_programs) = channel();
+    let (programs_for_users, users_programs) = channel();
+    // A test of the jobs, of a deployed stack or of the command line waits for others half its time: side by side they take
+    // less.
     thread::scope(|scope| {
-        let code = scope.spawn(|| suite.code(ready, built));
-        let stack = scope.spawn(|| suite.stack(tools_are_ready, programs));
-        // Both are waited for, so that none goes on while the first error is shown.
-        let results = [code.join(), stack.join()];
+        let lanes = [
+            scope.spawn(|| suite.code(code_has_tools, vec![programs_for_stack, programs_for_users])),
+            scope.spawn(|| suite.stack(vec![tools_for_code, tools_for_users], stack_programs)),
+            scope.spawn(|| suite.users(users_have_tools, users_programs)),
+        ];
+        // All are waited for, so that none goes on while the first error is shown.
+        let results = lanes.map(thread::ScopedJoinHandle::join);
         results.into_iter().try_for_each(|result| result.map_err(|_| anyhow!("a step panicked"))?)
     })?;
-    if suite.has(Part::EndToEnd) {
-        // One thread has the warehouse that stays, the other all demos.
-        let tests = ["--workspace", "--test", "e2e", "--run-ignored", "only"];
-        suite.nextest("end-to-end", "end-to-end", &tests)?;
-    }
     Ok(suite.close())
 }
 
@@ -98,7 +99,7 @@ impl Suite<'_> {
     }
 
     /// What the compiler and its friends say, and the jobs once their tools are there. Says when the programs are there.
-    fn code(&self, tools_are_ready: Receiver<()>, built: Sender<Programs>) -> Result<()> {
+    fn code(&self, tools_are_ready: Receiver<()>, built: Vec<Sender<Programs>>) -> Result<()> {
         if self.has(Part::Format) {
             self.cargo("format", &["fmt", "--all", "--check"])?;
         }
@@ -109,8 +110,8 @@ impl Suite<'_> {
         if self.needs(Needs::Stack) || self.needs(Needs::Warehouses) {
             let started = Instant::now();
             match set_up::programs(self.workspace, self.instance, Functions::All) {
-                // Nobody may listen any more: then an error of `stack` ends it all.
-                Ok(programs) => drop(built.send(programs)),
+                // Nobody may listen any more: then an error elsewhere ends it all.
+                Ok(programs) => built.iter().for_each(|lane| drop(lane.send(programs.clone()))),
                 Err(error) => self.broken("build the programs", error)?,
             }
             self.report().took("build the programs", started.elapsed());
@@ -154,15 +155,15 @@ impl Suite<'_> {
     }
 
     /// What the templates are, and what they do once deployed. Says when the tools are there.
-    fn stack(&self, tools_are_ready: Sender<()>, programs: Receiver<Programs>) -> Result<()> {
+    fn stack(&self, tools_are_ready: Vec<Sender<()>>, programs: Receiver<Programs>) -> Result<()> {
         let mut sets: Vec<ToolSet> = self.parts.iter().flat_map(|part| part.tools()).copied().collect();
         sets.sort();
         sets.dedup();
         let started = Instant::now();
         set_up::install(self.workspace, &sets)?;
         self.report().took("install the tools", started.elapsed());
-        // Nobody may listen any more: then an error of `code` ends it all.
-        let _ = tools_are_ready.send(());
+        // Nobody may listen any more: then an error elsewhere ends it all.
+        tools_are_ready.iter().for_each(|lane| drop(lane.send(())));
         if self.has(Part::Scripts) {
             self.python(Part::Scripts, ToolSet::Tests)?;
         }
@@ -177,6 +178,17 @@ impl Suite<'_> {
             if let Ok(programs) = programs.recv() {
                 self.outside(&programs)?;
             }
+        }
+        Ok(())
+    }
+
+    /// The command line as a user runs it, on warehouses of its own.
+    fn users(&self, tools_are_ready: Receiver<()>, programs: Receiver<Programs>) -> Result<()> {
+        // Nothing comes when something is missing: another lane says why.
+        if self.has(Part::EndToEnd) && tools_are_ready.recv().is_ok() && programs.recv().is_ok() {
+            // One thread has the warehouse that stays, the other all demos.
+            let tests = ["--workspace", "--test", "e2e", "--run-ignored", "only"];
+            self.nextest("end-to-end", "end-to-end", &tests)?;
         }
         Ok(())
     }
