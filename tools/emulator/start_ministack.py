@@ -2,8 +2,8 @@
 
     python tools/emulator/start_ministack.py
 
-Runs in the emulator's own environment (`requirements/emulator.txt`) and is configured by the same variables as `ministack`. What it
-changes is checked against the installed version: when MiniStack has moved on, it starts unchanged, with a warning.
+Runs in the emulator's own environment (`requirements/emulator.txt`) and is configured by the same variables as `ministack`. It
+refuses a version of MiniStack that no longer has what it changes.
 
 1. MiniStack serves the Lambda Runtime API with `http.server`, which sends head and body in two segments. With Nagle's algorithm
    the second waits for the acknowledgement of the first, up to 40 ms.
@@ -54,10 +54,9 @@ def do_not_wait_for_silence(worker: type) -> None:
 def main() -> None:
     send_without_delay()
     worker = getattr(lambda_runtime, WORKER, None)
-    if worker is not None and hasattr(worker, DRAIN):
-        do_not_wait_for_silence(worker)
-    else:
-        print(f"warning: MiniStack has no {WORKER}.{DRAIN} any more: each invocation may wait for its log", file=sys.stderr)
+    if not hasattr(worker, DRAIN):
+        sys.exit(f"MiniStack has no {WORKER}.{DRAIN}: its version has changed, and {__file__} must change with it")
+    do_not_wait_for_silence(worker)
     app.main()
 
 

@@ -54,6 +54,9 @@ impl Part {
     /// What says within minutes whether a change is sound.
     pub const FAST: [Self; 4] = [Self::Format, Self::Clippy, Self::Unit, Self::Scripts];
 
+    /// What `buildspec.yml` holds each commit to: everything in Rust, and the templates.
+    pub const DELIVERY: [Self; 5] = [Self::Format, Self::Clippy, Self::Docs, Self::Unit, Self::Templates];
+
     pub const fn needs(self) -> Needs {
         match self {
             Self::Format | Self::Clippy | Self::Docs | Self::Unit | Self::Scripts | Self::Templates | Self::Stacks => {
