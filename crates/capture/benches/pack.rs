@@ -5,7 +5,9 @@ use capture::{MAX_RECORD_BYTES, pack};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 fn packing(criterion: &mut Criterion) {
-    assert!(!cfg!(debug_assertions), "figures are of the release profile: use `cargo bench` without --profile");
+    if cfg!(debug_assertions) {
+        panic!("figures are of the release profile: use `cargo bench` without --profile");
+    }
     let mut group = criterion.benchmark_group("pack");
     for (name, count, length) in [("a batch into one record", 500, 144), ("4 MiB into five records", 30_000, 144)] {
         let ends: Vec<usize> = (1..=count).map(|line| line * length).collect();

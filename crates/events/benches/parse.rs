@@ -24,7 +24,9 @@ fn body(kind: Kind, count: usize, with_id: bool) -> String {
 }
 
 fn parse(criterion: &mut Criterion) {
-    assert!(!cfg!(debug_assertions), "figures are of the release profile: use `cargo bench` without --profile");
+    if cfg!(debug_assertions) {
+        panic!("figures are of the release profile: use `cargo bench` without --profile");
+    }
     let now = DateTime::<Utc>::from_timestamp_nanos(1_795_176_000_000_000_000);
     let mut group = criterion.benchmark_group("parse");
     for (name, kind, count, with_id) in [
