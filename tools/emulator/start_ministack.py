@@ -1,4 +1,4 @@
-"""Starts MiniStack without two waits that a local warehouse would pay for on every request.
+"""Starts MiniStack without what a local warehouse would wait for on every request.
 
     python tools/emulator/start_ministack.py
 
@@ -9,6 +9,7 @@ refuses a version of MiniStack that no longer has what it changes.
    the second waits for the acknowledgement of the first, up to 40 ms.
 2. After each invocation MiniStack waits up to 50 ms for a line of log. A function that logs nothing pays that in full. All that
    a function logged before its answer is in its pipe by then, so an empty pipe means that nothing is to come.
+3. Each call of CloudWatch looks through every data point of every metric for those older than two weeks. Once a minute will do.
 """
 
 from __future__ import annotations
@@ -16,13 +17,19 @@ from __future__ import annotations
 import select
 import socketserver
 import sys
+import time
+from collections.abc import Callable
 
 from ministack import app
 from ministack.core import lambda_runtime
+from ministack.services import cloudwatch
 
 # What is changed below, as it was in the version that this was written for.
 WORKER = "ProvidedWorker"
 DRAIN = "_drain_stderr_bounded"
+EVICT = "_evict_old_metrics"
+
+EVICT_SECONDS = 60.0
 
 
 def send_without_delay() -> None:
@@ -51,12 +58,26 @@ def do_not_wait_for_silence(worker: type) -> None:
     setattr(worker, DRAIN, drain)
 
 
+def at_most_every(seconds: float, function: Callable[[], None]) -> Callable[[], None]:
+    last = float("-inf")
+
+    def call() -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            function()
+
+    return call
+
+
 def main() -> None:
     send_without_delay()
     worker = getattr(lambda_runtime, WORKER, None)
-    if not hasattr(worker, DRAIN):
-        sys.exit(f"MiniStack has no {WORKER}.{DRAIN}: its version has changed, and {__file__} must change with it")
+    for owner, name in [(worker, DRAIN), (cloudwatch, EVICT)]:
+        if not hasattr(owner, name):
+            sys.exit(f"MiniStack has no {name} where it was: its version has changed, and {__file__} must change with it")
     do_not_wait_for_silence(worker)
+    setattr(cloudwatch, EVICT, at_most_every(EVICT_SECONDS, getattr(cloudwatch, EVICT)))
     app.main()
 
 
