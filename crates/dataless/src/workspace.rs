@@ -140,12 +140,17 @@ impl Instance {
 
     /// Removes all that an earlier run left, logs included.
     pub fn clear(&self) -> Result<()> {
-        match std::fs::remove_dir_all(&self.dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("{} cannot be removed", self.dir.display()))
-            }
-            _ => Ok(()),
+        remove_folder(&self.dir)
+    }
+}
+
+/// Removes a folder with everything in it, if it is there.
+pub fn remove_folder(dir: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} cannot be removed", dir.display()))
         }
+        _ => Ok(()),
     }
 }
 

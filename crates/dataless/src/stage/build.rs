@@ -12,7 +12,7 @@ use zip::write::SimpleFileOptions;
 use crate::process::Tool;
 use crate::stage::deploy;
 use crate::stage::tools::Tools;
-use crate::workspace::{Instance, Workspace};
+use crate::workspace::{Instance, Workspace, remove_folder};
 
 /// Which build of the functions a stack runs.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -148,10 +148,8 @@ fn blocks(template: &str) -> Vec<&str> {
 /// `sam build` does, without an invocation of cargo for each function.
 pub fn stage(workspace: &Workspace, instance: &Instance, programs: &Programs, functions: Functions) -> Result<()> {
     let build = instance.build();
-    match fs::remove_dir_all(&build) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-        _ => fs::create_dir_all(&build)?,
-    }
+    remove_folder(&build)?;
+    fs::create_dir_all(&build)?;
     let template = read_template(workspace, functions)?;
     let (staged, functions) = point_to_functions(&template);
     if functions.is_empty() {

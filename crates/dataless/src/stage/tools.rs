@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::process::Tool;
-use crate::workspace::{Instance, Workspace};
+use crate::workspace::{Instance, Workspace, remove_folder};
 
 /// A set of tools that fit together. They are apart, since their own requirements exclude each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +63,12 @@ const LOWEST_PYTHON: &str = "3.11.5";
 /// What builds tools that come as source, without its ending.
 const BUILD: &str = "requirements/build";
 
+/// All lists of tools, without their endings.
+fn lists() -> Vec<String> {
+    let sets = ToolSet::ALL.iter().map(|set| format!("requirements/{}", set.name()));
+    sets.chain([BUILD.to_owned(), "tools/delivery/requirements".to_owned()]).collect()
+}
+
 /// The least Java that Spark 3.5 and Glue 5.1 agree on.
 const JAVA_VERSION: u32 = 17;
 
@@ -110,8 +116,7 @@ impl Tools {
     /// as its source allows; with `upgrade` everything that is free to move does.
     pub fn lock(&self, upgrade: bool) -> Result<Vec<PathBuf>> {
         self.install(&[ToolSet::Uv])?;
-        let sets = ToolSet::ALL.iter().map(|set| format!("requirements/{}", set.name()));
-        let lists: Vec<String> = sets.chain([BUILD.to_owned(), "tools/delivery/requirements".to_owned()]).collect();
+        let lists = lists();
         for list in &lists {
             self.uv(self.log(ToolSet::Uv))
                 .dir(self.workspace.root())
@@ -135,7 +140,7 @@ impl Tools {
         if self.is_ready(set) {
             return Ok(());
         }
-        self.remove(set)?;
+        remove_folder(&self.dir(set))?;
         Tool::new(python, log.clone()).args(["-m", "venv"]).arg(self.dir(set)).run()?;
         let pip = Tool::new(self.program(set, "python"), log).args(["-m", "pip", "install"]);
         pip.args(["--disable-pip-version-check", "--no-input", "--no-deps", "--require-hashes", "--requirement"])
@@ -147,7 +152,7 @@ impl Tools {
 
     fn install_set(&self, set: ToolSet, python: &Path) -> Result<()> {
         let requirements = self.requirements(set);
-        self.remove(set)?;
+        remove_folder(&self.dir(set))?;
         self.uv(self.log(set)).args(["venv", "--python"]).arg(python).arg(self.dir(set)).run()?;
         // The lists are complete and have hashes: uv need not look for more, and must take nothing else.
         self.uv(self.log(set))
@@ -166,16 +171,6 @@ impl Tools {
     fn uv(&self, log: PathBuf) -> Tool {
         let tool = Tool::new(self.program(ToolSet::Uv, "uv"), log);
         tool.env("UV_NO_CONFIG", "1").env("UV_PYTHON_DOWNLOADS", "never").env("UV_NO_PROGRESS", "1")
-    }
-
-    fn remove(&self, set: ToolSet) -> Result<()> {
-        let dir = self.dir(set);
-        match std::fs::remove_dir_all(&dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("{} cannot be removed", dir.display()))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Comes last: what was cut short is made anew.
@@ -280,8 +275,7 @@ mod tests {
     #[test]
     fn the_lists_have_what_their_sources_ask_for_and_each_release_a_hash() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let sets = ToolSet::ALL.iter().map(|set| format!("requirements/{}", set.name()));
-        for list in sets.chain([BUILD.to_owned(), "tools/delivery/requirements".to_owned()]) {
+        for list in lists() {
             let locked = root.join(format!("{list}.txt"));
             let releases_of_list = releases(&locked);
             for wanted in releases(&root.join(format!("{list}.in"))) {
