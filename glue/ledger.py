@@ -1,9 +1,9 @@
 """Closes the books of one arrival day: publishes them as metrics, and fails when they don't balance.
 
-    spark-submit glue/ledger.py --database DB --day YYYY-MM-DD [--metric_namespace Warehouse/Lake] \
+    spark-submit glue/ledger.py --database DB --stack NAME --day YYYY-MM-DD [--metric_namespace Warehouse/Lake] \
         [--realtime_namespace Warehouse/Advertising]
 
-Metrics, in `Count` where nothing else is said, with the dimension `Table`:
+Metrics, in `Count` where nothing else is said, with the dimensions `Stack` and `Table`:
 
     RawLines, Kept, Repeats, Rejected, Late   dated at the start of the arrival day (UTC). Every run of the day adds a
                                               sample there, so read them as the Maximum of a day: lines are only ever
@@ -56,7 +56,7 @@ class BooksDontBalance(Exception):
 def main(argv: list[str]) -> None:
     """Runs the job. Raises `BooksDontBalance`, after the metrics are published."""
     optional = ("metric_namespace", "realtime_namespace")
-    names = ["database", "day"] + [name for name in optional if f"--{name}" in argv]
+    names = ["database", "stack", "day"] + [name for name in optional if f"--{name}" in argv]
     options = getResolvedOptions(argv, names)
     day = datetime.strptime(options["day"], "%Y-%m-%d").replace(tzinfo=timezone.utc)
     spark = SparkSession.builder.appName(f"ledger {day:%Y-%m-%d}").enableHiveSupport().getOrCreate()
@@ -64,10 +64,11 @@ def main(argv: list[str]) -> None:
     faults = {table: find_fault(rows.get(table)) for table in TABLES}
 
     now = datetime.now(timezone.utc)
-    data = metric_data(rows, faults, day, now)
+    stack = options["stack"]
+    data = metric_data(stack, rows, faults, day, now)
     cloudwatch = boto3.client("cloudwatch")
     if (counted_in := options.get("realtime_namespace")) and now >= day + timedelta(days=1) + LAST_DELIVERY:
-        data += divergence(cloudwatch, counted_in, rows, day, now)
+        data += divergence(cloudwatch, counted_in, stack, rows, day, now)
     namespace = options.get("metric_namespace") or DEFAULT_NAMESPACE
     cloudwatch.put_metric_data(Namespace=namespace, MetricData=data)
     for table in TABLES:
@@ -105,36 +106,37 @@ def find_fault(row: dict[str, int] | None) -> str | None:
 
 
 def metric_data(
-    rows: dict[str, dict[str, int]], faults: dict[str, str | None], day: datetime, now: datetime
+    stack: str, rows: dict[str, dict[str, int]], faults: dict[str, str | None], day: datetime, now: datetime
 ) -> list[dict[str, Any]]:
     """The metrics as PutMetricData takes them."""
     figures = [
-        metric(name, table, row[figure], day)
+        metric(stack, name, table, row[figure], day)
         for table, row in rows.items()
         for name, figure in METRICS.items()
         if now - day <= OLDEST_DATA
     ]
-    return figures + [metric("Unbalanced", table, int(fault is not None), now) for table, fault in faults.items()]
+    return figures + [metric(stack, "Unbalanced", table, int(fault is not None), now) for table, fault in faults.items()]
 
 
 def divergence(
-    cloudwatch: Any, namespace: str, rows: dict[str, dict[str, int]], day: datetime, now: datetime
+    cloudwatch: Any, namespace: str, stack: str, rows: dict[str, dict[str, int]], day: datetime, now: datetime
 ) -> list[dict[str, Any]]:
     """By how many percent of the greater one raw and real time differ, whichever is greater."""
     data = []
     for table, row in rows.items():
-        counted = sum(count_realtime(cloudwatch, namespace, name, day) for name in REALTIME_METRICS[table])
+        counted = sum(count_realtime(cloudwatch, namespace, stack, name, day) for name in REALTIME_METRICS[table])
         greater = max(row["raw"], counted)
         percent = 100 * abs(row["raw"] - counted) / greater if greater else 0.0
-        data.append(metric("RealTimeDivergence", table, percent, now, unit="Percent"))
+        data.append(metric(stack, "RealTimeDivergence", table, percent, now, unit="Percent"))
     return data
 
 
-def count_realtime(cloudwatch: Any, namespace: str, name: str, day: datetime) -> float:
+def count_realtime(cloudwatch: Any, namespace: str, stack: str, name: str, day: datetime) -> float:
     """The sum of a metric over a day. By the hour: CloudWatch keeps minutes for 15 days, hours for 15 months."""
     answer = cloudwatch.get_metric_statistics(
         Namespace=namespace,
         MetricName=name,
+        Dimensions=[{"Name": "Stack", "Value": stack}],
         StartTime=day,
         EndTime=day + timedelta(days=1),
         Period=3600,
@@ -143,10 +145,10 @@ def count_realtime(cloudwatch: Any, namespace: str, name: str, day: datetime) ->
     return sum(point["Sum"] for point in answer["Datapoints"])
 
 
-def metric(name: str, table: str, value: float, at: datetime, unit: str = "Count") -> dict[str, Any]:
+def metric(stack: str, name: str, table: str, value: float, at: datetime, unit: str = "Count") -> dict[str, Any]:
     return {
         "MetricName": name,
-        "Dimensions": [{"Name": "Table", "Value": table}],
+        "Dimensions": [{"Name": "Stack", "Value": stack}, {"Name": "Table", "Value": table}],
         "Timestamp": at,
         "Value": value,
         "Unit": unit,

@@ -37,7 +37,7 @@ def run_ledger(warehouse, **rows: dict[str, int]) -> None:
     keys = {"year": "2026", "month": "11", "day": "20"}
     others = [{"table_name": "clicks", **NO_LINES, "year": "2026", "month": "11", "day": "19"}]
     warehouse.insert("ledger", [{"table_name": table, **row, **keys} for table, row in rows.items()] + others)
-    ledger.main(["ledger.py", "--database", warehouse.database, "--day", "2026-11-20"])
+    ledger.main(["ledger.py", "--database", warehouse.database, "--stack", "w", "--day", "2026-11-20"])
 
 
 def printed(capsys) -> list[dict]:
@@ -94,7 +94,7 @@ def test_figures_that_contradict_each_other_are_a_fault(row, fault):
 
 def test_figures_are_dated_at_their_day_and_the_alarm_now():
     rows, faults = {"impressions": BALANCED}, {"impressions": None, "clicks": "no row"}
-    assert told(ledger.metric_data(rows, faults, DAY, NOW)) == {
+    assert told(ledger.metric_data("w", rows, faults, DAY, NOW)) == {
         ("RawLines", "impressions"): (10, DAY),
         ("Kept", "impressions"): (6, DAY),
         ("Repeats", "impressions"): (2, DAY),
@@ -108,7 +108,7 @@ def test_figures_are_dated_at_their_day_and_the_alarm_now():
 @pytest.mark.parametrize(("age", "published"), [(timedelta(days=13, hours=23), True), (timedelta(days=14), False)])
 def test_a_day_that_cloudwatch_no_longer_takes_only_feeds_the_alarm(age, published):
     names = {
-        metric["MetricName"] for metric in ledger.metric_data({"clicks": BALANCED}, {"clicks": None}, DAY, DAY + age)
+        metric["MetricName"] for metric in ledger.metric_data("w", {"clicks": BALANCED}, {"clicks": None}, DAY, DAY + age)
     }
     assert names == ({*ledger.METRICS, "Unbalanced"} if published else {"Unbalanced"})
 
@@ -138,10 +138,11 @@ class Counted:
 )
 def test_real_time_and_raw_are_compared_by_the_greater_one(raw, hours, percent):
     cloudwatch = Counted(**hours)
-    (found,) = ledger.divergence(cloudwatch, "N", {"impressions": {"raw": raw}}, DAY, NOW)
+    (found,) = ledger.divergence(cloudwatch, "N", "w", {"impressions": {"raw": raw}}, DAY, NOW)
     assert (found["MetricName"], found["Unit"], found["Timestamp"]) == ("RealTimeDivergence", "Percent", NOW)
-    assert found["Dimensions"] == [{"Name": "Table", "Value": "impressions"}]
+    assert found["Dimensions"] == [{"Name": "Stack", "Value": "w"}, {"Name": "Table", "Value": "impressions"}]
     assert found["Value"] == pytest.approx(percent)
+    assert all(call["Dimensions"] == [{"Name": "Stack", "Value": "w"}] for call in cloudwatch.asked)
     assert {(call["Namespace"], call["StartTime"], call["EndTime"]) for call in cloudwatch.asked} == {
         ("N", DAY, DAY + timedelta(days=1))
     }
@@ -165,10 +166,10 @@ def test_a_day_that_is_over_is_compared_and_today_is_not(warehouse, monkeypatch)
         monkeypatch.setattr(ledger.boto3, "client", lambda service, client=client: client)
         monkeypatch.setattr(ledger, "datetime", Clock)
         monkeypatch.setattr(ledger, "read_rows", lambda *_: {"impressions": BALANCED, "clicks": NO_LINES})
-        ledger.main(["ledger.py", "--database", warehouse.database, "--day", "2026-11-20", "--realtime_namespace", "N"])
+        ledger.main(["ledger.py", "--database", warehouse.database, "--stack", "w", "--day", "2026-11-20", "--realtime_namespace", "N"])
         (call,) = client.calls
         values = {
-            metric["Dimensions"][0]["Value"]: metric["Value"]
+            metric["Dimensions"][1]["Value"]: metric["Value"]
             for metric in call["MetricData"]
             if metric["MetricName"] == "RealTimeDivergence"
         }

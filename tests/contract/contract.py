@@ -31,6 +31,8 @@ def _resolve(node, conditions):
         return _resolve(yes if conditions[condition] else no, conditions)
     if node == {"Ref": "AWS::NoValue"}:
         return _NO_VALUE
+    if set(node) == {"Fn::Sub"} and node["Fn::Sub"].startswith("${AWS::StackName}-"):
+        return node["Fn::Sub"].replace("${AWS::StackName}", "dataless")
     unknown = [key for key in node if key == "Ref" or str(key).startswith("Fn::")]
     # The uri of an integration is of no concern to a client, and goes with the rest of the x-amazon- keys.
     if unknown:

@@ -23,6 +23,7 @@ def minutes(cloudwatch, name):
     answer = cloudwatch.get_metric_statistics(
         Namespace=NAMESPACE,
         MetricName=name,
+        Dimensions=[{"Name": "Stack", "Value": os.environ.get("DATALESS_STACK", "dataless")}],
         StartTime=now - datetime.timedelta(hours=3),
         EndTime=now + datetime.timedelta(minutes=2),
         Period=60,

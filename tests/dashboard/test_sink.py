@@ -93,6 +93,7 @@ class Stream:
             Environment={
                 "Variables": {
                     "METRIC_NAMESPACE": self.namespace,
+                    "STACK_NAME": self.name,
                     "IMPRESSIONS_DELIVERY_STREAM_NAME": self.name,
                     "CLICKS_DELIVERY_STREAM_NAME": f"{self.name}-none",
                 }
@@ -177,7 +178,13 @@ def test_what_cloudwatch_refuses_is_missing_there_and_told_exactly(stream, refus
 
     now = time.time()
     answer = cloudwatch.get_metric_statistics(
-        Namespace=stream.namespace, MetricName="Impressions", StartTime=now - 3600, EndTime=now + 120, Period=60, Statistics=["Sum"]
+        Namespace=stream.namespace,
+        MetricName="Impressions",
+        Dimensions=[{"Name": "Stack", "Value": stream.name}],
+        StartTime=now - 3600,
+        EndTime=now + 120,
+        Period=60,
+        Statistics=["Sum"],
     )
     counted = sum(point["Sum"] for point in answer["Datapoints"])
     failures = stream.failures()
@@ -186,6 +193,7 @@ def test_what_cloudwatch_refuses_is_missing_there_and_told_exactly(stream, refus
         (told,) = failure["_aws"]["CloudWatchMetrics"]
         assert told["Namespace"] == stream.namespace
         assert {metric["Name"] for metric in told["Metrics"]} == {"SinkFailures", "UncountedEvents"}
+        assert told["Dimensions"] == [["Stack"]] and failure["Stack"] == stream.name
         assert failure["SinkFailures"] == 1
     assert sum(failure["UncountedEvents"] for failure in failures) == len(sent) - counted > 0
 

@@ -36,7 +36,7 @@ def stored(stack):
     now = time.time()
     sums = [
         sum(point["Sum"] for point in cloudwatch.get_metric_statistics(
-            Namespace="Warehouse/Advertising", MetricName=name, StartTime=now - 3600, EndTime=now + 60, Period=60, Statistics=["Sum"]
+            Namespace="Warehouse/Advertising", MetricName=name, Dimensions=[{"Name": "Stack", "Value": STACK}], StartTime=now - 3600, EndTime=now + 60, Period=60, Statistics=["Sum"]
         )["Datapoints"])
         for name in ("Impressions", "Clicks", "MalformedImpressions", "MalformedClicks")
     ]  # fmt: skip

@@ -45,6 +45,11 @@ def load():
     return tomllib.loads((HERE / "prices.toml").read_text(encoding="utf-8"))
 
 
+def read_templates():
+    """The templates of what every warehouse has."""
+    return "\n".join((ROOT / name).read_text(encoding="utf-8") for name in ("template.yaml", "stacks/dashboards.yaml"))
+
+
 def from_template(text):
     """Sizes that the template sets: memory of the functions, buffers of the streams, things with a monthly price."""
 
@@ -278,7 +283,7 @@ def main():
     if arguments.measure_gzip:
         print(f"{measure_gzip():.1f}")
         return
-    text = page(load(), from_template((ROOT / "template.yaml").read_text(encoding="utf-8")))
+    text = page(load(), from_template(read_templates()))
     if arguments.write:
         PAGE.write_text(text, encoding="utf-8")
     else:

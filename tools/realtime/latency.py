@@ -29,18 +29,19 @@ def main() -> None:
     parser.add_argument("--base-url", required=True)
     parser.add_argument("--events", type=int, default=100)
     parser.add_argument("--namespace", default="Warehouse/Advertising")
+    parser.add_argument("--stack", default="dataless", help="name of the stack, the dimension of its metrics")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     refuse_local_build(options.base_url)
     cloudwatch = boto3.client("cloudwatch")
     since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=2)
     seconds = []
-    expected = count(cloudwatch, options.namespace, since)
+    expected = count(cloudwatch, options.namespace, options.stack, since)
     for _ in range(options.events):
         send(options.base_url)
         accepted = time.monotonic()
         expected += 1
-        while (found := count(cloudwatch, options.namespace, since)) < expected:
+        while (found := count(cloudwatch, options.namespace, options.stack, since)) < expected:
             if time.monotonic() - accepted > LIMIT_SECONDS:
                 raise SystemExit(f"an event was not counted within {LIMIT_SECONDS} s: {found} of {expected}")
             time.sleep(0.02)
@@ -74,10 +75,11 @@ def send(base_url: str) -> None:
             raise SystemExit("an event was not accepted")
 
 
-def count(cloudwatch, namespace: str, since: datetime.datetime) -> float:
+def count(cloudwatch, namespace: str, stack: str, since: datetime.datetime) -> float:
     answer = cloudwatch.get_metric_statistics(
         Namespace=namespace,
         MetricName="Impressions",
+        Dimensions=[{"Name": "Stack", "Value": stack}],
         StartTime=since,
         EndTime=datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=2),
         Period=60,

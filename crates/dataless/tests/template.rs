@@ -140,15 +140,12 @@ fn every_substitution_in_what_the_template_includes_resolves() {
     // SAM makes an alias a function.
     known.extend(functions(&template).keys().map(|name| format!("{name}Aliaslive")));
     let conditions = names(&template["Conditions"]);
-    let mut includes = vec!["api.yaml".to_owned()];
-    for entry in std::fs::read_dir(root().join("dashboards")).unwrap() {
-        includes.push(format!("dashboards/{}", entry.unwrap().file_name().to_str().unwrap()));
-    }
+    let includes = ["api.yaml"];
     let included = texts(&template["Resources"]);
     let mut found = 0;
     for include in includes {
-        assert!(included.contains(&include), "the template does not include {include}");
-        let tree: Value = serde_yaml_ng::from_str(&read(&include)).unwrap();
+        assert!(included.iter().any(|text| text == include), "the template does not include {include}");
+        let tree: Value = serde_yaml_ng::from_str(&read(include)).unwrap();
         let mut used = Vec::new();
         walk(&tree, &mut |value| {
             let Some(mapping) = value.as_mapping() else { return };

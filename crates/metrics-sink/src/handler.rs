@@ -11,7 +11,9 @@ use crate::context::Context;
 use crate::count::{Counts, count};
 use crate::error::SinkError;
 use crate::event::{Answer, AnswerRecord, Event, Record};
-use crate::metrics::{MAX_NAME_BYTES, MAX_VALUE, MAX_VALUES_PER_METRIC, Metric, Metrics, calls, is_time_taken};
+use crate::metrics::{
+    MAX_NAME_BYTES, MAX_VALUE, MAX_VALUES_PER_METRIC, Metric, Metrics, STACK_DIMENSION, calls, is_time_taken,
+};
 use crate::recent::fingerprint;
 
 /// What of the invocation's time is kept for answering.
@@ -55,7 +57,7 @@ async fn count_and_publish<M: Metrics>(
     let minutes = count(records, now);
     let Some(name) = context.metric_of(delivery_stream_arn) else {
         tracing::error!(stream = delivery_stream_arn, "no metric is known for this delivery stream");
-        return report_failure(&context.namespace, "UnknownStream", events_of(&minutes));
+        return report_failure(&context.namespace, &context.stack, "UnknownStream", events_of(&minutes));
     };
     let batch = fingerprint(delivery_stream_arn, records);
     if context.recent.contains(batch) {
@@ -70,6 +72,7 @@ async fn count_and_publish<M: Metrics>(
             let lost = metrics[from..].iter().filter(|metric| metric.name == name);
             report_failure(
                 &context.namespace,
+                &context.stack,
                 name,
                 lost.flat_map(|metric| &metric.values).map(|(value, _)| value).sum(),
             );
@@ -109,17 +112,18 @@ async fn publish<M: Metrics>(metrics: &[Metric], left: Duration, context: &Conte
 }
 
 /// Writes the failure as a metric into the log, where CloudWatch Logs finds it.
-fn report_failure(namespace: &str, metric: &str, uncounted_events: f64) {
+fn report_failure(namespace: &str, stack: &str, metric: &str, uncounted_events: f64) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let line = serde_json::json!({
         "_aws": {
             "Timestamp": u64::try_from(now).unwrap_or(u64::MAX),
             "CloudWatchMetrics": [{
                 "Namespace": namespace,
-                "Dimensions": [[]],
+                "Dimensions": [[STACK_DIMENSION]],
                 "Metrics": [{"Name": "SinkFailures", "Unit": "Count"}, {"Name": "UncountedEvents", "Unit": "Count"}],
             }],
         },
+        STACK_DIMENSION: stack,
         "SinkFailures": 1,
         "UncountedEvents": uncounted_events,
         "metric": metric,
@@ -270,7 +274,7 @@ mod tests {
     }
 
     fn context(metrics: Memory) -> Context<Memory> {
-        Context::new(metrics, "Warehouse/Advertising".into(), "w-impressions".into(), "w-clicks".into())
+        Context::new(metrics, "Warehouse/Advertising".into(), "w".into(), "w-impressions".into(), "w-clicks".into())
     }
 
     fn record(id: &str, at: i64, data: &str) -> Value {

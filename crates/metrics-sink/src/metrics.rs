@@ -6,7 +6,7 @@ use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudwatch::operation::put_metric_data::PutMetricDataError;
 use aws_sdk_cloudwatch::primitives::DateTime;
-use aws_sdk_cloudwatch::types::{MetricDatum, StandardUnit};
+use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 
 use crate::error::PublishError;
 
@@ -42,8 +42,12 @@ const MAX_AHEAD_SECONDS: i64 = 2 * 3_600 - 300;
 /// Namespace and framing of a call's body.
 const CALL_BYTES: usize = 512;
 
-/// Keys, time and unit of a metric in a call's body.
-const METRIC_BYTES: usize = 96;
+/// Keys, time, unit and dimension of a metric in a call's body: the name of a stack has at most 128 characters.
+/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStack.html>
+const METRIC_BYTES: usize = 96 + 32 + 128;
+
+/// The dimension that keeps the metrics of two warehouses in one account and Region apart.
+pub const STACK_DIMENSION: &str = "Stack";
 
 /// A value and its count in a call's body.
 const VALUE_BYTES: usize = 18;
@@ -103,25 +107,27 @@ pub trait Metrics: Send + Sync {
 pub struct CloudWatch {
     client: Client,
     namespace: String,
+    stack: Dimension,
 }
 
 impl CloudWatch {
-    pub(crate) fn new(client: Client, namespace: String) -> Self {
-        Self { client, namespace }
+    pub(crate) fn new(client: Client, namespace: String, stack: String) -> Self {
+        Self { client, namespace, stack: Dimension::builder().name(STACK_DIMENSION).value(stack).build() }
     }
 }
 
 impl Metrics for CloudWatch {
     async fn publish(&self, metrics: &[Metric]) -> Result<(), PublishError> {
-        let data = metrics.iter().map(datum).collect();
+        let data = metrics.iter().map(|metric| datum(metric, &self.stack)).collect();
         let call = self.client.put_metric_data().namespace(&self.namespace).set_metric_data(Some(data));
         call.send().await.map(|_| ()).map_err(|error| publish_error(&error))
     }
 }
 
-fn datum(metric: &Metric) -> MetricDatum {
+fn datum(metric: &Metric, stack: &Dimension) -> MetricDatum {
     let datum = MetricDatum::builder()
         .metric_name(&metric.name)
+        .dimensions(stack.clone())
         .timestamp(DateTime::from_secs(metric.at))
         .unit(StandardUnit::Count);
     match metric.values[..] {
@@ -158,10 +164,15 @@ mod tests {
     use super::*;
 
     const NAMESPACE: &str = "Warehouse/Advertising";
+    const STACK: &str = "dataless-main";
     const MINUTE: i64 = 1_763_640_000;
 
     fn cloudwatch(rule: &aws_smithy_mocks::Rule) -> CloudWatch {
-        CloudWatch::new(mock_client!(aws_sdk_cloudwatch, RuleMode::MatchAny, [rule]), NAMESPACE.to_owned())
+        CloudWatch::new(
+            mock_client!(aws_sdk_cloudwatch, RuleMode::MatchAny, [rule]),
+            NAMESPACE.to_owned(),
+            STACK.to_owned(),
+        )
     }
 
     #[tokio::test]
@@ -176,7 +187,7 @@ mod tests {
                     && data[0].value() == Some(3.0)
                     && data[0].unit() == Some(&StandardUnit::Count)
                     && data[0].values().is_empty()
-                    && data[0].dimensions().is_empty()
+                    && data[0].dimensions() == [Dimension::builder().name("Stack").value(STACK).build()]
             })
             .then_output(|| PutMetricDataOutput::builder().build());
         let metric = Metric::single("Clicks".into(), MINUTE, 3.0);
@@ -215,7 +226,8 @@ mod tests {
             .disable_request_compression(!compressed)
             .build();
         // The answer of the capturing client is of no use here.
-        let _ = CloudWatch::new(Client::from_conf(config), NAMESPACE.to_owned()).publish(metrics).await;
+        let _ =
+            CloudWatch::new(Client::from_conf(config), NAMESPACE.to_owned(), "s".repeat(128)).publish(metrics).await;
         let request = requests.expect_request();
         let encoding = request.headers().get("content-encoding").map(str::to_owned);
         (request.body().bytes().unwrap().len(), encoding)

@@ -12,7 +12,7 @@ use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use crate::stage::aws::Aws;
-use crate::stage::deploy::Stack;
+use crate::stage::deploy::{STACK_NAME, Stack};
 use crate::stage::spark::Spark;
 use crate::stage::traffic::Client;
 
@@ -176,6 +176,7 @@ pub fn sum_realtime(aws: &Aws, since: DateTime<Utc>) -> Result<Both> {
     struct Datapoint {
         sum: f64,
     }
+    let dimension = format!("Name=Stack,Value={STACK_NAME}");
     let sum = |metric: &str| -> Result<u64> {
         // Minutes are named by their start.
         let start = (since - TimeDelta::minutes(2)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
@@ -187,6 +188,8 @@ pub fn sum_realtime(aws: &Aws, since: DateTime<Utc>) -> Result<Both> {
             "Warehouse/Advertising",
             "--metric-name",
             metric,
+            "--dimensions",
+            &dimension,
             "--statistics",
             "Sum",
             "--period",
