@@ -182,6 +182,35 @@ def test_an_alarms_metrics_are_documented(name):
     assert seconds <= (7 * 86400 if stats[0]["Period"] >= 3600 else 86400)
 
 
+def test_a_night_that_is_later_than_the_one_before_is_not_missing():
+    """CloudWatch slides a period of a day, so that one with data every night has none for as long as tonight is late."""
+    found = [alarm for alarm in ALARMS.values() if "breaching" in json.dumps(alarm["TreatMissingData"])]
+    assert [alarm["AlarmName"]["Fn::Sub"] for alarm in found] == [
+        "${AWS::StackName}-impressions-ledger-missing",
+        "${AWS::StackName}-clicks-ledger-missing",
+    ]
+    for alarm in found:
+        assert alarm["Period"] == 3600 and alarm["EvaluationPeriods"] >= 24 + 4
+        assert "DatapointsToAlarm" not in alarm, "all of the hours must be empty"
+        # Any verdict counts, also that the books don't balance.
+        assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == ("SampleCount", "LessThanThreshold", 1)
+
+
+def test_a_verdict_of_the_books_fires_by_its_value_only():
+    for table in ("Impressions", "Clicks"):
+        alarm = ALARMS[f"{table}LedgerAlarm"]
+        assert alarm["TreatMissingData"] == "notBreaching"
+        assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == ("Maximum", "GreaterThanThreshold", 0)
+
+
+def test_throttles_of_the_sink_are_an_alarm_of_their_own():
+    """There, events that were acknowledged are at stake."""
+    alarm = ALARMS["SinkThrottlesAlarm"]
+    assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": "MetricsSinkFunction"}}]
+    assert "acknowledged" in alarm["AlarmDescription"] and "raw-errors" in alarm["AlarmDescription"]
+    assert "MetricsSink" not in json.dumps(ALARMS["ThrottlesAlarm"])
+
+
 @pytest.mark.parametrize("name", TELLING)
 def test_an_alarm_reaches_someone_says_what_to_do_and_treats_missing_data_on_purpose(name):
     alarm = ALARMS[name]

@@ -1,0 +1,64 @@
+"""What API Gateway takes of `api.yaml` when it imports it.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html#api-gateway-known-issues-rest-apis
+"""
+
+import re
+
+import yaml
+from templates import ROOT, read
+
+API = yaml.safe_load((ROOT / "api.yaml").read_text(encoding="utf-8"))
+RESOURCE = read(ROOT / "template.yaml")["Resources"]["AdvertisingApi"]["Properties"]
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch"}
+
+# Keywords that models don't know, and ways to write a number that they don't know.
+UNKNOWN_KEYWORDS = {"anyOf", "oneOf", "discriminator", "exclusiveMinimum", "readOnly", "example", "nullable", "deprecated"}
+UNKNOWN_FORMATS = {"int32", "int64"}
+
+
+def schemas(part):
+    """All schemas below a part."""
+    if isinstance(part, list):
+        for one in part:
+            yield from schemas(one)
+    elif isinstance(part, dict):
+        yield part
+        for name, one in part.items():
+            if name not in ("properties", "examples"):
+                yield from schemas(one)
+            elif name == "properties":
+                yield from schemas(list(one.values()))
+
+
+def test_every_response_is_written_where_it_belongs():
+    """A reference in place of a response is not supported."""
+    responses = [
+        (f"{method} {path} {status}", response)
+        for path, item in API["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+        for status, response in operation["responses"].items()
+    ]
+    assert len(responses) > 20
+    assert [where for where, response in responses if "$ref" in response] == []
+    assert "responses" not in API["components"]
+
+
+def test_the_title_is_the_name():
+    """An import gives the API the name of the title, which is the dimension of its metrics."""
+    assert API["info"]["title"] == RESOURCE["Name"] == {"Fn::Sub": "${AWS::StackName}-advertising"}
+
+
+def test_models_use_what_api_gateway_knows():
+    models = API["components"]["schemas"]
+    assert all(re.fullmatch("[A-Za-z0-9]+", name) for name in models)
+    for name, model in models.items():
+        for schema in schemas(model):
+            assert not UNKNOWN_KEYWORDS & set(schema), name
+            assert schema.get("format") not in UNKNOWN_FORMATS, name
+
+
+def test_a_change_of_a_parameter_is_deployed():
+    """SAM deploys again when the text of the definition changes, in which a parameter's value is no change."""
+    assert RESOURCE["AlwaysDeploy"] is True
