@@ -11,7 +11,7 @@ sys.path.insert(0, str(ROOT / "tools" / "costs"))
 import costs  # noqa: E402
 
 DATA = costs.load()
-TEMPLATE = costs.from_template(costs.read_templates())
+TEMPLATE = costs.read_sources()
 
 
 def test_the_page_is_what_the_program_prints():

@@ -2,9 +2,11 @@
 
     python3 tools/costs/costs.py                 print the page
     python3 tools/costs/costs.py --write         write it
+    python3 tools/costs/costs.py --rate 50 --batch 1
+                                                 print a month of 50 events a second, one a request
     python3 tools/costs/costs.py --measure-gzip  the bytes of an event after gzip, for prices.toml
 
-Prices and assumptions stand in prices.toml beside this file; memory and buffer sizes are read from template.yaml.
+Prices and assumptions are in prices.toml beside this file. Sizes and counts are read from the templates, api.yaml and the ledger job.
 """
 
 import argparse
@@ -12,6 +14,7 @@ import gzip
 import math
 import random
 import re
+import textwrap
 import tomllib
 import uuid
 from pathlib import Path
@@ -23,8 +26,15 @@ PAGE = ROOT / "docs" / "costs.md"
 MILLION = 1_000_000
 EVENTS_A_SECOND = (1, 100, 10_000)
 
-# Jobs of the nightly state machine for a day: the ETL of two tables, two derivations, the load, the ledger.
-JOBS_A_DAY = 6
+# What the nightly state machine (pipeline/daily.asl.json) runs for each of its days.
+NIGHTLY_JOBS = (
+    "ImpressionsPythonETLJob",
+    "ClicksPythonETLJob",
+    "AdvertisingJob",
+    "AdTrafficJob",
+    "AdTrafficLoadJob",
+    "LedgerJob",
+)
 EVENTS_A_REQUEST = (1, 10, 100, 500)
 
 # Firehose bills records in steps of 5 KB. https://aws.amazon.com/firehose/pricing/
@@ -33,25 +43,64 @@ FIREHOSE_STEP_BYTES = 5 * 1024
 # The memory that buys a whole vCPU. https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 MB_A_VCPU = 1769
 
-# Metrics that the functions publish, and those of the ledger for two tables.
-PUBLISHED_METRICS = 3 + 6 * 2
+# Impressions and Clicks, in every hour that has events. Malformed lines and failures have metrics only when there are some.
+STREAM_METRICS = 2
 
-# Count, Latency, IntegrationLatency, 4XXError, 5XXError, for each method that was called.
+# Count, Latency, IntegrationLatency, 4XXError and 5XXError: a request is a sample of each, 0 or 1 for the errors.
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-metrics-and-dimensions.html
+# "Your account is charged for accessing method-level CloudWatch metrics", not for those of the API or the stage.
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-stages.html
 METRICS_A_METHOD = 5
-METHODS = 3
+METHOD = r"^    (?:get|put|post|delete|options|head|patch|x-amazon-apigateway-any-method):$"
+
+
+def glue_metrics(job, workers):
+    """The metrics that a run of a Glue job publishes, by its arguments.
+
+    With --enable-metrics: 9 sums, the disk and 2 counts of executors; heap (share and bytes), S3 (read and written) and CPU for the
+    driver, for each executor and for all. Streaming jobs have more.
+    https://docs.aws.amazon.com/glue/latest/dg/monitoring-awsglue-with-cloudwatch-metrics.html
+    With --enable-observability-metrics: 2 of skew, the success, the workers' use; 9 of memory and 3 of disk for the driver and for
+    all. Those of throughput, which short runs lack, are left out.
+    https://docs.aws.amazon.com/glue/latest/dg/monitor-observability.html
+    """
+    profile = 9 + 1 + 2 + 5 * (workers + 1) if "--enable-metrics:" in job else 0
+    observability = 2 + 1 + 1 + 2 * (9 + 3) if "--enable-observability-metrics:" in job else 0
+    return profile + observability
+
+
+def days_a_night(lookback_days):
+    """The days that the state machine runs each night: yesterday, and those whose late events may still have come."""
+    return lookback_days + 1
 
 
 def load():
     return tomllib.loads((HERE / "prices.toml").read_text(encoding="utf-8"))
 
 
-def read_templates():
-    """The templates of what every warehouse has."""
-    return "\n".join((ROOT / name).read_text(encoding="utf-8") for name in ("template.yaml", "stacks/dashboards.yaml"))
+def read_sources(root=ROOT):
+    """What the stack has in any case: the template with the stacks that no condition guards, the API, the ledger job."""
+    text = (root / "template.yaml").read_text(encoding="utf-8")
+    children = [
+        re.search(r"^      TemplateURL: (\S+)$", one, re.MULTILINE)[1]
+        for one in resources(text, "CloudFormation::Stack").values()
+        if not re.search(r"^    Condition: ", one, re.MULTILINE)
+    ]
+    paths = [*children, "api.yaml", "glue/ledger.py"]
+    *stacks, api, ledger = [(root / path).read_text(encoding="utf-8") for path in paths]
+    return from_template("\n".join([text, *stacks]), api, ledger)
 
 
-def from_template(text):
-    """Sizes that the template sets: memory of the functions, buffers of the streams, things with a monthly price."""
+def resources(text, kind):
+    """The resources of a type, each with its text."""
+    parts = re.split(r"^  (\w+):$", text, flags=re.MULTILINE)
+    found = zip(parts[1::2], parts[2::2])
+    return {name: body for name, body in found if re.search(rf"^    Type: AWS::{kind}$", body, re.MULTILINE)}
+
+
+def from_template(text, api="", ledger=""):
+    """What is read from the sources: memory of the functions, buffers of the streams, things with a monthly price."""
+    jobs = resources(text, "Glue::Job")
 
     def default(parameter):
         return float(re.search(rf"^  {parameter}:\n(?:    .*\n)*?    Default: (\S+)$", text, re.MULTILINE)[1])
@@ -59,14 +108,19 @@ def from_template(text):
     def count(kind):
         return len(re.findall(rf"^    Type: AWS::{kind}$", text, re.MULTILINE))
 
+    workers = int(default("GlueNumberOfWorkers"))
     return {
         "memory_mb": int(re.search(r"^    MemorySize: (\d+)$", text, re.MULTILINE)[1]),
         "object_mb": default("DeliveryBufferSizeMB"),
         "object_seconds": default("DeliveryBufferIntervalSeconds"),
         "batch_mb": default("MetricsBufferSizeMB"),
         "batch_seconds": default("MetricsBufferIntervalSeconds"),
-        "workers": int(default("GlueNumberOfWorkers")),
-        "lookback_days": int(default("LookbackDays")),
+        "workers": workers,
+        "days_a_night": days_a_night(int(default("LookbackDays"))),
+        "lake_version_days": lake_version_days(text) or int(default("NoncurrentVersionDays")),
+        "methods": len(re.findall(METHOD, api, re.MULTILINE)),
+        "ledger_metrics": ledger_metrics(ledger),
+        "glue_metrics": sum(glue_metrics(jobs[name], workers) for name in NIGHTLY_JOBS if name in jobs),
         "dashboards": count("CloudWatch::Dashboard"),
         "alarm_metrics": alarm_metrics(text),
         "secrets": count("SecretsManager::Secret"),
@@ -75,9 +129,22 @@ def from_template(text):
 
 def alarm_metrics(text):
     """The metrics that alarms watch. An alarm on an expression watches all that go into it, and is billed for each."""
-    resources = re.split(r"^  (?=\w+:$)", text, flags=re.MULTILINE)
-    alarms = [resource for resource in resources if re.search(r"^    Type: AWS::CloudWatch::Alarm$", resource, re.MULTILINE)]
+    alarms = resources(text, "CloudWatch::Alarm").values()
     return sum(max(1, len(re.findall(r"\bMetricStat:", alarm))) for alarm in alarms)
+
+
+def lake_version_days(text):
+    """Days that replaced files of the lake are kept by a lifecycle rule of their own, or nothing."""
+    rules = re.split(r"^          - Id: ", text, flags=re.MULTILINE)
+    days = [re.search(r"NoncurrentDays: (\d+)", rule) for rule in rules if re.search(r"Prefix: data/lake/$", rule, re.MULTILINE)]
+    return min((int(found[1]) for found in days if found), default=None)
+
+
+def ledger_metrics(text):
+    """The metrics that the ledger job publishes, for two tables."""
+    figures = re.search(r"^METRICS = \{(.*?)\}", text, re.MULTILINE | re.DOTALL)
+    names = {*re.findall(r'"(\w+)":', figures[1] if figures else ""), *re.findall(r'\bmetric\((?:\w+, )*"(\w+)"', text)}
+    return 2 * len(names)
 
 
 def firehose_bytes(record_bytes):
@@ -125,6 +192,7 @@ def costs(data, template, events, one_event_a_record=False):
         "Lambda, metrics sink": invocations(sinks, sink["duration_ms"]),
         "S3, PUT": pay("s3_put", objects),
         "S3, a month of raw": pay("s3_gb_month", MILLION * workload["stored_bytes_an_event"]),
+        "S3, a month of the lake": pay("s3_gb_month", MILLION * workload["lake_bytes_an_event"]),
         "CloudWatch, metrics": pay("put_metric_data", sinks),
         "CloudWatch, logs": pay("logs_gb", log_bytes),
         "X-Ray": pay("trace", requests * capture["traced_share"]),
@@ -132,14 +200,41 @@ def costs(data, template, events, one_event_a_record=False):
 
 
 def standing(data, template):
-    """Dollars a month that do not depend on the number of events."""
-    rows = {
-        "custom_metric": PUBLISHED_METRICS + METRICS_A_METHOD * METHODS,
-        "dashboard": template["dashboards"],
-        "alarm_metric": template["alarm_metrics"],
-        "secret": template["secrets"],
-    }
-    return {data["price"][name]["what"]: (count, count * data["price"][name]["usd"]) for name, count in rows.items()}
+    """Rows of what does not depend on the number of events: what, how many, dollars a month.
+
+    Metrics are billed for the hours in which they are sent.
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_billing.html
+    """
+    price = {name: one["usd"] for name, one in data["price"].items()}
+    workload = data["workload"]
+    hours, nights = workload["seconds_a_month"] / 3600, workload["seconds_a_month"] / 86400
+    hours_of_nights = nights * workload["hours_a_night"]
+    methods = template["methods"] * METRICS_A_METHOD
+    # Each metric of a run is sent twice: under the run's id, which is new each time, and under the id ALL.
+    glue = template["glue_metrics"]
+    glue_hours = glue * (template["days_a_night"] * nights + hours_of_nights)
+
+    def metrics(metric_hours):
+        return metric_hours / hours * price["custom_metric"]
+
+    return [
+        ("metrics of the streams", STREAM_METRICS, metrics(STREAM_METRICS * hours)),
+        ("metrics of the API's methods, at most", methods, metrics(methods * hours)),
+        ("metrics of the ledger, in the night", template["ledger_metrics"], metrics(template["ledger_metrics"] * hours_of_nights)),
+        ("metrics of the Glue jobs, in the night, at most", glue, metrics(glue_hours)),
+        ("metrics that alarms watch", template["alarm_metrics"], template["alarm_metrics"] * price["alarm_metric"]),
+        ("dashboards", template["dashboards"], template["dashboards"] * price["dashboard"]),
+        ("secrets", template["secrets"], template["secrets"] * price["secret"]),
+    ]
+
+
+def replaced_copies(template):
+    """How many replaced copies of a day's lake S3 keeps at a time.
+
+    A night replaces its days but the newest. S3 ends the days of a version at the midnight (UTC) after, so that a night's copies are
+    still there when the next night's come. https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html
+    """
+    return (template["days_a_night"] - 1) * (template["lake_version_days"] + 1)
 
 
 def month(data, template, events_a_second):
@@ -150,12 +245,16 @@ def month(data, template, events_a_second):
     lines = {
         line: amount * events / MILLION for line, amount in costs(at_rate, template, workload["events_a_request"]).items()
     }
-    days = workload["seconds_a_month"] / 86400
-    runs = JOBS_A_DAY * template["lookback_days"] * days
-    lines["Glue, a minute a run (at least)"] = runs * template["workers"] * data["price"]["glue_dpu_hour"]["usd"] / 60
-    writes = workload["ads_a_day"] * template["lookback_days"] * days
-    lines["DynamoDB, writes (at most)"] = writes * data["price"]["dynamodb_write"]["usd"] / data["price"]["dynamodb_write"]["units"]
-    lines["what does not depend on events"] = sum(amount for _, amount in standing(data, template).values())
+
+    def pay(name, quantity):
+        return data["price"][name]["usd"] * quantity / data["price"][name]["units"]
+
+    replaced = events_a_second * 86400 * workload["lake_bytes_an_event"] * replaced_copies(template)
+    lines["S3, replaced files of the lake"] = pay("s3_gb_month", replaced)
+    day_runs = template["days_a_night"] * workload["seconds_a_month"] / 86400
+    lines["Glue, a minute a run (at least)"] = pay("glue_dpu_hour", len(NIGHTLY_JOBS) * day_runs * template["workers"] / 60)
+    lines["DynamoDB, writes (at most)"] = pay("dynamodb_write", workload["ads_a_day"] * day_runs)
+    lines["what does not depend on events"] = sum(amount for _, _, amount in standing(data, template))
     return lines
 
 
@@ -168,8 +267,17 @@ def table(header, rows):
     return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
 
 
-def page(data, template):
-    workload, capture = data["workload"], data["capture"]
+def paragraph(text, indent=""):
+    """Words of a page in lines of at most 100 columns."""
+    return textwrap.fill(" ".join(text.split()), 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def bullets(*texts):
+    return "\n".join(paragraph(f"- {text}", "  ") for text in texts)
+
+
+def section_million(data, template):
+    workload = data["workload"]
     ours = {events: costs(data, template, events) for events in EVENTS_A_REQUEST}
     theirs = {events: costs(data, template, events, one_event_a_record=True) for events in EVENTS_A_REQUEST}
 
@@ -189,17 +297,77 @@ def page(data, template):
         ]
         firehose.append([f"{name}: USD", *(usd(results[events]["Data Firehose"]) for events in EVENTS_A_REQUEST)])
         firehose.append([f"{name}: bytes billed a byte", *(f"{ratio:.2f}" for ratio in ratios)])
+    share = sum(ours[1].values()) / sum(ours[EVENTS_A_REQUEST[-1]].values())
+    what_decides = f"""What a client sends in one request decides: at {EVENTS_A_REQUEST[-1]} events a request a million events cost a
+        {share:.0f}th of what they cost one by one. The last line is the same warehouse with one event a record, as the 2019 original
+        wrote them. It changes the line of Data Firehose, which rounds each record up to 5 KB:"""
+    return f"{table(header, bill)}\n\n{paragraph(what_decides)}\n\n{table(header, firehose)}"
 
-    rates = {rate: month(data, template, rate) for rate in EVENTS_A_SECOND}
-    rate_rows = [[line, *(usd(rates[rate][line], 2) for rate in EVENTS_A_SECOND)] for line in rates[1]]
-    rate_rows.append(["**all**", *(f"**{usd(sum(rates[rate].values()), 2)}**" for rate in EVENTS_A_SECOND)])
+
+def months(data, template, rates):
+    """A table of a month at each of these rates."""
+    lines = {rate: month(data, template, rate) for rate in rates}
+    rows = [[line, *(usd(lines[rate][line], 2) for rate in rates)] for line in lines[rates[0]]]
+    rows.append(["**all**", *(f"**{usd(sum(lines[rate].values()), 2)}**" for rate in rates)])
+    return table(["events a second", *(f"{rate:,g}" for rate in rates)], rows)
+
+
+def section_month(data, template):
+    workload = data["workload"]
+    above = f"""At a steady rate, {workload["events_a_request"]} events a request and {workload["ads_a_day"]:,} ads with traffic on a
+        day; storage is that of the first month. For a case of your own: `costs.py --rate 50 --batch 1`."""
+    below = f"""The nightly jobs are billed for a minute at least, and the table has that minute: {len(NIGHTLY_JOBS)} jobs for each of
+        {template["days_a_night"]} days a night. How long they take for {EVENTS_A_SECOND[-1] * 86400 // MILLION} million events a day was
+        not tried, for want of an account; expect this line to grow and raise `GlueNumberOfWorkers`. Writes to DynamoDB are those of rows
+        that changed, so there are fewer. A night replaces the lake's files of all its days but the newest, and S3 keeps replaced ones
+        until the midnight (UTC) after {template["lake_version_days"]} * 24 hours: {replaced_copies(template)} copies of a day. The optional
+        parts are in [redshift.md](redshift.md) and [data-pipeline.md](data-pipeline.md)."""
+    left_out = """Left out, since each is small or depends on you: requests that browsers send ahead (`OPTIONS`), reads from S3 and
+        DynamoDB, queries in Athena, steps of the state machine, logs of the Glue jobs, storage of logs, tables and backups, and files that
+        Spark renames while it commits, whose versions S3 keeps as it keeps replaced ones."""
+    return f"{paragraph(above)}\n\n{months(data, template, EVENTS_A_SECOND)}\n\n{paragraph(below)}\n\n{paragraph(left_out)}"
+
+
+def section_assumed(data, template):
+    workload, capture, sink = data["workload"], data["capture"], data["metrics_sink"]
     durations = ", ".join(
         f"{capture_ms(capture, template['memory_mb'], events)} ms for {events}" for events in EVENTS_A_REQUEST
     )
-    months = standing(data, template)
-    month_rows = [[what, str(count), usd(amount, 2)] for what, (count, amount) in months.items()]
-    month_rows.append(["**all**", "", f"**{usd(sum(amount for _, amount in months.values()), 2)}**"])
+    batches = flushes(workload, template["batch_mb"], template["batch_seconds"])
+    objects = flushes(workload, template["object_mb"], template["object_seconds"])
+    return bullets(
+        f"""An event is a line of {workload["event_bytes"]} bytes (an impression), {workload["stored_bytes_an_event"]} after gzip, and takes
+        {workload["lake_bytes_an_event"]} in the lake's ORC files.""",
+        f"""{workload["events_a_month"] // MILLION} million events a month, evenly spread. That fills the buffers of the delivery stream
+        so far that it hands {batches:,.0f} batches of a million events to the metrics sink and writes {objects:,.0f} objects. With fewer
+        events a month these lines grow, with more they shrink.""",
+        f"""Functions have {template["memory_mb"]} MB on arm64. Capture is billed {durations} events: {capture["round_trip_ms"]} ms of
+        waiting for Firehose, and the processor time at that memory's share of a vCPU. Starts of new instances are left out; they are a
+        few in a thousand.""",
+        f"The metrics sink is billed {sink['duration_ms']} ms a batch.",
+        f"""An invocation logs {capture["lambda_log_bytes"]} bytes, a request {capture["access_log_bytes"]}. X-Ray records
+        {capture["traced_share"]:.0%} of the requests.""",
+        f"""A night's runs touch {workload["hours_a_night"]} hours of the clock, one run touches one.""",
+    )
+
+
+def section_standing(data, template):
+    rows = standing(data, template)
+    months = [[what, str(count), usd(amount, 2)] for what, count, amount in rows]
+    months.append(["**all**", "", f"**{usd(sum(amount for _, _, amount in rows), 2)}**"])
     glue_minute = template["workers"] * data["price"]["glue_dpu_hour"]["usd"] / 60
+    hour = data["price"]["custom_metric"]["usd"] / (data["workload"]["seconds_a_month"] / 3600)
+    method = METRICS_A_METHOD * data["price"]["custom_metric"]["usd"]
+    metrics = f"""CloudWatch bills a metric for each hour in which it is sent ({usd(hour, 5)}), so a month without data has none to pay. A
+        method of the API that is called in every hour is {usd(method, 2)} a month; all {template["methods"]}, `OPTIONS` and the answers to
+        wrong methods included, are the most there can be. Glue sends each metric of a run under the run's id and under `ALL`, if the job
+        asks for it (`--enable-metrics`, `--enable-observability-metrics`), has initialised a `GlueContext` and takes long enough: what
+        the table has is again the most."""
+    glue = f"""A Glue job costs {usd(glue_minute)} a minute ({template["workers"]} workers), and is billed for one minute at least."""
+    return f"{table(['', 'count', 'USD'], months)}\n\n{paragraph(metrics)}\n\n{paragraph(glue)}"
+
+
+def section_prices(data):
     prices = [
         [price["what"], f"{price['usd']:.10f}".rstrip("0").rstrip("."), price["per"], price["confidence"], price["source"]]
         for price in data["price"].values()
@@ -207,60 +375,25 @@ def page(data, template):
     price_table = table(["price", "USD", "per", "confidence", "source"], prices).replace(
         "| --- | ---: | ---: | ---: | ---: |", "| --- | ---: | --- | --- | --- |"
     )
-    return f"""# What it costs
+    confidence = """`high`: AWS's own page, or figures made from AWS's price data, were read. `medium`: read in a secondary source, or an
+        old copy. `low`: from memory. Stored copies were read, not the live pages."""
+    return f"{price_table}\n\n{paragraph(confidence)}"
 
-Written by `python3 tools/costs/costs.py --write` from `tools/costs/prices.toml` and `template.yaml`. Do not edit it here: a test
-compares this page with what the program prints.
 
-List prices of {data["region"]} as of {data["date"]}, in US dollars, without free tiers. None of it was read off a bill.
-
-## A million events
-
-{table(header, bill)}
-
-What a client sends in one request decides: at {EVENTS_A_REQUEST[-1]} events a request a million events cost a
-{sum(ours[1].values()) / sum(ours[EVENTS_A_REQUEST[-1]].values()):.0f}th of what they cost one by one. The last line is the same warehouse with one event a record, as the 2019
-original wrote them; it changes the line of Data Firehose, which rounds each record up to 5 KB:
-
-{table(header, firehose)}
-
-## A month
-
-At a steady rate, {workload["events_a_request"]} events a request and {workload["ads_a_day"]:,} ads with traffic on a day; storage is that of the first month.
-
-{table(["events a second", *(f"{rate:,}" for rate in EVENTS_A_SECOND)], rate_rows)}
-
-The nightly jobs are billed for a minute at least, and that is what stands here: {JOBS_A_DAY} jobs for each of {template["lookback_days"]} days. How long they take for
-{EVENTS_A_SECOND[-1] * 86400 // MILLION} million events a day was not tried, for want of an account; expect this line to grow and raise `GlueNumberOfWorkers`. Writes to
-DynamoDB are those of rows that changed, so fewer than said. The optional parts are in [redshift.md](redshift.md) and
-[data-pipeline.md](data-pipeline.md).
-
-## What is assumed
-
-- An event is a line of {workload["event_bytes"]} bytes (an impression), {workload["stored_bytes_an_event"]} after gzip.
-- {workload["events_a_month"] // MILLION} million events a month, evenly spread. That fills the buffers of the delivery stream so far that it hands
-  {flushes(workload, template["batch_mb"], template["batch_seconds"]):,.0f} batches of a million events to the metrics sink and writes {flushes(workload, template["object_mb"], template["object_seconds"]):,.0f} objects. With fewer events a month these lines grow, with
-  more they shrink.
-- Functions have {template["memory_mb"]} MB on arm64. Capture is billed {durations} events: {capture["round_trip_ms"]} ms of waiting for Firehose, and the
-  processor time at that memory's share of a vCPU. Starts of new instances are left out; they are a few in a thousand.
-- The metrics sink is billed {data["metrics_sink"]["duration_ms"]} ms a batch.
-- An invocation logs {capture["lambda_log_bytes"]} bytes, a request {capture["access_log_bytes"]}. X-Ray records {capture["traced_share"]:.0%} of the requests.
-- Storage is for raw events, for a month. The lake takes about as much again.
-
-## Each month, however many events
-
-{table(["", "count", "USD"], month_rows)}
-
-A month without any data has no metrics to pay. A Glue job costs {usd(glue_minute)} a minute ({template["workers"]} workers), and is billed for one minute at
-least.
-
-## Prices
-
-{price_table}
-
-`high`: AWS's own page or price data was read. `medium`: read in a secondary source, or an old copy. `low`: from memory. Stored copies
-were read, not the live pages.
-"""
+def page(data, template):
+    written = """Written by `python3 tools/costs/costs.py --write` from `tools/costs/prices.toml` and the templates. Do not edit it here:
+        a test compares this page with what the program prints."""
+    dated = f"""List prices of {data["region"]} as of {data["date"]}, in US dollars, without free tiers. None of it was read off a
+        bill."""
+    sections = {
+        "A million events": section_million(data, template),
+        "A month": section_month(data, template),
+        "What is assumed": section_assumed(data, template),
+        "Each month, however many events": section_standing(data, template),
+        "Prices": section_prices(data),
+    }
+    head = ["# What it costs", paragraph(written), paragraph(dated)]
+    return "\n\n".join(head + [f"## {title}\n\n{text}" for title, text in sections.items()]) + "\n"
 
 
 def measure_gzip():
@@ -276,14 +409,22 @@ def measure_gzip():
 
 
 def main():
+    data = load()
     parser = argparse.ArgumentParser(description="Writes docs/costs.md from the price list.")
     parser.add_argument("--write", action="store_true", help="write docs/costs.md instead of printing it")
+    parser.add_argument("--rate", type=float, help="print a month of this many events a second")
+    parser.add_argument("--batch", type=int, default=data["workload"]["events_a_request"], help="events a request, with --rate")
     parser.add_argument("--measure-gzip", action="store_true", help="print the bytes of an event after gzip")
     arguments = parser.parse_args()
     if arguments.measure_gzip:
         print(f"{measure_gzip():.1f}")
         return
-    text = page(load(), from_template(read_templates()))
+    template = read_sources()
+    if arguments.rate:
+        data["workload"]["events_a_request"] = arguments.batch
+        print(months(data, template, [arguments.rate]))
+        return
+    text = page(data, template)
     if arguments.write:
         PAGE.write_text(text, encoding="utf-8")
     else:

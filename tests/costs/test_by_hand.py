@@ -1,0 +1,169 @@
+"""Lines of the cost page against sums worked out by hand, from the prices and the way AWS bills, not from the program's formulas."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools" / "costs"))
+
+import costs  # noqa: E402
+
+DATA = costs.load()
+TEMPLATE = costs.read_sources()
+
+
+def standing(line, template=TEMPLATE):
+    [(count, usd)] = [(count, usd) for what, count, usd in costs.standing(DATA, template) if what.startswith(line)]
+    return count, usd
+
+
+def cents(usd):
+    return pytest.approx(usd, abs=0.005)
+
+
+def test_a_month_of_glue():
+    # 6 jobs x 4 days x 30 5/12 nights = 730 runs, each a minute of 2 DPUs: 24 1/3 DPU-hours at 0.44.
+    assert costs.month(DATA, TEMPLATE, 1)["Glue, a minute a run (at least)"] == cents(10.71)
+
+
+def test_a_night_runs_the_days_that_the_state_machine_takes():
+    machine = (ROOT / "pipeline" / "daily.asl.json").read_text(encoding="utf-8")
+    # From LookbackDays + 1 days ago up to yesterday.
+    assert machine.count("- (${LookbackDays} + 1) * 86400000, '[Y0001]-[M01]-[D01]')") == 1
+    assert machine.count("- 86400000, '[Y0001]-[M01]-[D01]')") == 1
+    assert costs.days_a_night(3) == 4
+    jobs = machine.count('"JobName": "${') - machine.count('"JobName": "${Redshift')
+    assert jobs == 6 == len(costs.NIGHTLY_JOBS)
+
+
+def test_writes_to_dynamodb():
+    # 10,000 ads x 4 days x 30 5/12 nights = 1.2167 million writes at 0.625.
+    assert costs.month(DATA, TEMPLATE, 1)["DynamoDB, writes (at most)"] == cents(0.76)
+
+
+def test_metrics_of_the_api():
+    # POST, OPTIONS and any other method of two beacons; GET, OPTIONS and any other of the traffic: 9 methods, 5 metrics each, at 0.30.
+    assert standing("metrics of the API") == (45, cents(13.50))
+
+
+def test_metrics_of_the_streams():
+    assert standing("metrics of the streams") == (2, cents(0.60))
+
+
+def test_metrics_of_the_ledger():
+    # RawLines, Kept, Repeats, Rejected, Late, Unbalanced and RealTimeDivergence of two tables: 14. Sent in 2 of a day's 24 hours: a
+    # twelfth of 0.30 each.
+    ledger = """METRICS = {"RawLines": "raw", "Kept": "kept", "Repeats": "repeats",
+    "Rejected": "rejected", "Late": "late"}
+data = [metric(stack, "Unbalanced", table, 1, now), metric(stack, name, table, 0, day)]
+data.append(metric(stack, "RealTimeDivergence", table, 0.0, now, unit="Percent"))
+"""
+    count = costs.ledger_metrics(ledger)
+    assert count == 14
+    assert standing("metrics of the ledger", TEMPLATE | {"ledger_metrics": count}) == (14, cents(0.35))
+    assert TEMPLATE["ledger_metrics"] >= 14
+
+
+JOB = """  {name}:
+    Type: AWS::Glue::Job
+    Properties:
+      DefaultArguments:
+        --job-language: python
+"""
+
+
+def test_metrics_of_glue():
+    # A run on 2 workers. --enable-metrics: bytesRead, elapsedTime, numCompletedStages, numCompletedTasks, numFailedTasks, numKilledTasks,
+    # recordsRead, shuffleBytesWritten, shuffleLocalBytesRead (9), diskSpaceUsed_MB (1), numberAllExecutors and
+    # numberMaxNeededExecutors (2), and heap.usage, heap.used, read_bytes, write_bytes, cpuSystemLoad (5) of the driver, of the executor
+    # and of all (3): 27.
+    plain = JOB.format(name="LedgerJob")
+    profiled = plain + '        --enable-metrics: "true"\n'
+    # --enable-observability-metrics: skewness.stage and skewness.job, succeed.ALL, workerUtilization (4); heap, non-heap and total, each
+    # available, used and in percent (9), and disk, available, used and in percent (3), of the driver and of all: 28.
+    observed = profiled + '        --enable-observability-metrics: "true"\n'
+    assert [costs.glue_metrics(job, 2) for job in (plain, profiled, observed)] == [0, 27, 55]
+
+    # 6 jobs x 55 = 330. Under ALL in 2 of a day's 24 hours: 330 x 0.30 / 12 = 8.25. Under the ids of 730 runs, of 730 hours that a month
+    # has, an hour each: 55 x 0.30 = 16.50.
+    assert standing("metrics of the Glue jobs", TEMPLATE | {"glue_metrics": 330}) == (330, cents(24.75))
+
+
+def test_only_the_jobs_of_the_night_count():
+    template = (ROOT / "template.yaml").read_text(encoding="utf-8")
+    head = template[: template.index("\nResources:")]
+    argument = '        --enable-metrics: "true"\n'
+    jobs = "".join(JOB.format(name=name) + argument for name in ("LedgerJob", "AdTrafficJob", "EraseJob"))
+    function = "  One:\n    Type: AWS::Serverless::Function\n    Properties:\n      MemorySize: 256\n"
+    assert costs.from_template(f"{head}\nGlobals:\n{function}Resources:\n{jobs}")["glue_metrics"] == 54
+
+
+def test_replaced_files_of_the_lake():
+    # 100 events a second are 8.64 million a day, of 45 bytes: 0.36210 GiB. A night replaces 3 of its 4 days.
+    # Kept for a day and until midnight, 2 nights' worth is there: 6 copies, 2.1726 GiB at 0.023.
+    line = "S3, replaced files of the lake"
+    assert TEMPLATE["lake_version_days"] == 1
+    assert costs.month(DATA, TEMPLATE, 100)[line] == pytest.approx(0.04997, abs=0.00001)
+    # Without rules of its own the lake's are kept as long as raw's: 31 nights' worth, 93 copies, 33.675 GiB.
+    assert costs.month(DATA, TEMPLATE | {"lake_version_days": 30}, 100)[line] == pytest.approx(0.7745, abs=0.0001)
+
+
+def test_the_lake_itself():
+    # A million rows of 45 bytes: 0.041910 GiB at 0.023.
+    assert costs.costs(DATA, TEMPLATE, 1)["S3, a month of the lake"] == pytest.approx(0.000964, abs=0.000001)
+
+
+def test_a_million_events_one_a_request():
+    lines = costs.costs(DATA, TEMPLATE, 1)
+    # A million requests: 0.20 for them; 23 ms (20 of waiting, 0.3 of a vCPU at 256 of 1,769 MB is 2.07, rounded up) at a quarter of a GB
+    # are 5,750 GB-seconds: 0.076667.
+    assert lines["Lambda, capture"] == pytest.approx(0.276667, abs=0.000001)
+    # 1,150 bytes of logs each, and 700 for 1,752 batches of the sink: 1,151,226,400 bytes = 1.07216 GiB at 0.50.
+    assert lines["CloudWatch, logs"] == pytest.approx(0.53608, abs=0.00001)
+    # 5 % of a million traces at 5.00 a million.
+    assert lines["X-Ray"] == pytest.approx(0.25)
+    # 15 s of 26.28 s that a million events take, at 100 million a month: 1,752 calls at 0.01 a thousand.
+    assert lines["CloudWatch, metrics"] == pytest.approx(0.01752)
+
+
+def test_single_events_of_browsers():
+    # 50 a second are 131.4 million requests a month. API Gateway: 131.4 x 3.50. Lambda: 131.4 x 0.276667. Firehose: 131.4 x 5,120 million
+    # bytes = 626.56 GiB at 0.029. X-Ray: 131.4 x 0.25.
+    single = DATA | {"workload": DATA["workload"] | {"events_a_request": 1}}
+    lines = costs.month(single, TEMPLATE, 50)
+    assert lines["API Gateway"] == cents(459.90)
+    assert lines["Lambda, capture"] == cents(36.35)
+    assert lines["Data Firehose"] == cents(18.17)
+    assert lines["X-Ray"] == cents(32.85)
+
+
+def test_the_command_line_prints_a_case_of_ones_own(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["costs.py", "--rate", "50", "--batch", "1"])
+    costs.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "| events a second | 50 |"
+    assert "| API Gateway | 459.90 |" in lines
+
+
+def test_what_a_condition_guards_is_not_counted(tmp_path):
+    root = tmp_path
+    (root / "stacks").mkdir()
+    (root / "glue").mkdir()
+    template = (ROOT / "template.yaml").read_text(encoding="utf-8")
+    head, rest = template.split("\nResources:\n", 1)
+    function = "  One:\n    Type: AWS::Serverless::Function\n    Properties:\n      MemorySize: 256\n"
+    stack = "  {0}:\n    Type: AWS::CloudFormation::Stack\n{1}    Properties:\n      TemplateURL: stacks/{0}.yaml\n"
+    stacks = stack.format("Always", "") + stack.format("Sometimes", "    Condition: HasIt\n")
+    (root / "template.yaml").write_text(f"{head}\nResources:\n{function}{stacks}")
+    dashboard = "Resources:\n  Board:\n    Type: AWS::CloudWatch::Dashboard\n    Properties: {}\n"
+    alarm = "  Bell:\n    Type: AWS::CloudWatch::Alarm\n    Properties: {}\n"
+    (root / "stacks" / "Always.yaml").write_text(dashboard + alarm)
+    (root / "stacks" / "Sometimes.yaml").write_text(dashboard + alarm)
+    (root / "api.yaml").write_text("paths:\n  /a:\n    get:\n      responses: {}\n    options:\n    x-amazon-apigateway-any-method:\n")
+    (root / "glue" / "ledger.py").write_text("")
+    found = costs.read_sources(root)
+    assert (found["dashboards"], found["alarm_metrics"], found["methods"]) == (1, 1, 3)
+    # No rule for the lake: its replaced files are kept as long as raw's, 30 days.
+    assert found["lake_version_days"] == 30
