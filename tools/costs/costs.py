@@ -320,7 +320,7 @@ def section_month(data, template):
         {template["days_a_night"]} days a night. How long they take for {EVENTS_A_SECOND[-1] * 86400 // MILLION} million events a day was
         not tried, for want of an account; expect this line to grow and raise `GlueNumberOfWorkers`. Writes to DynamoDB are those of rows
         that changed, so there are fewer. A night replaces the lake's files of all its days but the newest, and S3 keeps replaced ones
-        until the midnight (UTC) after {template["lake_version_days"]} * 24 hours: {replaced_copies(template)} copies of a day. The optional
+        for {24 * template["lake_version_days"]} hours and until the midnight (UTC) after: {replaced_copies(template)} copies of a day. The optional
         parts are in [redshift.md](redshift.md) and [data-pipeline.md](data-pipeline.md)."""
     left_out = """Left out, since each is small or depends on you: requests that browsers send ahead (`OPTIONS`), reads from S3 and
         DynamoDB, queries in Athena, steps of the state machine, logs of the Glue jobs, storage of logs, tables and backups, and files that
