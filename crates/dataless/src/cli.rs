@@ -53,7 +53,7 @@ pub enum Command {
     Dashboard(Dashboard),
     /// Show the logs.
     Logs(Logs),
-    /// Say what this machine lacks, and how to get it.
+    /// Say what this machine lacks, and how to get it; with --aws, what would stop a deployment to an AWS account.
     Doctor(Doctor),
     /// Make the hashed lists of tools in `requirements/` anew from their sources, the `.in` files.
     Lock(Lock),
@@ -258,6 +258,32 @@ pub struct Doctor {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// Look at the AWS account and Region of your own credentials instead, by calls that only read. Exit status 1 when
+    /// something would stop a deployment.
+    #[arg(long)]
+    pub aws: bool,
+    #[command(flatten)]
+    pub account: Account,
+}
+
+/// What of an account is looked at. Without a stack's name: both ways to deploy, under their default names.
+#[derive(Args, Debug)]
+pub struct Account {
+    /// The warehouse that `sam deploy` deploys; by default the one that samconfig.toml names.
+    #[arg(long, value_name = "NAME", requires = "aws")]
+    pub stack: Option<String>,
+    /// The stack of build.yaml, and the warehouse that it deploys; by default the one that docs/delivery.md names.
+    #[arg(long, value_name = "NAME", requires = "aws")]
+    pub pipeline_stack: Option<String>,
+    /// The branch that the pipeline delivers; by default main.
+    #[arg(long, value_name = "NAME", requires = "aws")]
+    pub branch: Option<String>,
+    /// The Region; by default yours, as for any tool of AWS.
+    #[arg(long, value_name = "R", requires = "aws")]
+    pub region: Option<String>,
+    /// The profile of your credentials; by default yours, as for any tool of AWS.
+    #[arg(long, value_name = "P", requires = "aws")]
+    pub profile: Option<String>,
 }
 
 #[derive(Args, Debug)]

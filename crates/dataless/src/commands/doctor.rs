@@ -1,34 +1,68 @@
-//! `doctor`: what this machine lacks, and how to get it.
+//! `doctor`: what this machine lacks, and how to get it; with `--aws`, what would stop a deployment to an account.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use console::style;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::Outcome;
-use crate::cli::Doctor;
+use super::{Outcome, set_up};
+use crate::cli::{Account, Doctor};
 use crate::stage::emulator::choose_port;
 use crate::stage::tools::{ToolSet, Tools, check_java, find_python};
 use crate::workspace::Workspace;
 
-#[derive(Serialize)]
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
 struct Finding {
     what: String,
     /// Nothing needs to be done.
     good: bool,
+    /// Nothing goes on until something is done.
+    stops: bool,
     /// What was found, or what is missing and how to get it.
     detail: String,
+    /// The command that helps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
 }
 
 impl Finding {
     fn new(what: &str, result: Result<String>) -> Self {
         let good = result.is_ok();
-        Self { what: what.to_owned(), good, detail: result.unwrap_or_else(|error| format!("{error:#}")) }
+        let detail = result.unwrap_or_else(|error| format!("{error:#}"));
+        Self { what: what.to_owned(), good, stops: !good, detail, command: None }
+    }
+
+    /// A line, and one for the command.
+    fn shown(&self, width: usize) -> String {
+        let mark = match (self.good, self.stops) {
+            (true, _) => style("✓").green(),
+            (false, true) => style("✗").red(),
+            (false, false) => style("!").yellow(),
+        };
+        let command = self.command.as_ref().map(|command| format!("\n{:width$}   {command}", "")).unwrap_or_default();
+        format!("{mark} {:<width$} {}{command}", self.what, self.detail)
     }
 }
 
 pub fn run(workspace: &Workspace, options: &Doctor) -> Result<Outcome> {
+    let findings = if options.aws { account(workspace, &options.account)? } else { machine(workspace) };
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&findings)?);
+    } else {
+        let width = findings.iter().map(|finding| finding.what.chars().count()).max().unwrap_or_default();
+        for finding in &findings {
+            println!("{}", finding.shown(width));
+        }
+    }
+    Ok(outcome(&findings))
+}
+
+fn outcome(findings: &[Finding]) -> Outcome {
+    findings.iter().all(|finding| !finding.stops).into()
+}
+
+fn machine(workspace: &Workspace) -> Vec<Finding> {
     let tools = Tools::new(workspace);
     let mut findings = vec![
         Finding::new("cargo", version("cargo")),
@@ -40,22 +74,75 @@ pub fn run(workspace: &Workspace, options: &Doctor) -> Result<Outcome> {
     for set in ToolSet::ALL {
         let detail =
             if tools.is_ready(set) { "installed" } else { "not yet: the first command that needs it installs it" };
-        findings.push(Finding { what: format!("tools: {}", set.name()), good: true, detail: detail.to_owned() });
+        findings.push(Finding::new(&format!("tools: {}", set.name()), Ok(detail.to_owned())));
     }
-    let good = findings.iter().all(|finding| finding.good);
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
-    } else {
-        for finding in findings {
-            let mark = if finding.good { style("✓").green() } else { style("✗").red() };
-            println!("{mark} {:<18} {}", finding.what, finding.detail);
-        }
+    findings
+}
+
+/// What `tools/delivery/doctor.py` finds with the user's own credentials. It is not led to the emulator.
+fn account(workspace: &Workspace, options: &Account) -> Result<Vec<Finding>> {
+    let tools = Tools::new(workspace);
+    if !tools.is_ready(ToolSet::Sam) {
+        set_up::install(workspace, &[ToolSet::Sam])?;
     }
-    Ok(good.into())
+    let mut command = Command::new(tools.program(ToolSet::Sam, "python"));
+    command.arg(workspace.path("tools/delivery/doctor.py"));
+    let given = [
+        ("--stack", &options.stack),
+        ("--pipeline-stack", &options.pipeline_stack),
+        ("--branch", &options.branch),
+        ("--region", &options.region),
+        ("--profile", &options.profile),
+    ];
+    for (name, value) in given {
+        command.args(value.iter().flat_map(|value| [name, value]));
+    }
+    // The terminal stays its own: a profile may ask for the code of a second factor.
+    let child = command.stdout(Stdio::piped()).spawn().context("the account cannot be looked at")?;
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        bail!("failed to look at the account ({})", output.status);
+    }
+    serde_json::from_slice(&output.stdout).context("what was found in the account is not understood")
 }
 
 fn version(program: &str) -> Result<String> {
     let output = Command::new(program).arg("--version").output();
     let output = output.with_context(|| format!("{program} is missing: install it so that it is on the PATH"))?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `tools/delivery/doctor.py` prints them.
+    const FINDINGS: &str = r#"[
+        {"what": "credentials", "detail": "account 1", "good": true, "stops": false, "command": null},
+        {"what": "quota of Lambda", "detail": "10", "good": false, "stops": false, "command": "aws service-quotas …"},
+        {"what": "stack dataless", "detail": "ROLLBACK_COMPLETE", "good": false, "stops": true, "command": "aws …"}
+    ]"#;
+
+    #[test]
+    fn only_what_stops_a_deployment_fails_the_command() {
+        let findings: Vec<Finding> = serde_json::from_str(FINDINGS).unwrap();
+        assert_eq!(outcome(&findings), Outcome::Failed);
+        assert_eq!(outcome(&findings[..2]), Outcome::Done);
+    }
+
+    #[test]
+    fn a_finding_is_a_line_and_its_command_one_more() {
+        let findings: Vec<Finding> = serde_json::from_str(FINDINGS).unwrap();
+        let shown: Vec<String> = findings.iter().map(|finding| finding.shown(15)).collect();
+        let plain: Vec<_> = shown.iter().map(|line| console::strip_ansi_codes(line)).collect();
+        assert_eq!(plain[0], "✓ credentials     account 1");
+        assert_eq!(plain[1], "! quota of Lambda 10\n                  aws service-quotas …");
+        assert!(plain[2].starts_with("✗ stack dataless  ROLLBACK_COMPLETE\n"));
+    }
+
+    #[test]
+    fn what_this_machine_lacks_stops_it() {
+        assert!(Finding::new("git", Err(anyhow::anyhow!("missing"))).stops);
+        assert!(!Finding::new("git", Ok("2.47".to_owned())).stops);
+    }
 }

@@ -93,6 +93,7 @@ impl Part {
                 "tests/delivery/test_configuration.py",
                 "tests/delivery/test_reference.py",
                 "tests/delivery/test_security.py",
+                "tests/doctor",
                 "tests/stacks/test_resolver.py",
             ],
             Self::Stacks => &["tests/stacks"],

@@ -1,0 +1,105 @@
+"""Names that are taken are found before a deployment meets them."""
+
+import dataclasses
+import json
+
+from account import stacks
+
+ROLE = "arn:aws:iam::123456789012:role/any"
+
+BUCKET = {"type": "S3", "location": "builds"}
+
+
+def make_pipeline(account, name):
+    account.client("iam").create_role(RoleName="any", AssumeRolePolicyDocument=json.dumps(
+        {"Statement": [{"Effect": "Allow", "Principal": {"Service": "codepipeline.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+    ))  # fmt: skip
+    source = {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"}
+    build = {"category": "Build", "owner": "AWS", "provider": "CodeBuild", "version": "1"}
+    stages = [
+        {"name": "Source", "actions": [{"name": "Source", "actionTypeId": source}]},
+        {"name": "Build", "actions": [{"name": "Build", "actionTypeId": build}]},
+    ]
+    pipeline = {"name": name, "roleArn": ROLE, "artifactStore": BUCKET, "stages": stages, "version": 1}
+    account.client("codepipeline").create_pipeline(pipeline=pipeline)
+
+
+def make_project(account, name):
+    account.client("codebuild").create_project(
+        name=name, source={"type": "S3", "location": "bucket/path"}, artifacts={"type": "NO_ARTIFACTS"}, serviceRole=ROLE,
+        environment={"type": "ARM_CONTAINER", "image": "image", "computeType": "BUILD_GENERAL1_SMALL"},
+    )  # fmt: skip
+
+
+def make_stream(account, name):
+    destination = {"RoleARN": ROLE, "BucketARN": "arn:aws:s3:::bucket"}
+    account.client("firehose").create_delivery_stream(DeliveryStreamName=name, ExtendedS3DestinationConfiguration=destination)
+
+
+MADE = {
+    "AWS::Athena::WorkGroup": ("shop-main", lambda account, name: account.client("athena").create_work_group(Name=name)),
+    "AWS::CloudWatch::Dashboard": (
+        "shop-main-Ops-us-east-1",
+        lambda account, name: account.client("cloudwatch").put_dashboard(DashboardName=name, DashboardBody='{"widgets": []}'),
+    ),
+    "AWS::CodeBuild::Project": ("shop", make_project),
+    "AWS::CodeCommit::Repository": ("shop", lambda account, name: account.client("codecommit").create_repository(repositoryName=name)),
+    "AWS::CodePipeline::Pipeline": ("delivery-shop", make_pipeline),
+    "AWS::Glue::Crawler": (
+        "shop-main-raw",
+        lambda account, name: account.client("glue").create_crawler(Name=name, Role=ROLE, Targets={"S3Targets": [{"Path": "s3://b"}]}),
+    ),
+    "AWS::Glue::Database": (
+        "shop_main",
+        lambda account, name: account.client("glue").create_database(DatabaseInput={"Name": name}),
+    ),
+    "AWS::KinesisFirehose::DeliveryStream": ("shop-main-impressions", make_stream),
+    "AWS::Logs::LogGroup": (
+        "/aws/kinesisfirehose/shop-main",
+        lambda account, name: account.client("logs").create_log_group(logGroupName=name),
+    ),
+}  # fmt: skip
+
+
+def test_each_kind_of_name_has_its_test():
+    assert set(MADE) == set(stacks.NAMED)
+
+
+def test_a_name_that_is_taken_stops_and_the_command_frees_it(account, pipeline, warehouse):
+    before = [one for deployment in (pipeline, warehouse) for one in stacks.check_names(account, deployment)]
+    assert all(one.good for one in before), before
+    for name, make in MADE.values():
+        make(account, name)
+    after = [one for deployment in (pipeline, warehouse) for one in stacks.check_names(account, deployment)]
+    taken = [one for one in after if not one.good]
+    assert len(taken) == len(MADE)
+    for kind, (name, _) in MADE.items():
+        noun = kind.rsplit("::", 1)[1]
+        (one,) = [one for one in taken if one.detail.startswith(f"the {noun} {name} exists already")]
+        assert one.stops and name in one.command, kind
+
+
+def test_names_are_those_of_the_templates(account, pipeline, warehouse):
+    made = {kind: {name for other, name in stacks.names(account, warehouse) if other == kind} for kind in stacks.NAMED}
+    assert made["AWS::KinesisFirehose::DeliveryStream"] == {"shop-main-impressions", "shop-main-clicks"}
+    assert made["AWS::Glue::Database"] == {"shop_main"}
+    assert {"/aws/lambda/shop-main-metrics-sink", "/aws/apigateway/shop-main"} <= made["AWS::Logs::LogGroup"]
+    assert len(made["AWS::Logs::LogGroup"]) >= 9
+    assert ("AWS::CodeCommit::Repository", "shop") in stacks.names(account, pipeline)
+    # A repository that is given is not made.
+    given = dataclasses.replace(pipeline, parameters={"RepositoryName": "mine"})
+    assert "AWS::CodeCommit::Repository" not in dict(stacks.names(account, given))
+
+
+def test_a_name_that_only_begins_so_is_free(account, warehouse):
+    account.client("logs").create_log_group(logGroupName="/aws/kinesisfirehose/shop-main-2")
+    assert all(one.good for one in stacks.check_names(account, warehouse))
+
+
+def test_what_may_not_be_looked_for_is_told_with_its_action(account, stub, warehouse):
+    for _ in range(2):
+        stub("firehose", "describe_delivery_stream", error="AccessDeniedException")
+    unseen, free = stacks.check_names(account, warehouse)
+    assert not unseen.good and not unseen.stops
+    assert unseen.detail == "could not look for all: needs firehose:DescribeDeliveryStream"
+    assert free.good

@@ -1,0 +1,113 @@
+"""Settings that an account's stacks share: the API logging role, and who governs the Data Catalog."""
+
+import dataclasses
+
+import pytest
+from account import settings
+from account.calls import look
+
+ROLE = "arn:aws:iam::123456789012:role/"
+
+
+def has_role(stub, name):
+    stub("apigateway", "get_account", {"cloudwatchRoleArn": ROLE + name} if name else {})
+
+
+@pytest.mark.parametrize(
+    ("role", "manages", "kind", "detail"),
+    [
+        (None, "true", "good", "no role is set: the stack makes one"),
+        (None, "false", "stops", "ManageApiGatewayLogging is false and no role is set: API Gateway refuses a stage with logs"),
+        ("logs", "true", "advice", f"{ROLE}logs is set, and the stack would replace it for every API of this Region"),
+        ("logs", "false", "good", f"{ROLE}logs is set, and stays"),
+        ("shop-main-ApiGatewayLoggingRole-1ABC", "true", "good", f"{ROLE}shop-main-ApiGatewayLoggingRole-1ABC is set"),
+        # Another warehouse's.
+        (
+            "old-shop-main-ApiGatewayLoggingRole-1ABC",
+            "true",
+            "advice",
+            f"{ROLE}old-shop-main-ApiGatewayLoggingRole-1ABC is set, and the stack would replace it for every API of this Region",
+        ),
+    ],
+)
+def test_the_role_of_api_logs(account, stub, warehouse, role, manages, kind, detail):
+    has_role(stub, role)
+    deployment = dataclasses.replace(warehouse, parameters={"ManageApiGatewayLogging": manages})
+    (found,) = settings.check_api_logging(account, [deployment])
+    assert (found.good, found.stops) == (kind == "good", kind == "stops")
+    assert found.detail == detail
+    if kind == "advice":
+        assert found.command == "set ManageApiGatewayLogging to false in config/main.json"
+
+
+def test_the_stack_makes_the_role_by_default(account, warehouse):
+    assert warehouse.template(account).parameter("ManageApiGatewayLogging") == "true"
+
+
+def grant(account, database, principal="IAM_ALLOWED_PRINCIPALS"):
+    account.client("lakeformation").grant_permissions(
+        Principal={"DataLakePrincipalIdentifier": principal}, Resource={"Database": {"Name": database}}, Permissions=["ALL"]
+    )
+
+
+def test_a_default_database_that_is_not_there_is_made_by_the_first_job(account):
+    (found,) = settings.check_default_database(account)
+    assert found.good and "the first job makes it" in found.detail
+
+
+@pytest.mark.parametrize("principal", [None, "arn:aws:iam::123456789012:role/analyst", "IAM_ALLOWED_PRINCIPALS"])
+def test_a_default_database_that_roles_may_not_describe(account, principal):
+    account.client("glue").create_database(DatabaseInput={"Name": "default"})
+    if principal:
+        grant(account, "default", principal)
+    (found,) = settings.check_default_database(account)
+    assert found.good == (principal == "IAM_ALLOWED_PRINCIPALS") and not found.stops
+    if not found.good:
+        assert found.command == (
+            "aws lakeformation grant-permissions --principal DataLakePrincipalIdentifier=IAM_ALLOWED_PRINCIPALS "
+            '--permissions DESCRIBE --resource \'{"Database": {"Name": "default"}}\''
+        )
+
+
+def test_grants_are_read_to_their_end(account, stub):
+    def page(principal):
+        return [{"Principal": {"DataLakePrincipalIdentifier": principal}, "Permissions": ["ALL"]}]
+
+    stub("lakeformation", "list_permissions", {"PrincipalResourcePermissions": page("arn:aws:iam::1:role/a"), "NextToken": "more"})
+    stub("lakeformation", "list_permissions", {"PrincipalResourcePermissions": page("IAM_ALLOWED_PRINCIPALS")})
+    assert "IAM_ALLOWED_PRINCIPALS" in settings.holders(account, {"Database": {"Name": "default"}})
+
+
+def test_a_default_database_that_lake_formation_hides(account, stub):
+    message = "Insufficient Lake Formation permission(s) on default"
+    stub("glue", "get_database", error="AccessDeniedException", message=message)
+    (found,) = look("database default", settings.check_default_database, account)
+    assert not found.good and "under Lake Formation" in found.detail and "grant-permissions" in found.command
+
+
+def test_a_default_database_that_iam_hides(account, stub):
+    stub("glue", "get_database", error="AccessDeniedException")
+    (found,) = look("database default", settings.check_default_database, account)
+    assert found.detail == "could not look: needs glue:GetDatabase"
+
+
+IAM_ALONE = [{"Principal": {"DataLakePrincipalIdentifier": "IAM_ALLOWED_PRINCIPALS"}, "Permissions": ["ALL"]}]
+
+
+@pytest.mark.parametrize(
+    ("databases", "tables", "governed"),
+    [
+        (IAM_ALONE, IAM_ALONE, None),
+        ([], IAM_ALONE, "databases"),
+        (IAM_ALONE, [], "tables"),
+        ([], [], "databases and tables"),
+    ],
+)
+def test_an_account_under_lake_formation(account, warehouse, databases, tables, governed):
+    chosen = {"CreateDatabaseDefaultPermissions": databases, "CreateTableDefaultPermissions": tables}
+    account.client("lakeformation").put_data_lake_settings(DataLakeSettings=chosen)
+    (found,) = settings.check_lake_formation(account, [warehouse])
+    assert found.good == (governed is None) and not found.stops
+    if governed:
+        assert found.detail.startswith(f"it decides on new {governed}: the jobs of shop-main fail")
+        assert '{"Database": {"Name": "shop_main"}}' in found.command

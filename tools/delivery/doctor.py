@@ -1,0 +1,108 @@
+"""Looks at an AWS account before a deployment, and prints as JSON what would stop one. It changes nothing.
+
+    python3 tools/delivery/doctor.py --region eu-west-1
+
+`cargo dataless doctor --aws` runs it. It takes the user's own credentials and Region, as any tool of AWS does. Exit status: 0,
+whatever was found.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+
+import boto3
+import configuration
+from account import Finding, deployments, quotas, services, settings, stacks, stop
+from account.calls import Account, code, look
+from account.deployments import PIPELINE, Deployment
+from botocore import exceptions
+
+# https://docs.aws.amazon.com/general/latest/gr/sts.html
+EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
+UNKNOWN = ("InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidToken")
+
+
+def identify(account: Account, profile: str | None) -> Finding:
+    """Whose credentials these are, or what is wrong with them."""
+    what = "credentials"
+    login = "aws sso login" + (f" --profile {profile}" if profile else "")
+    try:
+        account.identify()
+    except exceptions.NoCredentialsError:
+        return stop(what, "none were found: set AWS_PROFILE, give --profile, or make some", "aws configure")
+    except (exceptions.SSOError, exceptions.TokenRetrievalError) as error:
+        return stop(what, f"the login has ended: {error}", login)
+    except exceptions.ClientError as error:
+        if code(error) in EXPIRED:
+            return stop(what, "they have expired: log in again, or renew the session token", login)
+        if code(error) in UNKNOWN:
+            return stop(what, f"AWS does not take them, or {account.region} is not enabled in the account: {error}", "aws configure list")
+        return stop(what, str(error))
+    except exceptions.BotoCoreError as error:
+        return stop(what, f"AWS was not reached: {error}", "aws sts get-caller-identity")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    where = f"{account.region}" + (f" at {endpoint}" if endpoint else "")
+    return Finding(what, f"account {account.id} in {where}, as {account.caller}")
+
+
+def planned(options: argparse.Namespace) -> list[Deployment]:
+    """What the user would deploy: without names both ways, by hand and by the pipeline."""
+    both = not options.stack and not options.pipeline_stack
+    found = [deployments.by_hand(options.stack)] if options.stack or both else []
+    if options.pipeline_stack or both:
+        found += deployments.by_pipeline(options.pipeline_stack, options.branch)
+    return found
+
+
+def examine(account: Account, wanted: list[Deployment]) -> Iterator[Finding]:
+    files = {one.file for one in wanted}
+    yield from services.check_partition(account)
+    yield from look("services", services.check, account, wanted)
+    yield from look("quota of Lambda", quotas.check_lambda, account, wanted)
+    yield from look("quota of Glue", quotas.check_glue, account, wanted)
+    if PIPELINE in files:
+        yield from look("quota of CodeBuild", quotas.check_builds, account, wanted)
+        yield from look("build image", services.check_image, account, wanted)
+    yield from look("API logging", settings.check_api_logging, account, wanted)
+    yield from look("database default", settings.check_default_database, account)
+    yield from look("Lake Formation", settings.check_lake_formation, account, wanted)
+    for one in wanted:
+        yield from look(f"stack {one.stack}", stacks.check, account, one)
+    if any(one.source == deployments.SAMCONFIG for one in wanted):
+        yield from look(f"stack {stacks.SAM_STACK}", stacks.check_sam, account)
+
+
+def findings(options: argparse.Namespace) -> list[Finding]:
+    try:
+        session = boto3.Session(profile_name=options.profile)
+    except exceptions.ProfileNotFound as error:
+        return [stop("credentials", str(error), "aws configure list-profiles")]
+    # The SDK for Python does not read AWS_REGION, other tools do.
+    region = options.region or os.environ.get("AWS_REGION") or session.region_name
+    if not region:
+        return [stop("Region", "none is set: give --region, or set it", "aws configure set region us-east-1")]
+    account = Account(session, region)
+    identity = identify(account, options.profile)
+    if identity.stops:
+        return [identity]
+    try:
+        wanted = planned(options)
+    except configuration.Invalid as error:
+        return [identity, stop("configuration", str(error))]
+    return [identity, *examine(account, wanted)]
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Prints what would stop a deployment to an AWS account.")
+    parser.add_argument("--stack", metavar="NAME", help="the warehouse that is deployed by hand (default: of samconfig.toml)")
+    parser.add_argument("--pipeline-stack", metavar="NAME", help=f"the stack of build.yaml (default: {deployments.PIPELINE_STACK})")
+    parser.add_argument("--branch", default=deployments.BRANCH, help="the branch that the pipeline delivers (default: %(default)s)")
+    parser.add_argument("--region", help="default: the user's")
+    parser.add_argument("--profile", help="default: the user's")
+    return parser
+
+
+if __name__ == "__main__":
+    print(json.dumps([dataclasses.asdict(finding) for finding in findings(parser().parse_args())], indent=2))
