@@ -27,10 +27,16 @@ def environment(monkeypatch):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
+@pytest.fixture(scope="session")
+def aws():
+    """One for all tests: it keeps the services' models, which take long to read."""
+    return boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing")
+
+
 @pytest.fixture
-def account():
+def account(aws):
     with mock_aws():
-        account = Account(boto3.Session(), "us-east-1")
+        account = Account(aws, "us-east-1")
         account.identify()
         yield account
 

@@ -130,7 +130,7 @@ def test_the_region_is_the_given_one_or_that_of_the_environment(monkeypatch):
 # --- what may not be seen ---------------------------------------------------------------------------------------------
 
 
-def test_who_may_only_say_who_they_are_is_told_each_action(refusing):
+def test_without_any_right_each_missing_action_is_reported(refusing):
     refusing.identity = IDENTITY
     identity, *found = run("--region", "us-east-1")
     assert identity["good"] and "account 123456789012 in us-east-1 at http://127.0.0.1" in identity["detail"]

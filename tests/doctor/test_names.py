@@ -96,7 +96,20 @@ def test_a_name_that_only_begins_so_is_free(account, warehouse):
     assert all(one.good for one in stacks.check_names(account, warehouse))
 
 
-def test_what_may_not_be_looked_for_is_told_with_its_action(account, stub, warehouse):
+def test_one_kind_that_cannot_be_looked_for_hides_no_other(account, stub, warehouse):
+    account.client("logs").create_log_group(logGroupName="/aws/apigateway/shop-main")
+    stub("athena", "get_work_group", error="InternalServerException", message="try later")
+    found = list(stacks.check_names(account, warehouse))
+    assert any(one.stops and "/aws/apigateway/shop-main" in one.detail for one in found)
+    assert any("try later" in one.detail and not one.stops for one in found)
+
+
+def test_a_workgroup_that_is_not_there_is_free(account, stub, warehouse):
+    stub("athena", "get_work_group", error="InvalidRequestException", message="WorkGroup shop-main is not found.")
+    assert all(one.good for one in stacks.check_names(account, warehouse))
+
+
+def test_what_may_not_be_looked_for_is_reported_with_its_action(account, stub, warehouse):
     for _ in range(2):
         stub("firehose", "describe_delivery_stream", error="AccessDeniedException")
     unseen, free = stacks.check_names(account, warehouse)

@@ -137,7 +137,7 @@ def test_a_night_fits_into_the_quotas_of_glue(account, stub, warehouse, paramete
     assert bool(small) != any(one.good for one in found)
 
 
-def test_a_quota_that_is_not_listed_is_told(account, stub, warehouse):
+def test_a_quota_that_is_not_listed_is_reported(account, stub, warehouse):
     has_quotas(stub, "glue", [(RUNS, 100)])
     (found,) = quotas.check_glue(account, [warehouse])
     assert not found.good and found.detail.startswith("could not look")

@@ -89,9 +89,17 @@ def code(error: ClientError) -> str:
 
 def look(what: str, check: Callable[..., Iterable[Finding]], *given) -> list[Finding]:
     """The findings of a check. What it could not see is a finding too."""
+    found = []
     try:
-        return list(check(*given))
-    except Unseen as unseen:
-        return [advice(what, f"could not look: needs {unseen}")]
-    except (BotoCoreError, ClientError) as error:
-        return [advice(what, f"could not look: {error}")]
+        for finding in check(*given):
+            found.append(finding)
+    except UNSEEN as error:
+        found.append(advice(what, f"could not look: {reason(error)}"))
+    return found
+
+
+UNSEEN = (Unseen, BotoCoreError, ClientError)
+
+
+def reason(error: Exception) -> str:
+    return f"needs {error}" if isinstance(error, Unseen) else str(error).strip()

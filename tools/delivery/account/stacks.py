@@ -7,7 +7,7 @@ import templates
 from botocore.exceptions import ClientError
 
 from account import Finding, advice, stop
-from account.calls import Account, Unseen, code
+from account.calls import UNSEEN, Account, code, reason
 from account.deployments import KINDS, PIPELINE, Deployment
 
 # What helps a stack in a state that takes no update. {stack} is its name.
@@ -131,7 +131,7 @@ def has_project(account: Account, name: str) -> bool:
 NAMED = {
     "AWS::Athena::WorkGroup": (
         "Name",
-        found("athena", "get_work_group", "WorkGroup", "is not found"),
+        found("athena", "get_work_group", "WorkGroup", "not found"),
         "aws athena delete-work-group --work-group {} --recursive-delete-option",
     ),
     "AWS::CloudWatch::Dashboard": (
@@ -184,12 +184,12 @@ def check_names(account: Account, deployment: Deployment) -> Iterator[Finding]:
             if not exists(account, name):
                 free += 1
                 continue
-        except Unseen as denied:
-            unseen.add(str(denied))
+        except UNSEEN as error:
+            unseen.add(reason(error))
             continue
         noun = kind.rsplit("::", 1)[1]
         yield stop(what, f"the {noun} {name} exists already, perhaps left by an earlier stack", command.format(name))
     if unseen:
-        yield advice(what, f"could not look for all: needs {', '.join(sorted(unseen))}")
+        yield advice(what, f"could not look for all: {', '.join(sorted(unseen))}")
     if free:
-        yield Finding(what, f"{free} are free")
+        yield Finding(what, f"free: {free}")

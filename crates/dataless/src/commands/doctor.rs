@@ -10,6 +10,7 @@ use super::{Outcome, set_up};
 use crate::cli::{Account, Doctor};
 use crate::stage::emulator::choose_port;
 use crate::stage::tools::{ToolSet, Tools, check_java, find_python};
+use crate::ui::verbose;
 use crate::workspace::Workspace;
 
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
@@ -87,6 +88,7 @@ fn account(workspace: &Workspace, options: &Account) -> Result<Vec<Finding>> {
     }
     let mut command = Command::new(tools.program(ToolSet::Sam, "python"));
     command.arg(workspace.path("tools/delivery/doctor.py"));
+    command.env("PYTHONPYCACHEPREFIX", workspace.path(".dataless/pycache"));
     let given = [
         ("--stack", &options.stack),
         ("--pipeline-stack", &options.pipeline_stack),
@@ -97,6 +99,7 @@ fn account(workspace: &Workspace, options: &Account) -> Result<Vec<Finding>> {
     for (name, value) in given {
         command.args(value.iter().flat_map(|value| [name, value]));
     }
+    verbose(&format!("{command:?}"));
     // The terminal stays its own: a profile may ask for the code of a second factor.
     let child = command.stdout(Stdio::piped()).spawn().context("the account cannot be looked at")?;
     let output = child.wait_with_output()?;
