@@ -60,7 +60,7 @@ def test_a_stack_of_another_version_is_of_the_same_kind(account, warehouse):
 def test_a_stack_of_another_kind_is_not_replaced(account, pipeline, file, is_what):
     make(account, "shop", declared(file) if file else {"Other": {"Type": "String", "Default": "x"}})
     (found,) = stacks.check(account, pipeline)
-    assert found.stops and found.detail.startswith(f"it exists and is {is_what}: deploying a pipeline")
+    assert found.stops and found.detail.startswith(f"it exists and is {is_what}: a pipeline needs another name")
     assert found.command == pipeline.rename
 
 

@@ -49,7 +49,7 @@ def check(account: Account, deployment: Deployment) -> Iterator[Finding]:
         yield Finding(what, f"not there yet: {kind} will be made")
     elif (other := file_of(stack)) != deployment.file:
         is_what = f"{KINDS.get(other, 'a part of a warehouse')} ({other})" if other else "not of this repository"
-        yield stop(what, f"it exists and is {is_what}: deploying {kind} under its name would replace what it has", deployment.rename)
+        yield stop(what, f"it exists and is {is_what}: {kind} needs another name", deployment.rename)
         return
     else:
         yield state(what, stack, kind)
@@ -90,8 +90,9 @@ def file_of(stack: dict) -> str | None:
     """Which template of the repository a stack was made from, by its parameters: they outlast outputs, and change little
     from version to version."""
     given = {one["ParameterKey"] for one in stack.get("Parameters", [])}
-    files = [*KINDS, *sorted(str(path.relative_to(templates.ROOT)) for path in (templates.ROOT / "stacks").glob("*.yaml"))]
-    declared = {file: set(templates.read(templates.ROOT / file).get("Parameters", {})) for file in files}
+    paths = [*sorted(templates.ROOT.glob("*.yaml")), *sorted((templates.ROOT / "stacks").glob("*.yaml"))]
+    contents = {str(path.relative_to(templates.ROOT)): templates.read(path) for path in paths}
+    declared = {file: set(content.get("Parameters", {})) for file, content in contents.items() if "Resources" in content}
     alike = {file: len(given & names) / max(1, len(given | names)) for file, names in declared.items()}
     best = max(alike, key=alike.get)
     return best if alike[best] >= 0.5 else None
