@@ -210,3 +210,11 @@ def test_what_all_at_once_leaves_out():
     assert read(TEMPLATE)["Conditions"]["HasRollbackAlarms"] == {
         "Fn::Not": [{"Fn::Equals": [{"Ref": "DeploymentPreferenceType"}, "AllAtOnce"]}]
     }
+
+
+def test_no_arn_names_a_partition():
+    """Not `arn:aws:`: AWS in China and for the US government has ARNs of its own."""
+    paths = [*ROOT.glob("*.yaml"), *(ROOT / "stacks").glob("*.yaml"), *(ROOT / "pipeline").glob("*.json")]
+    lines = [(path.name, line.strip()) for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+    named = [(name, line) for name, line in lines if "arn:aws:" in line and "Description:" not in line]
+    assert len(lines) > 5000 and named == []
