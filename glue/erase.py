@@ -13,7 +13,8 @@ The receipt, one JSON object: `places` with what is removed (lines of an object,
 (earlier versions of derived files, null where there are none to keep), `rerun` (the days whose ETL and batch must run
 again, so that sums and books are right; null when none) and `batch_only` (days whose raw has expired, if only in part: their
 ETL would lose rows, so only their batch may run again).
-`docs/pipeline.md` says what it doesn't reach. On AWS it needs `--extra-py-files` with etl.py and load_ad_traffic.py.
+`docs/pipeline.md` says what it doesn't reach. On AWS it needs `--extra-py-files` with etl.py, load_ad_traffic.py
+and measure.py.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from pyspark.sql import functions as F
 
 import etl
 import load_ad_traffic
+import measure
 
 # The id fields of each table; lines of `rejected` are looked at as text.
 ID_FIELDS = {
@@ -122,13 +124,16 @@ class Plan:
         )
 
 
-def main(argv: list[str]) -> None:
-    """Runs the job. Raises `ValueError` for bad arguments."""
+@measure.job
+def main(argv: list[str]) -> int:
+    """Runs the job; gives the lines, rows and items that it removed. Raises `ValueError` for bad arguments."""
     arguments = parse_arguments(argv)
     spark = SparkSession.builder.appName(f"erase {arguments.kind}").enableHiveSupport().getOrCreate()
     for name, value in etl.SETTINGS.items():
         spark.conf.set(name, value)
-    print(json.dumps(run(spark, arguments)))
+    printed = run(spark, arguments)
+    print(json.dumps(printed))
+    return 0 if arguments.dry_run else sum(place["count"] for place in printed["places"])
 
 
 def parse_arguments(argv: list[str]) -> Arguments:

@@ -6,7 +6,7 @@
 For the day D it overwrites three partitions, each by pointing the catalog at new files once they are complete:
 the table's event day D, and the rejected lines and the ledger row of arrival day D. `docs/lake.md` defines the words.
 `glue/scala/etl.scala` is the same job in Scala, which takes the same steps with code of its own (docs/decisions/0008): what changes
-here changes there.
+here changes there. On AWS the job needs `--extra-py-files s3://…/glue/measure.py`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from awsglue.utils import getResolvedOptions
 from pyspark.sql import Column, DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
+
+import measure
 
 # The UUID fields of an event, its own id first. All are required; so is `occurred_at`. Optional fields need no word here:
 # they are the columns that the catalog's table has besides (`EventTable`).
@@ -154,14 +156,17 @@ class Ledger:
         return self.raw == fates and self.kept == self.stored + self.pending
 
 
-def main(argv: list[str]) -> None:
-    """Runs the job. Raises `ValueError` for bad arguments, `RuntimeError` when raw is gone but the lake is not."""
+@measure.job
+def main(argv: list[str]) -> int:
+    """Runs the job; gives the day's raw lines. Raises `ValueError` for bad arguments, `RuntimeError` when raw is gone but the
+    lake is not."""
     arguments = parse_arguments(argv)
     spark = SparkSession.builder.appName(f"etl {arguments.table} {arguments.day}").enableHiveSupport().getOrCreate()
     for name, value in SETTINGS.items():
         spark.conf.set(name, value)
     ledger = run(spark, arguments)
     print(json.dumps({"table": arguments.table, "day": str(arguments.day), **asdict(ledger), "balanced": ledger.balanced}))
+    return ledger.raw
 
 
 def parse_arguments(argv: list[str]) -> Arguments:

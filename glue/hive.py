@@ -10,7 +10,7 @@ A check is a SELECT whose first column names it and which must return no row.
 
 `INSERT OVERWRITE TABLE t PARTITION (…) SELECT …` is carried out as `etl.py` replaces a partition: complete files beside
 the live ones, the checks, then one call that points the catalog at them. `docs/pipeline.md` says what that gives.
-On AWS the job needs `--extra-py-files s3://…/glue/etl.py`.
+On AWS the job needs `--extra-py-files` with etl.py and measure.py.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from awsglue.utils import getResolvedOptions
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 import etl
+import measure
 
 # How many offending rows an error shows.
 SHOWN_ROWS = 20
@@ -52,8 +53,9 @@ class Staged:
     path: str
 
 
-def main(argv: list[str]) -> None:
-    """Runs the job. Raises `CheckFailed` when a check returns a row; readers then keep the partitions they had."""
+@measure.job
+def main(argv: list[str]) -> int:
+    """Runs the job; gives the rows of the partitions it replaced. Raises `CheckFailed` when a check returns a row; readers then keep the partitions they had."""
     optional = [name for name in ("checks", "lookback_days", "staging", "compression") if f"--{name}" in argv]
     options = getResolvedOptions(argv, ["script", "database", "day", *optional])
     spark = SparkSession.builder.appName(f"hive {options['script']} {options['day']}").enableHiveSupport().getOrCreate()
@@ -65,7 +67,8 @@ def main(argv: list[str]) -> None:
     if "staging" in options:
         variables["staging"] = options["staging"]
     checks = read_text(spark, options["checks"]) if "checks" in options else ""
-    run(spark, read_text(spark, options["script"]), checks, variables, options.get("compression") or "zstd")
+    script = read_text(spark, options["script"])
+    return run(spark, script, checks, variables, options.get("compression") or "zstd")
 
 
 def day_variables(day: str) -> dict[str, str]:
@@ -79,14 +82,15 @@ def day_variables(day: str) -> dict[str, str]:
     }
 
 
-def run(spark: SparkSession, script: str, checks: str, variables: dict[str, str], compression: str) -> None:
-    """Runs the script's statements, checks the partitions they made, and publishes those."""
+def run(spark: SparkSession, script: str, checks: str, variables: dict[str, str], compression: str) -> int:
+    """Runs the script's statements, checks the partitions they made, and publishes those; gives the rows they have."""
     staged: list[Staged] = []
+    count = 0
     try:
         for statement in split_statements(fill_in(script, variables)):
             if statement.upper().startswith("INSERT") and not DIRECTORY.match(statement):
                 staged.append(stage(spark, variables["database"], statement, compression))
-                show_staged(spark, staged[-1])
+                count += show_staged(spark, staged[-1]).count()
             else:
                 spark.sql(statement)
         run_checks(spark, checks, variables)
@@ -97,6 +101,7 @@ def run(spark: SparkSession, script: str, checks: str, variables: dict[str, str]
         for unpublished in staged:
             spark.catalog.dropTempView(unpublished.partition.table)
             delete(spark, unpublished.path)
+    return count
 
 
 def stage(spark: SparkSession, database: str, insert: str, compression: str) -> Staged:
@@ -124,8 +129,11 @@ def parse_insert(insert: str) -> tuple[str, dict[str, str], str]:
     return parts["table"], {key[1]: key[2] for key in keys if key}, parts["query"]
 
 
-def show_staged(spark: SparkSession, staged: Staged) -> None:
-    """Lets later statements and checks of this session see the table as it will be once the partition is published."""
+def show_staged(spark: SparkSession, staged: Staged) -> DataFrame:
+    """Lets later statements and checks of this session see the table as it will be once the partition is published.
+
+    Gives the rows of the partition alone.
+    """
     partition = staged.partition
     live = spark.table(f"{partition.database}.{partition.table}")
     is_replaced = F.lit(True)
@@ -134,6 +142,7 @@ def show_staged(spark: SparkSession, staged: Staged) -> None:
     rows = spark.read.schema(live.drop(*partition.keys).schema).orc(staged.path)
     new = rows.select("*", *(F.lit(value).alias(key) for key, value in partition.keys.items()))
     live.where(~is_replaced).unionByName(new).createOrReplaceTempView(partition.table)
+    return rows
 
 
 def run_checks(spark: SparkSession, script: str, variables: dict[str, str]) -> None:

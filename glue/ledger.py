@@ -13,7 +13,8 @@ Metrics, in `Count` where nothing else is said, with the dimensions `Stack` and 
                                               metrics sink counted of them differ. Needs --realtime_namespace, and a day
                                               that is over
 
-The endpoint comes from AWS_ENDPOINT_URL, if set. Prints a line of JSON a table.
+The endpoint comes from AWS_ENDPOINT_URL, if set. Prints a line of JSON a table. On AWS it needs `--extra-py-files
+s3://…/glue/measure.py`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from typing import Any
 import boto3
 from awsglue.utils import getResolvedOptions
 from pyspark.sql import SparkSession
+
+import measure
 
 TABLES = ("impressions", "clicks")
 
@@ -53,6 +56,7 @@ class BooksDontBalance(Exception):
     """A ledger row is missing, or its figures contradict each other."""
 
 
+@measure.job
 def main(argv: list[str]) -> None:
     """Runs the job. Raises `BooksDontBalance`, after the metrics are published."""
     optional = ("metric_namespace", "realtime_namespace")

@@ -13,7 +13,7 @@ one knows what to delete, and skips only what is certain to be there. `--full tr
 somebody else has written to. `docs/pipeline.md` has the reasons.
 
 `--write_rate` limits the puts and deletes of the whole job; 0, the default, does not limit. Each executor writes its own
-partitions. The endpoint comes from AWS_ENDPOINT_URL, if set. On AWS it needs `--extra-py-files s3://…/glue/etl.py`.
+partitions. The endpoint comes from AWS_ENDPOINT_URL, if set. On AWS it needs `--extra-py-files` with etl.py and measure.py.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 import etl
+import measure
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 MAX_BATCH_ITEMS = 25
@@ -75,11 +76,14 @@ class Arguments:
     full: bool
 
 
-def main(argv: list[str]) -> None:
-    """Runs the job. Raises `NotStored` when items stay unprocessed; a second run is safe."""
+@measure.job
+def main(argv: list[str]) -> int:
+    """Runs the job; gives the items that it put and deleted. Raises `NotStored` when items stay unprocessed; a second run is safe."""
     arguments = parse_arguments(argv)
     spark = SparkSession.builder.appName(f"load ad_traffic {arguments.day}").enableHiveSupport().getOrCreate()
-    print(json.dumps({"table": arguments.table_name, "day": arguments.day, **run(spark, arguments)}))
+    written = run(spark, arguments)
+    print(json.dumps({"table": arguments.table_name, "day": arguments.day, **written}))
+    return sum(written.values())
 
 
 def parse_arguments(argv: list[str]) -> Arguments:

@@ -19,7 +19,7 @@ import com.fasterxml.jackson.core.{JsonFactory, JsonParser, JsonProcessingExcept
 import org.apache.hadoop.conf.Configuration
 import org.apache.hadoop.fs.{FileSystem, Path}
 import org.apache.hadoop.io.compress.CompressionCodecFactory
-import org.apache.spark.HashPartitioner
+import org.apache.spark.{HashPartitioner, SparkContext}
 import org.apache.spark.broadcast.Broadcast
 import org.apache.spark.rdd.RDD
 import org.apache.spark.sql.{DataFrame, Row, SparkSession}
@@ -40,9 +40,17 @@ object GlueApp {
       .appName(s"etl ${arguments.table} ${arguments.day}")
       .enableHiveSupport()
       .getOrCreate()
+    initializeGlue(spark.sparkContext)
     Settings.foreach { case (name, value) => spark.conf.set(name, value) }
     System.out.println(run(spark, arguments).toJson(arguments.table, arguments.day))
   }
+
+  /** Glue publishes metrics of a job that makes a GlueContext. Where there is no Glue, its class is missing.
+    * https://docs.aws.amazon.com/glue/latest/dg/monitor-profile-glue-job-cloudwatch-metrics.html
+    */
+  private def initializeGlue(context: SparkContext): Unit =
+    try Class.forName("com.amazonaws.services.glue.GlueContext").getConstructor(classOf[SparkContext]).newInstance(context)
+    catch { case _: ClassNotFoundException => () }
 
   /** Writes the day's lake partition, its rejected lines and its ledger row; returns that row. */
   def run(spark: SparkSession, arguments: Arguments): Ledger = {

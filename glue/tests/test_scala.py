@@ -211,3 +211,22 @@ def test_a_script_that_does_not_compile_is_told_with_its_line(tmp_path):
     with pytest.raises(scala.CompileError, match=r"wrong.scala:2: error: not found: value nothing"):
         scala.compile(script, tmp_path / "classes")
     assert list((tmp_path / "classes").iterdir()) == []
+
+
+GLUE_CONTEXT = """
+package com.amazonaws.services.glue {
+  class GlueContext(context: org.apache.spark.SparkContext) {
+    System.setProperty("tests.glueContext", context.appName)
+  }
+}
+"""
+
+
+def test_on_glue_the_job_makes_a_glue_context(warehouse, tmp_path, capsys):
+    """With a class that stands in for Glue's, which exists on AWS alone."""
+    script = tmp_path / "etl.scala"
+    script.write_text(SCRIPT.read_text(encoding="utf-8") + GLUE_CONTEXT, encoding="utf-8")
+    on_glue = scala.compile(script, tmp_path)
+    warehouse.spark._jvm.System.clearProperty("tests.glueContext")
+    Engines(warehouse, on_glue, capsys).scala("2026-11-20")
+    assert warehouse.spark._jvm.System.getProperty("tests.glueContext") == warehouse.spark.sparkContext.appName

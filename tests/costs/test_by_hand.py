@@ -88,7 +88,22 @@ def test_metrics_of_glue():
 
     # 6 jobs x 55 = 330. Under ALL in 2 of a day's 24 hours: 330 x 0.30 / 12 = 8.25. Under the ids of 730 runs, of 730 hours that a month
     # has, an hour each: 55 x 0.30 = 16.50.
-    assert standing("metrics of the Glue jobs", TEMPLATE | {"glue_metrics": 330}) == (330, cents(24.75))
+    assert standing("metrics of Glue", TEMPLATE | {"glue_metrics": 330}) == (330, cents(24.75))
+
+
+def test_metrics_that_jobs_publish_of_themselves():
+    # 2 ETLs, 2 of HiveQL and the load with time, rows and failures, and the ledger without rows: 5 x 3 + 2 = 17, in 2 of a day's 24
+    # hours: 17 x 0.30 / 12 = 0.425.
+    assert standing("metrics of the jobs") == (17, cents(0.425))
+    # None of them asks Glue for its own.
+    assert standing("metrics of Glue") == (0, 0)
+
+
+def test_the_alarm_of_all_at_once_is_not_there_by_default():
+    watched = "  {name}:\n    Type: AWS::CloudWatch::Alarm\n{condition}    Properties:\n      MetricName: Errors\n"
+    always = watched.format(name="One", condition="")
+    seldom = watched.format(name="Two", condition="    Condition: HasNoRollbackAlarms\n")
+    assert costs.alarm_metrics(f"Resources:\n{always}\n{seldom}") == 1
 
 
 def test_only_the_jobs_of_the_night_count():

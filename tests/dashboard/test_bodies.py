@@ -39,7 +39,7 @@ DOCUMENTED = {
     }),
     "AWS/S3": (S3, [{"BucketName", "StorageType"}], {"BucketSizeBytes": "Bytes", "NumberOfObjects": "Count"}),
     "Glue": (GLUE, [{"JobName", "JobRunId", "Type"}], {
-        "glue.driver.aggregate.elapsedTime": "Milliseconds", "glue.driver.aggregate.numFailedTasks": "Count",
+        "glue.driver.aggregate.elapsedTime": "Milliseconds",
     }),
     "AWS/States": (STATES, [{"StateMachineArn"}], {
         "ExecutionsStarted": "Count", "ExecutionsSucceeded": "Count", "ExecutionsFailed": "Count", "ExecutionsTimedOut": "Count",
@@ -59,9 +59,9 @@ DOCUMENTED = {
         "Impressions": "Count", "Clicks": "Count", "MalformedImpressions": "Count", "MalformedClicks": "Count",
         "SinkFailures": "Count", "UncountedEvents": "Count",
     }),
-    "Warehouse/Lake": ("glue/ledger.py", [{"Stack", "Table"}], {
+    "Warehouse/Lake": ("glue/ledger.py and glue/measure.py", [{"Stack", "Table"}, {"Stack", "Job"}], {
         "RawLines": "Count", "Kept": "Count", "Repeats": "Count", "Rejected": "Count", "Late": "Count", "Unbalanced": "Count",
-        "RealTimeDivergence": "Percent",
+        "RealTimeDivergence": "Percent", "JobTime": "Milliseconds", "JobFailures": "Count", "JobRows": "Count",
     }),
 }
 
@@ -235,6 +235,6 @@ def test_our_own_metrics_are_what_the_code_publishes():
     assert 'format!("Malformed{name}")' in sink
     for name in ("SinkFailures", "UncountedEvents"):
         assert f'"Name": "{name}"' in sink
-    ledger = (ROOT / "glue/ledger.py").read_text(encoding="utf-8")
+    lake = "".join((ROOT / "glue" / name).read_text(encoding="utf-8") for name in ("ledger.py", "measure.py"))
     for name in DOCUMENTED["Warehouse/Lake"][2]:
-        assert f'"{name}"' in ledger, name
+        assert f'"{name}"' in lake, name

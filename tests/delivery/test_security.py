@@ -205,13 +205,6 @@ def test_no_version_gets_traffic_unchecked():
         assert properties["DeploymentPreference"] == {"Enabled": False} and properties["Timeout"] <= 900
 
 
-def test_what_all_at_once_leaves_out():
-    """The way out when an alarm is on already: nothing watches."""
-    assert read(TEMPLATE)["Conditions"]["HasRollbackAlarms"] == {
-        "Fn::Not": [{"Fn::Equals": [{"Ref": "DeploymentPreferenceType"}, "AllAtOnce"]}]
-    }
-
-
 def test_no_arn_names_a_partition():
     """Not `arn:aws:`: AWS in China and for the US government has ARNs of its own."""
     paths = [*ROOT.glob("*.yaml"), *(ROOT / "stacks").glob("*.yaml"), *(ROOT / "pipeline").glob("*.json")]

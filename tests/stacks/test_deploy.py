@@ -193,7 +193,7 @@ def test_an_emr_cluster_for_work_by_hand_ends_itself():
     cluster = emr.describe_cluster(ClusterId=outputs["EmrStack"]["ClusterId"])["Cluster"]
     assert cluster["ReleaseLabel"] == "emr-7.14.0"
     made = boto3.client("cloudformation").describe_stack_resources(StackName="dataless-EmrStack")["StackResources"]
-    names = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in made}
+    names = {one["LogicalResourceId"]: one.get("PhysicalResourceId") for one in made}
     assert emr.describe_security_configuration(Name=names["SecurityConfiguration"])["SecurityConfiguration"]
     properties = resolve(TEMPLATE, {"EnableEMRCluster": "yes"}).all_resources()["EmrStack/Cluster"]["Properties"]
     assert properties["Instances"]["CoreInstanceGroup"]["InstanceCount"] == "1"

@@ -69,6 +69,13 @@ def glue_metrics(job, workers):
     return profile + observability
 
 
+def job_metrics(job):
+    """The metrics that glue/measure.py publishes of a job that imports it: time, rows (the ledger has none) and failures."""
+    if "/measure.py" not in job:
+        return 0
+    return 2 if "/glue/ledger.py" in job else 3
+
+
 def days_a_night(lookback_days):
     """The days that the state machine runs each night: yesterday, and those whose late events may still have come."""
     return lookback_days + 1
@@ -121,6 +128,7 @@ def from_template(text, api="", ledger=""):
         "methods": len(re.findall(METHOD, api, re.MULTILINE)),
         "ledger_metrics": ledger_metrics(ledger),
         "glue_metrics": sum(glue_metrics(jobs[name], workers) for name in NIGHTLY_JOBS if name in jobs),
+        "job_metrics": sum(job_metrics(jobs[name]) for name in NIGHTLY_JOBS if name in jobs),
         "dashboards": count("CloudWatch::Dashboard"),
         "alarm_metrics": alarm_metrics(text),
         "secrets": count("SecretsManager::Secret"),
@@ -128,8 +136,9 @@ def from_template(text, api="", ledger=""):
 
 
 def alarm_metrics(text):
-    """The metrics that alarms watch. An alarm on an expression watches all that go into it, and is billed for each."""
-    alarms = resources(text, "CloudWatch::Alarm").values()
+    """The metrics that alarms watch. An alarm on an expression watches all that go into it, and is billed for each. The one that
+    takes the place of others while a deployment is all at once is not there by default."""
+    alarms = [one for one in resources(text, "CloudWatch::Alarm").values() if "Condition: HasNoRollbackAlarms" not in one]
     return sum(max(1, len(re.findall(r"\bMetricStat:", alarm))) for alarm in alarms)
 
 
@@ -221,7 +230,8 @@ def standing(data, template):
         ("metrics of the streams", STREAM_METRICS, metrics(STREAM_METRICS * hours)),
         ("metrics of the API's methods, at most", methods, metrics(methods * hours)),
         ("metrics of the ledger, in the night", template["ledger_metrics"], metrics(template["ledger_metrics"] * hours_of_nights)),
-        ("metrics of the Glue jobs, in the night, at most", glue, metrics(glue_hours)),
+        ("metrics of the jobs, in the night", template["job_metrics"], metrics(template["job_metrics"] * hours_of_nights)),
+        ("metrics of Glue, in the night, at most", glue, metrics(glue_hours)),
         ("metrics that alarms watch", template["alarm_metrics"], template["alarm_metrics"] * price["alarm_metric"]),
         ("dashboards", template["dashboards"], template["dashboards"] * price["dashboard"]),
         ("secrets", template["secrets"], template["secrets"] * price["secret"]),
@@ -361,8 +371,8 @@ def section_standing(data, template):
     metrics = f"""CloudWatch bills a metric for each hour in which it is sent ({usd(hour, 5)}), so a month without data has none to pay. A
         method of the API that is called in every hour is {usd(method, 2)} a month; all {template["methods"]}, `OPTIONS` and the answers to
         wrong methods included, are the most there can be. Glue sends each metric of a run under the run's id and under `ALL`, if the job
-        asks for it (`--enable-metrics`, `--enable-observability-metrics`), has initialised a `GlueContext` and takes long enough: what
-        the table has is again the most."""
+        asks for it (`--enable-metrics`), has initialised a `GlueContext` and takes long enough. Of the jobs here only the Scala ETL
+        does, and the table has the Python ETL."""
     glue = f"""A Glue job costs {usd(glue_minute)} a minute ({template["workers"]} workers), and is billed for one minute at least."""
     return f"{table(['', 'count', 'USD'], months)}\n\n{paragraph(metrics)}\n\n{paragraph(glue)}"
 

@@ -73,7 +73,8 @@ impl Part {
         match self {
             Self::Format | Self::Clippy | Self::Docs => &[],
             Self::Unit => &[ToolSet::Code],
-            Self::Scripts | Self::Stacks => &[ToolSet::Tests],
+            Self::Scripts => &[ToolSet::Sam, ToolSet::Tests],
+            Self::Stacks => &[ToolSet::Tests],
             Self::Templates => &[ToolSet::Sam, ToolSet::Audit],
             Self::Jobs => &[ToolSet::Spark],
             Self::Contract | Self::Browser | Self::RealTime | Self::Delivery | Self::Nightly => {
@@ -89,8 +90,10 @@ impl Part {
             Self::Scripts => &[
                 "tests/costs",
                 "tests/dashboard/test_bodies.py",
+                "tests/delivery/test_all_at_once.py",
                 "tests/delivery/test_build.py",
                 "tests/delivery/test_configuration.py",
+                "tests/delivery/test_glue.py",
                 "tests/delivery/test_reference.py",
                 "tests/delivery/test_security.py",
                 "tests/doctor",

@@ -1,0 +1,200 @@
+"""Glue: where jobs and crawler write their logs and metrics, what a new account lacks, and what may read the lake."""
+
+import ast
+import fnmatch
+
+import pytest
+from resolver import resolve
+from templates import ROOT
+
+TEMPLATE = ROOT / "template.yaml"
+KEY = "arn:aws:kms:us-east-1:123456789012:key/0123abcd-0123-0123-0123-0123456789ab"
+REDSHIFT = {"EnableRedshift": "yes"}
+EMR = {"EnableEMRCluster": "yes"}
+LOGS = "arn:aws:logs:us-east-1:123456789012:log-group:"
+CATALOG = "arn:aws:glue:us-east-1:123456789012:"
+
+# What Glue 5.1 reads itself; a job's own arguments are those that its script asks for.
+# https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html
+# https://docs.aws.amazon.com/glue/latest/dg/monitor-continuous-logging.html
+SPECIAL = {
+    "--TempDir", "--class", "--custom-logGroup-prefix", "--enable-glue-datacatalog", "--enable-metrics", "--extra-py-files",
+    "--job-bookmark-option", "--job-language",
+}  # fmt: skip
+# For Glue 4.0 and earlier: 5.x takes no notice of them.
+# https://docs.aws.amazon.com/glue/latest/dg/monitor-continuous-logging-enable.html
+IGNORED = {"--continuous-log-logGroup", "--continuous-log-logStreamPrefix", "--enable-continuous-cloudwatch-log"}
+
+
+def jobs(stack, command="glueetl"):
+    found = {name: one["Properties"] for name, one in stack.resources.items() if one["Type"] == "AWS::Glue::Job"}
+    return {name: job for name, job in found.items() if job["Command"]["Name"] == command}
+
+
+def log_groups(stack):
+    """By name; the name is what a resolved template shows."""
+    groups = [one["Properties"] for one in stack.resources.values() if one["Type"] == "AWS::Logs::LogGroup"]
+    return {one["LogGroupName"]: one for one in groups}
+
+
+def statements(stack, role):
+    """Those of a role's own policies and of the stack's policies that are attached to it."""
+    attached = [arn.strip("<>") for arn in role["Properties"].get("ManagedPolicyArns", [])]
+    for arn in attached:
+        if arn in stack.resources:
+            yield from stack.resources[arn]["Properties"]["PolicyDocument"]["Statement"]
+    for policy in role["Properties"].get("Policies", []):
+        yield from policy["PolicyDocument"]["Statement"]
+
+
+def as_list(one):
+    return one if isinstance(one, list) else [one]
+
+
+def is_allowed(stack, role, action, resource):
+    return any(
+        one["Effect"] == "Allow"
+        and action in as_list(one["Action"])
+        and any(fnmatch.fnmatchcase(resource, pattern) for pattern in as_list(one["Resource"]))
+        for one in statements(stack, role)
+    )
+
+
+def role_of(stack, job):
+    return stack.resources[job["Role"].removeprefix("<").removesuffix(".Arn>")]
+
+
+@pytest.mark.parametrize("key", [{}, {"KmsKeyArn": KEY}], ids=["no key", "key"])
+def test_every_job_writes_to_groups_of_the_stack_that_expire(key):
+    stack = resolve(TEMPLATE, key | REDSHIFT)
+    groups = log_groups(stack)
+    found = jobs(stack)
+    assert len(found) == 10
+    for name, job in found.items():
+        prefix = job["DefaultArguments"]["--custom-logGroup-prefix"]
+        # https://docs.aws.amazon.com/glue/latest/dg/monitor-continuous-logging.html#monitor-logging-custom
+        below = f"{prefix}/<GlueSecurity>-role/{job['Role'].replace('.Arn', '')}" if key else prefix
+        assert not IGNORED & set(job["DefaultArguments"])
+        for kind in ("output", "error"):
+            group = groups[f"{below}/{kind}"]
+            assert group["RetentionInDays"] == "30", name
+            assert group.get("KmsKeyId") == key.get("KmsKeyArn"), name
+
+
+@pytest.mark.parametrize("key", [{}, {"KmsKeyArn": KEY}], ids=["no key", "key"])
+def test_a_job_may_write_to_its_groups_and_to_no_other_stack_s(key):
+    stack = resolve(TEMPLATE, key | REDSHIFT)
+    for name, job in jobs(stack).items():
+        own = [group for group in log_groups(stack) if group.startswith(job["DefaultArguments"]["--custom-logGroup-prefix"])]
+        assert own
+        role = role_of(stack, job)
+        for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
+            assert all(is_allowed(stack, role, action, f"{LOGS}{group}:log-stream:run") for group in own), name
+            for other in ("/aws-glue/jobs/output", "/aws-glue/jobs/dataless-2/output", "/aws-glue/crawlers"):
+                assert not is_allowed(stack, role, action, f"{LOGS}{other}:log-stream:run"), name
+        # Without it, a job with a security configuration writes no log.
+        assert is_allowed(stack, role, "logs:AssociateKmsKey", f"{LOGS}{own[0]}") == bool(key), name
+
+
+def test_the_python_shell_job_and_the_crawler_have_groups_of_their_own_with_a_key():
+    stack = resolve(TEMPLATE, {"KmsKeyArn": KEY} | REDSHIFT)
+    (shell,) = jobs(stack, "pythonshell").values()
+    crawler = stack.resources["RawCrawler"]["Properties"]
+    for writer, names in (
+        (shell, [f"/aws-glue/python-jobs/<GlueSecurity>-role/<RedshiftLoadJobRole>/{kind}" for kind in ("output", "error")]),
+        (crawler, ["/aws-glue/crawlers-role/<RawCrawlerRole>-<GlueSecurity>"]),
+    ):
+        for name in names:
+            assert log_groups(stack)[name]["RetentionInDays"] == "30" and log_groups(stack)[name]["KmsKeyId"] == KEY
+            for action in ("logs:AssociateKmsKey", "logs:PutLogEvents"):
+                assert is_allowed(stack, role_of(stack, writer), action, f"{LOGS}{name}:log-stream:run")
+
+
+def test_without_a_key_they_share_those_of_the_account():
+    stack = resolve(TEMPLATE, REDSHIFT)
+    (shell,) = jobs(stack, "pythonshell").values()
+    assert "--custom-logGroup-prefix" not in shell["DefaultArguments"]
+    assert is_allowed(stack, role_of(stack, shell), "logs:PutLogEvents", f"{LOGS}/aws-glue/python-jobs/output:log-stream:run")
+    crawler = role_of(stack, stack.resources["RawCrawler"]["Properties"])
+    assert is_allowed(stack, crawler, "logs:PutLogEvents", f"{LOGS}/aws-glue/crawlers:log-stream:dataless-raw")
+    # Two stacks can't both make them.
+    assert not [name for name in log_groups(stack) if name.startswith(("/aws-glue/python-jobs", "/aws-glue/crawlers"))]
+
+
+def test_jobs_name_no_argument_that_glue_5_1_does_not_know():
+    """Glue's own arguments have hyphens or capitals; those of the scripts have neither."""
+    for name, job in jobs(resolve(TEMPLATE, REDSHIFT)).items():
+        assert job["GlueVersion"] == "5.1"
+        of_glue = {one for one in job["DefaultArguments"] if "-" in one[2:] or one != one.lower() or one == "--class"}
+        assert of_glue <= SPECIAL, name
+
+
+def spark_roles():
+    stack = resolve(TEMPLATE, REDSHIFT | EMR)
+    yield from ((name, stack, role_of(stack, job)) for name, job in jobs(stack).items())
+    emr = stack.nested["EmrStack"]
+    yield "EMR", emr, emr.resources["NodeRole"]
+
+
+def test_whoever_opens_the_catalog_may_make_its_database_default_in_a_new_account():
+    """Spark and Hive make it when it is missing, and fail when they may not."""
+    for name, stack, role in spark_roles():
+        for part in ("catalog", "database/default"):
+            assert is_allowed(stack, role, "glue:CreateDatabase", CATALOG + part), name
+        for other in ("database/<GlueDatabase>", "database/any"):
+            assert not is_allowed(stack, role, "glue:CreateDatabase", CATALOG + other), name
+
+
+def test_whoever_writes_to_the_lake_with_s3a_may_look_for_uploads():
+    for name, stack, role in spark_roles():
+        bucket = "arn:aws:s3:::<DataLakeBucket>" if name == "EMR" else "<DataLakeBucket.Arn>"
+        assert is_allowed(stack, role, "s3:ListBucketMultipartUploads", bucket), name
+
+
+@pytest.mark.parametrize(
+    ("readers", "compression"),
+    [
+        ({}, "zstd"),
+        (REDSHIFT, "zlib"),
+        (EMR, "zlib"),
+        ({"Orchestrator": "DataPipeline"}, "zlib"),
+        ({"EnableEC2Instance": "yes"}, "zstd"),
+    ],
+    ids=str,
+)
+def test_the_lake_is_zlib_while_something_reads_it_that_may_not_know_zstd(readers, compression):
+    found = [job["DefaultArguments"].get("--compression") for job in jobs(resolve(TEMPLATE, readers)).values()]
+    assert [one for one in found if one] == [compression] * 7
+
+
+def script_of(job):
+    return ROOT / "glue" / job["Command"]["ScriptLocation"].split("/glue/")[1]
+
+
+def imports(script):
+    """The names of the scripts beside it that a script needs, those of these included."""
+    named = set()
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        named |= {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
+    beside = {name for name in named if script.with_name(f"{name}.py").is_file()}
+    return beside.union(*(imports(script.with_name(f"{name}.py")) for name in beside))
+
+
+def test_jobs_have_the_scripts_that_they_import():
+    """Locally they lie beside each other; Glue fetches what it is given."""
+    for name, job in jobs(resolve(TEMPLATE, REDSHIFT)).items():
+        if job["DefaultArguments"]["--job-language"] == "python":
+            given = job["DefaultArguments"]["--extra-py-files"].split(",")
+            assert {path.split("/glue/")[1] for path in given} == {f"{one}.py" for one in imports(script_of(job))}, name
+
+
+def test_every_job_publishes_its_time_and_failures_for_its_stack():
+    """In Python by glue/measure.py; in Scala it is Glue that does, of a job with a GlueContext."""
+    for name, job in jobs(resolve(TEMPLATE, REDSHIFT)).items():
+        arguments, code = job["DefaultArguments"], script_of(job).read_text(encoding="utf-8")
+        if arguments["--job-language"] == "scala":
+            assert arguments["--enable-metrics"] == "true" and "com.amazonaws.services.glue.GlueContext" in code
+        else:
+            assert arguments["--stack"] == "dataless", name
+            assert "@measure.job\ndef main(" in code, name
+            assert "--enable-metrics" not in arguments, name

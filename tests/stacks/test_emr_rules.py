@@ -1,0 +1,87 @@
+"""The rules of EMR's security groups are those of the stack: EMR finds them all, so that it adds none that would block deletion.
+
+moto adds what EMR adds when a cluster starts (`EmrSecurityGroupManager`), as AWS documents it:
+https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-man-sec-groups.html
+"""
+
+import boto3
+import pytest
+from combinations import ROOT, TEMPLATE
+from moto import mock_aws
+from resolver import read_template, resolve
+from test_deploy import aws, deploy  # noqa: F401
+
+pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning", "ignore:datetime:DeprecationWarning")
+
+GROUPS = ("MasterSecurityGroup", "CoreSecurityGroup", "ServiceSecurityGroup")
+
+
+def rules_between(groups):
+    """Every rule of the groups that names one of them; EMR never takes one back."""
+    found = set()
+    for group in boto3.client("ec2").describe_security_groups(GroupIds=list(groups))["SecurityGroups"]:
+        for direction in ("IpPermissions", "IpPermissionsEgress"):
+            for rule in group[direction]:
+                for pair in rule["UserIdGroupPairs"]:
+                    ports = rule.get("FromPort"), rule.get("ToPort")
+                    found.add((groups[group["GroupId"]], direction, rule["IpProtocol"], *ports, groups[pair["GroupId"]]))
+    return found
+
+
+def add_ways_out(ids, chosen):
+    """Rules for what leaves a group and names another: moto's CloudFormation passes over them."""
+    for name, resource in resolve(TEMPLATE, chosen).nested["EmrStack"].resources.items():
+        for rule in resource["Properties"].get("SecurityGroupEgress", []) if name in GROUPS else []:
+            other = rule["DestinationSecurityGroupId"].strip("<>")
+            permission = {"UserIdGroupPairs": [{"GroupId": ids[other]}]}
+            permission |= {key: rule[key] for key in ("IpProtocol", "FromPort", "ToPort")}
+            boto3.client("ec2").authorize_security_group_egress(GroupId=ids[name], IpPermissions=[permission])
+
+
+def start_cluster(ids, subnet):
+    boto3.client("emr").run_job_flow(
+        Name="nightly",
+        ReleaseLabel="emr-7.14.0",
+        Instances={
+            "Ec2SubnetId": subnet,
+            "EmrManagedMasterSecurityGroup": ids["MasterSecurityGroup"],
+            "EmrManagedSlaveSecurityGroup": ids["CoreSecurityGroup"],
+            "ServiceAccessSecurityGroup": ids["ServiceSecurityGroup"],
+            "InstanceGroups": [
+                {"Name": role, "InstanceRole": role, "InstanceType": "m7g.xlarge", "InstanceCount": 1}
+                for role in ("MASTER", "CORE")
+            ],
+        },
+        JobFlowRole="nodes",
+        ServiceRole="emr",
+    )
+
+
+def test_a_cluster_adds_no_rule():
+    # Without a cluster in the stack itself, which would add them before they are looked at.
+    chosen = {"Orchestrator": "DataPipeline", "EnableEMRCluster": "yes"}
+    outputs = deploy(chosen)
+    ids = {name: outputs["EmrStack"][name] for name in GROUPS}
+    add_ways_out(ids, chosen)
+    names = {group: name for name, group in ids.items()}
+    before = rules_between(names)
+    start_cluster(ids, outputs["NetworkStack"]["PrivateSubnetA"])
+    assert rules_between(names) - before == set()
+    # 3 protocols from 2 groups to 2, the cluster manager to 2 and back from 1; and its way out to 2.
+    assert len(before) == 12 + 3 + 2
+
+
+def test_the_rules_outlive_the_cluster():
+    """A rule that goes while a cluster runs would cut it off, and EMR would add it again with the next one."""
+    resources = read_template(ROOT / "stacks" / "emr.yaml")["Resources"]
+    rules = {name for name, one in resources.items() if one["Type"].startswith("AWS::EC2::SecurityGroup") and name not in GROUPS}
+    assert set(resources["Cluster"]["DependsOn"]) == rules
+
+
+def test_the_pipeline_s_clusters_start_after_the_rules():
+    """It takes the groups from the outputs of the stack, which are there when all of that stack is."""
+    chosen = {"Orchestrator": "DataPipeline", "EnablePipeline": "yes", "EnableEMRCluster": "yes"}
+    given = read_template(TEMPLATE)["Resources"]["DataPipelineStack"]["Properties"]["Parameters"]
+    assert "EmrStack" in resolve(TEMPLATE, chosen).nested
+    for name in GROUPS:
+        assert f"Outputs.{name}" in str(given[f"EMR{name}"])
