@@ -13,8 +13,8 @@ The receipt, one JSON object: `places` with what is removed (lines of an object,
 (earlier versions of derived files, null where there are none to keep), `rerun` (the days whose ETL and batch must run
 again, so that sums and books are right; null when none) and `batch_only` (days whose raw has expired, if only in part: their
 ETL would lose rows, so only their batch may run again).
-`docs/pipeline.md` says what it doesn't reach. On AWS it needs `--extra-py-files` with etl.py, load_ad_traffic.py
-and measure.py.
+`docs/pipeline.md` says what it doesn't reach. On AWS it needs `--extra-py-files` with etl.py, load_ad_traffic.py,
+measure.py and undelivered.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import io
 import json
 import os
 import re
@@ -46,6 +45,7 @@ from pyspark.sql import functions as F
 import etl
 import load_ad_traffic
 import measure
+import undelivered
 
 # The id fields of each table; lines of `rejected` are looked at as text.
 ID_FIELDS = {
@@ -62,8 +62,9 @@ RAW_ERRORS = "raw-errors/"
 DERIVED = ("lake/", "rejected/", "loaded/")
 JOURNALS = "erasing"
 
-GZIP_MAGIC = b"\x1f\x8b"
 ARRIVAL = re.compile(r"raw/ad/[^/]+/year=(\d{4})/month=(\d{2})/day=(\d{2})/hour=.+")
+# The ledger counts these, by the same days.
+UNDELIVERED = re.compile(r"raw-errors/[^/]+/processing-failed/year=(\d{4})/month=(\d{2})/day=(\d{2})/hour=.+")
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 MAX_DELETED_OBJECTS = 1000
@@ -212,7 +213,7 @@ def make_plan(spark: SparkSession, arguments: Arguments) -> Plan:
         for table in ID_FIELDS
         for keys, rows in find_partitions(spark, arguments.database, table, arguments.id)
     ]
-    affected = arrival_days(item for item, _ in objects)
+    affected = arrival_days(item for item, _ in objects) | arrival_days((item for item, _ in objects), UNDELIVERED)
     affected |= {keys_day(keys) for _, keys, _ in partitions}
     affected |= {
         keys_day(keys) - timedelta(days=1)
@@ -232,9 +233,9 @@ def make_plan(spark: SparkSession, arguments: Arguments) -> Plan:
     )
 
 
-def arrival_days(items: Iterable[Object]) -> set[date]:
+def arrival_days(items: Iterable[Object], pattern: re.Pattern = ARRIVAL) -> set[date]:
     """The days of arrival of live raw objects. What lies in no folder of a day is none that the ETL reads."""
-    found = (ARRIVAL.fullmatch(item.key) for item in items if item.is_live)
+    found = (pattern.fullmatch(item.key) for item in items if item.is_live)
     return {date(*map(int, parts.groups())) for parts in found if parts}
 
 
@@ -414,27 +415,22 @@ def strip_line(line: bytes, holds: Callable[[bytes], bool]) -> tuple[bytes, int]
 
 
 def strip_error(line: bytes, holds: Callable[[bytes], bool]) -> tuple[bytes, int]:
-    """As `strip_line`, for a line of an error object of Firehose, whose `rawData` are events in base64.
-
-    https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html
-    """
-    try:
-        record = json.loads(line)
-        events = io.BytesIO(base64.b64decode(record["rawData"])).readlines()
-    except (ValueError, KeyError, TypeError):
+    """As `strip_line`, for a line of an error object of Firehose, whose `rawData` are events in base64."""
+    events = undelivered.read_events(line)
+    if events is None:
         return strip_line(line, holds)
     kept = [event for event in events if not holds(event)]
     if len(kept) == len(events):
         return line, 0
-    rest = json.dumps(record | {"rawData": base64.b64encode(b"".join(kept)).decode()}).encode() + b"\n"
+    rest = json.dumps(json.loads(line) | {"rawData": base64.b64encode(b"".join(kept)).decode()}).encode() + b"\n"
     return rest if kept else b"", len(events) - len(kept)
 
 
 def is_gzip(stored: IO[bytes]) -> bool:
     """Whether an object is gzip, which its first bytes tell whatever its name."""
-    magic = stored.read(len(GZIP_MAGIC))
+    magic = stored.read(len(undelivered.GZIP_MAGIC))
     stored.seek(0)
-    return magic == GZIP_MAGIC
+    return magic == undelivered.GZIP_MAGIC
 
 
 def rewrite_object(store: Store, item: Object, erased: str) -> None:

@@ -11,6 +11,8 @@ here changes there. On AWS the job needs `--extra-py-files s3://…/glue/measure
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import re
 import sys
@@ -138,7 +140,8 @@ class EventTable:
 class Ledger:
     """The books of one table and arrival day; every figure counts lines.
 
-    `stored` are the kept lines found in the lake, `pending` those whose event day has no lake partition yet.
+    `stored` are the kept lines found in the lake, `pending` those whose event day has no lake partition yet, `undelivered`
+    acknowledged ones that Firehose set aside, which are not in raw.
     """
 
     raw: int
@@ -148,12 +151,13 @@ class Ledger:
     late: int
     stored: int
     pending: int
+    undelivered: int
 
     @property
     def balanced(self) -> bool:
-        """Whether every raw line has one fate, and every kept line is a row of the lake."""
+        """Whether every line is in raw and has one fate there, and every kept line is a row of the lake."""
         fates = self.kept + self.repeats + self.rejected + self.late
-        return self.raw == fates and self.kept == self.stored + self.pending
+        return self.raw == fates and self.kept == self.stored + self.pending and not self.undelivered
 
 
 @measure.job
@@ -210,6 +214,8 @@ def run(spark: SparkSession, arguments: Arguments) -> Ledger:
     table = EventTable.from_catalog(spark, arguments.database, arguments.table)
     source = f"raw/ad/{table.name}"
     folder = f"{arguments.data_path}/{source}"
+    # Before raw, so that lines taken back in between count twice rather than never.
+    undelivered = count_undelivered(spark, f"{arguments.data_path}/raw-errors/{table.name}/processing-failed", day)
     hours = existing_hours(spark, folder, day - timedelta(days=lookback_days + 1), day + timedelta(days=lookback_days))
     window_start = datetime.combine(day, datetime.min.time()) - CLOCK_SKEW
     lake = Partition(spark, arguments.database, table.name, day_keys(day))
@@ -261,6 +267,7 @@ def run(spark: SparkSession, arguments: Arguments) -> Ledger:
         late=lines["late"],
         stored=sum(stored.values()),
         pending=sum(count for event_day, count in kept_on.items() if event_day not in stored),
+        undelivered=undelivered,
     )
     row = ", ".join(f"CAST({count} AS bigint) AS {name}" for name, count in asdict(ledger).items())
     books.publish(books.write(spark.sql(f"SELECT {row}"), arguments.compression))
@@ -557,6 +564,30 @@ def read_lines(spark: SparkSession, folder: str, hours: Iterable[datetime]) -> D
         F.col("_metadata.file_name").alias("file_name"),
         F.timestamp_seconds(hour * 3600).alias("arrived_at"),
     )
+
+
+def count_undelivered(spark: SparkSession, folder: str, day: date) -> int:
+    """The lines in the error objects of the day, gzip or not. A record that can't be read counts as one.
+
+    https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html
+    """
+    path = f"{folder}/{partition_path(day_keys(day))}"
+    if not list_names(spark, path):
+        return 0
+
+    def lines_of(record: bytes) -> int:
+        try:
+            data = base64.b64decode(json.loads(record)["rawData"], validate=True)
+        except (ValueError, KeyError, TypeError):
+            return 1
+        return data.count(b"\n") + (data != b"" and not data.endswith(b"\n"))
+
+    def count(row: Row) -> int:
+        text = gzip.decompress(row.content) if row.content.startswith(b"\x1f\x8b") else row.content
+        return sum(lines_of(record) for record in text.split(b"\n") if record.strip())
+
+    objects = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(path)
+    return objects.select("content").rdd.map(count).sum()
 
 
 # --- output ---

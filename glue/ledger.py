@@ -9,6 +9,7 @@ Metrics, in `Count` where nothing else is said, with the dimensions `Stack` and 
                                               sample there, so read them as the Maximum of a day: lines are only ever
                                               added to a day's books. A day that CloudWatch no longer takes is left out
     Unbalanced                                dated now: 0 when all is well, 1 when not, or when the row is missing
+    Undelivered                               dated now: lines that Firehose set aside, until they are taken back
     RealTimeDivergence                        dated now, in `Percent`: by how much the raw lines of the day and what the
                                               metrics sink counted of them differ. Needs --realtime_namespace, and a day
                                               that is over
@@ -65,7 +66,7 @@ def main(argv: list[str]) -> None:
     day = datetime.strptime(options["day"], "%Y-%m-%d").replace(tzinfo=timezone.utc)
     spark = SparkSession.builder.appName(f"ledger {day:%Y-%m-%d}").enableHiveSupport().getOrCreate()
     rows = read_rows(spark, options["database"], day)
-    faults = {table: find_fault(rows.get(table)) for table in TABLES}
+    faults = {table: find_fault(rows.get(table), options["day"]) for table in TABLES}
 
     now = datetime.now(timezone.utc)
     stack = options["stack"]
@@ -86,10 +87,11 @@ def read_rows(spark: SparkSession, database: str, day: datetime) -> dict[str, di
     """The day's ledger rows by table; a table whose ETL has not run has none."""
     rows = spark.table(f"{database}.ledger").where(f"year = '{day:%Y}' AND month = '{day:%m}' AND day = '{day:%d}'")
     figures = [name for name in rows.columns if name not in ("table_name", "year", "month", "day")]
-    return {row["table_name"]: {name: row[name] for name in figures} for row in rows.collect()}
+    # A row that was written before there was the column undelivered has null there.
+    return {row["table_name"]: {name: row[name] or 0 for name in figures} for row in rows.collect()}
 
 
-def find_fault(row: dict[str, int] | None) -> str | None:
+def find_fault(row: dict[str, int] | None, day: str) -> str | None:
     """What is wrong with a table's books, for people; nothing when they balance.
 
     The ETL writes a row for a day without lines too, so a missing one tells that it did not run.
@@ -106,6 +108,12 @@ def find_fault(row: dict[str, int] | None) -> str | None:
             f"{row['kept']} kept lines, but stored + pending = {in_lake}: "
             "run the ETL of the event days before it, then of this day"
         )
+    if row["undelivered"]:
+        faults.append(
+            f"{row['undelivered']} acknowledged lines were set aside by Firehose and are missing from raw: run "
+            f"`cargo dataless replay --undelivered --day {day}`, on AWS glue/undelivered.py (docs/pipeline.md), then the "
+            "batch of the days that it names"
+        )
     return "; ".join(faults) or None
 
 
@@ -119,7 +127,9 @@ def metric_data(
         for name, figure in METRICS.items()
         if now - day <= OLDEST_DATA
     ]
-    return figures + [metric(stack, "Unbalanced", table, int(fault is not None), now) for table, fault in faults.items()]
+    undelivered = [metric(stack, "Undelivered", table, row["undelivered"], now) for table, row in rows.items()]
+    unbalanced = [metric(stack, "Unbalanced", table, int(fault is not None), now) for table, fault in faults.items()]
+    return figures + undelivered + unbalanced
 
 
 def divergence(

@@ -9,8 +9,9 @@ import java.nio.charset.StandardCharsets.{US_ASCII, UTF_8}
 import java.sql.Date
 import java.time.{DateTimeException, Instant, LocalDate, LocalDateTime, LocalTime, ZoneOffset}
 import java.time.format.{DateTimeFormatter, DateTimeParseException}
-import java.util.{Arrays, UUID}
+import java.util.{Arrays, Base64, UUID}
 import java.util.regex.Pattern
+import java.util.zip.GZIPInputStream
 
 import scala.collection.mutable.{ArrayBuffer, ArrayBuilder}
 import scala.util.matching.Regex
@@ -58,6 +59,8 @@ object GlueApp {
     val table = EventTable.fromCatalog(spark, database, tableName)
     val source = s"raw/ad/${table.name}"
     val folder = s"$dataPath/$source"
+    // Before raw, so that lines taken back in between count twice rather than never.
+    val undelivered = Undelivered.count(spark, s"$dataPath/raw-errors/${table.name}/processing-failed", day)
     val hours = Raw.existingHours(spark, folder, day.minusDays(lookbackDays + 1L), day.plusDays(lookbackDays.toLong))
     val windowStart = day.atStartOfDay.minusHours(Transform.ClockSkewHours)
     val lake = Partition(spark, database, table.name, Partition.dayKeys(day))
@@ -102,7 +105,8 @@ object GlueApp {
       rejected = lines("rejected"),
       late = lines("late"),
       stored = stored.values.sum,
-      pending = kept.collect { case (eventDay, lines) if !stored.contains(eventDay) => lines }.sum
+      pending = kept.collect { case (eventDay, lines) if !stored.contains(eventDay) => lines }.sum,
+      undelivered = undelivered
     )
     val row = ledger.figures.map { case (name, lines) => s"CAST($lines AS bigint) AS $name" }.mkString(", ")
     books.publish(books.write(spark.sql(s"SELECT $row"), compression))
@@ -241,12 +245,22 @@ object EventTable {
 
 /** The books of one table and arrival day; every figure counts lines.
   *
-  * `stored` are the kept lines found in the lake, `pending` those whose event day has no lake partition yet.
+  * `stored` are the kept lines found in the lake, `pending` those whose event day has no lake partition yet, `undelivered`
+  * acknowledged ones that Firehose set aside, which are not in raw.
   */
-case class Ledger(raw: Long, kept: Long, repeats: Long, rejected: Long, late: Long, stored: Long, pending: Long) {
+case class Ledger(
+    raw: Long,
+    kept: Long,
+    repeats: Long,
+    rejected: Long,
+    late: Long,
+    stored: Long,
+    pending: Long,
+    undelivered: Long
+) {
 
-  /** Whether every raw line has one fate, and every kept line is a row of the lake. */
-  def balanced: Boolean = raw == kept + repeats + rejected + late && kept == stored + pending
+  /** Whether every line is in raw and has one fate there, and every kept line is a row of the lake. */
+  def balanced: Boolean = raw == kept + repeats + rejected + late && kept == stored + pending && undelivered == 0
 
   def figures: Seq[(String, Long)] = Seq(
     "raw" -> raw,
@@ -255,7 +269,8 @@ case class Ledger(raw: Long, kept: Long, repeats: Long, rejected: Long, late: Lo
     "rejected" -> rejected,
     "late" -> late,
     "stored" -> stored,
-    "pending" -> pending
+    "pending" -> pending,
+    "undelivered" -> undelivered
   )
 
   def toJson(table: String, day: LocalDate): String = {
@@ -1010,6 +1025,39 @@ object Raw {
       timestamp_seconds(hour * 3600).as("arrived_at")
     )
   }
+}
+
+/** Acknowledged lines that Firehose set aside, since the metrics sink could not be called.
+  *
+  * https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html
+  */
+object Undelivered {
+
+  /** The lines in the error objects of the day, gzip or not. A record that can't be read counts as one. */
+  def count(spark: SparkSession, folder: String, day: LocalDate): Long = {
+    val path = s"$folder/${Partition.pathOf(Partition.dayKeys(day))}"
+    if (Files.list(spark, path).isEmpty) return 0
+    val objects = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(path)
+    objects.select("path", "content").rdd.map { case Row(name: String, content: Array[Byte]) => count(name, content) }
+      .fold(0L)(_ + _)
+  }
+
+  private def count(name: String, content: Array[Byte]): Long = {
+    val bytes = new ByteArrayInputStream(content)
+    val isGzip = content.length > 1 && content(0) == 0x1f.toByte && content(1) == 0x8b.toByte
+    val fields = new JsonFields(Seq("rawData"))
+    new Lines(name, if (isGzip) new GZIPInputStream(bytes) else bytes)
+      .map(new String(_, UTF_8))
+      .filterNot(_.isBlank)
+      .map(record => linesOf(fields.read(record).flatMap(values => Option(values.head))))
+      .sum
+  }
+
+  private def linesOf(rawData: Option[String]): Long =
+    try rawData.map(Base64.getDecoder.decode).fold(1L) { data =>
+      data.count(_ == '\n') + (if (data.nonEmpty && data.last != '\n') 1L else 0L)
+    }
+    catch { case _: IllegalArgumentException => 1L }
 }
 
 /** One partition of a catalog table, replaced as a whole.

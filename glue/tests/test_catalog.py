@@ -43,7 +43,7 @@ def test_the_deployed_tables_are_those_the_jobs_know():
     }  # fmt: skip
     assert columns["rejected"] == [("reason", "string"), ("source", "string"), ("line", "string")]
     assert columns["ledger"] == [
-        (name, "bigint") for name in ("raw", "kept", "repeats", "rejected", "late", "stored", "pending")
+        (name, "bigint") for name in ("raw", "kept", "repeats", "rejected", "late", "stored", "pending", "undelivered")
     ]
 
 

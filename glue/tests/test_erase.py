@@ -364,7 +364,7 @@ def test_an_impression_then_an_ad_are_erased_everywhere_however_often_the_job_is
     # The books are right once the days of the receipt ran again, and the lake is what it was.
     run_etl(warehouse, DAY)
     assert ledger(warehouse)[DAY] == {
-        "raw": 2, "kept": 2, "repeats": 0, "rejected": 0, "late": 0, "stored": 2, "pending": 0,
+        "raw": 2, "kept": 2, "repeats": 0, "rejected": 0, "late": 0, "stored": 2, "pending": 0, "undelivered": 0,
     }  # fmt: skip
     assert everything(warehouse) | {"ledger": None} == erased | {"ledger": None}
 

@@ -34,7 +34,7 @@ def ledger(warehouse, table: str = "impressions") -> dict[str, dict[str, int]]:
     names = [name for name, _ in warehouse.schema("ledger")]
     rows = [dict(zip(names, row)) for row in warehouse.rows("ledger")]
     return {
-        "-".join((row["year"], row["month"], row["day"])): {name: row[name] for name in names[:7]}
+        "-".join((row["year"], row["month"], row["day"])): {name: row[name] for name in names[:8]}
         for row in rows
         if row["table_name"] == table
     }
@@ -126,7 +126,7 @@ def test_the_nasty_input_ends_where_its_labels_say_however_often_it_runs(nasty_w
 
     assert ledger(nasty_warehouse) == {
         day: {name: counts[name] for name in ("raw", "kept", "repeats", "rejected", "late")}
-        | {"stored": counts["kept"], "pending": 0}
+        | {"stored": counts["kept"], "pending": 0, "undelivered": 0}
         for day, counts in labelled_books().items()
     }
 
@@ -169,7 +169,7 @@ def test_an_event_that_arrives_days_later_lands_in_its_own_day(warehouse):
     run_etl(warehouse, "2026-11-22")
     # The lake does not hold the event yet, and the books say so.
     assert ledger(warehouse)["2026-11-22"] == {
-        "raw": 1, "kept": 1, "repeats": 0, "rejected": 0, "late": 0, "stored": 0, "pending": 0,
+        "raw": 1, "kept": 1, "repeats": 0, "rejected": 0, "late": 0, "stored": 0, "pending": 0, "undelivered": 0,
     }  # fmt: skip
     run_etl(warehouse, "2026-11-20", "2026-11-22")
     assert [row[0] for row in warehouse.rows("impressions")] == [nasty.own_id(1), nasty.own_id(2)]
@@ -180,7 +180,7 @@ def test_an_event_of_tomorrow_is_pending_until_tomorrow_is_written(warehouse):
     warehouse.put_lines("impressions", [("2026-11-20 23", "a.gz", nasty.impression(1, "2026-11-21 00:30:00.000"))])
     run_etl(warehouse, "2026-11-20")
     assert ledger(warehouse)["2026-11-20"] == {
-        "raw": 1, "kept": 1, "repeats": 0, "rejected": 0, "late": 0, "stored": 0, "pending": 1,
+        "raw": 1, "kept": 1, "repeats": 0, "rejected": 0, "late": 0, "stored": 0, "pending": 1, "undelivered": 0,
     }  # fmt: skip
 
 
@@ -189,7 +189,7 @@ def test_a_day_without_lines_is_an_empty_day(warehouse):
     assert warehouse.rows("impressions") == []
     assert warehouse.rows("rejected") == []
     assert list(ledger(warehouse).values()) == [
-        {"raw": 0, "kept": 0, "repeats": 0, "rejected": 0, "late": 0, "stored": 0, "pending": 0}
+        {"raw": 0, "kept": 0, "repeats": 0, "rejected": 0, "late": 0, "stored": 0, "pending": 0, "undelivered": 0}
     ]
 
 
@@ -198,7 +198,7 @@ def test_a_day_with_nothing_but_malformed_lines(warehouse):
     run_etl(warehouse, "2026-11-20", table="clicks")
     assert warehouse.rows("clicks") == []
     assert ledger(warehouse, "clicks")["2026-11-20"] == {
-        "raw": 2, "kept": 0, "repeats": 0, "rejected": 2, "late": 0, "stored": 0, "pending": 0,
+        "raw": 2, "kept": 0, "repeats": 0, "rejected": 2, "late": 0, "stored": 0, "pending": 0, "undelivered": 0,
     }  # fmt: skip
 
 

@@ -7,15 +7,15 @@ import ledger
 
 DAY = datetime(2026, 11, 20, tzinfo=timezone.utc)
 NOW = datetime(2026, 11, 21, 2, 30, tzinfo=timezone.utc)
-FIGURES = ("raw", "kept", "repeats", "rejected", "late", "stored", "pending")
+FIGURES = ("raw", "kept", "repeats", "rejected", "late", "stored", "pending", "undelivered")
 
 
 def figures(*values: int) -> dict[str, int]:
     return dict(zip(FIGURES, values, strict=True))
 
 
-BALANCED = figures(10, 6, 2, 1, 1, 5, 1)
-NO_LINES = figures(0, 0, 0, 0, 0, 0, 0)
+BALANCED = figures(10, 6, 2, 1, 1, 5, 1, 0)
+NO_LINES = figures(0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class CloudWatch:
@@ -82,14 +82,15 @@ def test_a_missing_row_fails_after_the_metrics_are_published(warehouse, cloudwat
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
-        (figures(11, 6, 2, 1, 1, 5, 1), "11 raw lines, but kept + repeats + rejected + late = 10"),
-        (figures(9, 6, 2, 1, 1, 5, 1), "9 raw lines"),
-        (figures(10, 6, 2, 1, 1, 4, 1), "6 kept lines, but stored + pending = 5"),
-        (figures(10, 6, 2, 1, 1, 7, 0), "6 kept lines, but stored + pending = 7"),
+        (figures(11, 6, 2, 1, 1, 5, 1, 0), "11 raw lines, but kept + repeats + rejected + late = 10"),
+        (figures(9, 6, 2, 1, 1, 5, 1, 0), "9 raw lines"),
+        (figures(10, 6, 2, 1, 1, 4, 1, 0), "6 kept lines, but stored + pending = 5"),
+        (figures(10, 6, 2, 1, 1, 7, 0, 0), "6 kept lines, but stored + pending = 7"),
+        (figures(10, 6, 2, 1, 1, 5, 1, 3), "`cargo dataless replay --undelivered --day 2026-11-20`"),
     ],
 )
 def test_figures_that_contradict_each_other_are_a_fault(row, fault):
-    assert fault in ledger.find_fault(row)
+    assert fault in ledger.find_fault(row, "2026-11-20")
 
 
 def test_figures_are_dated_at_their_day_and_the_alarm_now():
@@ -100,6 +101,7 @@ def test_figures_are_dated_at_their_day_and_the_alarm_now():
         ("Repeats", "impressions"): (2, DAY),
         ("Rejected", "impressions"): (1, DAY),
         ("Late", "impressions"): (1, DAY),
+        ("Undelivered", "impressions"): (0, NOW),
         ("Unbalanced", "impressions"): (0, NOW),
         ("Unbalanced", "clicks"): (1, NOW),
     }
@@ -110,7 +112,7 @@ def test_a_day_that_cloudwatch_no_longer_takes_only_feeds_the_alarm(age, publish
     names = {
         metric["MetricName"] for metric in ledger.metric_data("w", {"clicks": BALANCED}, {"clicks": None}, DAY, DAY + age)
     }
-    assert names == ({*ledger.METRICS, "Unbalanced"} if published else {"Unbalanced"})
+    assert names == ({*ledger.METRICS} if published else set()) | {"Undelivered", "Unbalanced"}
 
 
 class Counted:

@@ -169,6 +169,9 @@ pub struct Replay {
     /// rejected lines that the beacons would take.
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// Take back the acknowledged lines that Firehose set aside in `raw-errors/`.
+    #[arg(long, conflicts_with = "file")]
+    pub undelivered: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

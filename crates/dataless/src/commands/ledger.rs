@@ -11,7 +11,7 @@ use super::{Outcome, Warehouse};
 use crate::cli::{Ledger, Rejected};
 use crate::stage::books::{self, TableDay};
 use crate::stage::lake::{self, LedgerRow};
-use crate::ui::{note, step, thousands};
+use crate::ui::{self, note, step, thousands};
 use crate::workspace::Workspace;
 
 /// A ledger row held against the raw lines that lie in S3 now.
@@ -56,6 +56,7 @@ fn accounts(rows: Vec<LedgerRow>, raw: &BTreeMap<TableDay, u64>) -> Vec<Account>
             late: 0,
             stored: 0,
             pending: 0,
+            undelivered: 0,
         });
     }
     let account = |(place, row): (TableDay, LedgerRow)| {
@@ -71,13 +72,13 @@ fn print(accounts: &[Account], day: Option<NaiveDate>) {
         return;
     }
     println!(
-        "  {:<10}  {:<11}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>9}{:>12}",
-        "arrived", "table", "raw", "kept", "repeats", "rejected", "late", "in lake", "pending", "raw now"
+        "  {:<10}  {:<11}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>9}{:>13}{:>12}",
+        "arrived", "table", "raw", "kept", "repeats", "rejected", "late", "in lake", "pending", "undelivered", "raw now"
     );
     for Account { row, raw_now, balanced } in accounts {
         let mark = if *balanced { style("✓").green() } else { style("✗").red() };
         println!(
-            "{mark} {:<10}  {:<11}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>9}{:>12}",
+            "{mark} {:<10}  {:<11}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>9}{:>13}{:>12}",
             row.day.to_string(),
             row.table,
             thousands(row.raw),
@@ -87,8 +88,12 @@ fn print(accounts: &[Account], day: Option<NaiveDate>) {
             thousands(row.late),
             thousands(row.stored),
             thousands(row.pending),
+            thousands(row.undelivered),
             thousands(*raw_now)
         );
+    }
+    for note in undelivered(accounts) {
+        ui::note(&note);
     }
     let open = accounts.iter().filter(|account| !account.balanced).map(|account| account.row.day);
     if let (Some(first), Some(last)) = (open.clone().min(), open.max()) {
@@ -97,6 +102,19 @@ fn print(accounts: &[Account], day: Option<NaiveDate>) {
              cargo dataless batch --day {first} --to {last}\nand look again. What is off then is a fault: start from the days before."
         ));
     }
+}
+
+/// What to do about lines that Firehose set aside, by day.
+fn undelivered(accounts: &[Account]) -> Vec<String> {
+    let mut lines: BTreeMap<NaiveDate, u64> = BTreeMap::new();
+    for Account { row, .. } in accounts {
+        *lines.entry(row.day).or_default() += row.undelivered;
+    }
+    let advice = |(day, lines): (NaiveDate, u64)| {
+        let lines = thousands(lines);
+        format!("\n{lines} acknowledged lines were set aside. Take them back with\n  cargo dataless replay --undelivered --day {day}")
+    };
+    lines.into_iter().filter(|(_, lines)| *lines > 0).map(advice).collect()
 }
 
 pub fn rejected(workspace: &Workspace, options: &Rejected) -> Result<Outcome> {
@@ -129,6 +147,7 @@ mod tests {
             late: 0,
             stored: raw,
             pending: 0,
+            undelivered: 0,
         }
     }
 

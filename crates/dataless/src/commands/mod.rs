@@ -16,6 +16,7 @@ mod set_up;
 mod status;
 mod test;
 mod traffic;
+mod undelivered;
 mod up;
 
 use anyhow::{Result, bail};
@@ -58,6 +59,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Ledger(options) => ledger::ledger(&workspace, &options),
         Command::Verify(range) => jobs::verify(&workspace, range),
         Command::Rejected(options) => ledger::rejected(&workspace, &options),
+        Command::Replay(options) if options.undelivered => undelivered::run(&workspace, &options),
         Command::Replay(options) => replay::run(&workspace, &options),
         Command::Erase(options) => erase::run(&workspace, &options),
         Command::Query(options) => query::run(&workspace, &options),

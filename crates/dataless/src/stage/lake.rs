@@ -20,12 +20,16 @@ pub struct LedgerRow {
     pub late: u64,
     pub stored: u64,
     pub pending: u64,
+    /// Acknowledged lines that Firehose set aside: they are not in raw.
+    pub undelivered: u64,
 }
 
 impl LedgerRow {
-    /// Whether every raw line has one fate, and every kept line is a row of the lake.
+    /// Whether every line is in raw and has one fate there, and every kept line is a row of the lake.
     pub const fn balances(&self) -> bool {
-        self.raw == self.kept + self.repeats + self.rejected + self.late && self.kept == self.stored + self.pending
+        self.raw == self.kept + self.repeats + self.rejected + self.late
+            && self.kept == self.stored + self.pending
+            && self.undelivered == 0
     }
 }
 
@@ -44,7 +48,7 @@ pub struct RejectedLine {
 /// The ledger, by day and table; of one day, if given.
 pub fn ledger(spark: &Spark<'_>, stack: &Stack, day: Option<NaiveDate>) -> Result<Vec<LedgerRow>> {
     let columns = "table_name AS table, concat_ws('-', year, month, day) AS day, raw, kept, repeats, rejected, late, \
-                   stored, pending";
+                   stored, pending, coalesce(undelivered, 0) AS undelivered";
     ask(spark, stack, &format!("SELECT {columns} FROM ledger {} ORDER BY 2, 1", condition(day)))
 }
 
@@ -90,10 +94,12 @@ mod tests {
             late: 1,
             stored: 4,
             pending: 1,
+            undelivered: 0,
         };
         assert!(row.balances());
         assert!(!LedgerRow { raw: 11, ..row.clone() }.balances());
-        assert!(!LedgerRow { stored: 3, ..row }.balances());
+        assert!(!LedgerRow { stored: 3, ..row.clone() }.balances());
+        assert!(!LedgerRow { undelivered: 1, ..row }.balances());
     }
 
     #[test]

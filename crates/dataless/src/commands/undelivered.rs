@@ -1,0 +1,77 @@
+//! `replay --undelivered`: acknowledged lines that Firehose set aside, back into the raw zone.
+//!
+//! `glue/undelivered.py` does it, here as on AWS.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use super::{Outcome, Warehouse};
+use crate::cli::Replay;
+use crate::process::Tool;
+use crate::stage::tools::ToolSet;
+use crate::ui::{note, step, thousands};
+use crate::workspace::Workspace;
+
+/// What the script reports.
+#[derive(Debug, Deserialize, Serialize)]
+struct Report {
+    /// Lines that are in raw now, by table.
+    lines: BTreeMap<String, u64>,
+    /// Objects that were added to the raw zone.
+    objects: Vec<String>,
+    /// Error objects that are gone from `raw-errors/`.
+    removed: Vec<String>,
+    /// Error objects that were left alone, since a record of them cannot be read.
+    unreadable: Vec<String>,
+    /// The days to run the batch for.
+    rerun: Option<Range>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Range {
+    from: NaiveDate,
+    to: NaiveDate,
+}
+
+pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
+    let warehouse = Warehouse::running(workspace)?;
+    let bucket = warehouse.stack.output("DataLakeBucket")?;
+    let lookback_days = warehouse.stack.output("LookbackDays")?;
+    let take = || {
+        let log = warehouse.instance.logs().join("aws.log");
+        let tool = Tool::new(warehouse.tools.program(ToolSet::Spark, "python"), log)
+            .arg(workspace.path("glue/undelivered.py"))
+            .args(["--bucket", bucket, "--lookback_days", lookback_days, "--day", &options.day.to_string()]);
+        parse(&warehouse.aws.lead(tool).output()?)
+    };
+    let summary = |report: &Report| format!("{} objects", thousands(report.objects.len() as u64));
+    let (report, _) = step("take back what was set aside", take, summary)?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        for key in &report.unreadable {
+            println!("{key} has a record that cannot be read: nothing was taken of it");
+        }
+        note(&advice(&report, options.day));
+    }
+    Ok(report.unreadable.is_empty().into())
+}
+
+fn parse(printed: &str) -> Result<Report> {
+    serde_json::from_str(printed).context("failed to read what was taken back")
+}
+
+/// What happened, and what is to do next.
+fn advice(report: &Report, day: NaiveDate) -> String {
+    let batch = |from: NaiveDate, to: NaiveDate| format!("  cargo dataless batch --day {from} --to {to}");
+    match &report.rerun {
+        Some(Range { from, to }) => {
+            let lines = thousands(report.lines.values().sum());
+            format!("{lines} lines are back in raw. Take them into the lake with\n{}", batch(*from, *to))
+        }
+        None => format!("Nothing of {day} was taken back. If the ledger still counts some, run\n{}", batch(day, day)),
+    }
+}

@@ -1,0 +1,258 @@
+"""What Firehose set aside: the ledger counts it, and `undelivered.py` takes it back, as if it had never been away."""
+
+import base64
+import gzip
+import io
+import json
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import nasty
+import pytest
+from test_scala import classes, engines  # noqa: F401
+
+import erase
+import ledger
+import undelivered
+
+DAY = "2026-11-20"
+ERRORS = f"raw-errors/impressions/processing-failed/year=2026/month=11/day={DAY[8:]}"
+
+
+def milliseconds(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).replace(tzinfo=timezone.utc).timestamp() * 1000)
+
+
+def record(received: str, *lines: str, **more) -> bytes:
+    """A record as Firehose writes it, of many lines as the beacons put them.
+
+    https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html
+    """
+    data = "".join(line + "\n" for line in lines).encode()
+    fields = {
+        "attemptsMade": 301,
+        "arrivalTimestamp": milliseconds(received),
+        "errorCode": "Lambda.InvokeLimitExceeded",
+        "errorMessage": "The Lambda concurrency limit was exceeded.",
+        "attemptEndingTimestamp": milliseconds(received) + 18_000_000,
+        "rawData": base64.b64encode(data).decode(),
+        "lambdaArn": "arn:aws:lambda:us-east-1:123456789012:function:dataless-metrics-sink:live",
+    }
+    return json.dumps(fields | more).encode() + b"\n"
+
+
+def put_errors(warehouse, name: str, content: bytes) -> Path:
+    path = warehouse.folder / "data" / ERRORS / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+class FolderBucket:
+    """As much of S3 as the script asks for, over the warehouse's folder. It can die before any of its changes."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.changes, self.dies_at = folder, 0, None
+
+    def change(self) -> None:
+        if self.changes == self.dies_at:
+            raise KeyboardInterrupt
+        self.changes += 1
+
+    def get_paginator(self, operation):
+        assert operation == "list_objects_v2"
+        return self
+
+    def paginate(self, Bucket, Prefix):
+        keys = sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
+        found = [{"Key": key} for key in keys if key.startswith(Prefix)]
+        return [{"Contents": found}, {}]
+
+    def get_object(self, Bucket, Key):
+        return {"Body": io.BytesIO((self.folder / Key).read_bytes())}
+
+    def put_object(self, Bucket, Key, Body):
+        self.change()
+        path = self.folder / Key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(Body)
+
+    def delete_object(self, Bucket, Key):
+        self.change()
+        (self.folder / Key).unlink()
+
+
+def take_back(bucket: FolderBucket, **options) -> dict:
+    return undelivered.take_back(bucket, "b", datetime.fromisoformat(DAY).date(), nasty.LOOKBACK_DAYS, **options)
+
+
+def raw_lines(warehouse) -> list[tuple[str, str]]:
+    """Every raw line with its hour of arrival."""
+    return sorted(
+        (f"{path.parts[-3][4:]} {path.parts[-2][5:]}", line)
+        for path in warehouse.folder.glob("data/raw/ad/impressions/**/*.gz")
+        for line in gzip.decompress(path.read_bytes()).decode().splitlines()
+    )
+
+
+DELIVERED = [(f"{DAY} 10", "a.gz", nasty.impression(1, f"{DAY} 10:00:00.000"))]
+# Acknowledged in time, the first on the last day on which it could be; one is a copy of what arrived.
+SET_ASIDE = [
+    nasty.impression(2, "2026-11-17 23:59:59.000"),
+    nasty.impression(3, f"{DAY} 11:00:00.000"),
+    nasty.impression(1, f"{DAY} 10:00:00.000"),
+    "not an event",
+]
+# The beacons acknowledged it two hours after the oldest record of the object, and a moment after it happened.
+LATER = nasty.impression(4, f"{DAY} 13:59:59.000")
+CONTENT = record(f"{DAY} 11:59:59.900", *SET_ASIDE[:3]) + record(f"{DAY} 11:59:59", SET_ASIDE[3]) + record(f"{DAY} 14:00:00", LATER)
+
+
+@pytest.fixture(params=["python", "scala"])
+def run(request, engines):  # noqa: F811
+    return getattr(engines, request.param)
+
+
+def test_the_books_are_open_until_what_was_set_aside_is_back(warehouse, run):
+    warehouse.put_lines("impressions", DELIVERED)
+    put_errors(warehouse, "hour=11/dataless-impressions-1-2026-11-20-16-59-59-0c5a", CONTENT)
+    put_errors(warehouse, "hour=12/._torn", b"hidden from every reader")
+    (before,) = run(DAY)
+    assert (before["raw"], before["undelivered"], before["balanced"]) == (1, 5, False)
+
+    report = take_back(FolderBucket(warehouse.folder))
+    assert report["lines"] == {"impressions": 5, "clicks": 0} and len(report["objects"]) == 2
+    # From the first event's day to the last day on which a copy of the others could have come.
+    assert report["rerun"] == {"from": "2026-11-17", "to": "2026-11-23"}
+    _, after = run("2026-11-17", DAY)
+    assert after == {
+        "table": "impressions", "day": DAY, "raw": 6, "kept": 4, "repeats": 1, "rejected": 1, "late": 0, "stored": 4,
+        "pending": 0, "undelivered": 0, "balanced": True,
+    }  # fmt: skip
+    assert [row[0] for row in warehouse.rows("impressions")] == [nasty.own_id(number) for number in (1, 2, 3, 4)]
+
+
+def test_records_count_by_line_and_what_is_no_record_counts_as_one(warehouse, run):
+    odd = [
+        record(f"{DAY} 11:00:00", rawData=base64.b64encode(b"a\n\nb").decode()),
+        record(f"{DAY} 11:00:00", rawData=""),
+        record(f"{DAY} 11:00:00", rawData="no base64!"),
+        record(f"{DAY} 11:00:00", rawData=None),
+        b"\n",
+        b'{"attemptsMade": 4}\n',
+        b"torn {",
+    ]
+    put_errors(warehouse, "hour=11/a", b"".join(odd))
+    # No name says for sure what is gzip.
+    put_errors(warehouse, "hour=23/b", gzip.compress(record(f"{DAY} 23:00:00", "x")) + gzip.compress(record(f"{DAY} 23:00:01", "y")))
+    (row,) = run(DAY)
+    assert row["undelivered"] == 3 + 0 + 1 + 1 + 1 + 1 + 2
+
+
+def test_a_run_that_is_killed_anywhere_loses_and_doubles_nothing(warehouse):
+    keys = [f"hour=11/{name}" for name in ("a", "b.gz")]
+    wanted = sorted(
+        [("20 11", line) for line in SET_ASIDE] + [("20 14", LATER)] + [("20 12", nasty.impression(7, nasty.NOON))]
+    )
+    for dies_at in range(6):
+        warehouse.clear()
+        put_errors(warehouse, keys[0], CONTENT)
+        put_errors(warehouse, keys[1], gzip.compress(record(nasty.NOON, nasty.impression(7, nasty.NOON))))
+        bucket = FolderBucket(warehouse.folder)
+        bucket.dies_at = dies_at
+        if dies_at < 5:
+            with pytest.raises(KeyboardInterrupt):
+                take_back(bucket)
+            bucket.dies_at = None
+        take_back(bucket)
+        assert raw_lines(warehouse) == wanted
+        assert not [path for path in (warehouse.folder / "data/raw-errors").rglob("*") if path.is_file()]
+        # A run more finds nothing, and has nothing run again.
+        assert take_back(bucket) == {
+            "lines": {"impressions": 0, "clicks": 0}, "objects": [], "removed": [], "unreadable": [], "rerun": None,
+        }  # fmt: skip
+        assert bucket.changes == 5
+
+
+def test_a_dry_run_changes_nothing(warehouse):
+    put_errors(warehouse, "hour=11/a", CONTENT)
+    bucket = FolderBucket(warehouse.folder)
+    bucket.dies_at = 0
+    assert take_back(bucket, dry_run=True)["lines"]["impressions"] == 5
+
+
+@pytest.mark.parametrize("received", [0, None, "soon", milliseconds("2026-11-23 00:00:00"), 10**30])
+def test_a_record_without_a_time_that_can_be_goes_to_the_hour_of_its_object(warehouse, received):
+    put_errors(warehouse, "hour=11/a", record(nasty.NOON, "x", arrivalTimestamp=received))
+    take_back(FolderBucket(warehouse.folder))
+    assert raw_lines(warehouse) == [("20 11", "x")]
+
+
+def test_a_time_may_be_text_as_in_the_documentation(warehouse):
+    put_errors(warehouse, "hour=11/a", record(nasty.NOON, "x", arrivalTimestamp=str(milliseconds(nasty.NOON))))
+    take_back(FolderBucket(warehouse.folder))
+    assert raw_lines(warehouse) == [("20 12", "x")]
+
+
+@pytest.mark.parametrize(
+    "content", [record(nasty.NOON, "x") + b"torn {", record(nasty.NOON, rawData=7), gzip.compress(CONTENT)[:-9]]
+)
+def test_an_object_with_a_record_that_cannot_be_read_is_left_alone(warehouse, content):
+    path = put_errors(warehouse, "hour=11/a", content)
+    put_errors(warehouse, "hour=11/b", record(nasty.NOON, "y"))
+    report = take_back(FolderBucket(warehouse.folder))
+    assert report["unreadable"] == [f"data/{ERRORS}/hour=11/a"]
+    assert path.read_bytes() == content and raw_lines(warehouse) == [("20 12", "y")]
+
+
+def test_raw_is_never_written_over(warehouse):
+    path = put_errors(warehouse, "hour=11/a", record(nasty.NOON, "x"))
+    bucket = FolderBucket(warehouse.folder)
+    (key,) = take_back(bucket)["objects"]
+    put_errors(warehouse, "hour=11/a", record(nasty.NOON, "another"))
+    with pytest.raises(ValueError, match="exists with another content"):
+        take_back(bucket)
+    assert path.exists() and raw_lines(warehouse) == [("20 12", "x")] and key.endswith(".gz")
+
+
+def test_the_batch_runs_again_up_to_today_at_most(warehouse):
+    now = datetime.now(timezone.utc)
+    day = f"{now - timedelta(days=1):%Y-%m-%d}"
+    key = f"data/raw-errors/clicks/processing-failed/{now - timedelta(days=1):year=%Y/month=%m/day=%d/hour=%H}/a"
+    path = warehouse.folder / key
+    path.parent.mkdir(parents=True)
+    path.write_bytes(record(f"{day} {now:%H}:00:00", '{"occurred_at":"' + day + ' 00:00:00.000"}', '{"occurred_at":"2026-99-99 "}'))
+    report = undelivered.take_back(FolderBucket(warehouse.folder), "b", now.date() - timedelta(days=1), 3)
+    assert report["rerun"] == {"from": day, "to": f"{now:%Y-%m-%d}"}
+
+
+# --- the ledger job, and the erasure ---
+
+
+def test_a_row_of_before_there_was_the_column_balances(warehouse, monkeypatch, capsys):
+    old = ", ".join(f"CAST({value} AS bigint) AS {name}" for name, value in zip(
+        ("raw", "kept", "repeats", "rejected", "late", "stored", "pending"), (10, 6, 2, 1, 1, 5, 1), strict=True
+    ))  # fmt: skip
+    for table in ("impressions", "clicks"):
+        keys = f"table_name = '{table}', year = '2026', month = '11', day = '20'"
+        path = f"{warehouse.data_path}/ledger/{keys.replace(', ', '/').replace(' = ', '=').replace(chr(39), '')}/run-old"
+        warehouse.spark.sql(f"SELECT {old}").write.orc(path)
+        warehouse.spark.sql(f"ALTER TABLE {warehouse.database}.ledger ADD PARTITION ({keys}) LOCATION '{path}'")
+    calls = []
+
+    class CloudWatch:
+        def put_metric_data(self, **call):
+            calls.append(call)
+
+    monkeypatch.setattr(ledger.boto3, "client", lambda service: CloudWatch())
+    ledger.main(["ledger.py", "--database", warehouse.database, "--day", DAY])
+    values = [metric["Value"] for metric in calls[0]["MetricData"] if metric["MetricName"] == "Undelivered"]
+    assert values == [0, 0]
+    assert [json.loads(line)["fault"] for line in capsys.readouterr().out.splitlines()] == [None, None]
+
+
+def test_an_erasure_has_the_day_run_again_whose_ledger_counts_the_line():
+    key = f"{ERRORS}/hour=11/a"
+    assert erase.arrival_days([erase.Object(key)], erase.UNDELIVERED) == {datetime.fromisoformat(DAY).date()}
+    # It is no raw line, so it does not say that the day's raw is there.
+    assert erase.arrival_days([erase.Object(key)]) == set()

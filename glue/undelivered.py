@@ -1,0 +1,180 @@
+"""Takes the acknowledged lines that Firehose set aside on a day back into the raw zone.
+
+    python3 glue/undelivered.py --bucket BUCKET --day YYYY-MM-DD [--lookback_days 3] [--dry_run]
+
+When Firehose can't call the metrics sink it writes the records of the batch as JSON, with the data in base64, below
+data/raw-errors/<table>/processing-failed/. This puts their lines, byte for byte, into the hour in which Firehose received them:
+an event that was in time then is in time now. Only then is the error object deleted. What a run that was killed has put is
+found by its name, which comes from the error object's, so the next run adds nothing twice. Don't run it beside an erasure.
+
+It needs boto3, and the rights to list the bucket, to read and delete below data/raw-errors/, and to read and write below
+data/raw/ad/. The endpoint comes from AWS_ENDPOINT_URL, if set. With --dry_run it changes nothing. Prints one JSON object:
+
+    lines       lines that are taken back, by table
+    objects     keys that were added to the raw zone
+    removed     error objects that were deleted
+    unreadable  error objects with a record that can't be read; nothing was taken of them, and the ledger stays open
+    rerun       the first and the last day whose batch must run again, or null
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import gzip
+import hashlib
+import json
+import re
+import sys
+import zlib
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+TABLES = ("impressions", "clicks")
+ERRORS = "data/raw-errors/{table}/processing-failed/{day:year=%Y/month=%m/day=%d}/"
+HOUR = re.compile(r".*/year=(\d{4})/month=(\d{2})/day=(\d{2})/hour=(\d{2})/[^/]+")
+OCCURRED_ON = re.compile(rb'"occurred_at"\s*:\s*"(\d{4}-\d{2}-\d{2}) ')
+GZIP_MAGIC = b"\x1f\x8b"
+
+# Firehose keeps a record for a day, so it received none of an object earlier or later than this. A time that says so is wrong.
+# https://docs.aws.amazon.com/firehose/latest/dev/limits.html
+KEPT_BY_FIREHOSE = timedelta(hours=25)
+
+
+class Unreadable(Exception):
+    """A record of an error object is not what Firehose writes."""
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(description="Takes what Firehose set aside on a day back into the raw zone.")
+    parser.add_argument("--bucket", required=True)
+    parser.add_argument("--day", required=True, type=date.fromisoformat, help="the day of arrival (UTC)")
+    parser.add_argument("--lookback_days", type=int, default=3, help="the stack's LookbackDays")
+    parser.add_argument("--dry_run", action="store_true", help="change nothing")
+    arguments = parser.parse_args(argv[1:])
+    # Other jobs, which may lack it, import this file for what it knows of error objects.
+    import boto3
+
+    report = take_back(
+        boto3.client("s3"), arguments.bucket, arguments.day, arguments.lookback_days, arguments.dry_run
+    )
+    print(json.dumps(report))
+    for key in report["unreadable"]:
+        print(f"error: {key} has a record that can't be read. Nothing was taken of it", file=sys.stderr)
+
+
+def take_back(s3: Any, bucket: str, day: date, lookback_days: int, dry_run: bool = False) -> dict[str, Any]:
+    """Does the work; returns the report."""
+    report: dict[str, Any] = {"lines": dict.fromkeys(TABLES, 0), "objects": [], "removed": [], "unreadable": []}
+    days: set[date] = set()
+    for table in TABLES:
+        for key in list_keys(s3, bucket, ERRORS.format(table=table, day=day)):
+            try:
+                hours = lines_by_hour(key, s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+            except Unreadable:
+                report["unreadable"].append(key)
+                continue
+            if not dry_run:
+                for hour, lines in hours.items():
+                    raw = raw_key(table, hour, key)
+                    if put_once(s3, bucket, raw, b"".join(lines)):
+                        report["objects"].append(raw)
+                s3.delete_object(Bucket=bucket, Key=key)
+                report["removed"].append(key)
+            report["lines"][table] += sum(map(len, hours.values()))
+            days |= {day} | {hour.date() for hour in hours} | event_days(hours)
+    # A copy that came later, up to the look-back, was the kept one until now.
+    last = max(days, default=day) + timedelta(days=lookback_days)
+    today = datetime.now(timezone.utc).date()
+    report["rerun"] = {"from": str(min(days)), "to": str(min(last, max(today, *days)))} if days else None
+    return report
+
+
+def list_keys(s3: Any, bucket: str, prefix: str) -> list[str]:
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+
+def raw_key(table: str, hour: datetime, error_key: str) -> str:
+    """Where the lines of an error object go that arrived in the hour."""
+    name = hashlib.sha256(error_key.encode()).hexdigest()[:16]
+    return f"data/raw/ad/{table}/{hour:year=%Y/month=%m/day=%d/hour=%H}/undelivered-{name}.gz"
+
+
+def put_once(s3: Any, bucket: str, key: str, text: bytes) -> bool:
+    """Stores the text, unless a run that was killed has done so. Raises `ValueError` when the object has another content."""
+    if key not in list_keys(s3, bucket, key):
+        s3.put_object(Bucket=bucket, Key=key, Body=gzip.compress(text, mtime=0))
+        return True
+    if gzip.decompress(s3.get_object(Bucket=bucket, Key=key)["Body"].read()) != text:
+        raise ValueError(f"{key} exists with another content. Was an erasure interrupted? Run that again first")
+    return False
+
+
+def event_days(hours: dict[datetime, list[bytes]]) -> set[date]:
+    """The event days of the lines, as far as they say."""
+    found = {OCCURRED_ON.search(line) for lines in hours.values() for line in lines} - {None}
+    return {parsed for parsed in map(read_day, {day[1].decode() for day in found}) if parsed}
+
+
+def read_day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+# --- error objects; https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html ---
+
+
+def lines_by_hour(key: str, content: bytes) -> dict[datetime, list[bytes]]:
+    """The lines of an error object, each ended by a newline, by the hour of arrival. Raises `Unreadable`.
+
+    Firehose names the object by its oldest record. Each record has the time at which it was received itself.
+    """
+    found = HOUR.fullmatch(key)
+    if not found:
+        raise Unreadable(key)
+    oldest = datetime(*map(int, found.groups()), tzinfo=timezone.utc)
+    hours: dict[datetime, list[bytes]] = {}
+    try:
+        records = list(read_records(content))
+    except (EOFError, OSError, zlib.error):
+        raise Unreadable(key) from None
+    for record in records:
+        lines = read_events(record)
+        if lines is None:
+            raise Unreadable(key)
+        if lines:
+            hours.setdefault(arrival_hour(record, oldest), []).extend(line.rstrip(b"\n") + b"\n" for line in lines)
+    return hours
+
+
+def read_records(content: bytes) -> Iterator[bytes]:
+    """The records of an error object, gzip or not."""
+    text = gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
+    return (record for record in text.split(b"\n") if record.strip())
+
+
+def read_events(record: bytes) -> list[bytes] | None:
+    """The lines in a record's data, as they were put, or nothing if it is not a record."""
+    try:
+        data = base64.b64decode(json.loads(record)["rawData"], validate=True)
+    except (ValueError, KeyError, TypeError):
+        return None
+    lines = data.split(b"\n")
+    return [line + b"\n" for line in lines[:-1]] + [lines[-1]] * (lines[-1] != b"")
+
+
+def arrival_hour(record: bytes, oldest: datetime) -> datetime:
+    """The hour in which Firehose received the record, milliseconds since 1970, or that of the object if it doesn't say."""
+    try:
+        moment = datetime.fromtimestamp(int(json.loads(record)["arrivalTimestamp"]) / 1000, timezone.utc)
+    except (ValueError, KeyError, TypeError, OverflowError, OSError):
+        return oldest
+    return moment.replace(minute=0, second=0, microsecond=0) if abs(moment - oldest) <= KEPT_BY_FIREHOSE else oldest
+
+
+if __name__ == "__main__":
+    main(sys.argv)
