@@ -73,7 +73,17 @@ fn print(accounts: &[Account], day: Option<NaiveDate>) {
     }
     println!(
         "  {:<10}  {:<11}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>9}{:>13}{:>12}",
-        "arrived", "table", "raw", "kept", "repeats", "rejected", "late", "in lake", "pending", "undelivered", "raw now"
+        "arrived",
+        "table",
+        "raw",
+        "kept",
+        "repeats",
+        "rejected",
+        "late",
+        "in lake",
+        "pending",
+        "undelivered",
+        "raw now"
     );
     for Account { row, raw_now, balanced } in accounts {
         let mark = if *balanced { style("✓").green() } else { style("✗").red() };
@@ -112,7 +122,9 @@ fn undelivered(accounts: &[Account]) -> Vec<String> {
     }
     let advice = |(day, lines): (NaiveDate, u64)| {
         let lines = thousands(lines);
-        format!("\n{lines} acknowledged lines were set aside. Take them back with\n  cargo dataless replay --undelivered --day {day}")
+        format!(
+            "\n{lines} acknowledged lines were set aside. Take them back with\n  cargo dataless replay --undelivered --day {day}"
+        )
     };
     lines.into_iter().filter(|(_, lines)| *lines > 0).map(advice).collect()
 }
@@ -159,5 +171,19 @@ mod tests {
         let told: Vec<_> =
             accounts.iter().map(|account| (account.row.raw, account.raw_now, account.balanced)).collect();
         assert_eq!(told, [(3, 3, true), (3, 4, false), (0, 5, false)]);
+    }
+
+    #[test]
+    fn a_day_whose_lines_were_set_aside_is_open_and_says_how_to_take_them_back() {
+        let set_aside = |day, table: &str, undelivered| LedgerRow { table: table.into(), undelivered, ..row(day, 3) };
+        let rows =
+            [set_aside("2026-11-20", "clicks", 2), set_aside("2026-11-20", "impressions", 5), row("2026-11-21", 3)];
+        let raw = rows.iter().map(|row| (TableDay { day: row.day, table: row.table.clone() }, row.raw)).collect();
+        let accounts = accounts(rows.into(), &raw);
+        assert_eq!(accounts.iter().map(|account| account.balanced).collect::<Vec<_>>(), [false, false, true]);
+        let advice = undelivered(&accounts);
+        assert_eq!(advice.len(), 1);
+        assert!(advice[0].contains("7 acknowledged lines"), "{advice:?}");
+        assert!(advice[0].ends_with("cargo dataless replay --undelivered --day 2026-11-20"), "{advice:?}");
     }
 }

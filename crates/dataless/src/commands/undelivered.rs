@@ -75,3 +75,46 @@ fn advice(report: &Report, day: NaiveDate) -> String {
         None => format!("Nothing of {day} was taken back. If the ledger still counts some, run\n{}", batch(day, day)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day() -> NaiveDate {
+        "2026-11-20".parse().unwrap()
+    }
+
+    /// What the script printed of one object with five lines, and of a run after that.
+    const TAKEN: &str = r#"{"lines": {"impressions": 5, "clicks": 0},
+        "objects": ["data/raw/ad/impressions/year=2026/month=11/day=20/hour=11/undelivered-0c5a3f1b2d4e6a78.gz"],
+        "removed": ["data/raw-errors/impressions/processing-failed/year=2026/month=11/day=20/hour=11/a"],
+        "unreadable": [], "rerun": {"from": "2026-11-17", "to": "2026-11-23"}}"#;
+    const NOTHING: &str = r#"{"lines": {"impressions": 0, "clicks": 0}, "objects": [], "removed": [],
+        "unreadable": [], "rerun": null}"#;
+
+    #[test]
+    fn the_advice_is_to_run_the_batch_of_all_days_that_the_lines_concern() {
+        let report = parse(TAKEN).unwrap();
+        assert_eq!((report.objects.len(), report.removed.len()), (1, 1));
+        assert_eq!(
+            advice(&report, day()),
+            "5 lines are back in raw. Take them into the lake with\n  cargo dataless batch --day 2026-11-17 --to 2026-11-23"
+        );
+    }
+
+    #[test]
+    fn where_nothing_waits_a_ledger_that_counts_some_is_out_of_date() {
+        let told = advice(&parse(NOTHING).unwrap(), day());
+        assert!(told.starts_with("Nothing of 2026-11-20 was taken back."), "{told}");
+        assert!(told.ends_with("cargo dataless batch --day 2026-11-20 --to 2026-11-20"), "{told}");
+    }
+
+    #[test]
+    fn it_is_asked_for_by_a_flag_that_takes_no_file() {
+        use clap::Parser;
+        let arguments = ["dataless", "replay", "--day", "2026-11-20", "--undelivered"];
+        assert!(crate::cli::Arguments::try_parse_from(arguments).is_ok());
+        let with_file = arguments.into_iter().chain(["--file", "mended.ndjson"]);
+        assert!(crate::cli::Arguments::try_parse_from(with_file).is_err());
+    }
+}

@@ -1,0 +1,69 @@
+"""What template.yaml does so that a metrics sink that can't be called keeps no event from the lake, and none is missed unseen."""
+
+import fnmatch
+import re
+
+import pytest
+from resolver import resolve
+from templates import ROOT
+
+TEMPLATE = ROOT / "template.yaml"
+RESOURCES = resolve(TEMPLATE, {}).resources
+STREAMS = {"impressions": "ImpressionsDeliveryStream", "clicks": "ClicksDeliveryStream"}
+BUCKET = "<DataLakeBucket.Arn>"
+
+
+def destination(table):
+    return RESOURCES[STREAMS[table]]["Properties"]["ExtendedS3DestinationConfiguration"]
+
+
+@pytest.mark.parametrize("table", STREAMS)
+def test_firehose_tries_the_sink_for_hours_and_less_than_it_keeps_records(table):
+    (processor,) = destination(table)["ProcessingConfiguration"]["Processors"]
+    retries = {one["ParameterName"]: one["ParameterValue"] for one in processor["Parameters"]}["NumberOfRetries"]
+    assert retries == "300"
+    hours = int(retries) * RESOURCES["MetricsSinkFunction"]["Properties"]["Timeout"] / 3600
+    assert 4 < hours < 24
+
+
+@pytest.mark.parametrize(("given", "reserved"), [({}, None), ({"MetricsSinkReservedConcurrency": "0"}, None),
+                                                 ({"MetricsSinkReservedConcurrency": "20"}, "20")])  # fmt: skip
+def test_the_sink_has_executions_of_its_own_when_they_are_asked_for(given, reserved):
+    functions = {
+        name: one["Properties"].get("ReservedConcurrentExecutions")
+        for name, one in resolve(TEMPLATE, given).resources.items()
+        if one["Type"] == "AWS::Serverless::Function"
+    }
+    assert functions.pop("MetricsSinkFunction") == reserved
+    # A new account may have nothing to reserve.
+    assert set(functions.values()) == {None}
+
+
+@pytest.mark.parametrize("table", STREAMS)
+def test_an_alarm_says_that_events_wait_in_raw_errors_and_what_to_do(table):
+    alarm = RESOURCES[f"{table.title()}UndeliveredAlarm"]["Properties"]
+    # https://docs.aws.amazon.com/firehose/latest/dev/monitoring-with-cloudwatch-metrics.html: successful calls over all calls
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Firehose", "ExecuteProcessing.Success")
+    assert [one["Name"] for one in alarm["Dimensions"]] == ["DeliveryStreamName"]
+    assert STREAMS[table] in str(alarm["Dimensions"][0]["Value"])
+    assert "Unit" not in alarm, "the metric has none"
+    assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == ("Average", "LessThanThreshold", 1)
+    for words in (f"data/raw-errors/{table}/processing-failed/", "MetricsSinkReservedConcurrency", "glue/undelivered.py"):
+        assert words in alarm["AlarmDescription"]
+
+
+def allowed(role):
+    statements = (s for policy in RESOURCES[role]["Properties"]["Policies"] for s in policy["PolicyDocument"]["Statement"])
+    for statement in statements:
+        actions, resources = statement["Action"], statement["Resource"]
+        for action in [actions] if isinstance(actions, str) else actions:
+            for resource in [resources] if isinstance(resources, str) else resources:
+                yield action, resource
+
+
+@pytest.mark.parametrize("table", STREAMS)
+def test_the_etl_may_read_what_firehose_sets_aside_and_cannot_change_it(table):
+    prefix = re.sub(r"!\{firehose:error-output-type\}", "processing-failed", destination(table)["ErrorOutputPrefix"])
+    assert re.sub(r"!\{timestamp:\w+\}", "", prefix).startswith(f"data/raw-errors/{table}/processing-failed/year=/month=/day=/hour=")
+    actions = {action for action, pattern in allowed("LakeJobRole") if fnmatch.fnmatch(f"{BUCKET}/{prefix}x", pattern)}
+    assert actions == {"s3:GetObject"}
