@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 use serde_json::Value;
 
+#[path = "steps/undelivered.rs"]
+mod undelivered;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
@@ -255,6 +258,7 @@ fn a_warehouse_that_stays() {
     an_import_is_backfilled_and_a_second_time_changes_nothing();
     the_journal_of_the_load_generator_is_the_ledger();
     rejected_lines_are_replayed_once();
+    undelivered::lines_that_firehose_set_aside_are_taken_back_once();
     what_is_erased_is_nowhere();
     data_survives_down_and_up();
     run(&["down", "--purge"]);
