@@ -45,7 +45,9 @@ from pyspark.sql import functions as F
 import etl
 import load_ad_traffic
 import measure
-import undelivered
+
+# By name, since functions travel to the executors with what they use, and a module does not.
+from undelivered import GZIP_MAGIC, read_events
 
 # The id fields of each table; lines of `rejected` are looked at as text.
 ID_FIELDS = {
@@ -416,7 +418,7 @@ def strip_line(line: bytes, holds: Callable[[bytes], bool]) -> tuple[bytes, int]
 
 def strip_error(line: bytes, holds: Callable[[bytes], bool]) -> tuple[bytes, int]:
     """As `strip_line`, for a line of an error object of Firehose, whose `rawData` are events in base64."""
-    events = undelivered.read_events(line)
+    events = read_events(line)
     if events is None:
         return strip_line(line, holds)
     kept = [event for event in events if not holds(event)]
@@ -428,9 +430,9 @@ def strip_error(line: bytes, holds: Callable[[bytes], bool]) -> tuple[bytes, int
 
 def is_gzip(stored: IO[bytes]) -> bool:
     """Whether an object is gzip, which its first bytes tell whatever its name."""
-    magic = stored.read(len(undelivered.GZIP_MAGIC))
+    magic = stored.read(len(GZIP_MAGIC))
     stored.seek(0)
-    return magic == undelivered.GZIP_MAGIC
+    return magic == GZIP_MAGIC
 
 
 def rewrite_object(store: Store, item: Object, erased: str) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import nasty
 import pytest
+from test_erase import dynamodb, run_erase  # noqa: F401
 from test_scala import classes, engines  # noqa: F401
 
-import erase
 import ledger
 import undelivered
 
@@ -251,8 +251,12 @@ def test_a_row_of_before_there_was_the_column_balances(warehouse, monkeypatch, c
     assert [json.loads(line)["fault"] for line in capsys.readouterr().out.splitlines()] == [None, None]
 
 
-def test_an_erasure_has_the_day_run_again_whose_ledger_counts_the_line():
-    key = f"{ERRORS}/hour=11/a"
-    assert erase.arrival_days([erase.Object(key)], erase.UNDELIVERED) == {datetime.fromisoformat(DAY).date()}
-    # It is no raw line, so it does not say that the day's raw is there.
-    assert erase.arrival_days([erase.Object(key)]) == set()
+def test_an_erasure_reaches_what_was_set_aside_and_has_its_day_run_again(warehouse, dynamodb, capsys):  # noqa: F811
+    warehouse.put_lines("impressions", DELIVERED)
+    put_errors(warehouse, "hour=11/a", CONTENT)
+    receipt = run_erase(warehouse, capsys, "--event", nasty.own_id(2), "--dry_run", "false")
+    assert receipt["places"] == [{"place": "raw", "name": f"{ERRORS}/hour=11/a", "count": 1}]
+    # Its ledger counts the line.
+    assert receipt["rerun"] == {"from": DAY, "to": DAY}
+    assert take_back(FolderBucket(warehouse.folder))["lines"]["impressions"] == 4
+    assert not [line for _, line in raw_lines(warehouse) if nasty.own_id(2) in line]
