@@ -176,6 +176,7 @@ def imports(script):
     named = set()
     for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
         named |= {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
+        named |= {node.module} if isinstance(node, ast.ImportFrom) else set()
     beside = {name for name in named if script.with_name(f"{name}.py").is_file()}
     return beside.union(*(imports(script.with_name(f"{name}.py")) for name in beside))
 
