@@ -245,7 +245,7 @@ def test_a_row_of_before_there_was_the_column_balances(warehouse, monkeypatch, c
             calls.append(call)
 
     monkeypatch.setattr(ledger.boto3, "client", lambda service: CloudWatch())
-    ledger.main(["ledger.py", "--database", warehouse.database, "--day", DAY])
+    ledger.main(["ledger.py", "--database", warehouse.database, "--stack", "w", "--day", DAY])
     values = [metric["Value"] for metric in calls[0]["MetricData"] if metric["MetricName"] == "Undelivered"]
     assert values == [0, 0]
     assert [json.loads(line)["fault"] for line in capsys.readouterr().out.splitlines()] == [None, None]
