@@ -16,7 +16,7 @@ from resolver import PSEUDO_PARAMETERS, Refused, Resolver, resolve
 from templates import ROOT, read
 
 BUILD = ROOT / "build.yaml"
-RESOURCES = read(BUILD)["Resources"]
+RESOURCES = read(ROOT / "build-machines.yaml")["Resources"] | read(BUILD)["Resources"]
 
 KEY = {"KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/0123abcd-0123-0123-0123-0123456789ab"}
 CONNECTION = "arn:aws:codeconnections:us-east-1:123456789012:connection/0123abcd-0123-0123-0123-0123456789ab"
@@ -27,7 +27,7 @@ SOURCES = {
     "GitHub, no CodeCommit": {"ConnectionArn": CONNECTION, "Owner": "example", "Repo": "warehouse", "RepositoryName": "none"},
     "GitHub by token": {"AccessToken": "not-a-token", "Owner": "example", "Repo": "warehouse"},
 }
-OPTIONS = ({"RequireApproval": "true"}, {"AllowMachines": "true"}, {"AlarmEmail": "a@example.com"}, KEY, {"AccessLogsBucket": "logs-of-all"})
+OPTIONS = ({"RequireApproval": "true"}, {"AlarmEmail": "a@example.com"}, KEY, {"AccessLogsBucket": "logs-of-all"})
 
 
 def combinations():
@@ -42,17 +42,16 @@ def actions_of(stack):
 
 def test_every_combination_resolves():
     found = list(combinations())
-    assert len(found) == 5 * 32
+    assert len(found) == 5 * 16
     for parameters in found:
         stack = resolve(BUILD, parameters)
         source, build, *deploy = actions_of(stack)
         assert build == "CodeBuild"
         assert source == ("GitHub" if "AccessToken" in parameters else "CodeStarSourceConnection" if "ConnectionArn" in parameters else "CodeCommit")
         approval = ["Manual"] if "RequireApproval" in parameters else []
-        assert deploy == ["CloudFormation", *approval, "CloudFormation"]
+        assert deploy == ["S3", "CloudFormation", *approval, "CloudFormation"]
         assert ("Repository" in stack.resources) == ("RepositoryName" not in parameters)
         assert ("PushRule" in stack.resources) == (source == "CodeCommit")
-        assert ("DeployMachinesPolicy" in stack.resources) == ("AllowMachines" in parameters)
 
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
@@ -86,11 +85,38 @@ def test_buildspec_and_build_agree():
     text = json.dumps(spec["phases"])
     for variable in RESOURCES["BuildProject"]["Properties"]["Environment"]["EnvironmentVariables"]:
         assert f"${variable['Name']}" in text
-    deploy = RESOURCES["Pipeline"]["Properties"]["Stages"][2]["Actions"][0]["Configuration"]
+    deploy = RESOURCES["Pipeline"]["Properties"]["Stages"][2]["Actions"][1]["Configuration"]
     for path in (deploy["TemplatePath"], deploy["TemplateConfiguration"]):
         artifact, _, name = path.partition("::")
         assert artifact == "Build" and name in spec["artifacts"]["files"]
     assert spec["env"]["variables"]["TESTS"] == "cargo dataless test --no-e2e"
+
+
+def test_the_build_runs_the_jobs_on_the_java_of_spark():
+    spec = yaml.safe_load((ROOT / "buildspec.yml").read_text(encoding="utf-8"))
+    assert spec["phases"]["install"]["runtime-versions"]["java"] == "corretto17"
+    parts = (ROOT / "crates" / "dataless" / "src" / "commands" / "test" / "parts.rs").read_text(encoding="utf-8")
+    (delivered,) = re.findall(r"const DELIVERY: \[Self; \d+\] =\s*\[([^\]]*)\]", parts)
+    assert {"Self::Unit", "Self::Templates", "Self::Jobs"} <= {one.strip() for one in delivered.split(",")}
+
+
+# What CloudFormation takes in a request; a bigger template must be in a bucket, which a new account has not.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+MAX_TEMPLATE_BODY_BYTES = 51_200
+
+
+@pytest.mark.parametrize("name", ["build.yaml", "build-machines.yaml"])
+def test_the_pipeline_is_deployed_without_a_bucket(name):
+    # Some room, so that the next line does not break the first command of the README.
+    assert (ROOT / name).stat().st_size <= MAX_TEMPLATE_BODY_BYTES - 500
+
+
+def test_machines_are_deployed_only_with_their_own_stack():
+    (attached_to,) = read(ROOT / "build-machines.yaml")["Resources"]["DeployMachinesPolicy"]["Properties"]["Roles"]
+    export = read(BUILD)["Outputs"]["DeploymentRole"]["Export"]["Name"]["Fn::Sub"]
+    assert attached_to["Fn::ImportValue"]["Fn::Sub"].replace("${PipelineStack}", "${AWS::StackName}") == export
+    machines = {"ec2", "elasticmapreduce", "redshift", "datapipeline"}
+    assert machines & {action.split(":")[0] for action in granted(*BASE)} == set()
 
 
 def test_builds_have_no_expiry_and_the_bucket_outlives_the_stack():
@@ -100,7 +126,8 @@ def test_builds_have_no_expiry_and_the_bucket_outlives_the_stack():
     assert {rule["Prefix"] for rule in rules if "ExpirationInDays" in rule} == {"delivery-", "cache/"}
     assert bucket["Properties"]["VersioningConfiguration"]["Status"] == "Enabled"
     for name in ("ArtifactBucket", "Repository"):
-        assert RESOURCES[name]["DeletionPolicy"] == RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+        assert RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+        assert RESOURCES[name]["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
 # --- as far as moto knows the types ---------------------------------------------------------------------------------
@@ -243,7 +270,7 @@ UNUSED = {
         "ec2:*SubnetCidrBlock", "ec2:CreateVpcEncryptionControl", "ec2:ModifyVpcTenancy", "vpc-lattice:*", "vpce:*", "ec2:*VpnGateway",
     ],
     "Lake Formation, connections and schemas of Glue's registry": ["lakeformation:*", "glue:*Connection", "glue:GetSchemaVersion"],
-    "Users, groups and boundaries": ["iam:*User*", "iam:*Group*", "iam:*RolePermissionsBoundary"],
+    "Users and groups; a boundary is set and never taken away": ["iam:*User*", "iam:*Group*", "iam:DeleteRolePermissionsBoundary"],
     "Keys are made only for EMR, by the policy for machines": [],
     "Functions in a network, with file systems, layers, signed code or machines of their own": [
         "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs", "elasticfilesystem:*",
@@ -280,6 +307,7 @@ BEYOND = {
     "Nested stacks are changed through change sets, and transforms expand in them": ["cloudformation:CreateChangeSet"],
     "Clusters of EMR, about which CloudFormation is silent": ["elasticmapreduce:*"],
     "Tags of functions are read before they are changed": ["lambda:ListTags"],
+    "A name at CloudFront's points of presence, which API Gateway asks the caller for": ["cloudfront:UpdateDistribution"],
     "Access logs of the stage, logs of the state machine": ["logs:*LogDelivery", "logs:ListLogDeliveries"],
     "The certificate's records, about which CloudFormation is silent": ["route53:ListHostedZonesByName", "route53:ListResourceRecordSets"],
     "Images are looked up by public parameters": ["ssm:GetParameter", "ssm:GetParameters"],

@@ -10,6 +10,7 @@ https://docs.aws.amazon.com/codebuild/latest/userguide/build-spec-ref.html
 """
 
 import argparse
+import json
 import os
 import shlex
 import subprocess
@@ -60,6 +61,19 @@ def project_variables() -> set[str]:
     return {variable["Name"] for variable in project["Environment"]["EnvironmentVariables"]}
 
 
+def action_variables() -> dict[str, str]:
+    """What the pipeline's action sets, with the pipeline's own variables in it."""
+    (action,) = (
+        action
+        for stage in templates.read(templates.ROOT / "build.yaml")["Resources"]["Pipeline"]["Properties"]["Stages"]
+        for action in stage["Actions"]
+        if action.get("Name") == "Build"
+    )
+    execution = str(uuid.uuid4())
+    variables = json.loads(action["Configuration"]["EnvironmentVariables"])
+    return {one["name"]: one["value"].replace("#{codepipeline.PipelineExecutionId}", execution) for one in variables}
+
+
 def codebuild_variables(project: str, source: Path) -> dict[str, str]:
     """What CodeBuild itself sets. https://docs.aws.amazon.com/codebuild/latest/userguide/build-env-ref-env-vars.html"""
     build = str(uuid.uuid4())
@@ -94,13 +108,23 @@ def script(spec: dict) -> str:
     return "\n".join(lines)
 
 
+def artifacts(spec: dict, source: Path) -> list[Path]:
+    """The files that the build hands on."""
+    base = source / spec["artifacts"]["base-directory"]
+    found = {pattern: [one for one in base.glob(pattern) if one.is_file()] for pattern in spec["artifacts"]["files"]}
+    if missing := [pattern for pattern, files in found.items() if not files]:
+        raise FileNotFoundError(f"{base} has no {', '.join(missing)}")
+    return sorted({one for files in found.values() for one in files})
+
+
 def upload(spec: dict, source: Path, url: str) -> None:
     """Puts the artifacts into S3, as one ZIP file."""
     base = source / spec["artifacts"]["base-directory"]
     path = base / "artifact.zip"
+    files = artifacts(spec, source)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in spec["artifacts"]["files"]:
-            archive.write(base / name, name)
+        for one in files:
+            archive.write(one, one.relative_to(base))
     bucket, _, key = url.removeprefix("s3://").partition("/")
     boto3.client("s3", config=Config(s3={"addressing_style": "path"})).upload_file(str(path), bucket, key)
     path.unlink()
@@ -123,7 +147,7 @@ def main() -> int:
     if project_variables() - set(given) or set(given) - project_variables() - set(own):
         parser.error(f"give {', '.join(sorted(project_variables()))}, and of {', '.join(sorted(own))} what should differ")
     # What the project or its starter sets comes before what the file sets.
-    environment = os.environ | codebuild_variables(arguments.project, source) | own | given
+    environment = os.environ | codebuild_variables(arguments.project, source) | action_variables() | own | given
     status = subprocess.run(["bash", "-c", script(spec)], cwd=source, env=environment).returncode
     if status == 0:
         upload(spec, source, arguments.artifact)

@@ -12,7 +12,11 @@ import templates
 
 PAGE = templates.ROOT / "docs" / "reference.md"
 
-TITLES = {"template.yaml": "The warehouse, `template.yaml`", "build.yaml": "The pipeline, `build.yaml`"}
+TITLES = {
+    "template.yaml": "The warehouse, `template.yaml`",
+    "build.yaml": "The pipeline, `build.yaml`",
+    "build-machines.yaml": "What the pipeline may do with machines, `build-machines.yaml`",
+}
 
 # What each type is billed by, where anything stands behind it that AWS bills. Types that are free are in none of the tables.
 BILLED = {
@@ -105,7 +109,8 @@ def outputs(template) -> str:
 
 
 def every_template():
-    paths = [templates.ROOT / "template.yaml", *sorted((templates.ROOT / "stacks").glob("*.yaml")), templates.ROOT / "build.yaml"]
+    stacks = sorted((templates.ROOT / "stacks").glob("*.yaml"))
+    paths = [templates.ROOT / "template.yaml", *stacks, templates.ROOT / "build.yaml", templates.ROOT / "build-machines.yaml"]
     return {str(path.relative_to(templates.ROOT)): templates.read(path) for path in paths}
 
 
@@ -114,7 +119,7 @@ def retained() -> str:
         [f"`{path}`", f"`{name}`", one["Type"], "a last snapshot" if one["DeletionPolicy"] == "Snapshot" else "itself"]
         for path, template in every_template().items()
         for name, one in template["Resources"].items()
-        if one.get("DeletionPolicy") in ("Retain", "Snapshot")
+        if one.get("DeletionPolicy") in ("Retain", "RetainExceptOnCreate", "Snapshot")
     ]
     return table(["template", "resource", "type", "what stays"], rows)
 

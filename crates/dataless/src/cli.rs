@@ -304,7 +304,7 @@ pub struct Test {
     /// Run what ends in less than three minutes on a warm checkout: format, clippy, unit and scripts.
     #[arg(long, conflicts_with = "parts")]
     pub fast: bool,
-    /// Run what buildspec.yml holds each commit to: everything in Rust, and the templates. No emulator, no Spark.
+    /// Run what buildspec.yml holds each commit to: everything in Rust, the templates, and the jobs on Spark. No emulator.
     #[arg(long, conflicts_with_all = ["parts", "fast"])]
     pub no_e2e: bool,
     /// List the parts that would run, and what they cover.

@@ -13,7 +13,7 @@ use crate::process::check_interrupted;
 use crate::stage::aws::Aws;
 use crate::stage::books::{self, Books, Both, Entry};
 use crate::stage::build::{LOADGEN, Profile};
-use crate::stage::deploy::Running;
+use crate::stage::deploy::{Running, Stack};
 use crate::stage::load::{self, Load};
 use crate::stage::spark::{self, Spark};
 use crate::ui::{note, step, thousands};
@@ -84,7 +84,7 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
             step("ask the traffic endpoint", check, |traffic| format!("{} ads", thousands(traffic.checked as u64)))?;
         timed("traffic", elapsed);
         let (realtime, elapsed) =
-            step("read the real-time metrics", || wait_for_metrics(&aws, since, accepted), |sums| both(*sums))?;
+            step("read the real-time metrics", || wait_for_metrics(&aws, &stack, since, accepted), |sums| both(*sums))?;
         timed("realtime", elapsed);
 
         let clickthrough_rate = lake.advertising.clicked as f64 / (lake.advertising.rows.max(1)) as f64;
@@ -135,10 +135,10 @@ fn beside<T>(preparation: impl FnOnce() -> Result<()> + Send, work: impl FnOnce(
 }
 
 /// Metrics may arrive a little after the events. What is missing at the end stays missing.
-fn wait_for_metrics(aws: &Aws, since: chrono::DateTime<Utc>, expected: Both) -> Result<Both> {
+fn wait_for_metrics(aws: &Aws, stack: &Stack, since: chrono::DateTime<Utc>, expected: Both) -> Result<Both> {
     let started = Instant::now();
     loop {
-        let sums = books::sum_realtime(aws, since)?;
+        let sums = books::sum_realtime(aws, stack, since)?;
         if sums == expected || started.elapsed() > books::METRICS_LIMIT {
             return Ok(sums);
         }

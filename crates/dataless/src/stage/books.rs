@@ -12,7 +12,7 @@ use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use crate::stage::aws::Aws;
-use crate::stage::deploy::{STACK_NAME, Stack};
+use crate::stage::deploy::Stack;
 use crate::stage::spark::Spark;
 use crate::stage::traffic::Client;
 
@@ -165,7 +165,7 @@ pub fn count_lake(spark: &Spark<'_>, day: NaiveDate) -> Result<LakeBooks> {
 }
 
 /// Sums of the real-time metrics since a time.
-pub fn sum_realtime(aws: &Aws, since: DateTime<Utc>) -> Result<Both> {
+pub fn sum_realtime(aws: &Aws, stack: &Stack, since: DateTime<Utc>) -> Result<Both> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Answer {
@@ -176,7 +176,8 @@ pub fn sum_realtime(aws: &Aws, since: DateTime<Utc>) -> Result<Both> {
     struct Datapoint {
         sum: f64,
     }
-    let dimension = format!("Name=Stack,Value={STACK_NAME}");
+    // The workgroup is called like the stack, which is another one when it is delivered by the pipeline.
+    let dimension = format!("Name=Stack,Value={}", stack.output("AthenaWorkGroup")?);
     let sum = |metric: &str| -> Result<u64> {
         // Minutes are named by their start.
         let start = (since - TimeDelta::minutes(2)).format("%Y-%m-%dT%H:%M:%SZ").to_string();

@@ -1,7 +1,7 @@
 //! The way of `build.yaml`, here: `buildspec.yml` builds into S3, a change set deploys from there.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -25,6 +25,9 @@ pub const WAREHOUSE_STACK: &str = "dataless-main";
 
 /// The bucket that `build.yaml` would make.
 const BUCKET: &str = "dataless-artifacts";
+
+/// The policy of `build.yaml` that bounds the warehouse's roles. The emulator knows only its name.
+const BOUNDARY: &str = "arn:aws:iam::000000000000:policy/dataless-WarehouseBoundary";
 
 /// Who runs this has run the tests, or is one of them.
 const TESTS: &str = "true";
@@ -65,6 +68,8 @@ pub fn build(
     profile: Profile,
 ) -> Result<Artifact> {
     aws.run(["s3", "mb", &format!("s3://{BUCKET}")])?;
+    let versioned = ["--bucket", BUCKET, "--versioning-configuration", "Status=Enabled"];
+    aws.run(["s3api", "put-bucket-versioning"].iter().chain(&versioned))?;
     let artifact = Artifact { key: format!("delivery-{DELIVERY_STACK}/Build/1.zip") };
     // Every build moves its functions through the same folder of `target`.
     let _turn = instance.take_turn("build")?;
@@ -78,7 +83,8 @@ pub fn build(
         .env("PATH", tools.path_with(&[ToolSet::Spark])?)
         .args(["tools/delivery/codebuild.py", "--project", DELIVERY_STACK, "--artifact", &artifact.url()])
         .args([format!("BRANCH={BRANCH}"), format!("WAREHOUSE_STACK={WAREHOUSE_STACK}")])
-        .args([format!("ARTIFACT_BUCKET={BUCKET}"), format!("TESTS={TESTS}")])
+        .args([format!("ARTIFACT_BUCKET={BUCKET}"), format!("PERMISSIONS_BOUNDARY={BOUNDARY}")])
+        .arg(format!("TESTS={TESTS}"))
         .run()?;
     Ok(artifact)
 }
@@ -106,6 +112,7 @@ pub fn deploy(
 
     let mut configuration: Configuration =
         serde_json::from_str(&read("configuration.json")?).context("configuration.json is not understood")?;
+    publish_scripts(aws, &folder, &configuration)?;
     let local = deploy::local_parameters(workspace, tools, instance, aws)?;
     configuration.parameters.extend(local.map(|(name, value)| (name.to_owned(), value)));
     let request = json!({
@@ -135,6 +142,14 @@ pub fn deploy(
     let stack = running.stack(deploy::outputs(aws, WAREHOUSE_STACK)?);
     spark::configure(workspace, instance, &stack)?;
     Ok(stack)
+}
+
+/// Puts the artifact where the stack takes scripts from, as the pipeline's action does.
+fn publish_scripts(aws: &Aws, folder: &Path, configuration: &Configuration) -> Result<()> {
+    let prefix = configuration.parameters.get("ScriptsPrefix").context("configuration.json has no ScriptsPrefix")?;
+    let target = format!("s3://{BUCKET}/{prefix}");
+    let folder = folder.to_str().context("the folder of the artifact has a name that is not text")?;
+    aws.run(["s3", "cp", folder, &target, "--recursive", "--quiet"])
 }
 
 /// Waits until what is described has the wanted status. `aws cloudformation wait` looks every 30 seconds.

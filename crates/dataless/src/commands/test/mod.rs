@@ -205,7 +205,8 @@ impl Suite<'_> {
             let log = self.instance.logs().join("templates.log");
             Tool::new(self.tools.program(ToolSet::Sam, program), log).dir(self.workspace.root()).args(args)
         };
-        self.tool("cfn-lint", sam("cfn-lint", &["template.yaml", "build.yaml", "stacks/*.yaml"]), Counted::AsOne)?;
+        let linted = ["template.yaml", "build.yaml", "build-machines.yaml", "stacks/*.yaml"];
+        self.tool("cfn-lint", sam("cfn-lint", &linted), Counted::AsOne)?;
         let validate = sam("sam", &["validate", "--lint", "--template", "template.yaml"]);
         let validate =
             validate.env("SAM_CLI_TELEMETRY", "0").env_remove("AWS_PROFILE").env("AWS_DEFAULT_REGION", "us-east-1");
@@ -215,6 +216,7 @@ impl Suite<'_> {
         };
         let checkov = audit("checkov", "checkov").args(["--quiet", "--compact", "--skip-download"]);
         let checkov = checkov.args(["--framework", "cloudformation", "--file", "template.yaml", "build.yaml"]);
+        let checkov = checkov.arg("build-machines.yaml");
         self.tool("checkov", checkov.args(stacks(self.workspace)?), Counted::AsOne)?;
         // Not `advisories`, whose database is no package: `cargo deny check` by hand does that too.
         let deny = audit("cargo-deny", "cargo deny").args(["check", "licenses", "bans", "sources"]);

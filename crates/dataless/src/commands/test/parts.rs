@@ -54,8 +54,8 @@ impl Part {
     /// What says within minutes whether a change is sound.
     pub const FAST: [Self; 4] = [Self::Format, Self::Clippy, Self::Unit, Self::Scripts];
 
-    /// What `buildspec.yml` holds each commit to: everything in Rust, and the templates.
-    pub const DELIVERY: [Self; 5] = [Self::Format, Self::Clippy, Self::Docs, Self::Unit, Self::Templates];
+    /// What `buildspec.yml` holds each commit to: everything in Rust, the templates, and the jobs on Spark.
+    pub const DELIVERY: [Self; 6] = [Self::Format, Self::Clippy, Self::Docs, Self::Unit, Self::Templates, Self::Jobs];
 
     pub const fn needs(self) -> Needs {
         match self {
@@ -92,11 +92,15 @@ impl Part {
                 "tests/dashboard/test_bodies.py",
                 "tests/delivery/test_all_at_once.py",
                 "tests/delivery/test_api_import.py",
+                "tests/delivery/test_boundary.py",
                 "tests/delivery/test_build.py",
                 "tests/delivery/test_configuration.py",
                 "tests/delivery/test_glue.py",
+                "tests/delivery/test_published.py",
                 "tests/delivery/test_reference.py",
+                "tests/delivery/test_rights.py",
                 "tests/delivery/test_security.py",
+                "tests/delivery/test_stack_names.py",
                 "tests/delivery/test_undelivered.py",
                 "tests/doctor",
                 "tests/stacks/test_resolver.py",

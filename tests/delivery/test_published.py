@@ -1,0 +1,167 @@
+"""What was approved is what runs: who may write what a deployed stack runs from, and templates that name versions."""
+
+import hashlib
+import io
+import json
+import zipfile
+
+import boto3
+import codebuild
+import pin
+import pytest
+import yaml
+from moto import mock_aws
+from rights import granting, pipeline
+from templates import ROOT, read
+
+STAGES = read(ROOT / "build.yaml")["Resources"]["Pipeline"]["Properties"]["Stages"]
+BUCKET = "<ArtifactBucket.Arn>"
+
+
+def actions():
+    """The actions after the build in their order, each with what it configures."""
+    deploy = [action["Fn::If"][1] if "Fn::If" in action else action for action in STAGES[2]["Actions"]]
+    return {action["Name"]: action for action in sorted(deploy, key=lambda action: action["RunOrder"])}
+
+
+def test_a_build_writes_nothing_that_a_deployed_stack_runs_from():
+    for key in ("scripts/1/glue/etl.py", "delivery-dataless/Source/1", "delivery-dataless/1"):
+        assert granting("s3:PutObject", f"{BUCKET}/{key}", "BuildRole") == [], key
+    for key in ("packages/1", "cache/1", "delivery-dataless/Build/1"):
+        assert granting("s3:PutObject", f"{BUCKET}/{key}", "BuildRole"), key
+        for action in ("s3:DeleteObject", "s3:DeleteObjectVersion"):
+            assert granting(action, f"{BUCKET}/{key}", "BuildRole") == [], key
+    assert granting("s3:PutObject", f"{BUCKET}/scripts/1/glue/etl.py", "PipelineRole")
+    assert granting("s3:PutObject", f"{BUCKET}/packages/1", "PipelineRole") == []
+
+
+def test_nothing_is_fetched_from_the_build_once_a_person_has_looked():
+    found = actions()
+    assert found["PublishScripts"]["RunOrder"] < found["Approve"]["RunOrder"] < found["ExecuteChangeSet"]["RunOrder"]
+    for name, action in found.items():
+        assert ("InputArtifacts" in action) == (action["RunOrder"] < found["Approve"]["RunOrder"]), name
+
+
+def test_scripts_are_published_where_the_stack_takes_them_from():
+    configuration = actions()["PublishScripts"]["Configuration"]
+    assert configuration["Extract"] == "true" and configuration["BucketName"] == {"Ref": "ArtifactBucket"}
+    # One prefix for each execution, which no build chooses.
+    assert configuration["ObjectKey"] == "scripts/#{codepipeline.PipelineExecutionId}"
+    (variable,) = json.loads(STAGES[1]["Actions"][0]["Configuration"]["EnvironmentVariables"])
+    assert variable["value"] == "#{codepipeline.PipelineExecutionId}"
+    spec = (ROOT / "buildspec.yml").read_text(encoding="utf-8")
+    assert f"SCRIPTS_PREFIX=scripts/${variable['name']}" in spec and '--set "ScriptsPrefix=$SCRIPTS_PREFIX"' in spec
+    assert "s3 sync" not in spec and "s3 cp" not in spec
+
+
+def test_every_script_of_a_job_is_in_what_is_published(tmp_path):
+    spec = yaml.safe_load((ROOT / "buildspec.yml").read_text(encoding="utf-8"))
+    (copy,) = [one for one in spec["phases"]["build"]["commands"] if one.startswith("tar ")]
+    base = tmp_path / spec["artifacts"]["base-directory"]
+    base.mkdir(parents=True)
+    for name in ("glue", "pipeline"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    done = codebuild.subprocess.run(["bash", "-c", copy.replace("--create", "--create --dereference")], cwd=tmp_path)
+    assert done.returncode == 0
+    for name in ("configuration.json", "packaged.yaml"):
+        (base / name).write_text("{}")
+    names = {str(path.relative_to(base)) for path in codebuild.artifacts(spec, tmp_path)}
+    assert {"configuration.json", "packaged.yaml", "glue/etl.py", "glue/scala/etl.scala", "pipeline/hive/advertising/query.hql"} <= names
+    assert not [name for name in names if "/tests/" in name or name.endswith(".pyc")]
+
+
+# --- versions -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1")
+        client.create_bucket(Bucket="builds")
+        client.put_bucket_versioning(Bucket="builds", VersioningConfiguration={"Status": "Enabled"})
+        yield client
+
+
+def zipped(content):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as writer:
+        writer.writestr("bootstrap", content)
+    return archive.getvalue()
+
+
+def md5(content):
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+# The name of a folder with this one file, as SAM forms it.
+FUNCTION = md5(b"bootstrap" + md5(b"the function").encode())
+FILES = {
+    f"packages/{FUNCTION}": zipped(b"the function"),
+    f"packages/{md5(b'the states')}": b"the states",
+    f"packages/{md5(b'a stack')}.template": b"a stack",
+    f"packages/{md5(b'the api')}": b"the api",
+}
+TEMPLATE = f"""Resources:
+  Function:
+    Properties:
+      CodeUri: s3://builds/packages/{FUNCTION}
+      Handler: bootstrap
+  States:
+    Properties:
+      DefinitionUri:
+        Bucket: builds
+        Key: packages/{md5(b"the states")}
+      Tracing: true
+  Stack:
+    Properties:
+      TemplateURL: https://s3.us-east-1.amazonaws.com/builds/packages/{md5(b"a stack")}.template
+  Api:
+    Properties:
+      Location: s3://builds/packages/{md5(b"the api")}
+  Job:
+    Properties:
+      ScriptLocation:
+        Fn::Sub: s3://${{Bucket}}/glue/etl.py
+"""
+
+
+@pytest.fixture
+def uploaded(s3):
+    return {key: s3.put_object(Bucket="builds", Key=key, Body=content)["VersionId"] for key, content in FILES.items()}
+
+
+def test_what_is_fetched_late_is_named_with_its_version(s3, uploaded):
+    resources = yaml.safe_load(pin.pin(TEMPLATE, s3))["Resources"]
+    function, states, stack, api = FILES
+    assert resources["Function"]["Properties"]["CodeUri"] == {"Bucket": "builds", "Key": function, "Version": uploaded[function]}
+    assert resources["Function"]["Properties"]["Handler"] == "bootstrap"
+    assert resources["States"]["Properties"]["DefinitionUri"] == {"Bucket": "builds", "Key": states, "Version": uploaded[states]}
+    url = f"https://s3.us-east-1.amazonaws.com/builds/{stack}?versionId={uploaded[stack]}"
+    assert resources["Stack"]["Properties"]["TemplateURL"] == url
+    untouched = yaml.safe_load(TEMPLATE)["Resources"]
+    assert resources["Api"] == untouched["Api"] and resources["Job"] == untouched["Job"]
+
+
+@pytest.mark.parametrize("key", FILES)
+def test_a_build_that_was_overwritten_is_refused(s3, uploaded, key):
+    s3.put_object(Bucket="builds", Key=key, Body=zipped(b"another function") if key.endswith(FUNCTION) else b"another")
+    with pytest.raises(pin.NotWhatItWas, match=f"s3://builds/{key}: its content is that of"):
+        pin.pin(TEMPLATE, s3)
+
+
+def test_a_bucket_without_versions_is_refused(s3):
+    s3.create_bucket(Bucket="other")
+    s3.put_object(Bucket="other", Key=f"packages/{md5(b'a')}", Body=b"a")
+    with pytest.raises(pin.NotWhatItWas, match="the bucket keeps no versions"):
+        pin.pin(f"      CodeUri: s3://other/packages/{md5(b'a')}\n", s3)
+
+
+def test_no_nested_template_has_code_of_its_own():
+    """It would be fetched late, and pin.py looks at the root only."""
+    for path in (ROOT / "stacks").glob("*.yaml"):
+        types = {one["Type"] for one in read(path)["Resources"].values()}
+        assert not {one for one in types if one.startswith("AWS::Serverless::") or one in ("AWS::Lambda::Function", "AWS::CloudFormation::Stack")}

@@ -1,0 +1,68 @@
+"""Names of stacks and of what is in them: two ways to deploy never meet, nor do two branches."""
+
+import re
+import tomllib
+from itertools import permutations
+
+import pytest
+from rights import DEPLOYMENT, WAREHOUSE, arn, granting, warehouse
+from templates import ROOT, read
+
+
+def command_names(text):
+    """Stack names in the commands of a page, by the template that is deployed under them."""
+    commands = re.findall(r"cloudformation deploy --template-file (\S+) --stack-name (\S+)", text.replace("\\\n", " "))
+    return {template: name for template, name in commands}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/delivery.md"])
+def test_a_stack_made_by_hand_is_not_one_of_the_pipeline(page):
+    settings = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))["default"]
+    by_hand = settings["global"]["parameters"]["stack_name"]
+    pipeline = command_names((ROOT / page).read_text(encoding="utf-8"))["build.yaml"]
+    assert by_hand != pipeline
+    # Nor what it deploys, whatever the branch.
+    assert not by_hand.startswith(f"{pipeline}-")
+
+
+@pytest.mark.parametrize(("old", "new"), list(permutations(("template.yaml", "build.yaml", "build-machines.yaml"), 2)))
+def test_no_template_can_replace_the_stack_of_another(old, new):
+    """CloudFormation refuses to change the type of a resource, so a resource of both must have two types, on all conditions."""
+    before, after = read(ROOT / old)["Resources"], read(ROOT / new)["Resources"]
+    kept = [name for name in before.keys() & after.keys() if "Condition" not in before[name] | after[name]]
+    assert [name for name in kept if before[name]["Type"] != after[name]["Type"]]
+
+
+# What CloudFormation would name by the logical id alone, and the right that would have to be given for every branch.
+NAMED = {
+    "AWS::Glue::Job": ("glue:UpdateJob", "glue", "job/{}"),
+    "AWS::Scheduler::Schedule": ("scheduler:UpdateSchedule", "scheduler", "schedule/default/{}"),
+    "AWS::SecretsManager::Secret": ("secretsmanager:GetSecretValue", "secretsmanager", "secret:{}-1ABCDE"),
+    "AWS::Serverless::StateMachine": ("states:UpdateStateMachine", "states", "stateMachine:{}"),
+}
+OPTIONS = {
+    "EnableEC2Instance": "yes", "EnableRedshift": "yes", "RedshiftPassword": "Not-a-secret-1", "Orchestrator": "DataPipeline",
+    "AccessKeyID": "AKIAIOSFODNN7EXAMPLE", "SecretAccessKey": "not-a-secret",
+}  # fmt: skip
+
+
+def test_names_begin_with_the_stack():
+    seen = set()
+    for name, one in warehouse(**OPTIONS).items():
+        if one["Type"] in NAMED:
+            seen.add(one["Type"])
+            assert one["Properties"].get("Name", "").startswith(f"{WAREHOUSE}-"), name
+    assert seen == set(NAMED)
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_a_branch_has_no_right_to_what_another_made(kind):
+    action, service, resource = NAMED[kind]
+    for logical_id, one in warehouse(**OPTIONS).items():
+        if one["Type"] == kind:
+            name = one["Properties"]["Name"]
+            assert granting(action, arn(service, resource.format(name)), *DEPLOYMENT), name
+            other = name.replace(WAREHOUSE, "dataless-next")
+            # Nor to a name of the kind that CloudFormation makes up.
+            for foreign in (other, f"{logical_id.split('/')[-1]}-1ABCDEFGHIJ2K"):
+                assert not granting(action, arn(service, resource.format(foreign)), *DEPLOYMENT), foreign

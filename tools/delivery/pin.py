@@ -1,0 +1,111 @@
+"""Pins a packaged template to what its build uploaded, so that what is approved is what is executed.
+
+    .dataless/tools/sam/bin/python tools/delivery/pin.py .dataless/delivery/packaged.yaml
+
+CloudFormation fetches code, state machines and nested templates when a change set is executed, which may be long after it was
+made. `sam package` names objects by their content, but S3 does not hold them to it: a later build may write something else
+under a name. So each object is compared with its name, and the template gets the version that was compared. What AWS::Include
+names is fetched when the change set is made; it is compared only.
+
+Exit status: 0 when all is pinned; 1 with a line for each object that is not what its name says.
+https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-functioncode.html
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-overview.html
+"""
+
+import argparse
+import hashlib
+import io
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+import boto3
+
+# As `sam package` writes them.
+CODE = re.compile(r"^( *CodeUri:) s3://([^/\s]+)/(\S+)$", re.MULTILINE)
+DEFINITION = re.compile(r"^( *)(DefinitionUri:\n *Bucket: )(\S+)\n( *Key: )(\S+)$", re.MULTILINE)
+# https://s3.<Region>.amazonaws.com/<bucket>/<key>
+NESTED = re.compile(r"^( *TemplateURL:) (https?://[^/\s]+)/([^/\s]+)/([^\s?]+)$", re.MULTILINE)
+INCLUDED = re.compile(r"^( *Location:) s3://([^/\s]+)/(\S+)$", re.MULTILINE)
+
+
+class NotWhatItWas(Exception):
+    """An object of the build has other content than its name says."""
+
+
+def digest(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def name_of(content: bytes) -> str:
+    """What `sam package` calls this: by its bytes, or by the files in it when it is a folder.
+
+    https://github.com/aws/aws-sam-cli/blob/develop/samcli/lib/utils/hash.py
+    """
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        return digest(content)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = sorted(one.filename for one in archive.infolist() if not one.is_dir())
+        return digest(b"".join(name.encode() + digest(archive.read(name)).encode() for name in names))
+
+
+def checked_version(s3, bucket: str, key: str) -> str:
+    """The version of an object, whose content was compared with its name."""
+    found = s3.get_object(Bucket=bucket, Key=key)
+    name = key.rsplit("/", 1)[-1].split(".")[0]
+    if (content := name_of(found["Body"].read())) != name:
+        raise NotWhatItWas(f"s3://{bucket}/{key}: its content is that of {content}; delete it, and build again")
+    if found.get("VersionId", "null") == "null":
+        raise NotWhatItWas(f"s3://{bucket}/{key}: the bucket keeps no versions")
+    return found["VersionId"]
+
+
+def pin(template: str, s3) -> str:
+    """The template, with a version for each object that CloudFormation fetches late."""
+    problems, versions = [], {}
+
+    def version(bucket: str, key: str) -> str:
+        if (bucket, key) not in versions:
+            try:
+                versions[bucket, key] = checked_version(s3, bucket, key)
+            except NotWhatItWas as error:
+                problems.append(str(error))
+                versions[bucket, key] = ""
+        return versions[bucket, key]
+
+    def code(found: re.Match) -> str:
+        field, bucket, key = found.groups()
+        return f'{field} {{ Bucket: {bucket}, Key: {key}, Version: "{version(bucket, key)}" }}'
+
+    def definition(found: re.Match) -> str:
+        indent, head, bucket, field, key = found.groups()
+        return f'{indent}{head}{bucket}\n{field}{key}\n{indent}  Version: "{version(bucket, key)}"'
+
+    def nested(found: re.Match) -> str:
+        field, host, bucket, key = found.groups()
+        return f"{field} {host}/{bucket}/{key}?versionId={version(bucket, key)}"
+
+    pinned = NESTED.sub(nested, DEFINITION.sub(definition, CODE.sub(code, template)))
+    for found in INCLUDED.finditer(template):
+        version(*found.groups()[1:])
+    if problems:
+        raise NotWhatItWas("\n".join(problems))
+    return pinned
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Pins a packaged template to what its build uploaded.")
+    parser.add_argument("template", type=Path)
+    path = parser.parse_args().template
+    try:
+        pinned = pin(path.read_text(encoding="utf-8"), boto3.client("s3"))
+    except NotWhatItWas as error:
+        print(error, file=sys.stderr)
+        return 1
+    path.write_text(pinned, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
