@@ -41,6 +41,8 @@ class Stack:
     resources: dict[str, dict] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     nested: dict[str, Stack] = field(default_factory=dict)
+    # What each resource waits for: the logical ids that its properties and DependsOn name.
+    edges: dict[str, set[str]] = field(default_factory=dict)
 
     def all_resources(self) -> dict[str, dict]:
         """Those of the nested stacks too, as `NetworkStack/Vpc`."""
@@ -67,7 +69,9 @@ def resolve(
 
 class Resolver:
     def __init__(self, path: Path, parameters: dict, pseudo: dict[str, str], deployed: dict[str, dict[str, str]]):
-        self.path, self.template, self.pseudo, self.deployed = path, read_template(path), pseudo, deployed
+        self.path, self.pseudo, self.deployed = path, pseudo, deployed
+        self.where, self.at = path.name, None
+        self.template = self.read(parameters)
         declared = self.template.get("Parameters", {})
         if unknown := set(parameters) - set(declared):
             raise Dangling(f"{path.name} has no parameter {', '.join(sorted(unknown))}")
@@ -79,6 +83,10 @@ class Resolver:
             self.check_value(name, declared[name], value)
         self.conditions = self.template.get("Conditions", {})
         self.made = Stack()
+
+    def read(self, parameters: dict) -> dict:
+        """The template; a subclass may give what the transforms make of it with these parameters."""
+        return read_template(self.path)
 
     def check_value(self, name: str, declared: dict, value: str) -> None:
         allowed = [str(one) for one in declared.get("AllowedValues", [])]
@@ -97,7 +105,7 @@ class Resolver:
                 self.nest(name)
         for name in sorted(self.active):
             resource = resources[name]
-            self.where = f"{self.path.name}: {name}"
+            self.where, self.at = f"{self.path.name}: {name}", name
             depends_on = resource.get("DependsOn", [])
             for other in [depends_on] if isinstance(depends_on, str) else depends_on:
                 self.reference(other)
@@ -105,6 +113,7 @@ class Resolver:
                 "Type": resource["Type"],
                 "Properties": self.value(resource.get("Properties", {})),
             }
+        self.at = None
         for name, output in self.template.get("Outputs", {}).items():
             if self.holds(output):
                 self.where = f"{self.path.name}: output {name}"
@@ -115,12 +124,13 @@ class Resolver:
     def nest(self, name: str) -> Stack:
         """The nested stack, made when it is first asked for."""
         if name not in self.made.nested:
-            self.where = f"{self.path.name}: {name}"
+            before, self.where, self.at = self.at, f"{self.path.name}: {name}", name
             properties = self.template["Resources"][name]["Properties"]
             values = {key: self.value(one) for key, one in properties.get("Parameters", {}).items()}
             child = self.path.parent / properties["TemplateURL"]
             nested_pseudo = self.pseudo | {"AWS::StackName": f"{self.pseudo['AWS::StackName']}-{name}-1ABCDEFGHIJ2K"}
-            self.made.nested[name] = Resolver(child, values, nested_pseudo, {}).stack()
+            self.made.nested[name] = type(self)(child, values, nested_pseudo, {}).stack()
+            self.at = before
         return self.made.nested[name]
 
     def check_rules(self) -> None:
@@ -177,6 +187,12 @@ class Resolver:
                 return self.value(then if self.condition({"Condition": condition}) else otherwise)
             if name == "Fn::Sub":
                 return self.substitute(argument)
+            if name == "Fn::Split":
+                separator, text = argument
+                text = self.value(text)
+                return text.split(separator) if isinstance(text, str) and not text.startswith("<") else f"<{name} {text}>"
+            if name == "Fn::Select":
+                return self.select(*argument)
             if name == "Fn::Join":
                 separator, parts = argument
                 parts = self.value(parts)
@@ -187,6 +203,14 @@ class Resolver:
                 return f"<{name} {self.value(argument)}>"
         resolved = {key: self.value(one) for key, one in part.items()}
         return {key: one for key, one in resolved.items() if one is not NO_VALUE}
+
+    def select(self, index: Any, items: Any) -> Any:
+        items = self.value(items)
+        if not isinstance(items, list):
+            return f"<Fn::Select {[index, items]}>"
+        if not 0 <= int(index) < len(items) or items[int(index)] == "":
+            raise Dangling(f"{self.where} selects item {index} of {items}")
+        return items[int(index)]
 
     def reference(self, name: str) -> Any:
         if name in self.parameters:
@@ -199,12 +223,22 @@ class Resolver:
             raise Dangling(f"{self.where} refers to {name}, which nothing defines")
         if logical_id not in self.active:
             raise Dangling(f"{self.where} refers to {name}, whose condition is false")
+        if self.at:
+            self.made.edges.setdefault(self.at, set()).add(logical_id)
+        return self.physical_id(name)
+
+    def physical_id(self, name: str) -> Any:
+        """What Ref gives; a subclass may know better than a token."""
         return f"<{name}>"
+
+    def physical_attribute(self, name: str, attribute: str) -> Any:
+        """What GetAtt gives."""
+        return f"<{name}.{attribute}>"
 
     def attribute(self, name: str, attribute: str) -> Any:
         self.reference(name)
         if not attribute.startswith("Outputs."):
-            return f"<{name}.{attribute}>"
+            return self.physical_attribute(name, attribute)
         where, output = self.where, attribute.removeprefix("Outputs.")
         outputs = self.nest(name).outputs
         self.where = where

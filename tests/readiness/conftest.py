@@ -1,0 +1,7 @@
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# What reads templates, and the resolver that the tests of the optional stacks have.
+sys.path[:0] = [str(ROOT / "tools" / "delivery"), str(ROOT / "tests" / "stacks")]

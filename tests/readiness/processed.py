@@ -1,0 +1,138 @@
+"""The warehouse as CloudFormation sees it: the transforms run by AWS's own code, conditions and references resolved.
+
+`warehouse` gives what would be made with the parameters of an option. The transforms run in the Python of the SAM CLI
+(tools/readiness/transform.py), since the tests' own has neither. An answer is kept, so that tests may ask as often as they like.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import physical
+from combinations import ROOT, TEMPLATE
+from options import OPTIONS
+from resolver import PSEUDO_PARAMETERS, Resolver, read_template
+
+SAM = ROOT / ".dataless" / "tools" / "sam" / "bin" / "python"
+
+# The longest name that docs/delivery.md allows: all physical names below are as long as they get.
+STACK_NAME = "a-warehouse-of-some-dev"
+PSEUDO = PSEUDO_PARAMETERS | {
+    "AWS::StackName": STACK_NAME,
+    "AWS::StackId": f"arn:aws:cloudformation:us-east-1:123456789012:stack/{STACK_NAME}/0123abcd-0123-0123-0123-0123456789ab",
+}
+
+
+class NotProcessed(Exception):
+    """A transform refuses the template."""
+
+
+@functools.cache
+def worker() -> subprocess.Popen:
+    command = [str(SAM), str(ROOT / "tools" / "readiness" / "transform.py")]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    atexit.register(process.stdin.close)
+    return process
+
+
+@functools.cache
+def transformed(path: Path, parameters: tuple, pseudo: tuple) -> dict:
+    """The template after the transforms, and as `source` before them, with its includes."""
+    request = {"path": str(path), "parameters": dict(parameters), "pseudo": dict(pseudo)}
+    process = worker()
+    process.stdin.write(json.dumps(request) + "\n")
+    process.stdin.flush()
+    answer = json.loads(process.stdout.readline())
+    if "error" in answer:
+        raise NotProcessed(f"{path.name}: {answer['error']}")
+    return answer
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template with what it was processed for: the parameters that its stack gets."""
+
+    path: Path
+    stack_name: str
+    parameters: dict
+    source: dict
+    body: dict
+
+
+class Processed(Resolver):
+    """Resolves what the transforms made of a template; names and ARNs are as CloudFormation would make them."""
+
+    def read(self, parameters):
+        # A token stands for what is known only when the resource is there, and a transform gets its value then.
+        declared = read_template(self.path).get("Parameters", {})
+        values = {name: str(one["Default"]) for name, one in declared.items() if "Default" in one}
+        values |= {name: str(value) for name, value in parameters.items()}
+        answer = transformed(self.path, tuple(sorted(values.items())), tuple(sorted(self.pseudo.items())))
+        self.given = Template(self.path, self.pseudo["AWS::StackName"], values, answer["source"], answer["template"])
+        return answer["template"]
+
+    def stack(self):
+        made = super().stack()
+        made.template, made.pseudo = self.given, self.pseudo
+        return made
+
+    def properties(self, name, *keys):
+        """The resolved values of these properties, without a trace in what the resource at hand waits for."""
+        given, at, where = self.template["Resources"][name].get("Properties", {}), self.at, self.where
+        self.at = None
+        values = {key: self.value(given[key]) for key in keys if key in given}
+        self.at, self.where = at, where
+        return values
+
+    def names(self, name):
+        """The resource's physical names; several where it is not known which of them CloudFormation makes."""
+        kind = self.template["Resources"][name]["Type"]
+        given = None
+        if path := physical.KINDS[kind].name_property:
+            first, *rest = path.split(".")
+            given = self.properties(name, first).get(first)
+            for step in rest:
+                given = given.get(step)
+        return physical.names(kind, name, self.pseudo["AWS::StackName"], given if isinstance(given, str) else None)
+
+    def known(self, name):
+        return name in self.template["Resources"] and self.template["Resources"][name]["Type"] in physical.KINDS
+
+    def physical_id(self, name):
+        if not self.known(name):
+            return super().physical_id(name)
+        properties = self.properties(name, "FunctionName")
+        return physical.reference(self.template["Resources"][name]["Type"], self.names(name)[0], self.pseudo, properties)
+
+    def physical_attribute(self, name, attribute):
+        if not self.known(name):
+            return super().physical_attribute(name, attribute)
+        kind = self.template["Resources"][name]["Type"]
+        if attribute == "Arn":
+            return physical.arns(kind, self.names(name)[0], self.pseudo)[0]
+        return self.names(name)[0] if attribute in physical.KINDS[kind].name_attributes else super().physical_attribute(name, attribute)
+
+
+def all_stacks(stack, name=""):
+    """The stack and those below it, each with its place, such as `RedshiftStack`; the root's is empty."""
+    yield name, stack
+    for inner, nested in stack.nested.items():
+        yield from all_stacks(nested, f"{name}/{inner}".lstrip("/"))
+
+
+@functools.cache
+def warehouse(option: str):
+    return Processed(TEMPLATE, OPTIONS[option], PSEUDO, {}).stack()
+
+
+@functools.cache
+def plain(path: Path, parameters: tuple, stack_name: str):
+    """A stack of another template, such as build.yaml."""
+    return Processed(path, dict(parameters), PSEUDO | {"AWS::StackName": stack_name}, {}).stack()

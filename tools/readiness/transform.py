@@ -1,0 +1,149 @@
+"""Runs the transforms of a template as CloudFormation does: AWS::Include, AWS::LanguageExtensions, AWS::Serverless.
+
+For the Python of `.dataless/tools/sam`, which has AWS's own code for both: a port of the language extensions, and the SAM
+translator that the service runs. Reads requests from standard input, one JSON object a line: `path`, `parameters` (all of them)
+and `pseudo`. Answers each with a line: the processed `template`, the `source` with its includes, or an `error`.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+
+os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "delivery"))
+
+from samcli.lib.cfn_language_extensions import api as extensions  # noqa: E402
+from samcli.lib.cfn_language_extensions.models import PseudoParameterValues  # noqa: E402
+from samtranslator.parser.parser import Parser  # noqa: E402
+from samtranslator.sdk.parameter import SamParameterValues  # noqa: E402
+from samtranslator.translator.translator import Translator  # noqa: E402
+from templates import read  # noqa: E402
+
+LANGUAGE_EXTENSIONS, SERVERLESS = "AWS::LanguageExtensions", "AWS::Serverless-2016-10-31"
+
+# What `sam package` writes in place of a path on the disk.
+PACKAGED = {
+    "AWS::Serverless::Function": ("CodeUri", "s3://builds/packages/0123456789abcdef0123456789abcdef"),
+    "AWS::Serverless::StateMachine": ("DefinitionUri", {"Bucket": "builds", "Key": "packages/0123456789abcdef0123456789abcdef"}),
+}
+
+
+def included(part, folder):
+    """The part with the files of AWS::Include in place of the transform."""
+    if isinstance(part, list):
+        return [included(one, folder) for one in part]
+    if not isinstance(part, dict):
+        return part
+    if list(part) == ["Fn::Transform"] and part["Fn::Transform"]["Name"] == "AWS::Include":
+        return included(read(folder / part["Fn::Transform"]["Parameters"]["Location"]), folder)
+    return {key: included(one, folder) for key, one in part.items()}
+
+
+def transforms(template):
+    named = template.get("Transform", [])
+    return [named] if isinstance(named, str) else named
+
+
+def packaged(template):
+    for resource in template["Resources"].values():
+        if resource["Type"] in PACKAGED:
+            key, value = PACKAGED[resource["Type"]]
+            resource["Properties"][key] = value
+
+
+class Substitution(extensions.FnSubResolver):
+    """The port drops Fn::Sub where it leaves a placeholder of a resource; the service keeps it."""
+
+    def resolve(self, value):
+        text, given = self._parse_args(self.get_function_args(value))
+        known = self._resolve_variable_map(given)
+        resolved = {}
+        for name in re.findall(r"\$\{([^!}][^}]*)\}", text):
+            found = self._resolve_variable(name, known)
+            if found is not None and not isinstance(found, dict):
+                resolved[name] = self._value_to_string(found)
+        left = {name: one for name, one in known.items() if isinstance(one, dict)}
+        kept = [name for name in re.findall(r"\$\{([^!}][^}]*)\}", text) if name not in resolved]
+        text = re.sub(r"\$\{([^!}][^}]*)\}", lambda match: resolved.get(match[1], match[0]), text)
+        if not kept:
+            return text.replace("${!", "${")
+        return {"Fn::Sub": [text, left] if left else text}
+
+
+class JsonString(extensions.FnToJsonStringResolver):
+    """Makes of what is known later an outer Fn::Sub, as the service does, whose values are put in as they are, not as JSON.
+
+    https://github.com/aws-cloudformation/cloudformation-language-discussion/issues/103
+    """
+
+    def resolve(self, value):
+        later = {}
+
+        def marked(part):
+            if isinstance(part, list):
+                return [marked(one) for one in part]
+            if not isinstance(part, dict):
+                return part.replace("${", "${!") if isinstance(part, str) else part
+            if len(part) == 1 and next(iter(part)).startswith(("Fn::", "Ref")):
+                name = f"Later{len(later)}"
+                later[name] = part
+                return f"${{{name}}}"
+            return {key: marked(one) for key, one in part.items()}
+
+        text = super().resolve(value)
+        with_marks = json.dumps(marked(json.loads(text)), separators=(",", ":"))
+        return {"Fn::Sub": [with_marks, later]} if later else text
+
+
+extensions.FnSubResolver, extensions.FnToJsonStringResolver = Substitution, JsonString
+
+
+def expanded(source, parameters, pseudo):
+    values = {key.removeprefix("AWS::"): value for key, value in pseudo.items()}
+    known = PseudoParameterValues(
+        region=values["Region"], account_id=values["AccountId"], stack_name=values["StackName"], stack_id=values["StackId"],
+        partition=values["Partition"], url_suffix=values["URLSuffix"],
+    )  # fmt: skip
+    return extensions.process_template(source, parameters, known)
+
+
+def translated(template, parameters, pseudo):
+    packaged(template)
+    # The names of AWS's managed policies are not used: the templates give ARNs.
+    values = SamParameterValues({**parameters, **pseudo}).parameter_values
+    return Translator({}, Parser()).translate(template, values)
+
+
+def processed(path, parameters, pseudo):
+    source = included(read(path), path.parent)
+    template = json.loads(json.dumps(source))
+    names = transforms(template)
+    if unknown := set(names) - {LANGUAGE_EXTENSIONS, SERVERLESS}:
+        raise ValueError(f"{path.name} names transforms that are not known here: {sorted(unknown)}")
+    # In the order in which the template names them; AWS::Include was first, being inside the template.
+    for name in names:
+        template = (expanded if name == LANGUAGE_EXTENSIONS else translated)(template, parameters, pseudo)
+    template.pop("Transform", None)
+    return {"source": source, "template": template}
+
+
+def main():
+    logging.disable(logging.CRITICAL)
+    answers = sys.stdout
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                answer = processed(Path(request["path"]), request["parameters"], request["pseudo"])
+        except Exception as error:  # noqa: BLE001  Whatever the transform objects to is the answer.
+            answer = {"error": f"{type(error).__name__}: {getattr(error, 'message', error)}"}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
