@@ -1,0 +1,200 @@
+"""What the transforms make of the templates: nothing dangles, nothing is selected past the end, each waits for what it needs."""
+
+import pytest
+from combinations import ROOT
+from options import OPTIONS
+from processed import PSEUDO, all_stacks, warehouse
+from resolver import Dangling, Resolver, read_template
+
+LANGUAGE_EXTENSIONS = "AWS::LanguageExtensions"
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_is_processed_and_nothing_dangles(option):
+    """The resolver raises for a reference or DependsOn to what is not made, in the template that the transforms leave."""
+    stack = warehouse(option)
+    types = {one["Type"] for one in stack.all_resources().values()}
+    assert not any(one.startswith("AWS::Serverless::") for one in types)
+    assert {"AWS::Lambda::Alias", "AWS::CodeDeploy::DeploymentGroup", "AWS::ApiGateway::Stage", "AWS::CloudWatch::Dashboard"} <= types
+    for place, one in all_stacks(stack):
+        leftover = {"Transform", "Globals"} & set(one.template.body)
+        assert not leftover, f"{place}: {leftover}"
+
+
+def test_the_root_names_no_language_extensions():
+    """They would bake parameters into the stored template, fold dependencies away and evaluate what conditions drop."""
+    assert LANGUAGE_EXTENSIONS not in read_template(ROOT / "template.yaml").get("Transform", [])
+
+
+# --- Fn::Select -----------------------------------------------------------------------------------------------------
+
+
+def selections(part):
+    if isinstance(part, list):
+        for one in part:
+            yield from selections(one)
+    elif isinstance(part, dict):
+        for key, one in part.items():
+            if key == "Fn::Select":
+                yield one
+            yield from selections(one)
+
+
+def short_selections(template, path, parameters, pseudo):
+    """The language extensions evaluate a Fn::Select before conditions drop its resource, and fail past the end of its list.
+
+    https://github.com/aws-cloudformation/cloudformation-language-discussion/issues/159
+    """
+    resolver = Resolver(path, parameters, pseudo, {})
+    resolver.active = set(template["Resources"])
+    for section in ("Resources", "Outputs"):
+        for name, part in template.get(section, {}).items():
+            resolver.where = f"{path.name}: {name}"
+            for index, items in selections(part):
+                try:
+                    resolver.select(index, items)
+                except Dangling as problem:
+                    yield str(problem)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_no_selection_is_past_the_end(option):
+    # Where a template has no language extensions, the resolver looks at those that CloudFormation evaluates.
+    problems = [
+        problem
+        for _, stack in all_stacks(warehouse(option))
+        if LANGUAGE_EXTENSIONS in stack.template.source.get("Transform", [])
+        for problem in short_selections(stack.template.source, stack.template.path, stack.template.parameters, stack.pseudo)
+    ]
+    assert problems == []
+
+
+def test_a_selection_past_the_end_is_noticed(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "Transform: AWS::LanguageExtensions\nParameters: { Key: { Type: String, Default: '' } }\n"
+        "Resources: { A: { Type: 'AWS::SNS::Topic', Properties: { TopicName: !Select [1, !Split ['/', !Ref Key]] } } }\n"
+    )
+    assert len(list(short_selections(read_template(path), path, {}, PSEUDO))) == 1
+    assert list(short_selections(read_template(path), path, {"Key": "a/b"}, PSEUDO)) == []
+
+
+# --- what waits for what --------------------------------------------------------------------------------------------
+
+# Type, what each of it waits for at some remove, and why.
+WAITS = [
+    ("AWS::ApiGateway::Account", "AWS::ApiGateway::RestApi", "an account that never had an API refuses the setting"),
+    ("AWS::ApiGateway::Stage", "AWS::ApiGateway::Deployment", "a stage shows a deployment"),
+    ("AWS::ApiGateway::UsagePlan", "AWS::ApiGateway::Stage", "a plan names its stage, which must be there"),
+    ("AWS::WAFv2::WebACLAssociation", "AWS::ApiGateway::Stage", "a firewall stands before a stage that is there"),
+    ("AWS::KinesisFirehose::DeliveryStream", "AWS::Lambda::Alias", "Firehose calls the alias of the sink"),
+    ("AWS::KinesisFirehose::DeliveryStream", "AWS::IAM::Role", "Firehose takes on its role when it is made"),
+    ("AWS::KinesisFirehose::DeliveryStream", "AWS::Logs::LogStream", "without its log stream Firehose logs nothing"),
+    ("AWS::Lambda::Function", "AWS::Logs::LogGroup", "Lambda would make the group, and keep it for ever"),
+    ("AWS::StepFunctions::StateMachine", "AWS::Logs::LogGroup", "Step Functions checks that it may write there"),
+    ("AWS::Scheduler::Schedule", "AWS::StepFunctions::StateMachine", "the schedule starts it"),
+    ("AWS::Glue::Table", "AWS::Glue::Database", "a table is in a database"),
+    ("AWS::Redshift::Cluster", "AWS::Logs::LogGroup", "Redshift would make the group, and keep it for ever"),
+    ("AWS::EC2::NatGateway", "AWS::EC2::VPCGatewayAttachment", "it needs a way out"),
+    ("AWS::EC2::EIP", "AWS::EC2::VPCGatewayAttachment", "an address is for a network with a gateway"),
+    ("AWS::ApiGateway::BasePathMapping", "AWS::ApiGateway::DomainName", "a path is below a name"),
+]
+
+# Children by what they need of each other and of the root.
+CHILDREN_WAIT = [
+    ("DnsStack", "AWS::ApiGateway::Stage"),
+    ("DataPipelineStack", "DataPipelineLockStack"),
+    ("DataPipelineStack", "EmrStack"),
+    ("ScriptInstanceStack", "NetworkStack"),
+    ("EmrStack", "NetworkStack"),
+    ("RedshiftStack", "NetworkStack"),
+]
+
+
+def reached(stack, name):
+    """All that a resource waits for, at any remove."""
+    found, left = set(), [name]
+    while left:
+        for one in stack.edges.get(left.pop(), ()):
+            if one not in found:
+                found.add(one)
+                left.append(one)
+    return found
+
+
+def of_type(stack, kind):
+    return {name for name, one in stack.resources.items() if one["Type"] == kind}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_each_waits_for_what_it_needs(option):
+    missing, seen = [], set()
+    for place, stack in all_stacks(warehouse(option)):
+        for waiting, awaited, why in WAITS:
+            # Where none of it is made, it is somebody else's, and there already.
+            for name in of_type(stack, waiting) if of_type(stack, awaited) else ():
+                seen.add((waiting, awaited))
+                if not reached(stack, name) & of_type(stack, awaited):
+                    missing.append(f"{place} {name} does not wait for {awaited}: {why}".strip())
+    assert missing == []
+    assert seen >= {(waiting, awaited) for waiting, awaited, _ in WAITS if waiting.startswith(("AWS::Kinesis", "AWS::Lambda", "AWS::Glue"))}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_the_stage_waits_for_the_right_to_log(option):
+    """With no role for logging in the account, API Gateway refuses a stage with access logs."""
+    stack = warehouse(option)
+    (stage,) = of_type(stack, "AWS::ApiGateway::Stage")
+    account = of_type(stack, "AWS::ApiGateway::Account")
+    assert bool(account) == (OPTIONS[option].get("ManageApiGatewayLogging") != "false")
+    assert account <= reached(stack, stage)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_children_wait_for_each_other(option):
+    stack = warehouse(option)
+    for child, awaited in CHILDREN_WAIT:
+        wanted = of_type(stack, awaited) if "::" in awaited else {awaited} & set(stack.nested)
+        if child in stack.nested and wanted:
+            assert wanted & reached(stack, child), f"{child} does not wait for {awaited}"
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_who_uses_a_role_waits_for_its_policies(option):
+    """A policy of its own, attached later than the role's first use, is an error now and then.
+
+    Left out are functions and what shifts their traffic: the policies name the functions, and are used only by later deployments.
+    """
+    later = {"AWS::Lambda::Function", "AWS::Lambda::Version", "AWS::Lambda::Alias", "AWS::CodeDeploy::DeploymentGroup", "AWS::IAM::Policy"}
+    problems = []
+    for place, stack in all_stacks(warehouse(option)):
+        policies = {}
+        for name in of_type(stack, "AWS::IAM::Policy"):
+            for role in stack.edges[name] & of_type(stack, "AWS::IAM::Role"):
+                policies.setdefault(role, set()).add(name)
+        for name, resource in stack.resources.items():
+            if resource["Type"] in later:
+                continue
+            for role in stack.edges.get(name, set()) & set(policies):
+                if not policies[role] <= reached(stack, name):
+                    problems.append(f"{place} {name} uses {role} and does not wait for {policies[role]}".strip())
+    assert problems == []
+
+
+# --- deployments of the API -----------------------------------------------------------------------------------------
+
+
+def deployment_of(option):
+    (name,) = of_type(warehouse(option), "AWS::ApiGateway::Deployment")
+    return name
+
+
+def test_what_changes_the_api_makes_a_new_deployment():
+    """A stage shows a deployment, not the API: without a new one the key would not be asked for."""
+    assert deployment_of("an API key") != deployment_of("defaults")
+
+
+def test_the_api_is_always_deployed():
+    """SAM's id of a deployment is a digest of the definition, in which a condition is the same text with either value."""
+    api = read_template(ROOT / "template.yaml")["Resources"]["AdvertisingApi"]["Properties"]
+    assert api.get("AlwaysDeploy") is True
