@@ -136,3 +136,24 @@ def warehouse(option: str):
 def plain(path: Path, parameters: tuple, stack_name: str):
     """A stack of another template, such as build.yaml."""
     return Processed(path, dict(parameters), PSEUDO | {"AWS::StackName": stack_name}, {}).stack()
+
+
+def given_name(kind, properties):
+    value = properties
+    for step in physical.KINDS[kind].name_property.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+def names_of(stack, logical):
+    """The physical names that a resource may get; none for what has none."""
+    resource = stack.resources[logical]
+    if resource["Type"] not in physical.KINDS:
+        return []
+    return physical.names(resource["Type"], logical, stack.pseudo["AWS::StackName"], given_name(resource["Type"], resource["Properties"]))
+
+
+def arns_of(stack, logical):
+    """For each of its names, the ARNs that a policy may know it by."""
+    resource = stack.resources[logical]
+    return [physical.arns(resource["Type"], name, stack.pseudo, resource["Properties"]) for name in names_of(stack, logical)]

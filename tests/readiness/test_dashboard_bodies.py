@@ -1,6 +1,7 @@
 """The bodies of the dashboards after the transforms: JSON, whatever the values are that come into them."""
 
 import json
+import re
 
 import pytest
 from options import OPTIONS
@@ -105,6 +106,10 @@ def references(part, inside=False):
                 yield ".".join(one) if isinstance(one, list) else one
             elif inside and key == "Ref":
                 yield one
+            elif inside and key == "Fn::Sub":
+                text, given = one if isinstance(one, list) else (one, {})
+                yield from set(re.findall(r"\$\{([^!}][^}]*)\}", text)) - set(given)
+                yield from references(given, inside)
             else:
                 yield from references(one, inside or key == "Fn::ToJsonString")
 

@@ -1,0 +1,179 @@
+"""Sizes and names against the quotas of the services, with the longest name of a stack that the documentation allows."""
+
+import json
+import re
+
+import physical
+import pytest
+from combinations import ROOT
+from options import KEY, OPTIONS
+from processed import STACK_NAME, all_stacks, names_of, plain, warehouse
+from resolver import read_template
+
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+BODY_IN_REQUEST = 51_200
+BODY_IN_S3 = 1_048_576
+RESOURCES, PARAMETERS, OUTPUTS, MAPPINGS = 500, 200, 200, 200
+PARAMETER_VALUE, DESCRIPTION, LOGICAL_ID, RULES_OF_A_TEMPLATE = 4_096, 1_024, 255, 200
+
+# White space does not count. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+MANAGED_POLICY, INLINE_POLICIES, TRUST_POLICY, POLICIES_OF_A_ROLE, IAM_DESCRIPTION = 6_144, 10_240, 2_048, 10, 1_000
+
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+VARIABLES_OF_A_FUNCTION = 4_096
+# Before it is encoded. https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html
+USER_DATA = 16_384
+# https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+STATE_MACHINE = 1_048_576
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+ALARM_DESCRIPTION = 1_024
+
+TEMPLATES = [ROOT / "template.yaml", *sorted(ROOT.glob("build*.yaml")), *sorted((ROOT / "stacks").glob("*.yaml"))]
+BUILD = ROOT / "build.yaml"
+# The name of a pipeline and a branch that make up the longest warehouse.
+PIPELINE, BRANCH = STACK_NAME.rsplit("-some-dev", 1)[0], "some-dev"
+
+
+def documents():
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def passed_directly():
+    """Templates that a documented command sends to CloudFormation without a bucket."""
+    found = {}
+    for path in documents():
+        text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+        for command in re.findall(r"aws cloudformation (?:deploy|create-stack|update-stack) [^\n`]*", text):
+            if "--s3-bucket" not in command:
+                for name in re.findall(r"--template-(?:file|body) (?:file://)?(\S+)", command):
+                    found.setdefault(name, path.name)
+    return found
+
+
+def test_templates_that_are_passed_directly_are_small_enough():
+    found = passed_directly()
+    assert "build.yaml" in found
+    sizes = {name: (ROOT / name).stat().st_size for name in found}
+    assert {name: size for name, size in sizes.items() if size > BODY_IN_REQUEST} == {}
+
+
+def test_the_longest_name_is_the_documented_one():
+    (allowed,) = re.findall(r"warehouse, of (\d+) characters at most", re.sub(r"\s+", " ", (ROOT / "docs" / "delivery.md").read_text("utf-8")))
+    assert len(STACK_NAME) == int(allowed) == len(f"{PIPELINE}-{BRANCH}")
+
+
+def count(template):
+    return {section: len(template.get(section, {})) for section in ("Resources", "Parameters", "Outputs", "Mappings", "Rules")}
+
+
+MOST = {"Resources": RESOURCES, "Parameters": PARAMETERS, "Outputs": OUTPUTS, "Mappings": MAPPINGS, "Rules": RULES_OF_A_TEMPLATE}
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_templates_as_written(path):
+    assert path.stat().st_size <= BODY_IN_S3
+    template = read_template(path)
+    assert len(template.get("Description", "").encode()) <= DESCRIPTION
+    assert {section: number for section, number in count(template).items() if number > MOST[section]} == {}
+    for section in ("Parameters", "Outputs"):
+        for name, one in template.get(section, {}).items():
+            assert len(name) <= LOGICAL_ID and len(one.get("Description", "")) <= 4_000, name
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_templates_as_processed(option):
+    for place, stack in all_stacks(warehouse(option)):
+        body = stack.template.body
+        # The service stores what the transforms made, and refuses it above the same size as a template in S3.
+        assert len(json.dumps(body, ensure_ascii=False, indent=2).encode()) <= BODY_IN_S3, place
+        assert {section: number for section, number in count(body).items() if number > MOST[section]} == {}, place
+        assert all(re.fullmatch(rf"[A-Za-z0-9]{{1,{LOGICAL_ID}}}", name) for name in body["Resources"]), place
+        too_long = {name for name, value in stack.template.parameters.items() if len(value.encode()) > PARAMETER_VALUE}
+        assert too_long == set(), place
+
+
+def compact(document):
+    return len(re.sub(r"\s", "", json.dumps(document, separators=(",", ":"))))
+
+
+def stacks():
+    for option in OPTIONS:
+        for place, stack in all_stacks(warehouse(option)):
+            yield f"{option}: {place}", stack
+    for path in sorted(ROOT.glob("build*.yaml")):
+        declared = read_template(path)["Parameters"]
+        wanted = {"Branch": BRANCH, "Pipeline": PIPELINE, "AllowMachines": "true", "RequireApproval": "true", "KmsKeyArn": KEY}
+        yield path.name, plain(path, tuple((name, value) for name, value in wanted.items() if name in declared), PIPELINE)
+
+
+def test_policies_are_short_enough():
+    problems, seen = set(), 0
+    for place, stack in stacks():
+        for name, resource in stack.resources.items():
+            properties = resource["Properties"]
+            if resource["Type"] == "AWS::IAM::ManagedPolicy":
+                sizes = [(compact(properties["PolicyDocument"]), MANAGED_POLICY)]
+            elif resource["Type"] == "AWS::IAM::Role":
+                attached = {one for one, other in stack.resources.items() if other["Type"] == "AWS::IAM::Policy" and name in stack.edges[one]}
+                inline = [one["PolicyDocument"] for one in properties.get("Policies", [])]
+                inline += [stack.resources[one]["Properties"]["PolicyDocument"] for one in attached]
+                sizes = [
+                    (sum(map(compact, inline)), INLINE_POLICIES),
+                    (compact(properties["AssumeRolePolicyDocument"]), TRUST_POLICY),
+                    (len(properties.get("ManagedPolicyArns", [])), POLICIES_OF_A_ROLE),
+                ]
+            else:
+                continue
+            seen += 1
+            sizes.append((len(properties.get("Description", "")), IAM_DESCRIPTION))
+            problems |= {f"{place} {name}: {size} of {most}" for size, most in sizes if size > most}
+    assert problems == set() and seen > 100
+
+
+def test_what_else_has_a_size():
+    problems = set()
+    for place, stack in stacks():
+        for name, resource in stack.resources.items():
+            kind, properties = resource["Type"], resource["Properties"]
+            if kind == "AWS::Lambda::Function":
+                variables = json.dumps(properties["Environment"]["Variables"], separators=(",", ":"))
+                problems |= {f"{place} {name}"} if len(variables) > VARIABLES_OF_A_FUNCTION else set()
+            if kind == "AWS::CloudWatch::Alarm" and len(properties["AlarmDescription"]) > ALARM_DESCRIPTION:
+                problems.add(f"{place} {name}")
+            if kind == "AWS::EC2::Instance" and len(str(properties.get("UserData", "")).encode()) > USER_DATA:
+                problems.add(f"{place} {name}")
+    assert problems == set()
+    assert (ROOT / "pipeline" / "daily.asl.json").stat().st_size <= STATE_MACHINE
+
+
+def test_every_name_fits_its_service():
+    problems, seen = set(), set()
+    for place, stack in stacks():
+        for logical, resource in stack.resources.items():
+            kind = resource["Type"]
+            assert kind in physical.KINDS or physical.is_nameless(kind), f"{place} {logical}: names of {kind} are not known here"
+            if kind not in physical.KINDS or not physical.KINDS[kind].limit:
+                continue
+            seen.add(kind)
+            for name in names_of(stack, logical):
+                allowed = physical.KINDS[kind]
+                if "<" not in name and (len(name) > allowed.limit or not re.fullmatch(allowed.characters, name)):
+                    problems.add(f"{place.rsplit(': ', 1)[-1]} {logical} ({kind}): {name} ({len(name)} characters of {allowed.limit})")
+    assert problems == set() and len(seen) > 25
+
+
+def test_no_name_that_is_made_loses_the_name_of_the_stack():
+    """What CloudFormation cuts off would be what policies name: a role of `<pipeline>-<branch>-*` must begin so."""
+    for option in OPTIONS:
+        for _, stack in all_stacks(warehouse(option)):
+            for logical, resource in stack.resources.items():
+                if resource["Type"].startswith("AWS::IAM::") and resource["Type"] in physical.KINDS:
+                    assert all(name.startswith(f"{STACK_NAME}-") for name in names_of(stack, logical)), logical
+    assert physical.generated("x" * 24 + "-Stack-1ABC", "y" * 40, 64)[:25] == "x" * 24 + "-"
+
+
+def test_names_are_cut_as_cloudformation_does():
+    """Examples of stacks that were made. https://gist.github.com/christianklotz/468a240a75f4ae3e73bd52722f926acb"""
+    cut = physical.generated("MyStackDev-MyNestedApplicationStack", "MyLambdaFunctionName", 64)
+    assert cut.removesuffix(physical.RANDOM) == "MyStackDev-MyNestedApplicatio-MyLambdaFunctionName-"
+    assert physical.generated("short", "Name", 64) == f"short-Name-{physical.RANDOM}"
