@@ -43,8 +43,10 @@ def opaque(*arns: str, sample: str = "0123456789abcdef", ref: str = "name") -> K
 WORD, DASHED = r"[A-Za-z0-9_-]+", r"[A-Za-z0-9._-]+"
 IAM = r"[\w+=,.@-]+"
 LOG_GROUP = service("logs", "log-group:{name}:*", "log-group:{name}")
+# A function's version or alias is given by its ARN too, see `arns`.
 FUNCTION = service("lambda", "function:{FunctionName}", "function:{FunctionName}:live", "function:{FunctionName}:7")
 CATALOG = service("glue", "catalog")
+TAGS = "/tags/arn"
 
 # Limits are from each service's API reference.
 KINDS = {
@@ -65,14 +67,14 @@ KINDS = {
     "AWS::Lambda::Version": opaque(*FUNCTION, ref="7"),
     "AWS::Lambda::Alias": opaque(*FUNCTION, ref="live"),
     "AWS::Lambda::Permission": opaque(*FUNCTION),
-    "AWS::ApiGateway::RestApi": opaque(*api("/restapis/{id}", "/restapis"), sample="a1b2c3d4e5"),
+    "AWS::ApiGateway::RestApi": opaque(*api("/restapis/{id}", "/restapis", TAGS), sample="a1b2c3d4e5"),
     "AWS::ApiGateway::Deployment": opaque(*api("/restapis/{RestApiId}/deployments/{id}", "/restapis/{RestApiId}/deployments")),
-    "AWS::ApiGateway::Stage": Kind("StageName", 128, WORD, api("/restapis/{RestApiId}/stages/{name}", "/restapis/{RestApiId}/stages")),
+    "AWS::ApiGateway::Stage": Kind("StageName", 128, WORD, api("/restapis/{RestApiId}/stages/{name}", "/restapis/{RestApiId}/stages", TAGS)),
     "AWS::ApiGateway::Account": opaque(*api("/account")),
-    "AWS::ApiGateway::ApiKey": opaque(*api("/apikeys/{id}", "/apikeys")),
-    "AWS::ApiGateway::UsagePlan": opaque(*api("/usageplans/{id}", "/usageplans")),
+    "AWS::ApiGateway::ApiKey": opaque(*api("/apikeys/{id}", "/apikeys", TAGS)),
+    "AWS::ApiGateway::UsagePlan": opaque(*api("/usageplans/{id}", "/usageplans", TAGS)),
     "AWS::ApiGateway::UsagePlanKey": opaque(*api("/usageplans/{UsagePlanId}/keys/{id}", "/usageplans/{UsagePlanId}/keys")),
-    "AWS::ApiGateway::DomainName": Kind("DomainName", 512, r"[a-z0-9.-]+", api("/domainnames/{name}", "/domainnames")),
+    "AWS::ApiGateway::DomainName": Kind("DomainName", 512, r"[a-z0-9.-]+", api("/domainnames/{name}", "/domainnames", TAGS)),
     "AWS::ApiGateway::BasePathMapping": opaque(*api("/domainnames/{DomainName}/basepathmappings/{BasePath}", "/domainnames/{DomainName}/basepathmappings")),
     # https://docs.aws.amazon.com/athena/latest/APIReference/API_CreateWorkGroup.html
     "AWS::Athena::WorkGroup": Kind("Name", 128, DASHED, service("athena", "workgroup/{name}")),
@@ -94,12 +96,12 @@ KINDS = {
     "AWS::Glue::Job": Kind("Name", 255, r"[A-Za-z0-9_-]+", service("glue", "job/{name}"), form="logical"),
     "AWS::Glue::Crawler": Kind("Name", 255, r"[A-Za-z0-9_-]+", service("glue", "crawler/{name}"), form="either"),
     # Athena takes lower case, digits and underscores without quotes.
-    "AWS::Glue::Database": Kind("DatabaseInput.Name", 255, r"[a-z0-9_]+", service("glue", "database/{name}") + CATALOG),
+    "AWS::Glue::Database": Kind("DatabaseInput.Name", 255, r"[a-z0-9_]+", service("glue", "database/{name}", "table/{name}/any", "userDefinedFunction/{name}/any") + CATALOG),
     "AWS::Glue::Table": Kind("TableInput.Name", 255, r"[a-z0-9_]+", service("glue", "table/{DatabaseName}/{name}", "database/{DatabaseName}") + CATALOG),
     "AWS::Glue::SecurityConfiguration": Kind("Name", 255, r"[A-Za-z0-9_-]+", ()),
     "AWS::KMS::Key": opaque(*service("kms", "key/{id}"), sample=UUID),
     # https://docs.aws.amazon.com/redshift/latest/APIReference/API_CreateCluster.html
-    "AWS::Redshift::Cluster": Kind("ClusterIdentifier", 63, r"[a-z](-?[a-z0-9])*", service("redshift", "cluster:{name}"), lower=True),
+    "AWS::Redshift::Cluster": Kind("ClusterIdentifier", 63, r"[a-z](-?[a-z0-9])*", service("redshift", "cluster:{name}", f"namespace:{UUID}"), lower=True),
     "AWS::Redshift::ClusterParameterGroup": Kind("ParameterGroupName", 255, r"[a-z](-?[a-z0-9])*", service("redshift", "parametergroup:{name}"), lower=True),
     "AWS::Redshift::ClusterSubnetGroup": Kind("ClusterSubnetGroupName", 255, r"[a-z0-9._-]+", service("redshift", "subnetgroup:{name}"), lower=True),
     "AWS::Redshift::ScheduledAction": Kind("ScheduledActionName", 60, r"[A-Za-z][A-Za-z0-9-]*", ()),
@@ -157,6 +159,8 @@ def names(kind: str, logical: str, stack: str, given: str | None) -> list[str]:
 
 
 def arns(kind: str, name: str, pseudo: dict, properties: dict | None = None) -> list[str]:
+    if kind.startswith("AWS::Lambda::") and str((properties or {}).get("FunctionName")).startswith("arn:"):
+        return [properties["FunctionName"]]
     values = {"p": pseudo["AWS::Partition"], "r": pseudo["AWS::Region"], "a": pseudo["AWS::AccountId"], "name": name} | (properties or {})
     # One without its property is not known yet: where a reference is made, not where the resource is looked at.
     known = [one for one in KINDS[kind].arns if all(field in values for field in re.findall(r"\{(\w+)\}", one))]

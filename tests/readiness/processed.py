@@ -157,3 +157,8 @@ def arns_of(stack, logical):
     """For each of its names, the ARNs that a policy may know it by."""
     resource = stack.resources[logical]
     return [physical.arns(resource["Type"], name, stack.pseudo, resource["Properties"]) for name in names_of(stack, logical)]
+
+
+def listed(problems):
+    """For a message that shows all of them."""
+    return "\n".join(["", *sorted(problems)])

@@ -7,7 +7,7 @@ import physical
 import pytest
 from combinations import ROOT
 from options import KEY, OPTIONS
-from processed import STACK_NAME, all_stacks, names_of, plain, warehouse
+from processed import STACK_NAME, all_stacks, listed, names_of, plain, warehouse
 from resolver import read_template
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
@@ -127,7 +127,8 @@ def test_policies_are_short_enough():
             seen += 1
             sizes.append((len(properties.get("Description", "")), IAM_DESCRIPTION))
             problems |= {f"{place} {name}: {size} of {most}" for size, most in sizes if size > most}
-    assert problems == set() and seen > 100
+    assert not problems, listed(problems)
+    assert seen > 100
 
 
 def test_what_else_has_a_size():
@@ -142,7 +143,7 @@ def test_what_else_has_a_size():
                 problems.add(f"{place} {name}")
             if kind == "AWS::EC2::Instance" and len(str(properties.get("UserData", "")).encode()) > USER_DATA:
                 problems.add(f"{place} {name}")
-    assert problems == set()
+    assert not problems, listed(problems)
     assert (ROOT / "pipeline" / "daily.asl.json").stat().st_size <= STATE_MACHINE
 
 
@@ -159,7 +160,8 @@ def test_every_name_fits_its_service():
                 allowed = physical.KINDS[kind]
                 if "<" not in name and (len(name) > allowed.limit or not re.fullmatch(allowed.characters, name)):
                     problems.add(f"{place.rsplit(': ', 1)[-1]} {logical} ({kind}): {name} ({len(name)} characters of {allowed.limit})")
-    assert problems == set() and len(seen) > 25
+    assert not problems, listed(problems)
+    assert len(seen) > 25
 
 
 def test_no_name_that_is_made_loses_the_name_of_the_stack():

@@ -3,7 +3,7 @@
 import pytest
 from combinations import ROOT
 from options import OPTIONS
-from processed import PSEUDO, all_stacks, warehouse
+from processed import PSEUDO, all_stacks, listed, warehouse
 from resolver import Dangling, Resolver, read_template
 
 LANGUAGE_EXTENSIONS = "AWS::LanguageExtensions"
@@ -66,7 +66,7 @@ def test_no_selection_is_past_the_end(option):
         if LANGUAGE_EXTENSIONS in stack.template.source.get("Transform", [])
         for problem in short_selections(stack.template.source, stack.template.path, stack.template.parameters, stack.pseudo)
     ]
-    assert problems == []
+    assert not problems, listed(problems)
 
 
 def test_a_selection_past_the_end_is_noticed(tmp_path):
@@ -136,7 +136,7 @@ def test_each_waits_for_what_it_needs(option):
                 seen.add((waiting, awaited))
                 if not reached(stack, name) & of_type(stack, awaited):
                     missing.append(f"{place} {name} does not wait for {awaited}: {why}".strip())
-    assert missing == []
+    assert not missing, listed(missing)
     assert seen >= {(waiting, awaited) for waiting, awaited, _ in WAITS if waiting.startswith(("AWS::Kinesis", "AWS::Lambda", "AWS::Glue"))}
 
 
@@ -178,7 +178,7 @@ def test_who_uses_a_role_waits_for_its_policies(option):
             for role in stack.edges.get(name, set()) & set(policies):
                 if not policies[role] <= reached(stack, name):
                     problems.append(f"{place} {name} uses {role} and does not wait for {policies[role]}".strip())
-    assert problems == []
+    assert not problems, listed(problems)
 
 
 # --- deployments of the API -----------------------------------------------------------------------------------------

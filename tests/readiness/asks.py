@@ -1,0 +1,225 @@
+"""What CloudFormation asks of its role for each resource of a stack: an action, the ARN it is about, and the context of the call.
+
+The actions are those that each type's schema lists for its handlers, as cfn-lint ships them. The ARNs are the resource's own; for
+an action that is about something else (a role that is passed, a key, a package), those that the resource names.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+
+import iam
+import physical
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+from processed import all_stacks, arns_of
+
+HANDLERS = ("create", "read", "update", "delete")
+DYNAMIC = re.compile(r"\{\{resolve:secretsmanager:(arn:[^}]*?):SecretString")
+
+
+@dataclass(frozen=True)
+class Ask:
+    where: str
+    kind: str
+    action: str
+    arn: str
+    context: tuple = ()
+
+    def __str__(self):
+        return f"{self.kind} {self.where}: {self.action} on {self.arn}"
+
+
+def ask(where, kind, action, arn, context):
+    return Ask(where, kind, action, arn, tuple((key, tuple(values)) for key, values in sorted(context.items())))
+
+
+@functools.cache
+def handlers(kind: str) -> frozenset[str]:
+    found = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema.get("handlers", {})
+    return frozenset(action for name in HANDLERS for action in found.get(name, {}).get("permissions", []))
+
+
+# What no schema lists, by type: the action and its ARN ("own" for the resource's own, "*" where it has none), and why.
+BEYOND = {
+    # https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-plan-access-iam.html
+    "AWS::EMR::Cluster": [
+        (f"elasticmapreduce:{one}", "*")
+        for one in (
+            "AddTags", "DescribeCluster", "ListInstanceGroups", "ModifyInstanceGroups", "PutAutoTerminationPolicy", "RemoveAutoTerminationPolicy",
+            "RemoveTags", "RunJobFlow", "SetTerminationProtection", "SetVisibleToAllUsers", "TerminateJobFlows",
+        )
+    ] + [("iam:PassRole", "named")],
+    # https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeResourceRecordSets.html
+    "AWS::Route53::RecordSetGroup": [
+        ("route53:ChangeResourceRecordSets", "own"), ("route53:GetChange", "own"), ("route53:GetHostedZone", "own"),
+        ("route53:ListResourceRecordSets", "own"), ("route53:ListHostedZonesByName", "*"),
+    ],
+    # CloudFormation writes the records that prove a domain, in the zone that DomainValidationOptions names.
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-certificatemanager-certificate.html
+    "AWS::CertificateManager::Certificate": [("route53:ChangeResourceRecordSets", "zone"), ("route53:GetChange", "change")],
+    # The access log of a stage, the log of a state machine.
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-and-resource-policy.html
+    "AWS::ApiGateway::Stage": [
+        (f"logs:{one}", "*") for one in (
+            "CreateLogDelivery", "DeleteLogDelivery", "DescribeLogGroups", "DescribeResourcePolicies", "GetLogDelivery", "ListLogDeliveries",
+            "PutResourcePolicy", "UpdateLogDelivery",
+        )
+    ],
+    # Tags of a function are read before they are changed.
+    "AWS::Lambda::Function": [("lambda:ListTags", "own")],
+    # Redshift keeps a password that it makes in Secrets Manager, with the caller's rights, and rotates it.
+    # https://docs.aws.amazon.com/redshift/latest/mgmt/redshift-secrets-manager-integration-permissions.html
+    "AWS::Redshift::Cluster": [(f"secretsmanager:{one}", "redshift secret") for one in ("CreateSecret", "DeleteSecret", "DescribeSecret", "RotateSecret", "TagResource", "UpdateSecret")],
+    # https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-edge-optimized-custom-domain-name.html
+    "AWS::ApiGateway::DomainName": [("cloudfront:UpdateDistribution", "edge")],
+}  # fmt: skip
+
+# Actions of the schemas for what the templates don't use. Those that they list by mistake are below `tests/delivery`.
+ELSEWHERE = {
+    # Asked for below, with the name of the service.
+    "*": {"iam:CreateServiceLinkedRole"},
+    # Flow logs in a bucket.
+    "AWS::EC2::FlowLog": {"s3:GetBucketPolicy", "s3:PutBucketPolicy"},
+}
+
+# Roles that services make for themselves when they are first used.
+SERVICE_LINKED = {
+    "AWS::EMR::Cluster": ("elasticmapreduce.amazonaws.com", "AWSServiceRoleForEMRCleanup"),
+    "AWS::ApiGateway::DomainName": ("ops.apigateway.amazonaws.com", "AWSServiceRoleForAPIGateway"),
+    "AWS::Redshift::Cluster": ("redshift.amazonaws.com", "AWSServiceRoleForRedshift"),
+}
+
+# The actions of IAM whose calls carry the boundary of the role that they are about.
+BOUNDED = {
+    "iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:AttachRolePolicy", "iam:DetachRolePolicy",
+}  # fmt: skip
+
+
+def texts(part):
+    if isinstance(part, dict):
+        for key, one in part.items():
+            # Whom a policy or a trust is for, and what it allows, is not what CloudFormation asks for.
+            if key not in ("PolicyDocument", "AssumeRolePolicyDocument", "KeyPolicy"):
+                yield from texts(one)
+        if {"S3Bucket", "S3Key"} <= set(part):
+            yield f"arn:aws:s3:::{part['S3Bucket']}/{part['S3Key']}"
+        if set(part) == {"Bucket", "Key"}:
+            yield f"arn:aws:s3:::{part['Bucket']}/{part['Key']}"
+    elif isinstance(part, list):
+        for one in part:
+            yield from texts(one)
+    elif isinstance(part, str):
+        yield part
+
+
+class Asks:
+    """Those of a warehouse with all its stacks, for a role of a pipeline that keeps its packages in a bucket."""
+
+    def __init__(self, warehouse, bucket: str):
+        self.stacks, self.bucket = list(all_stacks(warehouse)), bucket
+        # Roles by their ARN: whom they trust, and what bounds them.
+        self.roles = {}
+        for _, stack in self.stacks:
+            for name, one in stack.resources.items():
+                if one["Type"] == "AWS::IAM::Role":
+                    self.roles[arns_of(stack, name)[0][0]] = one["Properties"]
+
+    def all(self):
+        for place, stack in self.stacks:
+            for name in stack.resources:
+                yield from self.of(f"{place}/{name}".lstrip("/"), stack, name)
+
+    def of(self, where, stack, name):
+        resource = stack.resources[name]
+        kind, properties = resource["Type"], resource["Properties"]
+        own = {arn for arns in arns_of(stack, name) for arn in arns}
+        named = self.named(stack, name)
+        for action in sorted(handlers(kind) - ELSEWHERE["*"] - ELSEWHERE.get(kind, set())):
+            try:
+                about = iam.formats(action)
+            except iam.UnknownAction:
+                continue
+            arns = {"*"} if not about else {one for one in own if iam.is_about(action, one)}
+            if not arns and physical.is_nameless(kind) and not action.startswith("iam:"):
+                arns = {one for one in named if iam.is_about(action, one)} or {self.sample(about)}
+            for arn in sorted(arns or {one for one in named if iam.is_about(action, one)}):
+                yield from self.calls(where, kind, action, arn, properties)
+        yield from self.beyond(where, stack, name, own, named)
+
+    @staticmethod
+    def sample(about):
+        """For ids that a service makes, such as those of a network."""
+        return about[0].replace("[^:]*", "us-east-1", 1).replace("[^:]*", "123456789012").replace(".*", "0123456789abcdef0").replace("arn:us-east-1", "arn:aws")
+
+    def named(self, stack, name):
+        """ARNs that the resource names itself, and those of what it refers to."""
+        found = {one for one in texts(stack.resources[name]["Properties"]) if one.startswith("arn:")}
+        for other in stack.edges.get(name, ()):
+            if other in stack.resources and other != name:
+                found |= {arn for arns in arns_of(stack, other) for arn in arns}
+                # An instance profile brings its role with it.
+                if stack.resources[other]["Type"] == "AWS::IAM::InstanceProfile":
+                    found |= {one for role in stack.edges[other] for arns in arns_of(stack, role) for one in arns}
+        return {one.replace("arn:aws:s3:::builds/", f"arn:aws:s3:::{self.bucket}/") for one in found}
+
+    def calls(self, where, kind, action, arn, properties):
+        context = {"aws:requestedregion": ["us-east-1"], "kms:grantisforawsresource": ["true"]}
+        if action == "iam:PassRole":
+            for service in self.trusted(arn):
+                yield ask(where, kind, action, arn, context | {"iam:passedtoservice": [service]})
+            return
+        if action in BOUNDED and "PermissionsBoundary" in self.roles.get(arn, {}):
+            context["iam:permissionsboundary"] = [self.roles[arn]["PermissionsBoundary"]]
+        if action in ("iam:AttachRolePolicy", "iam:DetachRolePolicy"):
+            for policy in properties.get("ManagedPolicyArns", []):
+                yield ask(where, kind, action, arn, context | {"iam:policyarn": [policy]})
+            return
+        yield ask(where, kind, action, arn, context)
+
+    def trusted(self, role):
+        """The services that may take on a role of the warehouse; others' roles are not passed."""
+        if role not in self.roles:
+            return []
+        statements = self.roles[role]["AssumeRolePolicyDocument"]["Statement"]
+        return [service for one in statements for service in iam.as_list(one["Principal"]["Service"])]
+
+    def beyond(self, where, stack, name, own, named):
+        resource = stack.resources[name]
+        kind, properties = resource["Type"], resource["Properties"]
+        for action, about in BEYOND.get(kind, []):
+            arns = {
+                "own": {one for one in own if iam.is_about(action, one)} if about == "own" else set(),
+                "named": {one for one in named if iam.is_about(action, one)} if about == "named" else set(),
+                "zone": {
+                    f"arn:aws:route53:::hostedzone/{one['HostedZoneId']}" for one in properties.get("DomainValidationOptions", [])
+                },
+                "change": {"arn:aws:route53:::change/C0123456789ABCDEFGHIJ"},
+                "edge": {"*"} if "EDGE" in properties.get("EndpointConfiguration", {}).get("Types", []) else set(),
+                "redshift secret": {
+                    f"arn:aws:secretsmanager:us-east-1:123456789012:secret:redshift!{properties.get('ClusterIdentifier')}-warehouse-a1B2c3"
+                } if properties.get("ManageMasterPassword") else set(),
+            }.get(about, {"*"})  # fmt: skip
+            for arn in sorted(arns):
+                yield from self.calls(where, kind, action, arn, properties)
+        if kind in SERVICE_LINKED:
+            service, role = SERVICE_LINKED[kind]
+            arn = f"arn:aws:iam::123456789012:role/aws-service-role/{service}/{role}"
+            yield ask(where, kind, "iam:CreateServiceLinkedRole", arn, {"iam:awsservicename": [service]})
+        for secret in {one for text in texts(properties) for one in DYNAMIC.findall(text)}:
+            yield Ask(where, kind, "secretsmanager:GetSecretValue", secret)
+        if kind == "AWS::CloudFormation::Stack":
+            yield from self.of_child(where, kind, stack.nested[name], min(own))
+
+    def of_child(self, where, kind, child, own):
+        """Its template comes from the bucket of the build; a transform is used by a change set of its own; images are looked up."""
+        yield Ask(where, kind, "s3:GetObject", f"arn:aws:s3:::{self.bucket}/packages/0123456789abcdef.template")
+        for transform in iam.as_list(child.template.source.get("Transform", [])):
+            arn = f"arn:aws:cloudformation:us-east-1:aws:transform/{transform.removeprefix('AWS::')}"
+            # A stack with a transform is made by a change set.
+            yield from (Ask(where, kind, "cloudformation:CreateChangeSet", one) for one in (arn, own))
+        for name, one in child.template.source.get("Parameters", {}).items():
+            if one["Type"].startswith("AWS::SSM::Parameter::Value"):
+                arn = f"arn:aws:ssm:us-east-1::parameter{child.template.parameters[name]}"
+                yield from (Ask(f"{where} {name}", kind, action, arn) for action in ("ssm:GetParameter", "ssm:GetParameters"))

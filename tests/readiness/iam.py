@@ -1,0 +1,147 @@
+"""Evaluates statements of IAM policies offline, and knows which resources an action is about.
+
+The Service Authorization Reference comes with cfn-lint.
+https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import json
+import re
+from dataclasses import dataclass, field
+
+
+@functools.cache
+def reference() -> dict:
+    return json.loads((importlib.resources.files("cfnlint.data.AdditionalSpecs") / "Policies.json").read_text(encoding="utf-8"))
+
+
+# Left open by the reference: a bucket's name has no slash, an object's ARN has one.
+CLOSER = {("s3", "bucket"): r"arn:[^:]*:s3:::[^/]+", ("s3", "object"): r"arn:[^:]*:s3:::[^/]+/.*"}
+
+
+class UnknownAction(Exception):
+    """Not in the reference: a typo, or newer than cfn-lint."""
+
+
+@functools.cache
+def formats(action: str) -> tuple[str, ...]:
+    """Patterns of the ARNs that the action is about. None: it takes "*" only."""
+    service, _, name = action.partition(":")
+    known = reference().get(service.lower(), {"Actions": {}})
+    actions = {one.lower(): about for one, about in known["Actions"].items()}
+    if name.lower() not in actions:
+        raise UnknownAction(action)
+    found = []
+    for kind in actions[name.lower()].get("Resources", []):
+        kind = kind.lower()
+        for one in known["Resources"].get(kind, known["Resources"].get(kind.rstrip("s"), {})).get("ARNFormats", []):
+            # Services without accounts in their ARNs leave them empty.
+            found.append(CLOSER.get((service, kind), re.sub(r"\$\{\w+\}", "[^:]*", one)))
+    return tuple(found)
+
+
+def is_about(action: str, arn: str) -> bool:
+    return any(re.fullmatch(one, arn) for one in formats(action))
+
+
+def as_list(value) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+@functools.cache
+def pattern(text: str, ignore_case: bool = False) -> re.Pattern:
+    parts = {"*": ".*", "?": "."}
+    return re.compile("".join(parts.get(one, re.escape(one)) for one in text), re.IGNORECASE | re.DOTALL if ignore_case else re.DOTALL)
+
+
+def like(text: str, wanted: str) -> bool:
+    """`*` and `?` of the policy, in any place. In the text they are what they are."""
+    return bool(pattern(wanted).fullmatch(text))
+
+
+# Operators by what they compare. Those of the policies here, and no more: an unknown one is an error.
+OPERATORS = {
+    "StringEquals": lambda value, wanted: value == wanted,
+    "StringLike": like,
+    "ArnEquals": like,
+    "ArnLike": like,
+    "Bool": lambda value, wanted: value.lower() == str(wanted).lower(),
+}
+
+
+def holds(condition: dict, context: dict[str, list[str]]) -> bool:
+    """Whether the context of a call fulfils all of a condition. A key that the call does not have fulfils nothing."""
+    for name, keys in condition.items():
+        for key, wanted in keys.items():
+            values = context.get(key.lower(), [])
+            operator = name.removeprefix("ForAnyValue:").removesuffix("IfExists")
+            if operator == "Null":
+                if bool(values) == (str(wanted).lower() == "true"):
+                    return False
+            elif operator.startswith("StringNot") or operator.startswith("ArnNot"):
+                positive = OPERATORS[operator.replace("Not", "")]
+                if any(positive(value, str(one)) for value in values for one in as_list(wanted)):
+                    return False
+            elif not values:
+                if not name.endswith("IfExists"):
+                    return False
+            elif not any(OPERATORS[operator](value, str(one)) for value in values for one in as_list(wanted)):
+                return False
+    return True
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """One of a role's, with where it is."""
+
+    place: str
+    effect: str
+    actions: list[str]
+    resources: list[str]
+    condition: dict = field(default_factory=dict)
+
+    def names(self, action: str) -> bool:
+        return any(pattern(one, True).fullmatch(action) for one in self.actions)
+
+    def matches(self, action: str, arn: str, context: dict) -> bool:
+        return self.names(action) and any(like(arn, one) for one in self.resources) and holds(self.condition, context)
+
+
+def statements(place: str, document: dict) -> list[Statement]:
+    return [
+        Statement(place, one["Effect"], as_list(one["Action"]), as_list(one["Resource"]), one.get("Condition", {}))
+        for one in as_list(document["Statement"])
+    ]
+
+
+def allowed(granted: list[Statement], action: str, arn: str, context: dict) -> bool:
+    """Allowed by one, denied by none. Where IAM knows no resource of an action, its ARN is "*"."""
+    matching = [one for one in granted if one.matches(action, arn, context)]
+    return any(one.effect == "Allow" for one in matching) and not any(one.effect == "Deny" for one in matching)
+
+
+def statements_of(role: str, stack, others: tuple = ()) -> list[Statement]:
+    """A role's statements: its own, those of the stack's policies that it attaches, and those that attach themselves to it."""
+    found = []
+    properties = stack.resources[role]["Properties"]
+    for one in properties.get("Policies", []):
+        found += statements(f"{role}/{one['PolicyName']}", one["PolicyDocument"])
+    for name, resource in stack.resources.items():
+        if resource["Type"] not in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
+            continue
+        is_attached = name in stack.edges.get(role, ()) or role in stack.edges.get(name, ()) and "Roles" in resource["Properties"]
+        if is_attached and name != role:
+            # A permissions boundary grants nothing.
+            if properties.get("PermissionsBoundary") and is_boundary(properties, stack, name):
+                continue
+            found += statements(name, resource["Properties"]["PolicyDocument"])
+    return found
+
+
+def is_boundary(properties: dict, stack, policy: str) -> bool:
+    from processed import arns_of
+
+    return properties["PermissionsBoundary"] in [arn for arns in arns_of(stack, policy) for arn in arns]
