@@ -6,6 +6,7 @@ and `pseudo`. Answers each with a line: the processed `template`, the `source` w
 """
 
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "delivery"))
 
 from samcli.lib.cfn_language_extensions import api as extensions  # noqa: E402
 from samcli.lib.cfn_language_extensions.models import PseudoParameterValues  # noqa: E402
+from samtranslator.model import apigateway  # noqa: E402
 from samtranslator.parser.parser import Parser  # noqa: E402
 from samtranslator.sdk.parameter import SamParameterValues  # noqa: E402
 from samtranslator.translator.translator import Translator  # noqa: E402
@@ -110,6 +112,19 @@ def expanded(source, parameters, pseudo):
         partition=values["Partition"], url_suffix=values["URLSuffix"],
     )  # fmt: skip
     return extensions.process_template(source, parameters, known)
+
+
+class Clock:
+    """The translator names a deployment of an API by the second. No two deployments are in the same one, as here."""
+
+    def __init__(self):
+        self.seconds = itertools.count(1_800_000_000, 60)
+
+    def time(self):
+        return next(self.seconds)
+
+
+apigateway.time = Clock()
 
 
 def translated(template, parameters, pseudo):
