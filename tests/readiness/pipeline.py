@@ -15,14 +15,17 @@ BRANCH = "some-dev"
 PIPELINE = STACK_NAME.removesuffix(f"-{BRANCH}")
 
 # What widens the role as far as it goes.
-WANTED = {"Branch": BRANCH, "Pipeline": PIPELINE, "AllowMachines": "true", "KmsKeyArn": KEY}
+WANTED = {"Branch": BRANCH, "AllowMachines": "true", "RequireApproval": "true", "KmsKeyArn": KEY}
 
 
 @functools.cache
 def stack(name: str = "build.yaml"):
     path = ROOT / name
     declared = read_template(path)["Parameters"]
-    return plain(path, tuple((key, value) for key, value in sorted(WANTED.items()) if key in declared), PIPELINE)
+    values = {key: value for key, value in WANTED.items() if key in declared}
+    # What is named after the pipeline's stack in the documentation is so here.
+    values |= {key: PIPELINE for key, one in declared.items() if one.get("Default") == "dataless"}
+    return plain(path, tuple(sorted(values.items())), PIPELINE)
 
 
 @functools.cache

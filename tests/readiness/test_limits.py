@@ -4,10 +4,11 @@ import json
 import re
 
 import physical
+import pipeline
 import pytest
 from combinations import ROOT
-from options import KEY, OPTIONS
-from processed import STACK_NAME, all_stacks, listed, names_of, plain, warehouse
+from options import OPTIONS
+from processed import STACK_NAME, all_stacks, listed, names_of, warehouse
 from resolver import read_template
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
@@ -29,9 +30,6 @@ STATE_MACHINE = 1_048_576
 ALARM_DESCRIPTION = 1_024
 
 TEMPLATES = [ROOT / "template.yaml", *sorted(ROOT.glob("build*.yaml")), *sorted((ROOT / "stacks").glob("*.yaml"))]
-BUILD = ROOT / "build.yaml"
-# The name of a pipeline and a branch that make up the longest warehouse.
-PIPELINE, BRANCH = STACK_NAME.rsplit("-some-dev", 1)[0], "some-dev"
 
 
 def documents():
@@ -59,7 +57,7 @@ def test_templates_that_are_passed_directly_are_small_enough():
 
 def test_the_longest_name_is_the_documented_one():
     (allowed,) = re.findall(r"warehouse, of (\d+) characters at most", re.sub(r"\s+", " ", (ROOT / "docs" / "delivery.md").read_text("utf-8")))
-    assert len(STACK_NAME) == int(allowed) == len(f"{PIPELINE}-{BRANCH}")
+    assert len(STACK_NAME) == int(allowed) == len(f"{pipeline.PIPELINE}-{pipeline.BRANCH}")
 
 
 def count(template):
@@ -101,9 +99,7 @@ def stacks():
         for place, stack in all_stacks(warehouse(option)):
             yield f"{option}: {place}", stack
     for path in sorted(ROOT.glob("build*.yaml")):
-        declared = read_template(path)["Parameters"]
-        wanted = {"Branch": BRANCH, "Pipeline": PIPELINE, "AllowMachines": "true", "RequireApproval": "true", "KmsKeyArn": KEY}
-        yield path.name, plain(path, tuple((name, value) for name, value in wanted.items() if name in declared), PIPELINE)
+        yield path.name, pipeline.stack(path.name)
 
 
 def test_policies_are_short_enough():
