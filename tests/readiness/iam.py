@@ -22,6 +22,14 @@ def reference() -> dict:
 CLOSER = {("s3", "bucket"): r"arn:[^:]*:s3:::[^/]+", ("s3", "object"): r"arn:[^:]*:s3:::[^/]+/.*"}
 
 
+# Where the guide of a service knows a resource that the reference lacks.
+GUIDES = {
+    # https://docs.aws.amazon.com/codedeploy/latest/userguide/auth-and-access-control-permissions-reference.html
+    "codedeploy:PutLifecycleEventHookExecutionStatus": ["deploymentgroup"],
+    "codedeploy:StopDeployment": ["deploymentgroup"],
+}
+
+
 class UnknownAction(Exception):
     """Not in the reference: a typo, or newer than cfn-lint."""
 
@@ -35,7 +43,7 @@ def formats(action: str) -> tuple[str, ...]:
     if name.lower() not in actions:
         raise UnknownAction(action)
     found = []
-    for kind in actions[name.lower()].get("Resources", []):
+    for kind in GUIDES.get(action, actions[name.lower()].get("Resources", [])):
         kind = kind.lower()
         for one in known["Resources"].get(kind, known["Resources"].get(kind.rstrip("s"), {})).get("ARNFormats", []):
             # Services without accounts in their ARNs leave them empty.

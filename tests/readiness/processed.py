@@ -80,7 +80,7 @@ class Processed(Resolver):
 
     def stack(self):
         made = super().stack()
-        made.template, made.pseudo = self.given, self.pseudo
+        made.template, made.pseudo, made.resolver = self.given, self.pseudo, self
         return made
 
     def properties(self, name, *keys):

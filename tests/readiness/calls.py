@@ -1,0 +1,139 @@
+"""The calls of AWS that code makes: found in Python by its syntax tree, in Rust by the methods of the SDK's clients.
+
+What a job reaches in the modules beside it counts, and no more: the functions that it names, and those that these name.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import json
+import re
+from pathlib import Path
+
+import botocore.session
+from botocore import xform_name
+
+# Operations that another action is about. https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+ACTIONS = {
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:ListObjectVersions": "s3:ListBucketVersions",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:DeleteObjects": "s3:DeleteObject",
+    # https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html
+    "lambda:Invoke": "lambda:InvokeFunction",
+}
+# With an id of a version they need a right of their own.
+VERSIONED = {"s3:GetObject": "s3:GetObjectVersion", "s3:DeleteObject": "s3:DeleteObjectVersion"}
+
+
+@functools.cache
+def operations(service: str) -> dict[str, str]:
+    """The operations of a service by the name that Python and Rust call them by."""
+    model = botocore.session.get_session().get_service_model(service)
+    return {xform_name(name): f"{service}:{name}" for name in model.operation_names}
+
+
+def actions(found: set[str], has_versions: bool) -> set[str]:
+    named = {ACTIONS.get(one, one) for one in found}
+    return named | {VERSIONED[one] for one in named & set(VERSIONED)} if has_versions else named
+
+
+# --- Python ---
+
+
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def defined(path: Path) -> dict[str, ast.AST]:
+    """What the module defines; a function that only it defines inside another one is part of that one."""
+    return {one.name: one for one in tree(path).body if isinstance(one, (ast.FunctionDef, ast.ClassDef))}
+
+
+def reached(script: Path) -> dict[Path, list[ast.AST]]:
+    """All of the script, and of its neighbours what is named from there on."""
+    found: dict[Path, list[ast.AST]] = {script: [tree(script)]}
+    left: list[tuple[Path, ast.AST]] = [(script, tree(script))]
+    seen = set()
+    while left:
+        path, part = left.pop()
+        own = {} if path == script else defined(path)
+        for one in ast.walk(part):
+            target = None
+            if isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name):
+                neighbour = script.parent / f"{one.value.id}.py"
+                if neighbour.exists() and neighbour != path:
+                    target = (neighbour, defined(neighbour).get(one.attr)) if neighbour != script else None
+            elif isinstance(one, ast.Name) and one.id in own:
+                target = (path, own[one.id])
+            if target and target[1] is not None and (target[0], target[1].name) not in seen:
+                seen.add((target[0], target[1].name))
+                found.setdefault(target[0], []).append(target[1])
+                left.append(target)
+    return found
+
+
+def strings(part: ast.AST) -> set[str]:
+    return {one.value for one in ast.walk(part) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
+
+
+def services(path: Path) -> set[str]:
+    found = set()
+    for one in ast.walk(tree(path)):
+        if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute) and one.func.attr in ("client", "resource"):
+            found |= {argument.value for argument in one.args[:1] if isinstance(argument, ast.Constant)}
+    return found
+
+
+def of_python(script: Path) -> set[str]:
+    found, has_versions = set(), False
+    for path, parts in reached(script).items():
+        known = {name: one for service in services(path) for name, one in operations(service).items()}
+        for part in parts:
+            called = {one.func.attr for one in ast.walk(part) if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute)}
+            # An operation is a text where a paginator is asked for.
+            found |= {known[name] for name in (called | strings(part)) & set(known)}
+            has_versions |= "VersionId" in strings(part)
+    return actions(found, has_versions)
+
+
+# --- Rust ---
+
+SDKS = {"cloudwatch": "cloudwatch", "codedeploy": "codedeploy", "dynamodb": "dynamodb", "firehose": "firehose", "lambda": "lambda", "s3": "s3"}
+
+
+def of_rust(folder: Path) -> set[str]:
+    text = "\n".join(path.read_text(encoding="utf-8").split("#[cfg(test)]")[0] for path in sorted(folder.rglob("*.rs")))
+    found = set()
+    for sdk in set(re.findall(r"\baws_sdk_([a-z0-9]+)\b", text)):
+        known = operations(SDKS[sdk])
+        found |= {known[name] for name in re.findall(r"\.\s*([a-z_]+)\(\)", text) if name in known}
+    return actions(found, False)
+
+
+# --- Amazon States Language ---
+
+
+def integrations(path: Path, substitutions: dict[str, str]) -> set[str]:
+    """The services that a state machine calls, such as `sns:publish`."""
+    text = re.sub(r"\$\{(\w+)\}", lambda match: substitutions.get(match[1], match[0]), path.read_text(encoding="utf-8"))
+    found = set()
+
+    def walk(part):
+        if isinstance(part, dict):
+            if part.get("Type") == "Task":
+                found.add(part["Resource"].removeprefix("arn:aws:states:::"))
+            for one in part.values():
+                walk(one)
+        elif isinstance(part, list):
+            for one in part:
+                walk(one)
+
+    walk(json.loads(text))
+    return found
+
+
+def of(path: Path) -> set[str]:
+    return of_rust(path) if path.is_dir() else of_python(path)
