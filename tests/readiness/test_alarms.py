@@ -1,0 +1,174 @@
+"""Alarms and dashboards after the transforms: metrics that a service publishes, of resources that are there, over windows that work."""
+
+import json
+import re
+
+import pytest
+from options import OPTIONS
+from processed import all_stacks, listed, names_of, warehouse
+from test_bodies import DOCUMENTED, metrics
+
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+DAY, WEEK, HOUR = 86_400, 604_800, 3_600
+FINE_PERIODS = {10, 20, 30}
+
+# Alarms on what is not there, on purpose.
+NOWHERE = {"NeverAlarm": "it takes the place of the others where no alarm is to stop a deployment"}
+
+
+def alarms(option):
+    for place, stack in all_stacks(warehouse(option)):
+        for name, one in stack.resources.items():
+            if one["Type"] == "AWS::CloudWatch::Alarm":
+                yield f"{place}/{name}".lstrip("/"), one["Properties"]
+
+
+def metrics_of(alarm):
+    """Each metric of an alarm, with its period."""
+    if "Metrics" in alarm:
+        return [(one["MetricStat"]["Metric"], one["MetricStat"]["Period"]) for one in alarm["Metrics"] if "MetricStat" in one]
+    return [(alarm, alarm["Period"])]
+
+
+def widgets(option, kind):
+    for _, stack in all_stacks(warehouse(option)):
+        for name, one in stack.resources.items():
+            if one["Type"] == "AWS::CloudWatch::Dashboard":
+                for widget in json.loads(one["Properties"]["DashboardBody"])["widgets"]:
+                    if widget["type"] == kind:
+                        yield f"{name}: {widget['properties'].get('title')}", widget["properties"]
+
+
+# --- what services publish ------------------------------------------------------------------------------------------
+
+
+def undocumented(namespace, name, dimensions):
+    if namespace not in DOCUMENTED:
+        return f"no metric is known of {namespace}"
+    source, sets, known = DOCUMENTED[namespace]
+    if name not in known:
+        return f"{source} has no {name}"
+    return None if set(dimensions) in sets else f"{name} never comes with {sorted(dimensions)}: {source}"
+
+
+@pytest.mark.parametrize("option", ["defaults", "everything"])
+def test_metrics_are_those_that_services_publish(option):
+    problems, seen = set(), 0
+    for name, alarm in alarms(option):
+        for metric, _ in metrics_of(alarm):
+            seen += 1
+            problem = undocumented(metric["Namespace"], metric["MetricName"], [one["Name"] for one in metric.get("Dimensions", [])])
+            problems |= {f"{name}: {problem}"} if problem else set()
+    for name, properties in widgets(option, "metric"):
+        for namespace, metric, dimensions, _ in metrics(properties):
+            seen += 1
+            problem = undocumented(namespace, metric, dimensions)
+            problems |= {f"{name}: {problem}"} if problem else set()
+    assert not problems, listed(problems)
+    assert seen > 100
+
+
+def values(option):
+    """What a dimension may be, by its name: the names of the resources that are there."""
+    found = {}
+    types = {
+        "AWS::Lambda::Function": "FunctionName", "AWS::KinesisFirehose::DeliveryStream": "DeliveryStreamName", "AWS::SQS::Queue": "QueueName",
+        "AWS::DynamoDB::Table": "TableName", "AWS::S3::Bucket": "BucketName", "AWS::Glue::Job": "JobName", "AWS::Athena::WorkGroup": "WorkGroup",
+        "AWS::Redshift::Cluster": "ClusterIdentifier", "AWS::ApiGateway::Stage": "Stage",
+    }  # fmt: skip
+    for _, stack in all_stacks(warehouse(option)):
+        for name, one in stack.resources.items():
+            if one["Type"] in types:
+                found.setdefault(types[one["Type"]], set()).update(names_of(stack, name))
+            if one["Type"] == "AWS::StepFunctions::StateMachine":
+                found.setdefault("StateMachineArn", set()).add(stack.resolver.physical_id(name))
+            if one["Type"] == "AWS::ApiGateway::RestApi":
+                found.setdefault("ApiName", set()).add(one["Properties"]["Body"]["info"]["title"])
+    found["Resource"] = {f"{one}:live" for one in found["FunctionName"]}
+    found["Stack"] = {warehouse(option).pseudo["AWS::StackName"]}
+    found["Job"] = found["JobName"]
+    return found
+
+
+def pairs(row):
+    """Names and values of the dimensions of a widget's row."""
+    texts = [one for one in row if isinstance(one, str)]
+    return list(zip(texts[2::2], texts[3::2]))
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_dimensions_are_of_what_is_there(option):
+    known, problems = values(option), set()
+    for name, alarm in alarms(option):
+        for metric, _ in metrics_of(alarm):
+            for one in metric.get("Dimensions", []):
+                if one["Value"] not in known.get(one["Name"], {one["Value"]}) and name not in NOWHERE:
+                    problems.add(f"{name}: {one['Name']} {one['Value']}")
+    for name, properties in widgets(option, "metric"):
+        for row in properties["metrics"]:
+            problems |= {f"{name}: {key} {value}" for key, value in pairs(row) if value not in known.get(key, {value})}
+    assert not problems, listed(problems)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_dashboards_show_alarms_that_are_there(option):
+    made = {alarm.get("AlarmName") for _, alarm in alarms(option)}
+    shown = {arn.rsplit(":alarm:", 1)[1] for _, properties in widgets(option, "alarm") for arn in properties["alarms"]}
+    # CloudWatch passes over an alarm that is missing, and the ones on metric math are an option.
+    missing = shown - made
+    assert not missing or option == "no metric math", listed(missing)
+
+
+def test_the_name_of_the_api_is_its_title():
+    """API Gateway takes the name of an imported API, which is a dimension, from its definition."""
+    for option in OPTIONS:
+        (api,) = [one["Properties"] for one in warehouse(option).resources.values() if one["Type"] == "AWS::ApiGateway::RestApi"]
+        assert api["Body"]["info"]["title"] == api["Name"]
+
+
+# --- windows --------------------------------------------------------------------------------------------------------
+
+
+def faults(alarm):
+    periods = {int(period) for _, period in metrics_of(alarm)}
+    evaluations = int(alarm["EvaluationPeriods"])
+    for period in periods:
+        if period not in FINE_PERIODS and period % 60:
+            yield f"a period of {period} seconds"
+        if period * evaluations > (WEEK if period >= HOUR else DAY):
+            yield f"it looks back {period * evaluations} seconds"
+        if period >= DAY and alarm.get("TreatMissingData") == "breaching":
+            # The window slides: it has no data when tonight's run is later than last night's.
+            yield "missing data of a day is breaching, so that each run later than the one before raises it"
+    if int(alarm.get("DatapointsToAlarm", evaluations)) > evaluations:
+        yield "more data points than periods"
+    if len(periods) != 1 and "Metrics" not in alarm:
+        yield "several periods"
+    if "TreatMissingData" not in alarm:
+        yield "nothing says what missing data means"
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_windows_work(option):
+    problems = {f"{name}: {fault}" for name, alarm in alarms(option) for fault in faults(alarm)}
+    assert not problems, listed(problems)
+
+
+GOOD = {"Period": 300, "EvaluationPeriods": 1, "TreatMissingData": "notBreaching"}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, None),
+        ({"Period": 45}, "a period of 45"),
+        ({"Period": 300, "EvaluationPeriods": 289}, "looks back 86700"),
+        ({"Period": 3600, "EvaluationPeriods": 27, "TreatMissingData": "breaching"}, None),
+        ({"Period": 3600, "EvaluationPeriods": 169}, "looks back"),
+        ({"Period": 86400, "TreatMissingData": "breaching"}, "missing data of a day"),
+        ({"DatapointsToAlarm": 2}, "more data points"),
+    ],
+)
+def test_windows_that_do_not_are_noticed(change, expected):
+    found = list(faults(GOOD | change))
+    assert len(found) == (expected is not None) and all(re.search(expected, one) for one in found)

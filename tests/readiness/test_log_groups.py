@@ -1,0 +1,125 @@
+"""Log groups that templates name: each is made by a template, with a retention, or by the service, as documented."""
+
+import json
+import re
+
+import iam
+import pipeline
+import pytest
+from options import OPTIONS
+from processed import all_stacks, listed, names_of, warehouse
+
+# Groups that a service makes, kept for ever unless somebody sets a retention.
+MADE_BY_SERVICES = {
+    # https://docs.aws.amazon.com/glue/latest/dg/add-job-python.html
+    r"/aws-glue/python-jobs(-.+)?/(error|output)": "Glue, for Python shell jobs of the account without a security configuration",
+    # https://docs.aws.amazon.com/glue/latest/dg/console-crawlers.html
+    r"/aws-glue/crawlers(-role/.+)?": "Glue, for crawlers of the account",
+    # https://docs.aws.amazon.com/redshift/latest/mgmt/db-auditing.html
+    r"/aws/redshift/cluster/[^/]+/(connectionlog|userlog)": "Redshift",
+}
+
+
+def glue_groups(job):
+    """Where a job of Glue 5 writes. https://docs.aws.amazon.com/glue/latest/dg/monitor-continuous-logging.html"""
+    arguments = job["DefaultArguments"]
+    prefix = arguments.get("--custom-logGroup-prefix", "/aws-glue/jobs" if job["Command"]["Name"] == "glueetl" else "/aws-glue/python-jobs")
+    if "SecurityConfiguration" in job:
+        prefix = f"{prefix}/{job['SecurityConfiguration']}-role/{job['Role'].rsplit('/', 1)[-1]}"
+    return [f"{prefix}/{kind}" for kind in ("error", "output")]
+
+
+def of_arn(arn):
+    return re.findall(r":log-group:([^:]+)", arn)
+
+
+def named(resource):
+    """The groups that a resource writes to or reads."""
+    kind, properties = resource["Type"], resource["Properties"]
+    if kind == "AWS::Lambda::Function":
+        return [properties["LoggingConfig"]["LogGroup"]]
+    if kind == "AWS::KinesisFirehose::DeliveryStream":
+        return [properties["ExtendedS3DestinationConfiguration"]["CloudWatchLoggingOptions"]["LogGroupName"]]
+    if kind == "AWS::ApiGateway::Stage":
+        return of_arn(properties["AccessLogSetting"]["DestinationArn"])
+    if kind == "AWS::StepFunctions::StateMachine":
+        return [group for one in properties["LoggingConfiguration"]["Destinations"] for group in of_arn(one["CloudWatchLogsLogGroup"]["LogGroupArn"])]
+    if kind == "AWS::EC2::FlowLog":
+        return [properties["LogGroupName"]]
+    if kind == "AWS::CodeBuild::Project":
+        return [properties["LogsConfig"]["CloudWatchLogs"]["GroupName"]]
+    if kind == "AWS::Logs::LogStream":
+        return [properties["LogGroupName"]]
+    if kind == "AWS::Glue::Job":
+        return glue_groups(properties)
+    if kind == "AWS::Redshift::Cluster":
+        return [f"/aws/redshift/cluster/{properties['ClusterIdentifier']}/{one}" for one in properties["LoggingProperties"]["LogExports"]]
+    if kind == "AWS::CloudWatch::Dashboard":
+        queries = [one["properties"]["query"] for one in json.loads(properties["DashboardBody"])["widgets"] if one["type"] == "log"]
+        return [group for query in queries for group in re.findall(r"SOURCE '([^']+)'", query)]
+    return []
+
+
+def groups(stacks):
+    return {name for stack in stacks for logical, one in stack.resources.items() if one["Type"] == "AWS::Logs::LogGroup" for name in names_of(stack, logical)}
+
+
+def is_made_by_a_service(name):
+    return any(re.fullmatch(one, name) for one in MADE_BY_SERVICES)
+
+
+def unknown(stacks):
+    made = groups(stacks)
+    for stack in stacks:
+        for logical, resource in stack.resources.items():
+            for name in named(resource):
+                if name not in made and not is_made_by_a_service(name):
+                    yield f"{logical}: {name}"
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_groups_are_there(option):
+    problems = set(unknown([stack for _, stack in all_stacks(warehouse(option))]))
+    assert not problems, listed(problems)
+
+
+def test_the_group_of_the_build_is_there():
+    assert not set(unknown([pipeline.stack()]))
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_groups_expire(option):
+    for _, stack in all_stacks(warehouse(option)):
+        for name, one in stack.resources.items():
+            if one["Type"] == "AWS::Logs::LogGroup":
+                assert int(one["Properties"]["RetentionInDays"]) > 0, name
+
+
+@pytest.mark.parametrize("option", ["defaults", "everything", "everything under Data Pipeline"])
+def test_every_group_is_written_to(option):
+    stacks = [stack for _, stack in all_stacks(warehouse(option))]
+    written = {name for stack in stacks for one in stack.resources.values() for name in named(one)}
+    unused = {name for name in groups(stacks) - written if not is_made_by_a_service(name)}
+    assert not unused, listed(unused)
+
+
+@pytest.mark.parametrize("option", ["defaults", "everything"])
+def test_rights_to_log_are_for_groups_that_are_there(option):
+    """A statement on a group that nobody makes is a typo, or a group that is made without a retention."""
+    stacks = [stack for _, stack in all_stacks(warehouse(option))]
+    made, problems = groups(stacks), set()
+    for stack in stacks:
+        for role, one in stack.resources.items():
+            if one["Type"] != "AWS::IAM::Role":
+                continue
+            for statement in iam.statements_of(role, stack):
+                for resource in statement.resources:
+                    if ":log-group:" not in resource:
+                        continue
+                    known = [f"arn:aws:logs:us-east-1:123456789012:log-group:{name}:log-stream:{stream}" for name in made for stream in ("impressions", "clicks")]
+                    wanted = resource.removesuffix(":*") if ":log-stream:" not in resource else resource
+                    matches = any(iam.like(arn, resource) or iam.like(arn.split(":log-stream:")[0], wanted) for arn in known)
+                    documented = any(re.match(pattern.split("(")[0], of_arn(resource)[0]) for pattern in MADE_BY_SERVICES)
+                    if not matches and not documented:
+                        problems.add(f"{role}: {resource}")
+    assert not problems, listed(problems)
