@@ -35,6 +35,8 @@ class NotProcessed(Exception):
 
 @functools.cache
 def worker() -> subprocess.Popen:
+    if not SAM.exists():
+        raise NotProcessed(f"{SAM} is missing: cargo dataless test templates installs it")
     command = [str(SAM), str(ROOT / "tools" / "readiness" / "transform.py")]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)

@@ -6,7 +6,7 @@ Whether an action is granted at all is tested in tests/delivery, with the list o
 import iam
 import pytest
 from asks import handlers
-from pipeline import asked, boundary, delivered, deployment_statements
+from deployment import asked, boundary_parameters, bounds, delivered, deployment_statements
 from processed import all_stacks, listed
 
 
@@ -106,30 +106,65 @@ def test_other_branches_are_out_of_reach():
 MAKES_ROLES = ("iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy")
 
 
-def test_no_role_is_made_without_the_boundary():
+ROLE = "arn:aws:iam::123456789012:role/a-warehouse-of-some-dev-LakeJobRole-1ABCDEFGHIJ2K"
+
+
+def test_no_role_is_made_without_a_boundary():
     policy = "arn:aws:iam::123456789012:policy/a-warehouse-of-some-dev-GlueJobPolicy-1ABCDEFGHIJ2K"
-    role = "arn:aws:iam::123456789012:role/a-warehouse-of-some-dev-LakeJobRole-1ABCDEFGHIJ2K"
     unbounded = {"iam:policyarn": [policy]}
     another = unbounded | {"iam:permissionsboundary": ["arn:aws:iam::aws:policy/AdministratorAccess"]}
     for context in (unbounded, another):
-        assert [one for one in MAKES_ROLES if iam.allowed(deployment_statements(), one, role, context)] == []
+        assert [one for one in MAKES_ROLES if iam.allowed(deployment_statements(), one, ROLE, context)] == []
 
 
-def test_the_boundary_cannot_be_taken_off_or_changed():
-    assert boundary()
-    (arn,) = set(boundary().values())
-    role = "arn:aws:iam::123456789012:role/a-warehouse-of-some-dev-LakeJobRole-1ABCDEFGHIJ2K"
-    context = {"iam:permissionsboundary": [arn]}
-    assert not iam.allowed(deployment_statements(), "iam:DeleteRolePermissionsBoundary", role, context)
-    for action in ("iam:CreatePolicyVersion", "iam:DeletePolicy", "iam:SetDefaultPolicyVersion"):
-        assert not iam.allowed(deployment_statements(), action, arn, context), action
+def test_a_boundary_cannot_be_taken_off_or_changed():
+    assert boundary_parameters()
+    for arn in bounds():
+        context = {"iam:permissionsboundary": [arn]}
+        assert not iam.allowed(deployment_statements(), "iam:DeleteRolePermissionsBoundary", ROLE, context)
+        for action in ("iam:CreatePolicyVersion", "iam:DeletePolicy", "iam:DeletePolicyVersion", "iam:SetDefaultPolicyVersion"):
+            assert not iam.allowed(deployment_statements(), action, arn, context), f"{action} on {arn}"
 
 
-def test_every_role_of_the_warehouse_has_the_boundary():
-    assert boundary()
-    (arn,) = set(boundary().values())
+def roles():
     for option in ("everything", "everything under Data Pipeline"):
         for place, stack in all_stacks(delivered(option)):
             for name, one in stack.resources.items():
                 if one["Type"] == "AWS::IAM::Role":
-                    assert one["Properties"].get("PermissionsBoundary") == arn, f"{place} {name}"
+                    yield f"{place} {name}".strip(), stack, name, one["Properties"].get("PermissionsBoundary")
+
+
+def test_every_role_of_the_warehouse_has_a_boundary():
+    without = {where for where, _, _, boundary in roles() if boundary not in bounds()}
+    assert not without, listed(without)
+
+
+def calls_of(statement):
+    """What a statement allows, as calls: each action with each resource that it is about."""
+    # The conditions of the statement are those of the calls that it allows.
+    context = {key.lower(): [str(one) for one in iam.as_list(wanted)] for keys in statement.condition.values() for key, wanted in keys.items()}
+    for action in statement.actions:
+        for resource in statement.resources:
+            arn = "*" if resource == "*" or not iam.formats(action) else resource.replace("*", "any")
+            if arn == "*" or iam.is_about(action, arn):
+                yield action, arn, context | {"aws:requestedregion": ["us-east-1"]}
+
+
+def leaves(boundary, action, arn, context):
+    statements = list(bounds()[boundary][1])
+    # All resources of an action that knows some are more than anybody asks for: any of them will do.
+    is_open = arn == "*" and iam.formats(action) and any(one.names(action) for one in statements)
+    return is_open or iam.allowed(statements, action, arn, context)
+
+
+def test_a_boundary_leaves_the_roles_what_they_need():
+    """What the policies of a role allow and its boundary does not, the role may not do."""
+    assert bounds()
+    lost = {
+        f"{where}: {action} on {arn}"
+        for where, stack, name, boundary in roles()
+        for statement in iam.statements_of(name, stack)
+        for action, arn, context in calls_of(statement)
+        if boundary in bounds() and not leaves(boundary, action, arn, context)
+    }
+    assert not lost, listed(lost)

@@ -4,7 +4,7 @@ import json
 import re
 
 import physical
-import pipeline
+import deployment
 import pytest
 from combinations import ROOT
 from options import OPTIONS
@@ -57,7 +57,7 @@ def test_templates_that_are_passed_directly_are_small_enough():
 
 def test_the_longest_name_is_the_documented_one():
     (allowed,) = re.findall(r"warehouse, of (\d+) characters at most", re.sub(r"\s+", " ", (ROOT / "docs" / "delivery.md").read_text("utf-8")))
-    assert len(STACK_NAME) == int(allowed) == len(f"{pipeline.PIPELINE}-{pipeline.BRANCH}")
+    assert len(STACK_NAME) == int(allowed) == len(f"{deployment.PIPELINE}-{deployment.BRANCH}")
 
 
 def count(template):
@@ -99,7 +99,7 @@ def stacks():
         for place, stack in all_stacks(warehouse(option)):
             yield f"{option}: {place}", stack
     for path in sorted(ROOT.glob("build*.yaml")):
-        yield path.name, pipeline.stack(path.name)
+        yield path.name, deployment.stack(path.name)
 
 
 def test_policies_are_short_enough():

@@ -4,7 +4,7 @@ import json
 import re
 
 import iam
-import pipeline
+import deployment
 import pytest
 from options import OPTIONS
 from processed import all_stacks, listed, names_of, warehouse
@@ -84,7 +84,7 @@ def test_groups_are_there(option):
 
 
 def test_the_group_of_the_build_is_there():
-    assert not set(unknown([pipeline.stack()]))
+    assert not set(unknown([deployment.stack()]))
 
 
 @pytest.mark.parametrize("option", OPTIONS)

@@ -199,7 +199,7 @@ impl Suite<'_> {
         Ok(())
     }
 
-    /// What the linters of CloudFormation say.
+    /// What the linters of CloudFormation say, and the tests of what its transforms make.
     fn templates(&self) -> Result<()> {
         let sam = |program, args: &[&str]| {
             let log = self.instance.logs().join("templates.log");
@@ -220,7 +220,8 @@ impl Suite<'_> {
         self.tool("checkov", checkov.args(stacks(self.workspace)?), Counted::AsOne)?;
         // Not `advisories`, whose database is no package: `cargo deny check` by hand does that too.
         let deny = audit("cargo-deny", "cargo deny").args(["check", "licenses", "bans", "sources"]);
-        self.tool("cargo deny", deny, Counted::AsOne)
+        self.tool("cargo deny", deny, Counted::AsOne)?;
+        self.python(Part::Templates, ToolSet::Tests)
     }
 
     /// A part in Python that needs nothing deployed.

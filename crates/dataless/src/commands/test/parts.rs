@@ -17,7 +17,7 @@ pub enum Part {
     Unit,
     /// Tests in Python that need neither Spark nor a warehouse
     Scripts,
-    /// cfn-lint, `sam validate`, checkov, cargo-deny
+    /// cfn-lint, `sam validate`, checkov, cargo-deny; what CloudFormation would make of the templates, and may
     Templates,
     /// The optional stacks, deployed by moto; Redshift's SQL on PostgreSQL
     Stacks,
@@ -75,7 +75,7 @@ impl Part {
             Self::Unit => &[ToolSet::Code],
             Self::Scripts => &[ToolSet::Sam, ToolSet::Tests],
             Self::Stacks => &[ToolSet::Tests],
-            Self::Templates => &[ToolSet::Sam, ToolSet::Audit],
+            Self::Templates => &[ToolSet::Sam, ToolSet::Audit, ToolSet::Tests],
             Self::Jobs => &[ToolSet::Spark],
             Self::Contract | Self::Browser | Self::RealTime | Self::Delivery | Self::Nightly => {
                 &[ToolSet::Emulator, ToolSet::Sam, ToolSet::Spark, ToolSet::Tests]
@@ -105,6 +105,7 @@ impl Part {
                 "tests/doctor",
                 "tests/stacks/test_resolver.py",
             ],
+            Self::Templates => &["tests/readiness"],
             Self::Stacks => &["tests/stacks"],
             Self::Jobs => &["glue", "pipeline/redshift"],
             Self::Contract => &["tests/contract"],

@@ -39,16 +39,35 @@ def deployment_statements() -> tuple[iam.Statement, ...]:
     return tuple(found)
 
 
-def boundary() -> dict[str, str]:
-    """The parameter by which the warehouse gets the boundary of its roles, and the policy's ARN; nothing without one."""
+@functools.cache
+def bounds() -> dict[str, tuple[str, tuple[iam.Statement, ...]]]:
+    """The boundaries that the pipeline's stacks make, by their ARN: the logical id, and what they leave."""
+    found = {}
+    for path in sorted(ROOT.glob("build*.yaml")):
+        made = stack(path.name)
+        for name, resource in made.resources.items():
+            if resource["Type"] == "AWS::IAM::ManagedPolicy" and name.endswith("Boundary"):
+                found[arns_of(made, name)[0][0]] = (name, tuple(iam.statements(name, resource["Properties"]["PolicyDocument"])))
+    return found
+
+
+def boundary_parameters() -> dict[str, str]:
+    """The parameters by which the warehouse gets the boundaries of its roles: one for machines, one for the rest."""
     declared = [name for name in read_template(TEMPLATE)["Parameters"] if "Boundary" in name]
-    policies = [name for name, one in stack().resources.items() if one["Type"] == "AWS::IAM::ManagedPolicy" and "Boundary" in name]
-    return {name: arns_of(stack(), policies[0])[0][0] for name in declared} if policies else {}
+    return {
+        parameter: arn
+        for parameter in declared
+        for arn, (name, _) in bounds().items()
+        if parameter.startswith("Machines") == name.startswith("Machines")
+    }
 
 
 @functools.cache
 def delivered(option: str):
-    return Processed(TEMPLATE, OPTIONS[option] | boundary(), PSEUDO, {}).stack()
+    """The warehouse with the parameters that the build sets, see buildspec.yml."""
+    (bucket,) = names_of(stack(), "ArtifactBucket")
+    set_by_the_build = {"ScriptsBucket": bucket, "ScriptsPrefix": "scripts/0123abcd"}
+    return Processed(TEMPLATE, OPTIONS[option] | set_by_the_build | boundary_parameters(), PSEUDO, {}).stack()
 
 
 @functools.cache
