@@ -71,12 +71,15 @@ BEYOND = {
     "AWS::Lambda::Function": [("lambda:ListTags", "own")],
     # Redshift keeps a password that it makes in Secrets Manager, with the caller's rights, and rotates it.
     # https://docs.aws.amazon.com/redshift/latest/mgmt/redshift-secrets-manager-integration-permissions.html
-    "AWS::Redshift::Cluster": [(f"secretsmanager:{one}", "redshift secret") for one in ("CreateSecret", "DeleteSecret", "DescribeSecret", "RotateSecret", "TagResource", "UpdateSecret")],
+    "AWS::Redshift::Cluster": [
+        (f"secretsmanager:{one}", "redshift secret")
+        for one in ("CreateSecret", "DeleteSecret", "DescribeSecret", "RotateSecret", "TagResource", "UpdateSecret")
+    ],
     # https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-edge-optimized-custom-domain-name.html
     "AWS::ApiGateway::DomainName": [("cloudfront:UpdateDistribution", "edge")],
 }  # fmt: skip
 
-# Actions of the schemas for what the templates don't use. Those that they list by mistake are below `tests/delivery`.
+# Actions of the schemas that are not asked for here.
 ELSEWHERE = {
     # Asked for below, with the name of the service.
     "*": {"iam:CreateServiceLinkedRole"},
@@ -151,7 +154,8 @@ class Asks:
     @staticmethod
     def sample(about):
         """For ids that a service makes, such as those of a network."""
-        return about[0].replace("[^:]*", "us-east-1", 1).replace("[^:]*", "123456789012").replace(".*", "0123456789abcdef0").replace("arn:us-east-1", "arn:aws")
+        values = iter(("aws", "us-east-1", "123456789012"))
+        return re.sub(r"\[\^:\]\*", lambda _: next(values), about[0]).replace(".*", "0123456789abcdef0")
 
     def named(self, stack, name):
         """ARNs that the resource names itself, and those of what it refers to."""

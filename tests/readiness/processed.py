@@ -72,7 +72,7 @@ class Processed(Resolver):
     """Resolves what the transforms made of a template; names and ARNs are as CloudFormation would make them."""
 
     def read(self, parameters):
-        # A token stands for what is known only when the resource is there, and a transform gets its value then.
+        # What is known only when a resource is there is a token here; a transform gets the value then.
         declared = read_template(self.path).get("Parameters", {})
         values = {name: str(one["Default"]) for name, one in declared.items() if "Default" in one}
         values |= {name: str(value) for name, value in parameters.items()}

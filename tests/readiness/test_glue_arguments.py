@@ -39,7 +39,7 @@ def jobs(option):
 
 
 def script_of(job) -> Path:
-    """The script in the repository, which lies below the prefix as it does here."""
+    """The script in the repository, with the same path below the prefix."""
     (path,) = re.findall(r"/((?:glue|pipeline)/.+)$", job["Command"]["ScriptLocation"])
     return ROOT / path
 

@@ -86,7 +86,7 @@ WAITS = [
     ("AWS::ApiGateway::Account", "AWS::ApiGateway::RestApi", "an account that never had an API refuses the setting"),
     ("AWS::ApiGateway::Stage", "AWS::ApiGateway::Deployment", "a stage shows a deployment"),
     ("AWS::ApiGateway::UsagePlan", "AWS::ApiGateway::Stage", "a plan names its stage, which must be there"),
-    ("AWS::WAFv2::WebACLAssociation", "AWS::ApiGateway::Stage", "a firewall stands before a stage that is there"),
+    ("AWS::WAFv2::WebACLAssociation", "AWS::ApiGateway::Stage", "a firewall is for a stage that is there"),
     ("AWS::KinesisFirehose::DeliveryStream", "AWS::Lambda::Alias", "Firehose calls the alias of the sink"),
     ("AWS::KinesisFirehose::DeliveryStream", "AWS::IAM::Role", "Firehose takes on its role when it is made"),
     ("AWS::KinesisFirehose::DeliveryStream", "AWS::Logs::LogStream", "without its log stream Firehose logs nothing"),
