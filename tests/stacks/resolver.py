@@ -197,8 +197,6 @@ class Resolver:
                 separator, parts = argument
                 parts = self.value(parts)
                 return separator.join(map(str, parts)) if isinstance(parts, list) else parts
-            if name == "Fn::Split" and isinstance(text := self.value(argument[1]), str) and "<Fn::" not in text:
-                return text.split(argument[0])
             if name.startswith("Fn::"):
                 return f"<{name} {self.value(argument)}>"
         resolved = {key: self.value(one) for key, one in part.items()}
