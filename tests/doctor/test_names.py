@@ -36,6 +36,14 @@ def make_stream(account, name):
     account.client("firehose").create_delivery_stream(DeliveryStreamName=name, ExtendedS3DestinationConfiguration=destination)
 
 
+def make_schedule(account, name):
+    account.client("scheduler").create_schedule(
+        Name=name, ScheduleExpression="rate(1 day)", FlexibleTimeWindow={"Mode": "OFF"}, Target={"Arn": ROLE, "RoleArn": ROLE}
+    )
+
+
+DEFINITION = '{"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}'
+
 MADE = {
     "AWS::Athena::WorkGroup": ("shop-main", lambda account, name: account.client("athena").create_work_group(Name=name)),
     "AWS::CloudWatch::Dashboard": (
@@ -53,10 +61,19 @@ MADE = {
         "shop_main",
         lambda account, name: account.client("glue").create_database(DatabaseInput={"Name": name}),
     ),
+    "AWS::Glue::Job": (
+        "shop-main-ledger",
+        lambda account, name: account.client("glue").create_job(Name=name, Role=ROLE, Command={"Name": "glueetl"}),
+    ),
     "AWS::KinesisFirehose::DeliveryStream": ("shop-main-impressions", make_stream),
     "AWS::Logs::LogGroup": (
         "/aws/kinesisfirehose/shop-main",
         lambda account, name: account.client("logs").create_log_group(logGroupName=name),
+    ),
+    "AWS::Scheduler::Schedule": ("shop-main-daily", make_schedule),
+    "AWS::Serverless::StateMachine": (
+        "shop-main-daily",
+        lambda account, name: account.client("stepfunctions").create_state_machine(name=name, definition=DEFINITION, roleArn=ROLE),
     ),
 }  # fmt: skip
 

@@ -22,13 +22,16 @@ ACTIONS = {
     ("firehose", "describe_delivery_stream"): "firehose:DescribeDeliveryStream",
     ("glue", "get_crawler"): "glue:GetCrawler",
     ("glue", "get_database"): "glue:GetDatabase",
+    ("glue", "get_job"): "glue:GetJob",
     ("lakeformation", "get_data_lake_settings"): "lakeformation:GetDataLakeSettings",
     ("lakeformation", "list_permissions"): "lakeformation:ListPermissions",
     ("lambda", "get_account_settings"): "lambda:GetAccountSettings",
     ("logs", "describe_log_groups"): "logs:DescribeLogGroups",
+    ("scheduler", "get_schedule"): "scheduler:GetSchedule",
     ("service-quotas", "list_aws_default_service_quotas"): "servicequotas:ListAWSDefaultServiceQuotas",
     ("service-quotas", "list_service_quotas"): "servicequotas:ListServiceQuotas",
     ("ssm", "get_parameters"): "ssm:GetParameters",
+    ("stepfunctions", "describe_state_machine"): "states:DescribeStateMachine",
     ("sts", "get_caller_identity"): "sts:GetCallerIdentity",
 }
 

@@ -126,6 +126,11 @@ def has_project(account: Account, name: str) -> bool:
     return bool(account.call("codebuild", "batch_get_projects", names=[name])["projects"])
 
 
+def has_state_machine(account: Account, name: str) -> bool:
+    arn = f"arn:{account.partition}:states:{account.region}:{account.id}:stateMachine:{name}"
+    return found("stepfunctions", "describe_state_machine", "stateMachineArn", "StateMachineDoesNotExist")(account, arn)
+
+
 # By type: the property that names it, whether the name is taken, and what frees it. CloudFormation refuses to make what
 # exists, most of it before anything is made.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/validate-stack-deployments.html
@@ -154,12 +159,23 @@ NAMED = {
     ),
     "AWS::Glue::Crawler": ("Name", found("glue", "get_crawler", "Name", "EntityNotFound"), "aws glue delete-crawler --name {}"),
     "AWS::Glue::Database": ("Name", found("glue", "get_database", "Name", "EntityNotFound"), "aws glue delete-database --name {}"),
+    "AWS::Glue::Job": ("Name", found("glue", "get_job", "JobName", "EntityNotFound"), "aws glue delete-job --job-name {}"),
     "AWS::KinesisFirehose::DeliveryStream": (
         "DeliveryStreamName",
         found("firehose", "describe_delivery_stream", "DeliveryStreamName", "ResourceNotFound"),
         "aws firehose delete-delivery-stream --delivery-stream-name {}",
     ),
     "AWS::Logs::LogGroup": ("LogGroupName", has_log_group, "aws logs delete-log-group --log-group-name {}"),
+    "AWS::Scheduler::Schedule": (
+        "Name",
+        found("scheduler", "get_schedule", "Name", "ResourceNotFound"),
+        "aws scheduler delete-schedule --name {}",
+    ),
+    "AWS::Serverless::StateMachine": (
+        "Name",
+        has_state_machine,
+        "aws stepfunctions list-state-machines --query \"stateMachines[?name=='{}']\"  # then delete-state-machine",
+    ),
 }  # fmt: skip
 
 
