@@ -24,7 +24,7 @@ SOURCES = {
     "own CodeCommit": {},
     "existing CodeCommit": {"RepositoryName": "warehouse"},
     "GitHub": {"ConnectionArn": CONNECTION, "Owner": "example", "Repo": "warehouse"},
-    "GitHub, no CodeCommit": {"ConnectionArn": CONNECTION, "Owner": "example", "Repo": "warehouse", "RepositoryName": "none"},
+    "another branch": {"Branch": "dev", "RepositoryName": "warehouse"},
     "GitHub by token": {"AccessToken": "not-a-token", "Owner": "example", "Repo": "warehouse"},
 }
 OPTIONS = ({"RequireApproval": "true"}, {"AlarmEmail": "a@example.com"}, KEY, {"AccessLogsBucket": "logs-of-all"})
@@ -50,7 +50,7 @@ def test_every_combination_resolves():
         assert source == ("GitHub" if "AccessToken" in parameters else "CodeStarSourceConnection" if "ConnectionArn" in parameters else "CodeCommit")
         approval = ["Manual"] if "RequireApproval" in parameters else []
         assert deploy == ["S3", "CloudFormation", *approval, "CloudFormation"]
-        assert ("Repository" in stack.resources) == ("RepositoryName" not in parameters)
+        assert ("Repository" in stack.resources) == (source == "CodeCommit" and "RepositoryName" not in parameters)
         assert ("PushRule" in stack.resources) == (source == "CodeCommit")
 
 
@@ -60,6 +60,7 @@ def test_the_source_is_where_it_says(source):
     assert {
         "own CodeCommit": url == "<Repository.CloneUrlHttp>",
         "existing CodeCommit": url == "https://git-codecommit.us-east-1.amazonaws.com/v1/repos/warehouse",
+        "another branch": url == "https://git-codecommit.us-east-1.amazonaws.com/v1/repos/warehouse",
     }.get(next(name for name, one in SOURCES.items() if one is source), url == "https://github.com/example/warehouse")
 
 
@@ -70,6 +71,7 @@ def test_the_source_is_where_it_says(source):
         ({"AccessToken": "x", "Owner": "example"}, "needs Owner and Repo too"),
         ({"Owner": "example", "Repo": "warehouse"}, "which needs ConnectionArn"),
         ({"ConnectionArn": CONNECTION, "AccessToken": "x", "Owner": "example", "Repo": "warehouse"}, "not both"),
+        ({"Branch": "dev"}, "Give its name as RepositoryName"),
         ({"Branch": "Feature/x"}, "1 to 30 lower case letters"),
         ({"ConnectionArn": "my-connection"}, "The ARN of a connection"),
         ({"KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:alias/mine"}, "not of an alias"),
@@ -194,7 +196,7 @@ passed_over = pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning", "i
 
 
 @passed_over
-@pytest.mark.parametrize("source", ["existing CodeCommit", "GitHub, no CodeCommit", "GitHub by token"])
+@pytest.mark.parametrize("source", ["existing CodeCommit", "GitHub", "GitHub by token"])
 def test_build_deploys_for_every_source(aws, source):
     outputs = deploy(BUILD, "delivery", SOURCES[source] | {"AlarmEmail": "a@example.com"})
     assert outputs["WarehouseStack"] == "delivery-main"

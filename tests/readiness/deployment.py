@@ -15,7 +15,7 @@ BRANCH = "some-dev"
 PIPELINE = STACK_NAME.removesuffix(f"-{BRANCH}")
 
 # What widens the role as far as it goes.
-WANTED = {"Branch": BRANCH, "AllowMachines": "true", "RequireApproval": "true", "KmsKeyArn": KEY}
+WANTED = {"Branch": BRANCH, "RepositoryName": "dataless", "AllowMachines": "true", "RequireApproval": "true", "KmsKeyArn": KEY}
 
 
 @functools.cache
