@@ -94,6 +94,7 @@ impl Part {
                 "tests/delivery/test_api_import.py",
                 "tests/delivery/test_boundary.py",
                 "tests/delivery/test_build.py",
+                "tests/delivery/test_claims.py",
                 "tests/delivery/test_configuration.py",
                 "tests/delivery/test_glue.py",
                 "tests/delivery/test_published.py",

@@ -1,0 +1,31 @@
+"""docs/aws-readiness.md: each claim names a check, and each check is there."""
+
+import re
+
+from templates import ROOT
+
+PAGE = (ROOT / "docs/aws-readiness.md").read_text(encoding="utf-8")
+ROWS = [row for row in re.findall(r"^\| (.+) \|$", PAGE.split("## The first deployment")[0], re.MULTILINE) if not row.startswith("claim |")]
+
+
+def checks():
+    """(file, test or None) of each check that a row names; `::test` alone is of the file before it."""
+    for row in ROWS:
+        named = [name.partition("::") for name in re.findall(r"`([\w/.]*\.py(?:::\w+)?|::\w+)`", row.split(" | ")[1])]
+        file = None
+        for path, _, test in named:
+            file = path or file
+            yield row, file, test or None
+
+
+def test_every_claim_has_a_check():
+    without = {row for row in ROWS} - {row for row, _, _ in checks()}
+    assert len(ROWS) > 25
+    assert [row for row in without if "cargo dataless demo --delivered" not in row] == []
+
+
+def test_every_check_is_there():
+    for row, file, test in checks():
+        path = ROOT / file if file.startswith("glue/") else ROOT / "tests" / file
+        assert path.is_file(), row
+        assert test is None or f"def {test}(" in path.read_text(encoding="utf-8"), row
