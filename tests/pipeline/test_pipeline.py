@@ -1,5 +1,6 @@
 """The deployed state machine from start to end: real Spark behind its Glue tasks."""
 
+import base64
 import json
 import os
 import time
@@ -140,10 +141,13 @@ def test_an_etl_that_fails_for_good_tells_someone_and_goes_on_when_mended(wareho
     ended = warehouse.wait(execution)
     assert ended["status"] == "FAILED"
     assert len(warehouse.failed_tasks(execution)) == 3
-    notice = notices()[0]
-    assert notice["Subject"] == "The nightly batch failed"
-    for part in (execution, "ClicksPythonETLJob", "torn.gz", "redrive-execution", f'"from":"{day}"'):
-        assert part in notice["Message"], part
+    notice = json.loads(notices()[0]["Message"])
+    assert notice["what"].startswith("The nightly batch failed.")
+    assert (notice["execution"], notice["status"]) == (execution, "FAILED")
+    assert json.loads(notice["input"]) == {"from": day, "to": day}
+    for part in ("clicks-python-etl", "torn.gz"):
+        assert part in notice["cause"], part
+    assert notice["next"].endswith(f"aws stepfunctions redrive-execution --execution-arn {execution}")
     # Nothing of the day was written to where it is read.
     assert not [key for key in warehouse.items() if key[1] == day]
 
@@ -159,12 +163,30 @@ def test_what_is_no_range_of_days_is_refused(warehouse, notices, fields):
     ended = warehouse.wait(warehouse.start(**fields))
     assert (ended["status"], ended["error"]) == ("FAILED", "InvalidInput")
     assert "YYYY-MM-DD" in ended["cause"]
-    assert "YYYY-MM-DD" in notices()[0]["Message"]
+    assert "YYYY-MM-DD" in json.loads(notices()[0]["Message"])["cause"]
+
+
+def test_open_books_of_one_day_keep_no_other_day_from_its_answers(warehouse, notices):
+    """The second of three days has a line that Firehose set aside, so its books are open."""
+    first, open_day, last = "2026-05-20", "2026-05-21", "2026-05-22"
+    for number, day in enumerate((first, open_day, last)):
+        warehouse.put_raw("impressions", f"{day} 10", "good.gz", [impression(200 + number, 0, f"{day} 10:00:00.000")])
+    record = {"rawData": base64.b64encode(impression(299, 0, f"{open_day} 11:00:00.000").encode()).decode()}
+    folder = f"data/raw-errors/impressions/processing-failed/year=2026/month=05/day={open_day[-2:]}/hour=11"
+    key = f"{folder}/set-aside"
+    warehouse.s3.put_object(Bucket=warehouse.bucket, Key=key, Body=json.dumps(record).encode())
+    ended = warehouse.wait(warehouse.start(**{"from": first, "to": last}))
+    assert (ended["status"], ended["error"]) == ("FAILED", "BooksDontBalance")
+    assert f"replay --undelivered --day {open_day}" in ended["cause"]
+    assert [day for day in (first, last) if f"the books of {day}" in ended["cause"]] == []
+    assert {day: warehouse.items()[ADS[0], day] for day in (first, open_day, last)} == dict.fromkeys((first, open_day, last), (1, 0))
+    assert json.loads(notices()[0]["Message"])["error"] == "BooksDontBalance"
+    warehouse.delete(key)
 
 
 def schedule(warehouse):
     names = [found["Name"] for found in warehouse.scheduler.list_schedules()["Schedules"]]
-    (name,) = [name for name in names if "DailyPipeline" in name]
+    (name,) = [name for name in names if name.endswith("-daily")]
     return warehouse.scheduler.get_schedule(Name=name)
 
 

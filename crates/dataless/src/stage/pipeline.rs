@@ -132,8 +132,12 @@ fn glue_run(text: &str) -> Option<Value> {
     }
 }
 
-/// What went wrong, where the cause is a job run of Glue.
+/// What went wrong, where the cause is a job run of Glue, or one a line.
 fn readable(cause: &str) -> String {
+    cause.lines().map(readable_run).collect::<Vec<_>>().join("\n")
+}
+
+fn readable_run(cause: &str) -> String {
     let run = glue_run(cause).unwrap_or_default();
     match (run["JobName"].as_str(), run["ErrorMessage"].as_str()) {
         (Some(job), Some(message)) => {
@@ -164,6 +168,8 @@ mod tests {
 
         let wrapped = json!({"errorMessage": cause, "errorType": "States.TaskFailed"}).to_string();
         assert_eq!(readable(&wrapped), readable(cause));
+        let two = format!("{cause}\n{wrapped}");
+        assert_eq!(readable(&two), [readable(cause), readable(cause)].join("\n"));
 
         // Other tasks and other events are none.
         let event = json!({"type": "TaskSucceeded", "taskSucceededEventDetails": {"output": "{\"MessageId\":\"1\"}"}});
