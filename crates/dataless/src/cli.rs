@@ -53,7 +53,7 @@ pub enum Command {
     Dashboard(Dashboard),
     /// Show the logs.
     Logs(Logs),
-    /// Say what this machine lacks, and how to get it; with --aws, what would stop a deployment to an AWS account.
+    /// Report what this machine lacks, and how to get it; with --aws, what would stop a deployment to an AWS account.
     Doctor(Doctor),
     /// Make the hashed lists of tools in `requirements/` anew from their sources, the `.in` files.
     Lock(Lock),
