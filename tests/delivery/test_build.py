@@ -307,6 +307,7 @@ UNUSED = {
 # Rights of the role that no schema lists, and why it has them.
 BEYOND = {
     "Nested stacks are changed through change sets, and transforms expand in them": ["cloudformation:CreateChangeSet"],
+    "An update of a nested stack that rolls back": ["cloudformation:CancelUpdateStack"],
     "Clusters of EMR, about which CloudFormation is silent": ["elasticmapreduce:*"],
     "Tags of functions are read before they are changed": ["lambda:ListTags"],
     "A name at CloudFront's points of presence, which API Gateway asks the caller for": ["cloudfront:UpdateDistribution"],

@@ -43,6 +43,9 @@ def handlers(kind: str) -> frozenset[str]:
 
 # What no schema lists, by type: the action and its ARN ("own" for the resource's own, "*" where it has none), and why.
 BEYOND = {
+    # "Required if an update rolls back", and named by no handler:
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-stack.html
+    "AWS::CloudFormation::Stack": [("cloudformation:CancelUpdateStack", "own")],
     # https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-plan-access-iam.html
     "AWS::EMR::Cluster": [
         (f"elasticmapreduce:{one}", "*")

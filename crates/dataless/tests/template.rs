@@ -73,6 +73,10 @@ fn every_function_has_its_crate_and_every_lambda_crate_its_function() {
     let mut in_workspace = BTreeSet::new();
     for entry in std::fs::read_dir(root().join("crates")).unwrap() {
         let path = entry.unwrap().path();
+        // The list of calls that tests/readiness reads lies beside the crates.
+        if path.is_file() {
+            continue;
+        }
         let manifest = std::fs::read_to_string(path.join("Cargo.toml")).unwrap();
         let is_lambda = manifest.contains("lambda_http.workspace") || manifest.contains("lambda_runtime.workspace");
         if is_lambda && path.join("src/main.rs").is_file() {
