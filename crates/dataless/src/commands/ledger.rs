@@ -102,16 +102,20 @@ fn print(accounts: &[Account], day: Option<NaiveDate>) {
             thousands(*raw_now)
         );
     }
-    for note in undelivered(accounts) {
+    for note in undelivered(accounts).into_iter().chain(unbalanced(accounts)) {
         ui::note(&note);
     }
-    let open = accounts.iter().filter(|account| !account.balanced).map(|account| account.row.day);
-    if let (Some(first), Some(last)) = (open.clone().min(), open.max()) {
-        note(&format!(
-            "\nThe books do not balance. Lines may have come since the last run, or an earlier day waits for its own: run\n  \
-             cargo dataless batch --day {first} --to {last}\nand look again. What is off then is a fault: start from the days before."
-        ));
-    }
+}
+
+/// What to do about books that are open for another reason than lines that were set aside.
+fn unbalanced(accounts: &[Account]) -> Option<String> {
+    let is_off = |account: &&Account| !account.row.adds_up() || account.row.raw != account.raw_now;
+    let days = accounts.iter().filter(is_off).map(|account| account.row.day);
+    let (first, last) = (days.clone().min()?, days.max()?);
+    Some(format!(
+        "\nThe books do not balance. Lines may have come since the last run, or an earlier day waits for its own: run\n  \
+         cargo dataless batch --day {first} --to {last}\nand look again. What is off then is a fault: start from the days before."
+    ))
 }
 
 /// What to do about lines that Firehose set aside, by day.
@@ -185,5 +189,23 @@ mod tests {
         assert_eq!(advice.len(), 1);
         assert!(advice[0].contains("7 acknowledged lines"), "{advice:?}");
         assert!(advice[0].ends_with("cargo dataless replay --undelivered --day 2026-11-20"), "{advice:?}");
+    }
+    #[test]
+    fn another_batch_is_no_help_for_lines_that_were_set_aside() {
+        let accounts_of = |rows: Vec<LedgerRow>, extra: u64| {
+            let place = |row: &LedgerRow| TableDay { day: row.day, table: row.table.clone() };
+            let raw = rows.iter().map(|row| (place(row), row.raw + extra)).collect();
+            accounts(rows, &raw)
+        };
+        let set_aside = |day| LedgerRow { undelivered: 2, ..row(day, 3) };
+        assert_eq!(unbalanced(&accounts_of(vec![set_aside("2026-11-20"), row("2026-11-21", 3)], 0)), None);
+        // Open for both reasons: lines came since.
+        let advice = unbalanced(&accounts_of(vec![set_aside("2026-11-20")], 1)).unwrap();
+        assert!(advice.contains("cargo dataless batch --day 2026-11-20 --to 2026-11-20"), "{advice}");
+        // Only the days that a batch would balance are named.
+        let lost = |day| LedgerRow { stored: 2, ..row(day, 3) };
+        let rows = vec![set_aside("2026-11-19"), lost("2026-11-20"), lost("2026-11-22"), set_aside("2026-11-23")];
+        let advice = unbalanced(&accounts_of(rows, 0)).unwrap();
+        assert!(advice.contains("cargo dataless batch --day 2026-11-20 --to 2026-11-22"), "{advice}");
     }
 }
