@@ -1,6 +1,7 @@
 """Quotas that are too small are found, with the command that asks for more."""
 
 import dataclasses
+import datetime
 
 import pytest
 from account import quotas
@@ -26,24 +27,46 @@ def test_few_concurrent_executions_are_advice(account, stub, warehouse, total, g
 
 
 @pytest.mark.parametrize(
-    ("total", "unreserved", "stops"),
+    ("total", "unreserved", "status", "value"),
     [
-        (10, 10, True),
-        (119, 119, True),
-        (120, 120, False),
+        (10, 10, None, 1000),
+        (119, 119, None, 1000),
+        (120, 120, None, None),
         # Others have reserved most of it.
-        (1000, 110, False),
-        # It is this stack's own reservation: 20 of 120.
-        (120, 100, False),
+        (1000, 110, None, 1020),
+        (1000, 119, None, 1020),
+        (1000, 120, None, None),
+        (1500, 100, None, 1520),
+        # It is the stack's own reservation: 20 of 120.
+        (120, 100, "CREATE_COMPLETE", None),
+        (120, 100, "UPDATE_ROLLBACK_COMPLETE", None),
+        # A stack that has no functions has no reservation.
+        (120, 100, None, 1000),
+        (120, 100, "ROLLBACK_COMPLETE", 1000),
+        (120, 100, "REVIEW_IN_PROGRESS", 1000),
     ],
 )
-def test_a_reservation_that_lambda_refuses_stops(account, stub, warehouse, monkeypatch, total, unreserved, stops):
+def test_a_reservation_that_lambda_refuses_stops(account, stub, warehouse, monkeypatch, total, unreserved, status, value):
     monkeypatch.setattr(quotas, "reserved", lambda account, deployment: 20)
     has_concurrency(stub, total, unreserved)
+    if status:
+        stack = {"StackName": "shop-main", "CreationTime": datetime.datetime(2026, 1, 1), "StackStatus": status}
+        stub("cloudformation", "describe_stacks", {"Stacks": [stack]})
     (found,) = quotas.check_lambda(account, [warehouse])
-    assert found.stops == stops
-    if stops:
-        assert "reserve 20" in found.detail and "--quota-code L-B99A9384" in found.command
+    assert found.stops == (value is not None)
+    if value:
+        assert "reserve 20" in found.detail
+        assert found.command.endswith(f"--quota-code L-B99A9384 --desired-value {value}")
+
+
+def test_the_reservation_of_one_stack_is_not_that_of_another(account, stub, warehouse, monkeypatch):
+    monkeypatch.setattr(quotas, "reserved", lambda account, deployment: 20)
+    has_concurrency(stub, 120, 100)
+    stack = {"StackName": "shop-main", "CreationTime": datetime.datetime(2026, 1, 1), "StackStatus": "CREATE_COMPLETE"}
+    stub("cloudformation", "describe_stacks", {"Stacks": [stack]})
+    stub("cloudformation", "describe_stacks", error="ValidationError", message="Stack with id new does not exist")
+    (found,) = quotas.check_lambda(account, [warehouse, dataclasses.replace(warehouse, stack="new")])
+    assert found.stops
 
 
 def test_reservations_are_read_from_the_template(account, warehouse, tmp_path, monkeypatch):

@@ -1,9 +1,11 @@
 """Quotas that are too small. New accounts have smaller ones than the documentation names."""
 
+import math
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
-from account import Finding, advice, stop
+from account import Finding, advice, stacks, stop
 from account.calls import Account
 from account.deployments import PIPELINE, WAREHOUSE, Deployment
 
@@ -37,23 +39,33 @@ def quotas(account: Account, service: str) -> dict[str, dict]:
     return found
 
 
+def whole(value: Any) -> int:
+    """A parameter of the type Number may have a fraction."""
+    return math.ceil(float(value))
+
+
 # --- Lambda -----------------------------------------------------------------------------------------------------------
 
 
 def reserved(account: Account, deployment: Deployment) -> int:
     resources = deployment.template(account).resources()
     functions = [one for one in resources if one.type in ("AWS::Serverless::Function", "AWS::Lambda::Function")]
-    return sum(int(one.value("ReservedConcurrentExecutions") or 0) for one in functions)
+    return sum(whole(one.value("ReservedConcurrentExecutions") or 0) for one in functions)
+
+
+def to_reserve(account: Account, deployment: Deployment) -> int:
+    """What the deployment reserves anew: a stack that has its functions has their reservation."""
+    wanted = reserved(account, deployment)
+    return 0 if wanted and stacks.owns_resources(stacks.describe(account, deployment.stack)) else wanted
 
 
 def check_lambda(account: Account, deployments: Iterable[Deployment]) -> Iterator[Finding]:
     what = "quota of Lambda"
     limits = account.call("lambda", "get_account_settings")["AccountLimit"]
     total, unreserved = limits["ConcurrentExecutions"], limits.get("UnreservedConcurrentExecutions", 0)
-    wanted = max((reserved(account, one) for one in deployments if one.file == WAREHOUSE), default=0)
-    command = increase("lambda", LAMBDA_CODE, LAMBDA_DEFAULT)
-    # A stack that is there has its reservation already.
-    if wanted and unreserved - wanted < LAMBDA_UNRESERVED and total - unreserved < wanted:
+    wanted = max((to_reserve(account, one) for one in deployments if one.file == WAREHOUSE), default=0)
+    command = increase("lambda", LAMBDA_CODE, max(LAMBDA_DEFAULT, total + wanted))
+    if wanted and unreserved - wanted < LAMBDA_UNRESERVED:
         yield stop(
             what,
             f"the functions reserve {wanted} concurrent executions; {unreserved} of {total} are unreserved, of which Lambda "
@@ -103,10 +115,10 @@ def at_once(account: Account, deployment: Deployment) -> tuple[int, int]:
     """The most runs of Glue jobs at a time, and their DPUs: the ETL of all types, or several days' tables."""
     template = deployment.template(account)
     types = sum(resource.type == "AWS::KinesisFirehose::DeliveryStream" for resource in template.resources())
-    runs = max(types, int(template.parameter("PipelineParallelDays")))
+    runs = max(types, whole(template.parameter("PipelineParallelDays")))
     # G.1X and R.1X are one DPU a worker, 2X two.
     dpus = int(re.search(r"(\d+)X", template.parameter("GlueWorkerType"))[1])
-    return runs, runs * dpus * int(template.parameter("GlueNumberOfWorkers"))
+    return runs, runs * dpus * whole(template.parameter("GlueNumberOfWorkers"))
 
 
 def check_glue(account: Account, deployments: Iterable[Deployment]) -> Iterator[Finding]:
