@@ -11,8 +11,10 @@ from moto import mock_aws
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools" / "delivery"))
 
+import runnable  # noqa: E402
+from account import Finding  # noqa: E402
 from account.calls import Account  # noqa: E402
-from account.deployments import PIPELINE, WAREHOUSE, Deployment  # noqa: E402
+from account.deployments import PIPELINE, WAREHOUSE, Deployment, deploy_pipeline  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +27,19 @@ def environment(monkeypatch):
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, "/dev/null")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(autouse=True)
+def commands_can_be_run(monkeypatch):
+    """The command of each finding of each test."""
+    init = Finding.__init__
+
+    def checked(self, *given, **named):
+        init(self, *given, **named)
+        if self.command is not None:
+            runnable.check(self.command)
+
+    monkeypatch.setattr(Finding, "__init__", checked)
 
 
 @pytest.fixture(scope="session")
@@ -58,10 +73,30 @@ def stub(account):
 
 
 @pytest.fixture
+def large(stub):
+    """Quotas that suffice, and no project of CodeBuild."""
+    of_glue = {"Max concurrent job runs per account": 200, "Max task DPUs per account": 300}
+    of_codebuild = {"Concurrently running builds for ARM/Large environment": 1}
+
+    def large(warehouse=True):
+        limits = {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 1000}
+        stub("lambda", "get_account_settings", {"AccountLimit": limits})
+        for names in (of_glue, of_codebuild) if warehouse else (of_codebuild,):
+            quotas = [{"QuotaName": name, "QuotaCode": "L-1", "Value": value} for name, value in names.items()]
+            stub("service-quotas", "list_aws_default_service_quotas", {"Quotas": quotas})
+            stub("service-quotas", "list_service_quotas", {"Quotas": []})
+        image = {"name": "aws/codebuild/amazonlinux-aarch64-standard:4.0"}
+        stub("codebuild", "list_curated_environment_images", {"platforms": [{"languages": [{"images": [image]}]}]})
+        stub("codebuild", "batch_get_projects", {"projects": []})
+
+    return large
+
+
+@pytest.fixture
 def pipeline():
-    return Deployment("shop", PIPELINE, "deploy another pipeline")
+    return Deployment("shop", PIPELINE, deploy_pipeline("shop-2", "main"), parameters={"Branch": "main"})
 
 
 @pytest.fixture
 def warehouse():
-    return Deployment("shop-main", WAREHOUSE, "deploy another warehouse", "config/main.json")
+    return Deployment("shop-main", WAREHOUSE, deploy_pipeline("shop-2", "main"), "config/main.json")

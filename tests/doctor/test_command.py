@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import doctor
 import pytest
+import runnable
 import templates
 from account import calls, deployments, stop
 
@@ -57,7 +58,11 @@ def refusing(monkeypatch):
 def run(*arguments):
     done = subprocess.run([sys.executable, PROGRAM, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    found = json.loads(done.stdout)
+    for one in found:
+        if one["command"]:
+            runnable.check(one["command"])
+    return found
 
 
 # --- credentials ------------------------------------------------------------------------------------------------------
@@ -178,16 +183,8 @@ def test_a_branch_without_configuration_stops(refusing):
     assert found["stops"] and "config/nowhere.json does not exist" in found["detail"]
 
 
-def test_a_fresh_account_that_is_large_enough_is_all_good(account, stub):
-    stub("lambda", "get_account_settings", {"AccountLimit": {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 1000}})
-    of_glue = {"Max concurrent job runs per account": 200, "Max task DPUs per account": 300}
-    for names in (of_glue, {"Concurrently running builds for ARM/Large environment": 1}):
-        quotas = [{"QuotaName": name, "QuotaCode": "L-1", "Value": value} for name, value in names.items()]
-        stub("service-quotas", "list_aws_default_service_quotas", {"Quotas": quotas})
-        stub("service-quotas", "list_service_quotas", {"Quotas": []})
-    image = {"name": "aws/codebuild/amazonlinux-aarch64-standard:4.0"}
-    stub("codebuild", "list_curated_environment_images", {"platforms": [{"languages": [{"images": [image]}]}]})
-    stub("codebuild", "batch_get_projects", {"projects": []})
+def test_a_fresh_account_that_is_large_enough_is_all_good(account, large):
+    large()
     found = list(doctor.examine(account, doctor.planned(doctor.parser().parse_args(["--pipeline-stack", "shop"]))))
     assert [one for one in found if not one.good] == []
     assert {"stack shop", "stack shop-main", "names of shop-main", "services in us-east-1"} <= {one.what for one in found}
@@ -200,10 +197,10 @@ GUIDE = (templates.ROOT / "docs" / "delivery.md").read_text(encoding="utf-8")
 
 def test_the_pipelines_stack_has_the_name_of_the_documentation():
     text = GUIDE + (templates.ROOT / "README.md").read_text(encoding="utf-8")
-    deployed = re.findall(r"aws cloudformation deploy --template-file build\.yaml[^`]*?--stack-name (\S+)([^`]*)", text)
-    # Another branch has a stack of its own.
-    named = [stack for stack, rest in deployed if "Branch=" not in rest]
-    assert len(named) == 2 and set(named) == {deployments.PIPELINE_STACK}
+    # The stack of another branch has another name.
+    commands = re.findall(r"aws cloudformation deploy --template-file build\.yaml(?:\\\n|[^\n`])*", text)
+    named = [re.search(r"--stack-name (\S+)", command)[1] for command in commands if "Branch=" not in command]
+    assert named and set(named) == {deployments.PIPELINE_STACK}
 
 
 def test_the_policy_of_the_guide_has_each_action_and_no_more():

@@ -96,6 +96,22 @@ def test_a_name_that_is_taken_stops_and_the_command_frees_it(account, pipeline, 
         assert one.stops and name in one.command, kind
 
 
+def test_the_repository_that_exists_is_used_again(account, pipeline):
+    account.client("codecommit").create_repository(repositoryName="shop")
+    (found,) = [one for one in stacks.check_names(account, pipeline) if one.stops]
+    assert found.command == (
+        "aws cloudformation deploy --template-file build.yaml --stack-name shop --capabilities CAPABILITY_IAM "
+        "--parameter-overrides Branch=main RepositoryName=shop"
+    )
+
+
+def test_the_state_machine_that_exists_is_deleted_by_its_arn(account, warehouse):
+    MADE["AWS::Serverless::StateMachine"][1](account, "shop-main-daily")
+    (found,) = [one for one in stacks.check_names(account, warehouse) if one.stops]
+    arn = "arn:aws:states:us-east-1:123456789012:stateMachine:shop-main-daily"
+    assert found.command == f"aws stepfunctions delete-state-machine --state-machine-arn {arn}"
+
+
 def test_names_are_those_of_the_templates(account, pipeline, warehouse):
     made = {kind: {name for other, name in stacks.names(account, warehouse) if other == kind} for kind in stacks.NAMED}
     assert made["AWS::KinesisFirehose::DeliveryStream"] == {"shop-main-impressions", "shop-main-clicks"}

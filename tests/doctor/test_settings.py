@@ -8,6 +8,10 @@ from account.calls import look
 
 ROLE = "arn:aws:iam::123456789012:role/"
 
+REPLACED = (
+    "and the stack would replace it for every API of this Region; set ManageApiGatewayLogging to false in config/main.json"
+)
+
 
 def has_role(stub, name):
     stub("apigateway", "get_account", {"cloudwatchRoleArn": ROLE + name} if name else {})
@@ -17,8 +21,14 @@ def has_role(stub, name):
     ("role", "manages", "kind", "detail"),
     [
         (None, "true", "good", "no role is set: the stack makes one"),
-        (None, "false", "stops", "ManageApiGatewayLogging is false and no role is set: API Gateway refuses a stage with logs"),
-        ("logs", "true", "advice", f"{ROLE}logs is set, and the stack would replace it for every API of this Region"),
+        (
+            None,
+            "false",
+            "stops",
+            "ManageApiGatewayLogging is false and no role is set: API Gateway refuses a stage with logs; set it to true in "
+            "config/main.json, or give API Gateway a role",
+        ),
+        ("logs", "true", "advice", f"{ROLE}logs is set, {REPLACED}"),
         ("logs", "false", "good", f"{ROLE}logs is set, and stays"),
         ("shop-main-ApiGatewayLoggingRole-1ABC", "true", "good", f"{ROLE}shop-main-ApiGatewayLoggingRole-1ABC is set"),
         # Another warehouse's.
@@ -26,7 +36,7 @@ def has_role(stub, name):
             "old-shop-main-ApiGatewayLoggingRole-1ABC",
             "true",
             "advice",
-            f"{ROLE}old-shop-main-ApiGatewayLoggingRole-1ABC is set, and the stack would replace it for every API of this Region",
+            f"{ROLE}old-shop-main-ApiGatewayLoggingRole-1ABC is set, {REPLACED}",
         ),
     ],
 )
@@ -35,9 +45,7 @@ def test_the_role_of_api_logs(account, stub, warehouse, role, manages, kind, det
     deployment = dataclasses.replace(warehouse, parameters={"ManageApiGatewayLogging": manages})
     (found,) = settings.check_api_logging(account, [deployment])
     assert (found.good, found.stops) == (kind == "good", kind == "stops")
-    assert found.detail == detail
-    if kind == "advice":
-        assert found.command == "set ManageApiGatewayLogging to false in config/main.json"
+    assert found.detail == detail and found.command is None
 
 
 def test_the_stack_makes_the_role_by_default(account, warehouse):
@@ -94,20 +102,31 @@ def test_a_default_database_that_iam_hides(account, stub):
 IAM_ALONE = [{"Principal": {"DataLakePrincipalIdentifier": "IAM_ALLOWED_PRINCIPALS"}, "Permissions": ["ALL"]}]
 
 
+DATABASE, TABLES = '{"Database": {"Name": "shop_main"}}', '{"Table": {"DatabaseName": "shop_main", "TableWildcard": {}}}'
+
+
 @pytest.mark.parametrize(
     ("databases", "tables", "governed"),
     [
-        (IAM_ALONE, IAM_ALONE, None),
-        ([], IAM_ALONE, "databases"),
-        (IAM_ALONE, [], "tables"),
-        ([], [], "databases and tables"),
+        (IAM_ALONE, IAM_ALONE, {}),
+        ([], IAM_ALONE, {"databases": DATABASE}),
+        (IAM_ALONE, [], {"tables": TABLES}),
+        ([], [], {"databases": DATABASE, "tables": TABLES}),
     ],
 )
 def test_an_account_under_lake_formation(account, warehouse, databases, tables, governed):
     chosen = {"CreateDatabaseDefaultPermissions": databases, "CreateTableDefaultPermissions": tables}
     account.client("lakeformation").put_data_lake_settings(DataLakeSettings=chosen)
-    (found,) = settings.check_lake_formation(account, [warehouse])
-    assert found.good == (governed is None) and not found.stops
-    if governed:
-        assert found.detail.startswith(f"it decides on new {governed}: the jobs of shop-main fail")
-        assert '{"Database": {"Name": "shop_main"}}' in found.command
+    found = list(settings.check_lake_formation(account, [warehouse]))
+    if not governed:
+        assert [one.good for one in found] == [True]
+        return
+    for (nouns, resource), one in zip(governed.items(), found, strict=True):
+        assert not one.good and not one.stops
+        assert one.detail.startswith(f"it decides on new {nouns}, and the jobs of shop-main fail")
+        # The command names a database that the first deployment makes.
+        assert "after the first deployment" in one.detail
+        assert one.command == (
+            "aws lakeformation grant-permissions --principal DataLakePrincipalIdentifier=IAM_ALLOWED_PRINCIPALS "
+            f"--permissions ALL --resource '{resource}'"
+        )

@@ -53,6 +53,7 @@ def test_a_stack_of_another_version_is_of_the_same_kind(account, warehouse):
     ("file", "is_what"),
     [
         ("template.yaml", "a warehouse (template.yaml)"),
+        ("build-machines.yaml", "the rights of a pipeline to machines (build-machines.yaml)"),
         ("stacks/redshift.yaml", "a part of a warehouse (stacks/redshift.yaml)"),
         (None, "not of this repository"),
     ],
@@ -95,6 +96,14 @@ def test_a_state_that_takes_no_update_stops_with_the_way_out(account, stub, ware
     assert found.command == STATES[status]
     assert found.good == (STATES[status] is None) and found.stops == (STATES[status] is not None)
     assert status in found.detail
+
+
+def test_a_stack_that_only_has_a_change_set_may_have_no_parameters(account, stub, warehouse):
+    stack = {"StackName": "shop-main", "CreationTime": datetime.datetime(2026, 1, 1), "StackStatus": "REVIEW_IN_PROGRESS"}
+    stub("cloudformation", "describe_stacks", {"Stacks": [stack]})
+    found, names = stacks.check(account, warehouse)
+    assert found.good and found.detail == "a warehouse, REVIEW_IN_PROGRESS"
+    assert names.good and names.what == "names of shop-main"
 
 
 @pytest.mark.parametrize(("status", "looked_for"), [("ROLLBACK_COMPLETE", True), ("UPDATE_FAILED", False)])

@@ -10,13 +10,14 @@ import argparse
 import dataclasses
 import json
 import os
+import shlex
 from collections.abc import Iterator
 
 import boto3
 import configuration
 from account import Finding, deployments, quotas, services, settings, stacks, stop
 from account.calls import Account, code, look
-from account.deployments import PIPELINE, Deployment
+from account.deployments import PIPELINE, WAREHOUSE, Deployment
 from botocore import exceptions
 
 # https://docs.aws.amazon.com/general/latest/gr/sts.html
@@ -57,11 +58,18 @@ def planned(options: argparse.Namespace) -> list[Deployment]:
 
 
 def examine(account: Account, wanted: list[Deployment]) -> Iterator[Finding]:
-    files = {one.file for one in wanted}
     yield from services.check_partition(account)
+    # The other checks read the parameters, and expect of them what the template says.
+    checked = [(one, one.problems()) for one in wanted]
+    yield from (stop("configuration", problem) for _, problems in checked for problem in problems)
+    wanted = [one for one, problems in checked if not problems]
+    if not wanted:
+        return
+    files = {one.file for one in wanted}
     yield from look("services", services.check, account, wanted)
     yield from look("quota of Lambda", quotas.check_lambda, account, wanted)
-    yield from look("quota of Glue", quotas.check_glue, account, wanted)
+    if WAREHOUSE in files:
+        yield from look("quota of Glue", quotas.check_glue, account, wanted)
     if PIPELINE in files:
         yield from look("quota of CodeBuild", quotas.check_builds, account, wanted)
         yield from look("build image", services.check_image, account, wanted)
@@ -91,7 +99,17 @@ def findings(options: argparse.Namespace) -> list[Finding]:
         wanted = planned(options)
     except configuration.Invalid as error:
         return [identity, stop("configuration", str(error))]
-    return [identity, *examine(account, wanted)]
+    return [identity, *(with_options(finding, options) for finding in examine(account, wanted))]
+
+
+def with_options(finding: Finding, options: argparse.Namespace) -> Finding:
+    """Its command is about what this run was about: the same account and Region, or the same stacks."""
+    if finding.command is None:
+        return finding
+    names = ("stack", "pipeline_stack", "branch", "profile") if finding.command.startswith("cargo ") else ("region", "profile")
+    given = [(name, value) for name in names if (value := getattr(options, name)) and value != parser().get_default(name)]
+    words = [word for name, value in given for word in (f"--{name.replace('_', '-')}", value)]
+    return dataclasses.replace(finding, command=" ".join([finding.command, *map(shlex.quote, words)]))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,5 +1,6 @@
 """Settings of the account that all stacks share."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 
@@ -28,12 +29,12 @@ def check_api_logging(account: Account, deployments: Iterable[Deployment]) -> It
         is_own = role is not None and re.search(rf"/{re.escape(deployment.stack)}-ApiGatewayLoggingRole-\w+$", role)
         if role is None and not manages:
             text = "ManageApiGatewayLogging is false and no role is set: API Gateway refuses a stage with logs"
-            yield stop(what, text, "aws apigateway update-account --patch-operations op=replace,path=/cloudwatchRoleArn,value=<role>")
+            yield stop(what, f"{text}; set it to true in {deployment.source}, or give API Gateway a role")
         elif role is None:
             yield Finding(what, "no role is set: the stack makes one")
         elif manages and not is_own:
             text = f"{role} is set, and the stack would replace it for every API of this Region"
-            yield advice(what, text, f"set ManageApiGatewayLogging to false in {deployment.source}")
+            yield advice(what, f"{text}; set ManageApiGatewayLogging to false in {deployment.source}")
         else:
             yield Finding(what, f"{role} is set" + ("" if manages else ", and stays"))
 
@@ -46,7 +47,8 @@ def check_default_database(account: Account) -> Iterator[Finding]:
     https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-data-catalog-hive.html
     """
     what = "database default"
-    grant = grant_command("DESCRIBE", "default")
+    resource = {"Database": {"Name": "default"}}
+    grant = grant_command("DESCRIBE", resource)
     try:
         account.call("glue", "get_database", Name="default")
     except Unseen as denied:
@@ -59,7 +61,7 @@ def check_default_database(account: Account) -> Iterator[Finding]:
             raise
         yield Finding(what, "not there yet: the first job makes it")
         return
-    if EVERYONE in holders(account, {"Database": {"Name": "default"}}):
+    if EVERYONE in holders(account, resource):
         yield Finding(what, "there, and IAM alone decides who may read it")
     else:
         text = f"no grant to {EVERYONE} is seen: under Lake Formation each Spark job fails until its role may describe it"
@@ -94,16 +96,23 @@ def check_lake_formation(account: Account, deployments: Iterable[Deployment]) ->
     if not governed:
         yield Finding(what, "IAM alone decides on new databases and tables")
         return
-    nouns = " and ".join(f"{noun.lower()}s" for noun in governed)
     for deployment in deployments:
-        if deployment.file == WAREHOUSE:
-            database = deployment.stack.replace("-", "_")
-            text = f"it decides on new {nouns}: the jobs of {deployment.stack} fail until it gives IAM its rights back"
-            yield advice(what, text, grant_command("ALL", database))
+        if deployment.file != WAREHOUSE:
+            continue
+        database = deployment.stack.replace("-", "_")
+        # A grant on a database gives no rights on its tables.
+        # https://docs.aws.amazon.com/lake-formation/latest/APIReference/API_TableResource.html
+        resources = {"Database": {"Name": database}, "Table": {"DatabaseName": database, "TableWildcard": {}}}
+        for noun in governed:
+            text = (
+                f"it decides on new {noun.lower()}s, and the jobs of {deployment.stack} fail until IAM has its rights back: "
+                "after the first deployment an administrator of the data lake gives them"
+            )
+            yield advice(what, text, grant_command("ALL", {noun: resources[noun]}))
 
 
-def grant_command(permissions: str, database: str) -> str:
+def grant_command(permissions: str, resource: dict) -> str:
     return (
         f"aws lakeformation grant-permissions --principal DataLakePrincipalIdentifier={EVERYONE} --permissions {permissions} "
-        f"--resource '{{\"Database\": {{\"Name\": \"{database}\"}}}}'"
+        f"--resource '{json.dumps(resource)}'"
     )

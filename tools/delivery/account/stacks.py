@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from account import Finding, advice, stop
 from account.calls import UNSEEN, Account, code, reason
-from account.deployments import KINDS, PIPELINE, Deployment
+from account.deployments import KINDS, Deployment, deploy_pipeline
 
 # What helps a stack in a state that takes no update. {stack} is its name.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html#cfn-console-view-stack-data-resources-status-codes
@@ -31,7 +31,7 @@ WAIT = {
 # The other states have no waiter that ends well.
 LOOK = "aws cloudformation describe-stacks --stack-name {stack} --query 'Stacks[0].StackStatus'"
 
-# In these states a stack owns none of its names.
+# In these states a stack owns no resources, so none of its names.
 OWNS_NOTHING = ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS")
 
 # The stack of the bucket that `sam deploy` uploads to.
@@ -47,13 +47,14 @@ def check(account: Account, deployment: Deployment) -> Iterator[Finding]:
     kind = KINDS[deployment.file]
     if stack is None:
         yield Finding(what, f"not there yet: {kind} will be made")
-    elif (other := file_of(stack)) != deployment.file:
+    # A stack that only has a change set may have no parameters to know it by.
+    elif stack["StackStatus"] != "REVIEW_IN_PROGRESS" and (other := file_of(stack)) != deployment.file:
         is_what = f"{KINDS.get(other, 'a part of a warehouse')} ({other})" if other else "not of this repository"
         yield stop(what, f"it exists and is {is_what}: {kind} needs another name", deployment.rename)
         return
     else:
         yield state(what, stack, kind)
-    if stack is None or stack["StackStatus"] in OWNS_NOTHING:
+    if not owns_resources(stack):
         yield from check_names(account, deployment)
 
 
@@ -74,6 +75,10 @@ def describe(account: Account, name: str) -> dict | None:
         if "does not exist" in str(error):
             return None
         raise
+
+
+def owns_resources(stack: dict | None) -> bool:
+    return stack is not None and stack["StackStatus"] not in OWNS_NOTHING
 
 
 def state(what: str, stack: dict, kind: str) -> Finding:
@@ -126,8 +131,11 @@ def has_project(account: Account, name: str) -> bool:
     return bool(account.call("codebuild", "batch_get_projects", names=[name])["projects"])
 
 
+STATE_MACHINE = "arn:{account.partition}:states:{account.region}:{account.id}:stateMachine:{}"
+
+
 def has_state_machine(account: Account, name: str) -> bool:
-    arn = f"arn:{account.partition}:states:{account.region}:{account.id}:stateMachine:{name}"
+    arn = STATE_MACHINE.format(name, account=account)
     return found("stepfunctions", "describe_state_machine", "stateMachineArn", "StateMachineDoesNotExist")(account, arn)
 
 
@@ -150,7 +158,7 @@ NAMED = {
         "RepositoryName",
         found("codecommit", "get_repository", "repositoryName", "RepositoryDoesNotExist"),
         # It holds commits: it is used again, not deleted.
-        "aws cloudformation deploy … --parameter-overrides RepositoryName={}",
+        deploy_pipeline("{deployment.stack}", "{deployment.parameters[Branch]}", "{}"),
     ),
     "AWS::CodePipeline::Pipeline": (
         "Name",
@@ -174,7 +182,7 @@ NAMED = {
     "AWS::Serverless::StateMachine": (
         "Name",
         has_state_machine,
-        "aws stepfunctions list-state-machines --query \"stateMachines[?name=='{}']\"  # then delete-state-machine",
+        f"aws stepfunctions delete-state-machine --state-machine-arn {STATE_MACHINE}",
     ),
 }  # fmt: skip
 
@@ -205,7 +213,8 @@ def check_names(account: Account, deployment: Deployment) -> Iterator[Finding]:
             unseen.add(reason(error))
             continue
         noun = kind.rsplit("::", 1)[1]
-        yield stop(what, f"the {noun} {name} exists already, perhaps left by an earlier stack", command.format(name))
+        remedy = command.format(name, account=account, deployment=deployment)
+        yield stop(what, f"the {noun} {name} exists already, perhaps left by an earlier stack", remedy)
     if unseen:
         yield advice(what, f"could not look for all: {', '.join(sorted(unseen))}")
     if free:
