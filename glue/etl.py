@@ -6,13 +6,11 @@
 For the day D it overwrites three partitions, each by pointing the catalog at new files once they are complete:
 the table's event day D, and the rejected lines and the ledger row of arrival day D. `docs/lake.md` defines the words.
 `glue/scala/etl.scala` is the same job in Scala, which takes the same steps with code of its own (docs/decisions/0008): what changes
-here changes there. On AWS the job needs `--extra-py-files s3://…/glue/measure.py`.
+here changes there. On AWS the job needs `--extra-py-files` with measure.py and undelivered.py.
 """
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 import re
 import sys
@@ -27,6 +25,9 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 import measure
+
+# By name, since functions travel to the executors with what they use, and a module does not.
+from undelivered import count_events
 
 # The UUID fields of an event, its own id first. All are required; so is `occurred_at`. Optional fields need no word here:
 # they are the columns that the catalog's table has besides (`EventTable`).
@@ -567,27 +568,12 @@ def read_lines(spark: SparkSession, folder: str, hours: Iterable[datetime]) -> D
 
 
 def count_undelivered(spark: SparkSession, folder: str, day: date) -> int:
-    """The lines in the error objects of the day, gzip or not. A record that can't be read counts as one.
-
-    https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html
-    """
+    """The lines in the error objects of the day. A record or an object that can't be read counts as one."""
     path = f"{folder}/{partition_path(day_keys(day))}"
     if not list_names(spark, path):
         return 0
-
-    def lines_of(record: bytes) -> int:
-        try:
-            data = base64.b64decode(json.loads(record)["rawData"], validate=True)
-        except (ValueError, KeyError, TypeError):
-            return 1
-        return data.count(b"\n") + (data != b"" and not data.endswith(b"\n"))
-
-    def count(row: Row) -> int:
-        text = gzip.decompress(row.content) if row.content.startswith(b"\x1f\x8b") else row.content
-        return sum(lines_of(record) for record in text.split(b"\n") if record.strip())
-
     objects = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(path)
-    return objects.select("content").rdd.map(count).sum()
+    return objects.select("content").rdd.map(lambda row: count_events(row.content)).sum()
 
 
 # --- output ---

@@ -10,7 +10,7 @@ A check is a SELECT whose first column names it and which must return no row.
 
 `INSERT OVERWRITE TABLE t PARTITION (…) SELECT …` is carried out as `etl.py` replaces a partition: complete files beside
 the live ones, the checks, then one call that points the catalog at them. `docs/pipeline.md` says what that gives.
-On AWS the job needs `--extra-py-files` with etl.py and measure.py.
+On AWS the job needs `--extra-py-files` with etl.py, measure.py and undelivered.py.
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ class Staged:
 
 @measure.job
 def main(argv: list[str]) -> int:
-    """Runs the job; gives the rows of the partitions it replaced. Raises `CheckFailed` when a check returns a row; readers then keep the partitions they had."""
+    """Runs the job; gives the rows of the partitions it replaced.
+
+    Raises `CheckFailed` when a check returns a row; readers then keep the partitions they had.
+    """
     optional = [name for name in ("checks", "lookback_days", "staging", "compression") if f"--{name}" in argv]
     options = getResolvedOptions(argv, ["script", "database", "day", *optional])
     spark = SparkSession.builder.appName(f"hive {options['script']} {options['day']}").enableHiveSupport().getOrCreate()

@@ -83,21 +83,23 @@ def main(argv: list[str]) -> None:
         raise BooksDontBalance(f"the books of {options['day']} don't balance. {'; '.join(found)}")
 
 
-def read_rows(spark: SparkSession, database: str, day: datetime) -> dict[str, dict[str, int]]:
+def read_rows(spark: SparkSession, database: str, day: datetime) -> dict[str, dict[str, int | None]]:
     """The day's ledger rows by table; a table whose ETL has not run has none."""
     rows = spark.table(f"{database}.ledger").where(f"year = '{day:%Y}' AND month = '{day:%m}' AND day = '{day:%d}'")
     figures = [name for name in rows.columns if name not in ("table_name", "year", "month", "day")]
     # A row that was written before there was the column undelivered has null there.
-    return {row["table_name"]: {name: row[name] or 0 for name in figures} for row in rows.collect()}
+    return {row["table_name"]: {name: 0 if row[name] is None and name == "undelivered" else row[name] for name in figures} for row in rows.collect()}
 
 
-def find_fault(row: dict[str, int] | None, day: str) -> str | None:
+def find_fault(row: dict[str, int | None] | None, day: str) -> str | None:
     """What is wrong with a table's books, for people; nothing when they balance.
 
     The ETL writes a row for a day without lines too, so a missing one tells that it did not run.
     """
     if row is None:
         return "no row: run the ETL of the day"
+    if missing := [name for name, figure in row.items() if figure is None]:
+        return f"no figure for {', '.join(missing)}: run the ETL of the day"
     faults = []
     fates = row["kept"] + row["repeats"] + row["rejected"] + row["late"]
     if row["raw"] != fates:
@@ -118,14 +120,14 @@ def find_fault(row: dict[str, int] | None, day: str) -> str | None:
 
 
 def metric_data(
-    stack: str, rows: dict[str, dict[str, int]], faults: dict[str, str | None], day: datetime, now: datetime
+    stack: str, rows: dict[str, dict[str, int | None]], faults: dict[str, str | None], day: datetime, now: datetime
 ) -> list[dict[str, Any]]:
     """The metrics as PutMetricData takes them."""
     figures = [
         metric(stack, name, table, row[figure], day)
         for table, row in rows.items()
         for name, figure in METRICS.items()
-        if now - day <= OLDEST_DATA
+        if now - day <= OLDEST_DATA and row[figure] is not None
     ]
     undelivered = [metric(stack, "Undelivered", table, row["undelivered"], now) for table, row in rows.items()]
     unbalanced = [metric(stack, "Unbalanced", table, int(fault is not None), now) for table, fault in faults.items()]
@@ -133,11 +135,13 @@ def metric_data(
 
 
 def divergence(
-    cloudwatch: Any, namespace: str, stack: str, rows: dict[str, dict[str, int]], day: datetime, now: datetime
+    cloudwatch: Any, namespace: str, stack: str, rows: dict[str, dict[str, int | None]], day: datetime, now: datetime
 ) -> list[dict[str, Any]]:
     """By how many percent of the greater one raw and real time differ, whichever is greater."""
     data = []
     for table, row in rows.items():
+        if row["raw"] is None:
+            continue
         counted = sum(count_realtime(cloudwatch, namespace, stack, name, day) for name in REALTIME_METRICS[table])
         greater = max(row["raw"], counted)
         percent = 100 * abs(row["raw"] - counted) / greater if greater else 0.0

@@ -25,7 +25,6 @@ from typing import Any
 
 import boto3
 from awsglue.utils import getResolvedOptions
-from botocore.exceptions import BotoCoreError, ClientError
 
 NAMESPACE = "Warehouse/Lake"
 
@@ -47,18 +46,18 @@ def job(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], None]:
 
 
 def publish(argv: list[str], seconds: float, rows: int | None, failed: bool) -> None:
-    """Never fails: a job that did its work is not to be run again for a metric."""
+    """Never fails: a job that did its work is not to be run again for a metric, and one that failed raises its own error."""
     if "--stack" not in argv or "--JOB_NAME" not in argv:
         return
-    options = getResolvedOptions(argv, ["stack", "JOB_NAME"])
-    dimensions = [{"Name": "Stack", "Value": options["stack"]}, {"Name": "Job", "Value": options["JOB_NAME"]}]
     figures = [("JobTime", seconds * 1000, "Milliseconds"), ("JobFailures", int(failed), "Count")]
     if rows is not None:
         figures.append(("JobRows", rows, "Count"))
-    data: list[dict[str, Any]] = [
-        {"MetricName": name, "Dimensions": dimensions, "Value": value, "Unit": unit} for name, value, unit in figures
-    ]
     try:
+        options = getResolvedOptions(argv, ["stack", "JOB_NAME"])
+        dimensions = [{"Name": "Stack", "Value": options["stack"]}, {"Name": "Job", "Value": options["JOB_NAME"]}]
+        data: list[dict[str, Any]] = [
+            {"MetricName": name, "Dimensions": dimensions, "Value": value, "Unit": unit} for name, value, unit in figures
+        ]
         boto3.client("cloudwatch").put_metric_data(Namespace=NAMESPACE, MetricData=data)
-    except (BotoCoreError, ClientError) as error:
+    except Exception as error:
         print(f"failed to publish the job's metrics: {error}", file=sys.stderr)

@@ -4,17 +4,20 @@
 
 When Firehose can't call the metrics sink it writes the records of the batch as JSON, with the data in base64, below
 data/raw-errors/<table>/processing-failed/. This puts their lines, byte for byte, into the hour in which Firehose received them:
-an event that was in time then is in time now. Only then is the error object deleted. What a run that was killed has put is
-found by its name, which comes from the error object's, so the next run adds nothing twice. Don't run it beside an erasure.
+an event that was in time then is in time now. Then it prints its report, and only then does it delete the error objects: a run
+that is killed has printed the report, or has left everything for the next one. The next run finds by its name what is in raw,
+and adds nothing twice. Don't run it beside an erasure.
 
 It needs boto3, and the rights to list the bucket, to read and delete below data/raw-errors/, and to read and write below
 data/raw/ad/. The endpoint comes from AWS_ENDPOINT_URL, if set. With --dry_run it changes nothing. Prints one JSON object:
 
     lines       lines that are taken back, by table
     objects     keys that were added to the raw zone
-    removed     error objects that were deleted
+    removed     error objects that are deleted next
     unreadable  error objects with a record that can't be read; nothing was taken of them, and the ledger stays open
     rerun       the first and the last day whose batch must run again, or null
+
+Exit status: 0 when all was taken back, 1 when there are `unreadable` objects or the run failed.
 """
 
 from __future__ import annotations
@@ -36,8 +39,10 @@ ERRORS = "data/raw-errors/{table}/processing-failed/{day:year=%Y/month=%m/day=%d
 HOUR = re.compile(r".*/year=(\d{4})/month=(\d{2})/day=(\d{2})/hour=(\d{2})/[^/]+")
 OCCURRED_ON = re.compile(rb'"occurred_at"\s*:\s*"(\d{4}-\d{2}-\d{2}) ')
 GZIP_MAGIC = b"\x1f\x8b"
+# What unpacking a torn object raises.
+TORN = (EOFError, OSError, zlib.error)
 
-# Firehose keeps a record for a day, so it received none of an object earlier or later than this. A time that says so is wrong.
+# Firehose keeps a record for a day, so it received none of an object earlier or later than this. Such a time is wrong.
 # https://docs.aws.amazon.com/firehose/latest/dev/limits.html
 KEPT_BY_FIREHOSE = timedelta(hours=25)
 
@@ -46,7 +51,7 @@ class Unreadable(Exception):
     """A record of an error object is not what Firehose writes."""
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Takes what Firehose set aside on a day back into the raw zone.")
     parser.add_argument("--bucket", required=True)
     parser.add_argument("--day", required=True, type=date.fromisoformat, help="the day of arrival (UTC)")
@@ -56,20 +61,27 @@ def main(argv: list[str]) -> None:
     # Other jobs, which may lack it, import this file for what it knows of error objects.
     import boto3
 
-    report = take_back(
-        boto3.client("s3"), arguments.bucket, arguments.day, arguments.lookback_days, arguments.dry_run
-    )
-    print(json.dumps(report))
+    today = datetime.now(timezone.utc).date()
+    days = Days(arguments.day, arguments.lookback_days, today)
+    return run(boto3.client("s3"), arguments.bucket, days, arguments.dry_run)
+
+
+def run(s3: Any, bucket: str, days: Days, dry_run: bool = False) -> int:
+    """Does the work, and gives the exit status. The report is printed before what it was made from is deleted."""
+    report = take_back(s3, bucket, days, dry_run)
+    print(json.dumps(report), flush=True)
+    for key in report["removed"]:
+        s3.delete_object(Bucket=bucket, Key=key)
     for key in report["unreadable"]:
         print(f"error: {key} has a record that can't be read. Nothing was taken of it", file=sys.stderr)
+    return 1 if report["unreadable"] else 0
 
 
-def take_back(s3: Any, bucket: str, day: date, lookback_days: int, dry_run: bool = False) -> dict[str, Any]:
-    """Does the work; returns the report."""
+def take_back(s3: Any, bucket: str, days: Days, dry_run: bool) -> dict[str, Any]:
+    """Puts the lines into the raw zone; returns the report."""
     report: dict[str, Any] = {"lines": dict.fromkeys(TABLES, 0), "objects": [], "removed": [], "unreadable": []}
-    days: set[date] = set()
     for table in TABLES:
-        for key in list_keys(s3, bucket, ERRORS.format(table=table, day=day)):
+        for key in list_keys(s3, bucket, ERRORS.format(table=table, day=days.day)):
             try:
                 hours = lines_by_hour(key, s3.get_object(Bucket=bucket, Key=key)["Body"].read())
             except Unreadable:
@@ -80,15 +92,36 @@ def take_back(s3: Any, bucket: str, day: date, lookback_days: int, dry_run: bool
                     raw = raw_key(table, hour, key)
                     if put_once(s3, bucket, raw, b"".join(lines)):
                         report["objects"].append(raw)
-                s3.delete_object(Bucket=bucket, Key=key)
                 report["removed"].append(key)
             report["lines"][table] += sum(map(len, hours.values()))
-            days |= {day} | {hour.date() for hour in hours} | event_days(hours)
-    # A copy that came later, up to the look-back, was the kept one until now.
-    last = max(days, default=day) + timedelta(days=lookback_days)
-    today = datetime.now(timezone.utc).date()
-    report["rerun"] = {"from": str(min(days)), "to": str(min(last, max(today, *days)))} if days else None
-    return report
+            days.add(table, hours)
+    return report | {"rerun": days.rerun()}
+
+
+class Days:
+    """The days that change when the lines of error objects are in raw."""
+
+    def __init__(self, day: date, lookback_days: int, today: date):
+        self.day, self.lookback_days, self.today = day, lookback_days, today
+        self.first: set[date] = set()
+        self.last: set[date] = set()
+        self.arrivals: set[date] = set()
+
+    def add(self, table: str, hours: dict[datetime, list[bytes]]) -> None:
+        """Adds what the lines of an error object change. A line that is late or dated too far ahead changes no event day."""
+        self.arrivals |= {self.day} | {hour.date() for hour in hours}
+        for hour, lines in hours.items():
+            events = {event for event in event_days(lines) if -1 <= (hour.date() - event).days <= self.lookback_days}
+            # An impression of the day before may have its first click among these.
+            self.first |= {event - timedelta(days=table == "clicks") for event in events}
+            # A copy that came later, up to the look-back, was the kept one until now.
+            self.last |= {event + timedelta(days=self.lookback_days) for event in events}
+
+    def rerun(self) -> dict[str, str] | None:
+        if not self.arrivals:
+            return None
+        last = min(max(self.arrivals | self.last), max(self.arrivals | {self.today}))
+        return {"from": str(min(self.arrivals | self.first)), "to": str(last)}
 
 
 def list_keys(s3: Any, bucket: str, prefix: str) -> list[str]:
@@ -112,9 +145,9 @@ def put_once(s3: Any, bucket: str, key: str, text: bytes) -> bool:
     return False
 
 
-def event_days(hours: dict[datetime, list[bytes]]) -> set[date]:
-    """The event days of the lines, as far as they say."""
-    found = {OCCURRED_ON.search(line) for lines in hours.values() for line in lines} - {None}
+def event_days(lines: list[bytes]) -> set[date]:
+    """The event days of the lines that have one."""
+    found = {OCCURRED_ON.search(line) for line in lines} - {None}
     return {parsed for parsed in map(read_day, {day[1].decode() for day in found}) if parsed}
 
 
@@ -140,7 +173,7 @@ def lines_by_hour(key: str, content: bytes) -> dict[datetime, list[bytes]]:
     hours: dict[datetime, list[bytes]] = {}
     try:
         records = list(read_records(content))
-    except (EOFError, OSError, zlib.error):
+    except TORN:
         raise Unreadable(key) from None
     for record in records:
         lines = read_events(record)
@@ -149,6 +182,15 @@ def lines_by_hour(key: str, content: bytes) -> dict[datetime, list[bytes]]:
         if lines:
             hours.setdefault(arrival_hour(record, oldest), []).extend(line.rstrip(b"\n") + b"\n" for line in lines)
     return hours
+
+
+def count_events(content: bytes) -> int:
+    """The lines in an error object, gzip or not. A record that can't be read counts as one, and so does a torn object."""
+    try:
+        records = list(read_records(content))
+    except TORN:
+        return 1
+    return sum(1 if lines is None else len(lines) for lines in map(read_events, records))
 
 
 def read_records(content: bytes) -> Iterator[bytes]:
@@ -168,7 +210,7 @@ def read_events(record: bytes) -> list[bytes] | None:
 
 
 def arrival_hour(record: bytes, oldest: datetime) -> datetime:
-    """The hour in which Firehose received the record, milliseconds since 1970, or that of the object if it doesn't say."""
+    """The hour in which Firehose received the record, milliseconds since 1970, or that of the object if it has none."""
     try:
         moment = datetime.fromtimestamp(int(json.loads(record)["arrivalTimestamp"]) / 1000, timezone.utc)
     except (ValueError, KeyError, TypeError, OverflowError, OSError):
@@ -177,4 +219,4 @@ def arrival_hour(record: bytes, oldest: datetime) -> datetime:
 
 
 if __name__ == "__main__":
-    main(sys.argv)
+    sys.exit(main(sys.argv))

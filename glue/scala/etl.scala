@@ -1033,7 +1033,9 @@ object Raw {
   */
 object Undelivered {
 
-  /** The lines in the error objects of the day, gzip or not. A record that can't be read counts as one. */
+  /** The lines in the error objects of the day, gzip or not. A record that can't be read counts as one, and so does a torn
+    * object.
+    */
   def count(spark: SparkSession, folder: String, day: LocalDate): Long = {
     val path = s"$folder/${Partition.pathOf(Partition.dayKeys(day))}"
     if (Files.list(spark, path).isEmpty) return 0
@@ -1046,11 +1048,13 @@ object Undelivered {
     val bytes = new ByteArrayInputStream(content)
     val isGzip = content.length > 1 && content(0) == 0x1f.toByte && content(1) == 0x8b.toByte
     val fields = new JsonFields(Seq("rawData"))
-    new Lines(name, if (isGzip) new GZIPInputStream(bytes) else bytes)
-      .map(new String(_, UTF_8))
-      .filterNot(_.isBlank)
-      .map(record => linesOf(fields.read(record).flatMap(values => Option(values.head))))
-      .sum
+    try
+      new Lines(name, if (isGzip) new GZIPInputStream(bytes) else bytes)
+        .map(new String(_, UTF_8))
+        .filterNot(_.isBlank)
+        .map(record => linesOf(fields.read(record).flatMap(values => Option(values.head))))
+        .sum
+    catch { case _: IOException => 1L }
   }
 
   private def linesOf(rawData: Option[String]): Long =

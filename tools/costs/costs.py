@@ -308,8 +308,8 @@ def section_million(data, template):
         firehose.append([f"{name}: USD", *(usd(results[events]["Data Firehose"]) for events in EVENTS_A_REQUEST)])
         firehose.append([f"{name}: bytes billed a byte", *(f"{ratio:.2f}" for ratio in ratios)])
     share = sum(ours[1].values()) / sum(ours[EVENTS_A_REQUEST[-1]].values())
-    what_decides = f"""What a client sends in one request decides: at {EVENTS_A_REQUEST[-1]} events a request a million events cost a
-        {share:.0f}th of what they cost one by one. The last line is the same warehouse with one event a record, as the 2019 original
+    what_decides = f"""What a client sends in one request decides: at {EVENTS_A_REQUEST[-1]} events a request a million events cost
+        1/{share:.0f} of what they cost one by one. The last line is the same warehouse with one event a record, as the 2019 original
         wrote them. It changes the line of Data Firehose, which rounds each record up to 5 KB:"""
     return f"{table(header, bill)}\n\n{paragraph(what_decides)}\n\n{table(header, firehose)}"
 
@@ -423,15 +423,22 @@ def main():
     parser = argparse.ArgumentParser(description="Writes docs/costs.md from the price list.")
     parser.add_argument("--write", action="store_true", help="write docs/costs.md instead of printing it")
     parser.add_argument("--rate", type=float, help="print a month of this many events a second")
-    parser.add_argument("--batch", type=int, default=data["workload"]["events_a_request"], help="events a request, with --rate")
+    parser.add_argument("--batch", type=int, help="events a request, with --rate")
     parser.add_argument("--measure-gzip", action="store_true", help="print the bytes of an event after gzip")
     arguments = parser.parse_args()
+    if arguments.batch is not None and arguments.rate is None:
+        parser.error("--batch needs --rate")
+    if arguments.rate is not None and arguments.rate <= 0:
+        parser.error("--rate must be more than 0")
+    if arguments.batch is not None and arguments.batch < 1:
+        parser.error("--batch must be 1 or more")
     if arguments.measure_gzip:
         print(f"{measure_gzip():.1f}")
         return
     template = read_sources()
-    if arguments.rate:
-        data["workload"]["events_a_request"] = arguments.batch
+    if arguments.rate is not None:
+        if arguments.batch is not None:
+            data["workload"]["events_a_request"] = arguments.batch
         print(months(data, template, [arguments.rate]))
         return
     text = page(data, template)
