@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import subprocess
 import zipfile
 
 import boto3
@@ -61,7 +62,7 @@ def test_every_script_of_a_job_is_in_what_is_published(tmp_path):
     base.mkdir(parents=True)
     for name in ("glue", "pipeline"):
         (tmp_path / name).symlink_to(ROOT / name)
-    done = codebuild.subprocess.run(["bash", "-c", copy.replace("--create", "--create --dereference")], cwd=tmp_path)
+    done = subprocess.run(["bash", "-c", copy.replace("--create", "--create --dereference")], cwd=tmp_path)
     assert done.returncode == 0
     for name in ("configuration.json", "packaged.yaml"):
         (base / name).write_text("{}")
@@ -158,6 +159,40 @@ def test_a_bucket_without_versions_is_refused(s3):
     s3.put_object(Bucket="other", Key=f"packages/{md5(b'a')}", Body=b"a")
     with pytest.raises(pin.NotWhatItWas, match="the bucket keeps no versions"):
         pin.pin(f"      CodeUri: s3://other/packages/{md5(b'a')}\n", s3)
+
+
+# What another `sam package` may write for the same.
+CODE, STATES, NESTED, API = FILES
+UNKNOWN = {
+    "Function.CodeUri": f'Function: {{CodeUri: "s3://builds/{CODE}"}}',
+    "Function.CodeUri of parts": f"Function: {{CodeUri: {{Bucket: builds, Key: {CODE}}}}}",
+    "Function.CodeUri of a folder": "Function: {CodeUri: crates/capture}",
+    "States.DefinitionUri": f"States: {{DefinitionUri: s3://builds/{STATES}}}",
+    "States.DefinitionUri of parts": f"States: {{DefinitionUri: {{Key: {STATES}, Bucket: builds}}}}",
+    "Stack.TemplateURL": f'Stack: {{TemplateURL: "https://s3.us-east-1.amazonaws.com/builds/{NESTED}"}}',
+    "Stack.TemplateURL of another version": f"Stack: {{TemplateURL: 'https://builds.s3.amazonaws.com/{NESTED}?versionId='}}",
+    "Api.Fn::Transform": f"Api: {{Fn::Transform: {{Name: AWS::Include, Parameters: {{Location: 's3://builds/{API}'}}}}}}",
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_no_pattern_matches_is_refused(s3, uploaded, name):
+    with pytest.raises(pin.NotWhatItWas, match=f"Resources.{name.split()[0]}: "):
+        pin.pin(f"Resources:\n  {UNKNOWN[name]}\n", s3)
+
+
+def test_an_include_that_was_compared_is_let_through(s3, uploaded):
+    template = f"Body:\n  Fn::Transform:\n    Name: AWS::Include\n    Parameters:\n      Location: s3://builds/{API}\n"
+    assert pin.pin(template, s3) == template
+
+
+def test_a_template_that_is_not_pinned_fails_the_build_and_stays_as_it_is(s3, uploaded, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "packaged.yaml"
+    path.write_text(template := f"Resources:\n  {UNKNOWN['Function.CodeUri']}\n")
+    monkeypatch.setattr(pin.sys, "argv", ["pin.py", str(path)])
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    assert pin.main() == 1
+    assert "Resources.Function.CodeUri" in capsys.readouterr().err and path.read_text() == template
 
 
 def test_no_nested_template_has_code_of_its_own():

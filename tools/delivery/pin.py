@@ -5,9 +5,9 @@
 CloudFormation fetches code, state machines and nested templates when a change set is executed, which may be long after it was
 made. `sam package` names objects by their content, but S3 does not hold them to it: a later build may write something else
 under a name. So each object is compared with its name, and the template gets the version that was compared. What AWS::Include
-names is fetched when the change set is made; it is compared only.
+names is fetched when the change set is made; it is compared only. What this program does not recognise is refused.
 
-Exit status: 0 when all is pinned; 1 with a line for each object that is not what its name says.
+Exit status: 0 when all is pinned; 1 with a line for each object that is not what its name says, or is not pinned.
 https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-functioncode.html
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-overview.html
 """
@@ -18,20 +18,25 @@ import io
 import re
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
+import templates
+import yaml
 
 # As `sam package` writes them.
 CODE = re.compile(r"^( *CodeUri:) s3://([^/\s]+)/(\S+)$", re.MULTILINE)
 DEFINITION = re.compile(r"^( *)(DefinitionUri:\n *Bucket: )(\S+)\n( *Key: )(\S+)$", re.MULTILINE)
 # https://s3.<Region>.amazonaws.com/<bucket>/<key>
 NESTED = re.compile(r"^( *TemplateURL:) (https?://[^/\s]+)/([^/\s]+)/([^\s?]+)$", re.MULTILINE)
+FETCHED_LATE = ("CodeUri", "DefinitionUri", "TemplateURL")
 INCLUDED = re.compile(r"^( *Location:) s3://([^/\s]+)/(\S+)$", re.MULTILINE)
 
 
 class NotWhatItWas(Exception):
-    """An object of the build has other content than its name says."""
+    """An object of the build has other content than its name says, or the template may get another one."""
 
 
 def digest(content: bytes) -> str:
@@ -59,6 +64,34 @@ def checked_version(s3, bucket: str, key: str) -> str:
     if found.get("VersionId", "null") == "null":
         raise NotWhatItWas(f"s3://{bucket}/{key}: the bucket keeps no versions")
     return found["VersionId"]
+
+
+def named(value, path: str = "") -> Iterator[tuple[str, str, object]]:
+    """Each field below this with its path and its name."""
+    fields = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, field in fields:
+        yield f"{path}{name}", str(name), field
+        yield from named(field, f"{path}{name}.")
+
+
+def has_version(field) -> bool:
+    if isinstance(field, dict):
+        return all(field.get(name) for name in ("Bucket", "Key", "Version"))
+    return isinstance(field, str) and bool(parse_qs(urlsplit(field).query).get("versionId"))
+
+
+def check_pinned(pinned: str, compared: set[tuple[str, str]]) -> None:
+    """Raises for what no pattern has matched: `sam package` may change how it writes a template."""
+    problems = []
+    for path, name, field in named(yaml.load(pinned, templates.TemplateLoader)):
+        if name in FETCHED_LATE and not has_version(field):
+            problems.append(f"{path}: {field} has no version")
+        if name == "Fn::Transform" and field.get("Name") == "AWS::Include":
+            bucket, _, key = str(field["Parameters"]["Location"]).removeprefix("s3://").partition("/")
+            if (bucket, key) not in compared:
+                problems.append(f"{path}: its content was not compared with its name")
+    if problems:
+        raise NotWhatItWas("\n".join(problems))
 
 
 def pin(template: str, s3) -> str:
@@ -91,6 +124,7 @@ def pin(template: str, s3) -> str:
         version(*found.groups()[1:])
     if problems:
         raise NotWhatItWas("\n".join(problems))
+    check_pinned(pinned, set(versions))
     return pinned
 
 
