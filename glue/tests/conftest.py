@@ -18,9 +18,14 @@ sys.path[:0] = [str(ROOT / "glue"), str(ROOT / "glue" / "local"), str(ROOT / "gl
 # ORC timestamps are read in the JVM's time zone and handed to Python in Python's.
 os.environ["TZ"] = "UTC"
 
+from pyspark.cloudpickle import register_pickle_by_value  # noqa: E402
 from pyspark.sql import SparkSession  # noqa: E402
 
 import catalog  # noqa: E402
+import undelivered  # noqa: E402
+
+# Its functions travel to the executors as they do where jobs have it as a library.
+register_pickle_by_value(undelivered)
 
 BUCKET = "s3://lake-bucket/"
 

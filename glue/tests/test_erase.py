@@ -13,7 +13,6 @@ from test_etl import everything, ledger, run_etl
 
 import erase
 import load_ad_traffic
-import undelivered
 
 ID = "abcdef00-0000-4000-8000-00000000000a"
 DAY = "2026-11-20"
@@ -231,11 +230,9 @@ def dynamodb(monkeypatch):
     """The job's functions travel to the executors as they do when it is the script that runs."""
     client = DynamoDB()
     monkeypatch.setattr(erase.boto3, "client", lambda service: client)
-    for module in (erase, undelivered):
-        register_pickle_by_value(module)
+    register_pickle_by_value(erase)
     yield client
-    for module in (erase, undelivered):
-        unregister_pickle_by_value(module)
+    unregister_pickle_by_value(erase)
 
 
 def run_erase(warehouse, capsys, *arguments: str) -> dict:

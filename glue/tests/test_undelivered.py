@@ -4,8 +4,10 @@ import base64
 import gzip
 import io
 import json
-from datetime import datetime, timedelta, timezone
+from contextlib import redirect_stdout
+from datetime import date, datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import nasty
 import pytest
@@ -82,8 +84,15 @@ class FolderBucket:
         (self.folder / Key).unlink()
 
 
-def take_back(bucket: FolderBucket, **options) -> dict:
-    return undelivered.take_back(bucket, "b", datetime.fromisoformat(DAY).date(), nasty.LOOKBACK_DAYS, **options)
+LATER_DAY = date(2026, 12, 24)
+
+
+def take_back(bucket: FolderBucket, today: date = LATER_DAY, status: int = 0, **options) -> dict:
+    """The printed report of a run that ends with the exit status."""
+    days = undelivered.Days(date.fromisoformat(DAY), nasty.LOOKBACK_DAYS, today)
+    with redirect_stdout(io.StringIO()) as printed:
+        assert undelivered.run(bucket, "b", days, **options) == status
+    return json.loads(printed.getvalue())
 
 
 def raw_lines(warehouse) -> list[tuple[str, str]]:
@@ -108,6 +117,11 @@ LATER = nasty.impression(4, f"{DAY} 13:59:59.000")
 CONTENT = record(f"{DAY} 11:59:59.900", *SET_ASIDE[:3]) + record(f"{DAY} 11:59:59", SET_ASIDE[3]) + record(f"{DAY} 14:00:00", LATER)
 
 
+PACKED = gzip.compress(CONTENT)
+# Cut off in its head, its data and its end; and with a wrong sum.
+TORN = {"head": PACKED[:5], "data": PACKED[:-20], "end": PACKED[:-3], "sum": PACKED[:-8] + b"sum!" + PACKED[-4:]}
+
+
 @pytest.fixture(params=["python", "scala"])
 def run(request, engines):  # noqa: F811
     return getattr(engines, request.param)
@@ -120,8 +134,9 @@ def test_the_books_are_open_until_what_was_set_aside_is_back(warehouse, run):
     (before,) = run(DAY)
     assert (before["raw"], before["undelivered"], before["balanced"]) == (1, 5, False)
 
-    report = take_back(FolderBucket(warehouse.folder))
+    report = take_back(FolderBucket(warehouse.folder), status=1)
     assert report["lines"] == {"impressions": 5, "clicks": 0} and len(report["objects"]) == 2
+    assert report["unreadable"] == [f"data/{ERRORS}/hour=12/._torn"]
     # From the first event's day to the last day on which a copy of the others could have come.
     assert report["rerun"] == {"from": "2026-11-17", "to": "2026-11-23"}
     _, after = run("2026-11-17", DAY)
@@ -145,8 +160,10 @@ def test_records_count_by_line_and_what_is_no_record_counts_as_one(warehouse, ru
     put_errors(warehouse, "hour=11/a", b"".join(odd))
     # No name says for sure what is gzip.
     put_errors(warehouse, "hour=23/b", gzip.compress(record(f"{DAY} 23:00:00", "x")) + gzip.compress(record(f"{DAY} 23:00:01", "y")))
+    for name, content in TORN.items():
+        put_errors(warehouse, f"hour=23/{name}", content)
     (row,) = run(DAY)
-    assert row["undelivered"] == 3 + 0 + 1 + 1 + 1 + 1 + 2
+    assert row["undelivered"] == 3 + 0 + 1 + 1 + 1 + 1 + 2 + len(TORN)
 
 
 def test_a_run_that_is_killed_anywhere_loses_and_doubles_nothing(warehouse):
@@ -154,17 +171,22 @@ def test_a_run_that_is_killed_anywhere_loses_and_doubles_nothing(warehouse):
     wanted = sorted(
         [("20 11", line) for line in SET_ASIDE] + [("20 14", LATER)] + [("20 12", nasty.impression(7, nasty.NOON))]
     )
+    # All of both objects, the first of which has the earliest event and the last arrival.
+    rerun = {"from": "2026-11-17", "to": "2026-11-23"}
     for dies_at in range(6):
         warehouse.clear()
         put_errors(warehouse, keys[0], CONTENT)
         put_errors(warehouse, keys[1], gzip.compress(record(nasty.NOON, nasty.impression(7, nasty.NOON))))
         bucket = FolderBucket(warehouse.folder)
         bucket.dies_at = dies_at
+        reports = []
         if dies_at < 5:
-            with pytest.raises(KeyboardInterrupt):
-                take_back(bucket)
+            with redirect_stdout(io.StringIO()) as printed, pytest.raises(KeyboardInterrupt):
+                undelivered.run(bucket, "b", undelivered.Days(date.fromisoformat(DAY), nasty.LOOKBACK_DAYS, LATER_DAY))
             bucket.dies_at = None
-        take_back(bucket)
+            reports = [json.loads(line) for line in printed.getvalue().splitlines()]
+        reports.append(take_back(bucket))
+        assert reports[0]["rerun"] == rerun
         assert raw_lines(warehouse) == wanted
         assert not [path for path in (warehouse.folder / "data/raw-errors").rglob("*") if path.is_file()]
         # A run more finds nothing, and has nothing run again.
@@ -200,7 +222,7 @@ def test_a_time_may_be_text_as_in_the_documentation(warehouse):
 def test_an_object_with_a_record_that_cannot_be_read_is_left_alone(warehouse, content):
     path = put_errors(warehouse, "hour=11/a", content)
     put_errors(warehouse, "hour=11/b", record(nasty.NOON, "y"))
-    report = take_back(FolderBucket(warehouse.folder))
+    report = take_back(FolderBucket(warehouse.folder), status=1)
     assert report["unreadable"] == [f"data/{ERRORS}/hour=11/a"]
     assert path.read_bytes() == content and raw_lines(warehouse) == [("20 12", "y")]
 
@@ -215,15 +237,57 @@ def test_raw_is_never_written_over(warehouse):
     assert path.exists() and raw_lines(warehouse) == [("20 12", "x")] and key.endswith(".gz")
 
 
-def test_the_batch_runs_again_up_to_today_at_most(warehouse):
-    now = datetime.now(timezone.utc)
-    day = f"{now - timedelta(days=1):%Y-%m-%d}"
-    key = f"data/raw-errors/clicks/processing-failed/{now - timedelta(days=1):year=%Y/month=%m/day=%d/hour=%H}/a"
-    path = warehouse.folder / key
+# --- which days to run again ---
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A bucket without Spark."""
+    return SimpleNamespace(folder=tmp_path)
+
+
+def rerun_of(folder, *occurred: str, table: str = "impressions", today: date = LATER_DAY) -> dict:
+    path = folder.folder / "data" / ERRORS.replace("impressions", table) / "hour=11/a"
     path.parent.mkdir(parents=True)
-    path.write_bytes(record(f"{day} {now:%H}:00:00", '{"occurred_at":"' + day + ' 00:00:00.000"}', '{"occurred_at":"2026-99-99 "}'))
-    report = undelivered.take_back(FolderBucket(warehouse.folder), "b", now.date() - timedelta(days=1), 3)
-    assert report["rerun"] == {"from": day, "to": f"{now:%Y-%m-%d}"}
+    path.write_bytes(record(f"{DAY} 11:30:00", *(f'{{"occurred_at":"{moment}"}}' for moment in occurred)))
+    return take_back(FolderBucket(folder.folder), today)["rerun"]
+
+
+@pytest.mark.parametrize(
+    "occurred", ["2026-11-16 23:59:59.999", "2026-10-20 00:00:00.000", "0001-01-01 00:00:00.000", "2026-11-22 00:00:00.000",
+                 "9999-12-31 00:00:00.000", "2026-99-99 00:00:00.000", "soon"],
+)  # fmt: skip
+def test_a_line_that_changes_no_event_day_has_only_its_arrival_day_run_again(folder, occurred):
+    assert rerun_of(folder, occurred) == {"from": DAY, "to": DAY}
+
+
+@pytest.mark.parametrize(
+    ("occurred", "first", "last"),
+    [
+        ("2026-11-17 00:00:00.000", "2026-11-17", "2026-11-20"),
+        ("2026-11-20 11:29:59.000", "2026-11-20", "2026-11-23"),
+        ("2026-11-21 00:00:00.000", "2026-11-20", "2026-11-24"),
+    ],
+)
+def test_an_event_day_runs_again_with_the_days_on_which_a_copy_could_come(folder, occurred, first, last):
+    assert rerun_of(folder, occurred, "2026-10-20 00:00:00.000") == {"from": first, "to": last}
+
+
+def test_the_day_before_a_click_runs_again_since_its_impressions_may_be_clicked_now(folder):
+    assert rerun_of(folder, "2026-11-19 00:00:01.000", table="clicks") == {"from": "2026-11-18", "to": "2026-11-22"}
+
+
+def test_the_batch_runs_again_up_to_today_at_most(folder):
+    assert rerun_of(folder, f"{DAY} 11:29:59.000", today=date(2026, 11, 21)) == {"from": DAY, "to": "2026-11-21"}
+
+
+def test_the_exit_status_is_that_of_the_work(monkeypatch, folder):
+    import boto3
+
+    put_errors(folder, "hour=11/a", b"torn {")
+    monkeypatch.setattr(boto3, "client", lambda service: FolderBucket(folder.folder))
+    arguments = ["undelivered.py", "--bucket", "b", "--dry_run", "--day"]
+    assert [undelivered.main([*arguments, day]) for day in (DAY, "2026-11-21")] == [1, 0]
 
 
 # --- the ledger job, and the erasure ---
