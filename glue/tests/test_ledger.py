@@ -93,6 +93,19 @@ def test_figures_that_contradict_each_other_are_a_fault(row, fault):
     assert fault in ledger.find_fault(row, "2026-11-20")
 
 
+def test_a_figure_that_is_missing_is_a_fault_and_not_a_0(warehouse, cloudwatch, capsys):
+    with pytest.raises(ledger.BooksDontBalance, match="impressions: no figure for kept, pending: run the ETL of the day"):
+        run_ledger(warehouse, impressions=BALANCED | {"kept": None, "pending": None}, clicks=NO_LINES)
+    assert printed(capsys)[0]["kept"] is None
+    (call,) = cloudwatch.calls
+    values = {name: value for (name, table), (value, _) in told(call["MetricData"]).items() if table == "impressions"}
+    assert values == {"RawLines": 10, "Repeats": 2, "Rejected": 1, "Late": 1, "Undelivered": 0, "Unbalanced": 1}
+
+
+def test_a_day_without_a_count_of_raw_is_not_compared():
+    assert ledger.divergence(Counted(Impressions=[9.0]), "N", "w", {"impressions": {"raw": None}}, DAY, NOW) == []
+
+
 def test_figures_are_dated_at_their_day_and_the_alarm_now():
     rows, faults = {"impressions": BALANCED}, {"impressions": None, "clicks": "no row"}
     assert told(ledger.metric_data("w", rows, faults, DAY, NOW)) == {

@@ -91,6 +91,16 @@ def test_nor_does_the_refusal_hide_why_a_job_failed(cloudwatch, clock):
         measure.job(main)(OF_STACK)
 
 
+@pytest.mark.parametrize("argv", [["job.py", "--JOB_NAME", "wh-etl", "--stack"], [*OF_STACK, "--job-bookmark-option", "on"]])
+def test_nor_do_arguments_that_glue_refuses(cloudwatch, clock, capsys, argv):
+    def main(argv):
+        raise ValueError("no such day")
+
+    with pytest.raises(ValueError, match="no such day"):
+        measure.job(main)(argv)
+    assert cloudwatch.calls == [] and "failed to publish the job's metrics" in capsys.readouterr().err
+
+
 def rows_published_by(cloudwatch, main, **arguments):
     cloudwatch.stub.add_response("put_metric_data", {})
     main([*OF_STACK, *(part for name, value in arguments.items() for part in (f"--{name}", value))])

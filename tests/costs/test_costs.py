@@ -19,6 +19,11 @@ def test_the_page_is_what_the_program_prints():
     assert page == costs.page(DATA, TEMPLATE), "run python3 tools/costs/costs.py --write"
 
 
+def test_a_share_is_written_as_a_fraction():
+    page = (ROOT / "docs" / "costs.md").read_text(encoding="utf-8")
+    assert "cost 1/132 of\nwhat they cost one by one" in page
+
+
 def test_an_event_has_the_bytes_that_are_assumed():
     line = '{"impression_id":"0192d3c4-9a5b-7c6d-8e7f-001122334455","ad_id":"fc91623b-7c70-42a6-829b-29b0eb3d61de",'
     line += '"occurred_at":"2026-11-20 11:59:58.000"}\n'
@@ -67,6 +72,35 @@ Outputs:
     Value: nothing
 """
     assert costs.alarm_metrics(template) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--batch", "5"], "--batch needs --rate"),
+        (["--rate", "0"], "--rate must be more than 0"),
+        (["--rate", "0", "--batch", "5"], "--rate must be more than 0"),
+        (["--rate", "1", "--batch", "0"], "--batch must be 1 or more"),
+    ],
+)
+def test_arguments_without_a_month_are_refused(monkeypatch, capsys, arguments, message):
+    monkeypatch.setattr(sys, "argv", ["costs.py", *arguments])
+    with pytest.raises(SystemExit) as end:
+        costs.main()
+    assert end.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.endswith(f"error: {message}\n")
+
+
+def test_a_month_at_a_rate_and_a_batch_is_printed(monkeypatch, capsys):
+    gateways = []
+    for batch in ([], ["--batch", "1"]):
+        monkeypatch.setattr(sys, "argv", ["costs.py", "--rate", "1", *batch])
+        costs.main()
+        (line,) = [one for one in capsys.readouterr().out.splitlines() if one.startswith("| API Gateway |")]
+        gateways.append(line)
+    # 2,628,000 requests a month at 3.50 USD a million, and a hundredth of them.
+    assert gateways == ["| API Gateway | 0.09 |", "| API Gateway | 9.20 |"]
 
 
 def test_each_price_names_its_source():

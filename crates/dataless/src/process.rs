@@ -120,12 +120,20 @@ impl Tool {
 
     /// Runs it to its end and takes what it prints; the log gets its errors.
     pub fn output(&self) -> Result<String> {
+        let (text, ended) = self.output_and_end()?;
+        ended.and(Ok(text))
+    }
+
+    /// As [`Self::output`], of a command that may print something useful and fail.
+    pub fn output_and_end(&self) -> Result<(String, Result<()>)> {
         let mut child = self.spawn(Stdio::piped())?;
         let mut text = String::new();
         let read = child.child.stdout.take().map_or(Ok(0), |mut stdout| stdout.read_to_string(&mut text));
-        self.check(child.wait()?)?;
-        read.with_context(|| format!("what {} printed cannot be read", self.name()))?;
-        Ok(text)
+        let ended = self.check(child.wait()?);
+        match read.with_context(|| format!("what {} printed cannot be read", self.name())) {
+            Ok(_) => Ok((text, ended)),
+            Err(error) => ended.and(Err(error)),
+        }
     }
 
     /// Starts it. It ends with this process, unless it is [`Running::detach`]ed.
@@ -325,6 +333,16 @@ mod tests {
         let output = Tool::new("sh", log.clone()).args(["-c", "echo out; echo note >&2"]).output().unwrap();
         assert_eq!(output, "out\n");
         assert!(std::fs::read_to_string(log).unwrap().ends_with("note\n"));
+    }
+
+    #[test]
+    fn what_a_command_printed_before_it_failed_is_not_lost() {
+        let (_dir, log) = log();
+        let tool = Tool::new("sh", log).args(["-c", "echo out; exit 3"]);
+        let (output, ended) = tool.output_and_end().unwrap();
+        assert_eq!(output, "out\n");
+        assert!(ended.unwrap_err().to_string().contains("exit status: 3"));
+        assert!(tool.output().is_err());
     }
 
     #[test]

@@ -22,7 +22,7 @@ struct Report {
     lines: BTreeMap<String, u64>,
     /// Objects that were added to the raw zone.
     objects: Vec<String>,
-    /// Error objects that are gone from `raw-errors/`.
+    /// Error objects that the script deleted after its report.
     removed: Vec<String>,
     /// Error objects that were left alone, since a record of them cannot be read.
     unreadable: Vec<String>,
@@ -45,10 +45,10 @@ pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
         let tool = Tool::new(warehouse.tools.program(ToolSet::Spark, "python"), log)
             .arg(workspace.path("glue/undelivered.py"))
             .args(["--bucket", bucket, "--lookback_days", lookback_days, "--day", &options.day.to_string()]);
-        parse(&warehouse.aws.lead(tool).output()?)
+        take_back(&warehouse.aws.lead(tool))
     };
-    let summary = |report: &Report| format!("{} objects", thousands(report.objects.len() as u64));
-    let (report, _) = step("take back what was set aside", take, summary)?;
+    let summary = |(report, _): &(Report, _)| format!("{} objects", thousands(report.objects.len() as u64));
+    let ((report, ended), _) = step("take back what was set aside", take, summary)?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -57,7 +57,20 @@ pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
         }
         note(&advice(&report, options.day));
     }
+    if report.unreadable.is_empty() {
+        ended?;
+    }
     Ok(report.unreadable.is_empty().into())
+}
+
+/// The script's report, and whether the script failed: it does when it could not read an object, or could not delete what it
+/// had taken back.
+fn take_back(tool: &Tool) -> Result<(Report, Result<()>)> {
+    let (printed, ended) = tool.output_and_end()?;
+    match parse(&printed) {
+        Ok(report) => Ok((report, ended)),
+        Err(error) => ended.and(Err(error)),
+    }
 }
 
 fn parse(printed: &str) -> Result<Report> {
@@ -104,9 +117,20 @@ mod tests {
 
     #[test]
     fn where_nothing_waits_a_ledger_that_counts_some_is_out_of_date() {
-        let told = advice(&parse(NOTHING).unwrap(), day());
-        assert!(told.starts_with("Nothing of 2026-11-20 was taken back."), "{told}");
-        assert!(told.ends_with("cargo dataless batch --day 2026-11-20 --to 2026-11-20"), "{told}");
+        let advice = advice(&parse(NOTHING).unwrap(), day());
+        assert!(advice.starts_with("Nothing of 2026-11-20 was taken back."), "{advice}");
+        assert!(advice.ends_with("cargo dataless batch --day 2026-11-20 --to 2026-11-20"), "{advice}");
+    }
+
+    #[test]
+    fn a_report_is_taken_from_a_script_that_fails_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = |line: &str| Tool::new("sh", dir.path().join("log")).args(["-c", line]);
+        let (report, ended) = take_back(&script(&format!("echo '{TAKEN}'; exit 1"))).unwrap();
+        assert_eq!(report.rerun.unwrap().from, "2026-11-17".parse().unwrap());
+        assert!(ended.is_err());
+        let error = take_back(&script("echo no such bucket >&2; exit 1")).unwrap_err();
+        assert!(error.to_string().contains("no such bucket"), "{error}");
     }
 
     #[test]
@@ -114,7 +138,7 @@ mod tests {
         use clap::Parser;
         let arguments = ["dataless", "replay", "--day", "2026-11-20", "--undelivered"];
         assert!(crate::cli::Arguments::try_parse_from(arguments).is_ok());
-        let with_file = arguments.into_iter().chain(["--file", "mended.ndjson"]);
+        let with_file = arguments.into_iter().chain(["--file", "fixed.ndjson"]);
         assert!(crate::cli::Arguments::try_parse_from(with_file).is_err());
     }
 }
