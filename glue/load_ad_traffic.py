@@ -13,7 +13,8 @@ one knows what to delete, and skips only what is certain to be there. `--full tr
 somebody else has written to. `docs/pipeline.md` has the reasons.
 
 `--write_rate` limits the puts and deletes of the whole job; 0, the default, does not limit. Each executor writes its own
-partitions. The endpoint comes from AWS_ENDPOINT_URL, if set. On AWS it needs `--extra-py-files` with etl.py, measure.py and undelivered.py.
+partitions. The endpoint comes from AWS_ENDPOINT_URL, if set. On AWS it needs `--extra-py-files` with
+etl.py, measure.py and undelivered.py.
 """
 
 from __future__ import annotations
