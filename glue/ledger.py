@@ -87,8 +87,11 @@ def read_rows(spark: SparkSession, database: str, day: datetime) -> dict[str, di
     """The day's ledger rows by table; a table whose ETL has not run has none."""
     rows = spark.table(f"{database}.ledger").where(f"year = '{day:%Y}' AND month = '{day:%m}' AND day = '{day:%d}'")
     figures = [name for name in rows.columns if name not in ("table_name", "year", "month", "day")]
-    # A row that was written before there was the column undelivered has null there.
-    return {row["table_name"]: {name: 0 if row[name] is None and name == "undelivered" else row[name] for name in figures} for row in rows.collect()}
+    found = {row["table_name"]: {name: row[name] for name in figures} for row in rows.collect()}
+    for row in found.values():
+        # A row that was written before there was this column has null there.
+        row["undelivered"] = row.get("undelivered") or 0
+    return found
 
 
 def find_fault(row: dict[str, int | None] | None, day: str) -> str | None:
