@@ -60,7 +60,7 @@ def checked_version(s3, bucket: str, key: str) -> str:
     found = s3.get_object(Bucket=bucket, Key=key)
     name = key.rsplit("/", 1)[-1].split(".")[0]
     if (content := name_of(found["Body"].read())) != name:
-        raise NotWhatItWas(f"s3://{bucket}/{key}: its content is that of {content}; delete it, and build again")
+        raise NotWhatItWas(f"s3://{bucket}/{key}: its content is that of {content}; delete this version of it, and build again")
     if found.get("VersionId", "null") == "null":
         raise NotWhatItWas(f"s3://{bucket}/{key}: the bucket keeps no versions")
     return found["VersionId"]
