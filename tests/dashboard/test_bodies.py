@@ -163,25 +163,6 @@ def test_widgets_do_not_cover_each_other_and_fit_the_grid():
                     assert taken.setdefault((x, y), widget) is widget, f"{name}: {widget['properties']}"
 
 
-@pytest.mark.parametrize("name", ALARMS)
-def test_an_alarms_metrics_are_documented(name):
-    alarm = ALARMS[name]
-    stats = [each["MetricStat"] for each in alarm.get("Metrics", []) if "MetricStat" in each]
-    if not stats:
-        stats = [{"Metric": alarm, "Period": alarm["Period"]}]
-    for stat in stats:
-        namespace = plain(stat["Metric"]["Namespace"])
-        _, sets, known = DOCUMENTED[namespace]
-        assert stat["Metric"]["MetricName"] in known
-        assert {each["Name"] for each in stat["Metric"].get("Dimensions", [])} in sets
-    ids = {each["Id"] for each in alarm.get("Metrics", [])}
-    for each in alarm.get("Metrics", []):
-        assert set(re.findall(r"\b[a-z]\w*\b", each.get("Expression", ""))) <= ids
-    # An alarm may look back a day, or a week by periods of an hour and more.
-    seconds = stats[0]["Period"] * alarm["EvaluationPeriods"]
-    assert seconds <= (7 * 86400 if stats[0]["Period"] >= 3600 else 86400)
-
-
 def test_a_night_that_is_later_than_the_one_before_is_not_missing():
     """CloudWatch slides a period of a day, so that one with data every night has none for as long as tonight is late."""
     found = [alarm for alarm in ALARMS.values() if "breaching" in json.dumps(alarm["TreatMissingData"])]

@@ -7,7 +7,6 @@ from resolver import resolve
 from templates import ROOT
 
 WAREHOUSE = "dataless-main"
-DEPLOYMENT = ("DeployDataPolicy", "DeployFunctionsPolicy", "DeployOperationsPolicy", "DeployMachinesPolicy")
 
 
 def as_list(one):
@@ -43,10 +42,6 @@ def granting(action, resource, *names, **parameters):
         and matches(action.lower(), [pattern.lower() for pattern in as_list(one["Action"])])
         and matches(resource, one["Resource"])
     ]
-
-
-def arn(service, rest, region="us-east-1", account="123456789012"):
-    return f"arn:aws:{service}:{region}:{account}:{rest}"
 
 
 @cache

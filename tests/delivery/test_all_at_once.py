@@ -1,47 +1,33 @@
 """DeploymentPreferenceType=AllAtOnce is the way out when an alarm is in ALARM: it must take the alarms off CodeDeploy's groups."""
 
-import json
-import os
-import subprocess
-
 import pytest
+from processed import names_of, warehouse
 from resolver import resolve
 from templates import ROOT
 
-SAM = ROOT / ".dataless" / "tools" / "sam" / "bin" / "python"
 ALL_AT_ONCE = {"DeploymentPreferenceType": "AllAtOnce"}
 
 
-@pytest.fixture(scope="module")
-def groups():
-    """The deployment groups that SAM's transform makes, by logical id."""
-    arguments = [SAM, ROOT / "tests" / "delivery" / "translated.py", ROOT / "template.yaml"]
-    made = subprocess.run(
-        arguments, check=True, capture_output=True, env=os.environ | {"AWS_DEFAULT_REGION": "us-east-1"}
-    )
-    resources = json.loads(made.stdout)["Resources"]
-    found = {name: one for name, one in resources.items() if one["Type"] == "AWS::CodeDeploy::DeploymentGroup"}
+def watched(option):
+    """By logical id of the deployment groups that SAM's transform makes: whether they watch alarms, and which."""
+    found = {name: one["Properties"] for name, one in warehouse(option).resources.items() if one["Type"] == "AWS::CodeDeploy::DeploymentGroup"}
     assert len(found) == 4
-    return found
+    configurations = {name: one["AlarmConfiguration"] for name, one in found.items()}
+    return {name: (one["Enabled"], [alarm["Name"] for alarm in one["Alarms"]]) for name, one in configurations.items()}
 
 
-def alarms(group, is_all_at_once):
-    condition, watched, all_at_once = group["Properties"]["AlarmConfiguration"]["Fn::If"]
-    assert condition == "HasRollbackAlarms"
-    chosen = all_at_once if is_all_at_once else watched
-    return chosen["Enabled"], [one["Name"]["Ref"] for one in chosen["Alarms"]]
-
-
-def test_all_at_once_replaces_the_alarms_of_every_group(groups):
+def test_all_at_once_replaces_the_alarms_of_every_group():
     """An update without a list might leave the old one attached."""
-    assert {name: alarms(group, True) for name, group in groups.items()} == dict.fromkeys(groups, (True, ["NeverAlarm"]))
+    never = names_of(warehouse("no traffic shifting"), "NeverAlarm")
+    assert list(watched("no traffic shifting").values()) == [(True, never)] * 4
 
 
-def test_every_other_type_watches_the_function_s_own_alarm(groups):
-    for name, group in groups.items():
-        enabled, watched = alarms(group, False)
-        assert enabled and name.replace("FunctionDeploymentGroup", "ErrorsAlarm") in watched
-        assert "NeverAlarm" not in watched
+@pytest.mark.parametrize("option", ["defaults", "everything"])
+def test_every_other_type_watches_the_function_s_own_alarm(option):
+    for name, (enabled, alarms) in watched(option).items():
+        (own,) = names_of(warehouse(option), name.replace("FunctionDeploymentGroup", "ErrorsAlarm"))
+        assert enabled and own in alarms
+        assert not [one for one in alarms if "NeverAlarm" in one]
 
 
 def test_the_alarm_in_their_place_never_fires():

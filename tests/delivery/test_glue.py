@@ -2,6 +2,7 @@
 
 import ast
 import fnmatch
+import re
 
 import pytest
 from resolver import resolve
@@ -13,17 +14,6 @@ REDSHIFT = {"EnableRedshift": "yes"}
 EMR = {"EnableEMRCluster": "yes"}
 LOGS = "arn:aws:logs:us-east-1:123456789012:log-group:"
 CATALOG = "arn:aws:glue:us-east-1:123456789012:"
-
-# What Glue 5.1 reads itself; a job's own arguments are those that its script asks for.
-# https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html
-# https://docs.aws.amazon.com/glue/latest/dg/monitor-continuous-logging.html
-SPECIAL = {
-    "--TempDir", "--class", "--custom-logGroup-prefix", "--enable-glue-datacatalog", "--enable-metrics", "--extra-py-files",
-    "--job-bookmark-option", "--job-language",
-}  # fmt: skip
-# For Glue 4.0 and earlier: 5.x takes no notice of them.
-# https://docs.aws.amazon.com/glue/latest/dg/monitor-continuous-logging-enable.html
-IGNORED = {"--continuous-log-logGroup", "--continuous-log-logStreamPrefix", "--enable-continuous-cloudwatch-log"}
 
 
 def jobs(stack, command="glueetl"):
@@ -65,20 +55,13 @@ def role_of(stack, job):
 
 
 @pytest.mark.parametrize("key", [{}, {"KmsKeyArn": KEY}], ids=["no key", "key"])
-def test_every_job_writes_to_groups_of_the_stack_that_expire(key):
-    stack = resolve(TEMPLATE, key | REDSHIFT)
-    groups = log_groups(stack)
-    found = jobs(stack)
-    assert len(found) == 10
-    for name, job in found.items():
-        prefix = job["DefaultArguments"]["--custom-logGroup-prefix"]
-        # https://docs.aws.amazon.com/glue/latest/dg/monitor-continuous-logging.html#monitor-logging-custom
-        below = f"{prefix}/<GlueSecurity>-role/{job['Role'].replace('.Arn', '')}" if key else prefix
-        assert not IGNORED & set(job["DefaultArguments"])
-        for kind in ("output", "error"):
-            group = groups[f"{below}/{kind}"]
-            assert group["RetentionInDays"] == "30", name
-            assert group.get("KmsKeyId") == key.get("KmsKeyArn"), name
+def test_groups_of_jobs_expire_after_30_days_and_have_the_key(key):
+    groups = {name: one for name, one in log_groups(resolve(TEMPLATE, key | REDSHIFT)).items() if name.startswith("/aws-glue/jobs/dataless/")}
+    # The shared ones, and with a key those of each role too.
+    assert len(groups) == (10 if key else 2)
+    for name, group in groups.items():
+        assert group["RetentionInDays"] == "30", name
+        assert group.get("KmsKeyId") == key.get("KmsKeyArn"), name
 
 
 @pytest.mark.parametrize("key", [{}, {"KmsKeyArn": KEY}], ids=["no key", "key"])
@@ -121,14 +104,6 @@ def test_without_a_key_they_share_those_of_the_account():
     assert not [name for name in log_groups(stack) if name.startswith(("/aws-glue/python-jobs", "/aws-glue/crawlers"))]
 
 
-def test_jobs_name_no_argument_that_glue_5_1_does_not_know():
-    """Glue's own arguments have hyphens or capitals; those of the scripts have neither."""
-    for name, job in jobs(resolve(TEMPLATE, REDSHIFT)).items():
-        assert job["GlueVersion"] == "5.1"
-        of_glue = {one for one in job["DefaultArguments"] if "-" in one[2:] or one != one.lower() or one == "--class"}
-        assert of_glue <= SPECIAL, name
-
-
 def spark_roles():
     stack = resolve(TEMPLATE, REDSHIFT | EMR)
     yield from ((name, stack, role_of(stack, job)) for name, job in jobs(stack).items())
@@ -168,7 +143,8 @@ def test_the_lake_is_zlib_while_something_reads_it_that_may_not_know_zstd(reader
 
 
 def script_of(job):
-    return ROOT / "glue" / job["Command"]["ScriptLocation"].split("/glue/")[1]
+    (path,) = re.findall(r"/((?:glue|pipeline)/.+)$", job["Command"]["ScriptLocation"])
+    return ROOT / path
 
 
 def imports(script):
@@ -183,10 +159,12 @@ def imports(script):
 
 def test_jobs_have_the_scripts_that_they_import():
     """Locally they lie beside each other; Glue fetches what it is given."""
-    for name, job in jobs(resolve(TEMPLATE, REDSHIFT)).items():
-        if job["DefaultArguments"]["--job-language"] == "python":
-            given = job["DefaultArguments"]["--extra-py-files"].split(",")
-            assert {path.split("/glue/")[1] for path in given} == {f"{one}.py" for one in imports(script_of(job))}, name
+    stack = resolve(TEMPLATE, REDSHIFT)
+    in_python = {name: job for name, job in (jobs(stack) | jobs(stack, "pythonshell")).items() if script_of(job).suffix == ".py"}
+    assert len(in_python) == 9
+    for name, job in in_python.items():
+        given = [path for path in job["DefaultArguments"].get("--extra-py-files", "").split(",") if path]
+        assert {path.split("/glue/")[1] for path in given} == {f"{one}.py" for one in imports(script_of(job))}, name
 
 
 def test_every_job_publishes_its_time_and_failures_for_its_stack():

@@ -59,6 +59,9 @@ BEYOND = {
         ("route53:ChangeResourceRecordSets", "own"), ("route53:GetChange", "own"), ("route53:GetHostedZone", "own"),
         ("route53:ListResourceRecordSets", "own"), ("route53:ListHostedZonesByName", "*"),
     ],
+    # A new zone is there when its change is.
+    # https://docs.aws.amazon.com/Route53/latest/APIReference/API_CreateHostedZone.html
+    "AWS::Route53::HostedZone": [("route53:GetChange", "change")],
     # CloudFormation writes the records that prove a domain, in the zone that DomainValidationOptions names.
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-certificatemanager-certificate.html
     "AWS::CertificateManager::Certificate": [("route53:ChangeResourceRecordSets", "zone"), ("route53:GetChange", "change")],
@@ -125,6 +128,8 @@ class Asks:
 
     def __init__(self, warehouse, bucket: str):
         self.stacks, self.bucket = list(all_stacks(warehouse)), bucket
+        # Types with actions of their schemas for which a resource has no ARN here: nothing asks for them.
+        self.dropped: set[tuple[str, str]] = set()
         # Roles by their ARN: whom they trust, and what bounds them.
         self.roles = {}
         for _, stack in self.stacks:
@@ -139,9 +144,15 @@ class Asks:
 
     def of(self, where, stack, name):
         resource = stack.resources[name]
-        kind, properties = resource["Type"], resource["Properties"]
+        kind = resource["Type"]
         own = {arn for arns in arns_of(stack, name) for arn in arns}
         named = self.named(stack, name)
+        found = [*self.listed(where, resource, own, named), *self.beyond(where, stack, name, own, named)]
+        self.dropped |= {(kind, action) for action in handlers(kind) - {one.action for one in found}}
+        yield from found
+
+    def listed(self, where, resource, own, named):
+        kind, properties = resource["Type"], resource["Properties"]
         for action in sorted(handlers(kind) - ELSEWHERE["*"] - ELSEWHERE.get(kind, set())):
             try:
                 about = iam.formats(action)
@@ -152,7 +163,6 @@ class Asks:
                 arns = {one for one in named if iam.is_about(action, one)} or {self.sample(about)}
             for arn in sorted(arns or {one for one in named if iam.is_about(action, one)}):
                 yield from self.calls(where, kind, action, arn, properties)
-        yield from self.beyond(where, stack, name, own, named)
 
     @staticmethod
     def sample(about):
@@ -163,13 +173,19 @@ class Asks:
     def named(self, stack, name):
         """ARNs that the resource names itself, and those of what it refers to."""
         found = {one for one in texts(stack.resources[name]["Properties"]) if one.startswith("arn:")}
-        for other in stack.edges.get(name, ()):
+        for other in stack.edges.get(name, set()) | self.shifting(stack, name):
             if other in stack.resources and other != name:
                 found |= {arn for arns in arns_of(stack, other) for arn in arns}
                 # An instance profile brings its role with it.
                 if stack.resources[other]["Type"] == "AWS::IAM::InstanceProfile":
                     found |= {one for role in stack.edges[other] for arns in arns_of(stack, role) for one in arns}
         return {one.replace("arn:aws:s3:::builds/", f"arn:aws:s3:::{self.bucket}/") for one in found}
+
+    @staticmethod
+    def shifting(stack, name):
+        """The deployment group that shifts an alias's traffic, which its update policy names."""
+        policy = stack.template.body["Resources"][name].get("UpdatePolicy", {}).get("CodeDeployLambdaAliasUpdate", {})
+        return {policy["DeploymentGroupName"]["Ref"]} if policy else set()
 
     def calls(self, where, kind, action, arn, properties):
         context = {"aws:requestedregion": ["us-east-1"], "kms:grantisforawsresource": ["true"]}

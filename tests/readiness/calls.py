@@ -89,8 +89,10 @@ def services(path: Path) -> set[str]:
 
 def of_python(script: Path) -> set[str]:
     found, has_versions = set(), False
-    for path, parts in reached(script).items():
-        known = {name: one for service in services(path) for name, one in operations(service).items()}
+    modules = reached(script)
+    # A client may be made in one module, and handed to another.
+    known = {name: one for path in modules for service in services(path) for name, one in operations(service).items()}
+    for parts in modules.values():
         for part in parts:
             called = {one.func.attr for one in ast.walk(part) if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute)}
             # An operation is a text where a paginator is asked for.

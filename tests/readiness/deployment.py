@@ -15,7 +15,7 @@ BRANCH = "some-dev"
 PIPELINE = STACK_NAME.removesuffix(f"-{BRANCH}")
 
 # What widens the role as far as it goes.
-WANTED = {"Branch": BRANCH, "RepositoryName": "dataless", "AllowMachines": "true", "RequireApproval": "true", "KmsKeyArn": KEY}
+WANTED = {"Branch": BRANCH, "RepositoryName": "dataless", "RequireApproval": "true", "KmsKeyArn": KEY}
 
 
 @functools.cache
@@ -71,7 +71,22 @@ def delivered(option: str):
 
 
 @functools.cache
+def every_ask() -> dict[str, tuple[frozenset, frozenset]]:
+    """By option: what CloudFormation asks for, and the types and actions for which no ARN is known here."""
+    (bucket,) = names_of(stack(), "ArtifactBucket")
+    found = {}
+    for option in OPTIONS:
+        asks = Asks(delivered(option), bucket)
+        found[option] = (frozenset(asks.all()), frozenset(asks.dropped))
+    return found
+
+
+@functools.cache
 def asked() -> frozenset:
     """All that CloudFormation asks for, with any option."""
-    (bucket,) = names_of(stack(), "ArtifactBucket")
-    return frozenset(one for option in OPTIONS for one in Asks(delivered(option), bucket).all())
+    return frozenset().union(*(one for one, _ in every_ask().values()))
+
+
+def dropped(*options: str) -> frozenset:
+    """The types and actions that are not asked for, for some resource with one of the options at least."""
+    return frozenset().union(*(every_ask()[option][1] for option in options or OPTIONS))

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import json
 import os
@@ -48,13 +49,21 @@ def worker() -> subprocess.Popen:
 def transformed(path: Path, parameters: tuple, pseudo: tuple) -> dict:
     """The template after the transforms, and as `source` before them, with its includes."""
     request = {"path": str(path), "parameters": dict(parameters), "pseudo": dict(pseudo)}
-    process = worker()
-    process.stdin.write(json.dumps(request) + "\n")
-    process.stdin.flush()
-    answer = json.loads(process.stdout.readline())
+    answer = json.loads(answered(worker(), json.dumps(request)))
     if "error" in answer:
         raise NotProcessed(f"{path.name}: {answer['error']}")
     return answer
+
+
+def answered(process: subprocess.Popen, request: str) -> str:
+    """The worker's line for a line."""
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(request + "\n")
+        process.stdin.flush()
+    line = process.stdout.readline()
+    if not line:
+        raise NotProcessed(f"the transforms ended with exit status {process.wait()}")
+    return line
 
 
 @dataclass(frozen=True)

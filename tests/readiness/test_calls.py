@@ -46,6 +46,13 @@ def test_the_list_is_what_the_code_calls(name):
     assert found == {action for need in role["needs"] if need.get("by") == "code" for action in need["actions"]}
 
 
+def test_a_client_may_be_made_elsewhere(tmp_path):
+    script = tmp_path / "job.py"
+    script.write_text("import boto3, parts\nparts.store(boto3.client('s3'))\n")
+    (tmp_path / "parts.py").write_text("def store(client):\n    client.put_object(Key='a')\n\ndef unused(client):\n    client.get_object(Key='a')\n")
+    assert calls.of(script) == {"s3:PutObject"}
+
+
 def test_the_list_is_what_the_state_machine_calls():
     role = ROLES["DailyPipelineRole"]
     substitutions = warehouse("defaults").resources["DailyPipeline"]["Properties"]["DefinitionSubstitutions"]

@@ -6,8 +6,9 @@ Whether an action is granted at all is tested in tests/delivery, with the list o
 import iam
 import pytest
 from asks import handlers
-from deployment import asked, boundary_parameters, bounds, delivered, deployment_statements
-from processed import all_stacks, listed
+from deployment import asked, deployment_statements, dropped
+from not_asked import NOT_ASKED, SOMETIMES, WITHOUT_A_KEY, pairs
+from processed import listed
 
 
 def context_of(ask):
@@ -45,6 +46,23 @@ def test_what_no_schema_lists_is_granted_too():
     assert not missing, listed(missing)
 
 
+def text_of(found):
+    return listed(f"{kind}: {action}" for kind, action in found)
+
+
+def test_what_is_not_asked_is_reviewed():
+    """An action without an ARN is held against no statement."""
+    never, sometimes = pairs(*NOT_ASKED.values()), pairs(*SOMETIMES.values(), WITHOUT_A_KEY)
+    asking = {(one.kind, one.action) for one in asked()}
+    assert dropped() == never | sometimes, text_of(dropped() ^ (never | sometimes))
+    assert not never & asking and sometimes <= asking, text_of(never & asking | sometimes - asking)
+
+
+def test_with_a_key_all_that_it_is_for_is_asked():
+    left = dropped("a key", "everything", "everything under Data Pipeline") & pairs(WITHOUT_A_KEY)
+    assert not left, text_of(left)
+
+
 def test_every_action_of_a_statement_is_used_on_its_resources(used):
     unused = {
         f"{statement.place}: {action} on {statement.resources}"
@@ -73,98 +91,3 @@ def test_the_actions_exist():
         except iam.UnknownAction:
             unknown.add(action)
     assert unknown == set()
-
-
-# Names that another branch of the same pipeline, or another warehouse of the account, could have.
-OTHERS = {
-    "glue:DeleteJob": ["job/a-warehouse-of-other-AdTrafficJob", "job/AdTrafficJob-1ABCDEFGHIJ2K"],
-    "states:DeleteStateMachine": ["stateMachine:a-warehouse-of-other-DailyPipeline", "stateMachine:DailyPipeline-1ABCDEFGHIJ2K"],
-    "secretsmanager:GetSecretValue": ["secret:a-warehouse-of-other-PageTokenKey-a1B2c3", "secret:PageTokenKey-1ABCDEFGHIJ2K-a1B2c3"],
-    "scheduler:DeleteSchedule": ["schedule/default/a-warehouse-of-other-night", "schedule/default/DailyPipelineSchedule-1ABCDEFGHIJ2K"],
-    "logs:DeleteLogGroup": ["log-group:/aws/lambda/a-warehouse-of-other-ad-traffic:*", "log-group:/aws-glue/jobs/a-warehouse-of-other:*"],
-    "iam:DeleteRole": ["role/a-warehouse-of-other-LakeJobRole-1ABCDEFGHIJ2K"],
-    "dynamodb:DeleteTable": ["table/a-warehouse-of-other-AdTrafficTable-1ABCDEFGHIJ2K"],
-    "firehose:DeleteDeliveryStream": ["deliverystream/a-warehouse-of-other-clicks"],
-    "lambda:DeleteFunction": ["function:a-warehouse-of-other-AdTrafficFunction-1ABCDEFGHIJ2K"],
-}
-
-
-def test_other_branches_are_out_of_reach():
-    context = {"aws:requestedregion": ["us-east-1"]}
-    reached = set()
-    for action, resources in OTHERS.items():
-        service = action.partition(":")[0]
-        for resource in resources:
-            region = "" if service == "iam" else "us-east-1"
-            if iam.allowed(deployment_statements(), action, f"arn:aws:{service}:{region}:123456789012:{resource}", context):
-                reached.add(f"{action} on {resource}")
-    assert not reached, listed(reached)
-
-
-# --- the boundary of the roles that it makes --------------------------------------------------------------------------
-
-MAKES_ROLES = ("iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy")
-
-
-ROLE = "arn:aws:iam::123456789012:role/a-warehouse-of-some-dev-LakeJobRole-1ABCDEFGHIJ2K"
-
-
-def test_no_role_is_made_without_a_boundary():
-    policy = "arn:aws:iam::123456789012:policy/a-warehouse-of-some-dev-GlueJobPolicy-1ABCDEFGHIJ2K"
-    unbounded = {"iam:policyarn": [policy]}
-    another = unbounded | {"iam:permissionsboundary": ["arn:aws:iam::aws:policy/AdministratorAccess"]}
-    for context in (unbounded, another):
-        assert [one for one in MAKES_ROLES if iam.allowed(deployment_statements(), one, ROLE, context)] == []
-
-
-def test_a_boundary_cannot_be_taken_off_or_changed():
-    assert boundary_parameters()
-    for arn in bounds():
-        context = {"iam:permissionsboundary": [arn]}
-        assert not iam.allowed(deployment_statements(), "iam:DeleteRolePermissionsBoundary", ROLE, context)
-        for action in ("iam:CreatePolicyVersion", "iam:DeletePolicy", "iam:DeletePolicyVersion", "iam:SetDefaultPolicyVersion"):
-            assert not iam.allowed(deployment_statements(), action, arn, context), f"{action} on {arn}"
-
-
-def roles():
-    for option in ("everything", "everything under Data Pipeline"):
-        for place, stack in all_stacks(delivered(option)):
-            for name, one in stack.resources.items():
-                if one["Type"] == "AWS::IAM::Role":
-                    yield f"{place} {name}".strip(), stack, name, one["Properties"].get("PermissionsBoundary")
-
-
-def test_every_role_of_the_warehouse_has_a_boundary():
-    without = {where for where, _, _, boundary in roles() if boundary not in bounds()}
-    assert not without, listed(without)
-
-
-def calls_of(statement):
-    """What a statement allows, as calls: each action with each resource that it is about."""
-    # The conditions of the statement are those of the calls that it allows.
-    context = {key.lower(): [str(one) for one in iam.as_list(wanted)] for keys in statement.condition.values() for key, wanted in keys.items()}
-    for action in statement.actions:
-        for resource in statement.resources:
-            arn = "*" if resource == "*" or not iam.formats(action) else resource.replace("*", "any")
-            if arn == "*" or iam.is_about(action, arn):
-                yield action, arn, context | {"aws:requestedregion": ["us-east-1"]}
-
-
-def leaves(boundary, action, arn, context):
-    statements = list(bounds()[boundary][1])
-    # All resources of an action that knows some are more than anybody asks for: any of them will do.
-    is_open = arn == "*" and iam.formats(action) and any(one.names(action) for one in statements)
-    return is_open or iam.allowed(statements, action, arn, context)
-
-
-def test_a_boundary_leaves_the_roles_what_they_need():
-    """What the policies of a role allow and its boundary does not, the role may not do."""
-    assert bounds()
-    lost = {
-        f"{where}: {action} on {arn}"
-        for where, stack, name, boundary in roles()
-        for statement in iam.statements_of(name, stack)
-        for action, arn, context in calls_of(statement)
-        if boundary in bounds() and not leaves(boundary, action, arn, context)
-    }
-    assert not lost, listed(lost)

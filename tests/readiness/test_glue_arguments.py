@@ -1,10 +1,10 @@
 """Arguments of the Glue jobs: each is one that Glue knows at the job's version, or that its script asks for."""
 
+import ast
 import re
-from functools import cache
 from pathlib import Path
 
-import calls
+import arguments
 import pytest
 from combinations import ROOT
 from options import OPTIONS
@@ -44,35 +44,14 @@ def script_of(job) -> Path:
     return ROOT / path
 
 
-@cache
-def asked(script: Path) -> frozenset[str]:
-    """The names that the script may ask for: its texts, and those of what it reaches in the modules beside it."""
-    if script.suffix == ".py":
-        parts = [part for parts in calls.reached(script).values() for part in parts]
-        texts = {text for part in parts for text in calls.strings(part)}
-    else:
-        texts = set(re.findall(r'"([^"\n]*)"', script.read_text(encoding="utf-8")))
-    # `--{name}` in an f-string, and names that argparse gets with their dashes.
-    return frozenset(text.removeprefix("--") for text in texts)
-
-
-@cache
-def scripts_with_names_of_queries(script: Path) -> bool:
-    """hive.py asks for what its script has placeholders for."""
-    return script.name == "hive.py"
-
-
 @pytest.mark.parametrize("option", OPTIONS)
 def test_arguments_are_known(option):
     problems, seen = set(), 0
     for name, job in jobs(option):
         script = script_of(job)
         assert script.exists(), f"{name}: {script}"
-        # A job that Glue starts knows no others; a script's placeholders are arguments too.
-        own = asked(script)
-        if scripts_with_names_of_queries(script):
-            query = job["DefaultArguments"]["--script"].rsplit("/pipeline/", 1)[1]
-            own |= set(re.findall(r"\$\{(?:hivevar:)?(\w+)\}", (ROOT / "pipeline" / query).read_text(encoding="utf-8")))
+        assert job["GlueVersion"] == ("5.1" if job["Command"]["Name"] == "glueetl" else "3.0"), name
+        own = arguments.of(script)
         for argument in job["DefaultArguments"]:
             seen += 1
             if argument in RESERVED:
@@ -85,6 +64,29 @@ def test_arguments_are_known(option):
     assert seen > 50
 
 
+SCRIPT = """
+def parse(argv):
+    optional = [name for name in ("full", "rate") if f"--{name}" in argv]
+    names = ["day", "path"] + optional
+    names += ["extra"]
+    print("--not_asked", "a text")
+    return getResolvedOptions(argv, [*names, "last"])
+
+def main(parser):
+    for name in ("cluster", "steps"):
+        parser.add_argument(f"--{name}", required=True, help="not asked")
+    parser.add_argument("--dry_run")
+    return {"staging": 1}
+"""
+
+
+def test_only_lists_of_arguments_are_asked_for():
+    assert arguments.of_python([ast.parse(SCRIPT)]) == {"full", "rate", "day", "path", "extra", "last", "cluster", "steps", "dry_run"}
+    assert arguments.of_scala('day(given("day"), given.getOrElse("file_mb", "64"), oneOf("table"))') == {"day", "file_mb"}
+    with pytest.raises(arguments.NotRead, match="elsewhere"):
+        arguments.of_python([ast.parse("def f(argv): getResolvedOptions(argv, elsewhere())")])
+
+
 @pytest.mark.parametrize("option", OPTIONS)
 def test_jobs_of_a_stack_log_apart(option):
     """Without a prefix, the logs of all stacks go to two groups that are kept for ever."""
@@ -93,14 +95,3 @@ def test_jobs_of_a_stack_log_apart(option):
             prefix = job["DefaultArguments"].get("--custom-logGroup-prefix", "")
             assert warehouse(option).pseudo["AWS::StackName"] in prefix, name
             assert len(prefix) <= 400 and re.fullmatch(r"[A-Za-z0-9_/-]+", prefix), name
-
-
-@pytest.mark.parametrize("option", OPTIONS)
-def test_modules_are_there(option):
-    for name, job in jobs(option):
-        modules = [one for one in job["DefaultArguments"].get("--extra-py-files", "").split(",") if one]
-        assert all((ROOT / "glue" / one.rsplit("/glue/", 1)[1]).exists() for one in modules), name
-        script = script_of(job)
-        if script.suffix == ".py":
-            needed = {path.name for path in calls.reached(script)} - {script.name}
-            assert needed <= {one.rsplit("/", 1)[1] for one in modules}, f"{name}: {script.name} imports {needed}"

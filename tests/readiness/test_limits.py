@@ -12,7 +12,6 @@ from processed import STACK_NAME, all_stacks, listed, names_of, warehouse
 from resolver import read_template
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
-BODY_IN_REQUEST = 51_200
 BODY_IN_S3 = 1_048_576
 RESOURCES, PARAMETERS, OUTPUTS, MAPPINGS = 500, 200, 200, 200
 PARAMETER_VALUE, DESCRIPTION, LOGICAL_ID, RULES_OF_A_TEMPLATE = 4_096, 1_024, 255, 200
@@ -30,29 +29,6 @@ STATE_MACHINE = 1_048_576
 ALARM_DESCRIPTION = 1_024
 
 TEMPLATES = [ROOT / "template.yaml", *sorted(ROOT.glob("build*.yaml")), *sorted((ROOT / "stacks").glob("*.yaml"))]
-
-
-def documents():
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-
-
-def passed_directly():
-    """Templates that a documented command sends to CloudFormation without a bucket."""
-    found = {}
-    for path in documents():
-        text = path.read_text(encoding="utf-8").replace("\\\n", " ")
-        for command in re.findall(r"aws cloudformation (?:deploy|create-stack|update-stack) [^\n`]*", text):
-            if "--s3-bucket" not in command:
-                for name in re.findall(r"--template-(?:file|body) (?:file://)?(\S+)", command):
-                    found.setdefault(name, path.name)
-    return found
-
-
-def test_templates_that_are_passed_directly_are_small_enough():
-    found = passed_directly()
-    assert "build.yaml" in found
-    sizes = {name: (ROOT / name).stat().st_size for name in found}
-    assert {name: size for name, size in sizes.items() if size > BODY_IN_REQUEST} == {}
 
 
 def test_the_longest_name_is_the_documented_one():

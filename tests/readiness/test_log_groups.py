@@ -7,7 +7,7 @@ import iam
 import deployment
 import pytest
 from options import OPTIONS
-from processed import all_stacks, listed, names_of, warehouse
+from processed import STACK_NAME, all_stacks, listed, names_of, warehouse
 
 # Groups that a service makes, kept for ever unless somebody sets a retention.
 MADE_BY_SERVICES = {
@@ -106,23 +106,51 @@ def test_every_group_is_written_to(option):
     assert not unused, listed(unused)
 
 
+def statements(stacks):
+    """Those of all roles, with the role."""
+    for stack in stacks:
+        for role, one in stack.resources.items():
+            if one["Type"] == "AWS::IAM::Role":
+                yield from ((role, statement) for statement in iam.statements_of(role, stack))
+
+
+def is_documented(group):
+    return any(re.match(one.split("(")[0], group) for one in MADE_BY_SERVICES)
+
+
+WRITES = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
+
+
+def test_rights_to_log_are_for_named_groups():
+    """A wildcard alone, or after no more than `/aws/`, is any group of the account, and matches whatever the next test looks for."""
+    problems, seen = set(), 0
+    for role, statement in statements([stack for option in ("defaults", "everything") for _, stack in all_stacks(warehouse(option))]):
+        if not any(statement.names(action) for action in WRITES):
+            continue
+        for resource in statement.resources:
+            # Such a statement may be about other services too.
+            if resource.startswith("arn:") and ":logs:" not in resource:
+                continue
+            seen += 1
+            fixed = re.split(r"[*?]", resource.partition(":log-group:")[2])[0]
+            if STACK_NAME not in fixed and not is_documented(fixed):
+                problems.add(f"{role}: {resource}")
+    assert not problems, listed(problems)
+    assert seen > 20
+
+
 @pytest.mark.parametrize("option", ["defaults", "everything"])
 def test_rights_to_log_are_for_groups_that_are_there(option):
     """A statement on a group that nobody makes is a typo, or a group that is made without a retention."""
     stacks = [stack for _, stack in all_stacks(warehouse(option))]
     made, problems = groups(stacks), set()
-    for stack in stacks:
-        for role, one in stack.resources.items():
-            if one["Type"] != "AWS::IAM::Role":
+    for role, statement in statements(stacks):
+        for resource in statement.resources:
+            if ":log-group:" not in resource:
                 continue
-            for statement in iam.statements_of(role, stack):
-                for resource in statement.resources:
-                    if ":log-group:" not in resource:
-                        continue
-                    known = [f"arn:aws:logs:us-east-1:123456789012:log-group:{name}:log-stream:{stream}" for name in made for stream in ("impressions", "clicks")]
-                    wanted = resource.removesuffix(":*") if ":log-stream:" not in resource else resource
-                    matches = any(iam.like(arn, resource) or iam.like(arn.split(":log-stream:")[0], wanted) for arn in known)
-                    documented = any(re.match(pattern.split("(")[0], of_arn(resource)[0]) for pattern in MADE_BY_SERVICES)
-                    if not matches and not documented:
-                        problems.add(f"{role}: {resource}")
+            known = [f"arn:aws:logs:us-east-1:123456789012:log-group:{name}:log-stream:{stream}" for name in made for stream in ("impressions", "clicks")]
+            wanted = resource.removesuffix(":*") if ":log-stream:" not in resource else resource
+            matches = any(iam.like(arn, resource) or iam.like(arn.split(":log-stream:")[0], wanted) for arn in known)
+            if not matches and not is_documented(of_arn(resource)[0]):
+                problems.add(f"{role}: {resource}")
     assert not problems, listed(problems)

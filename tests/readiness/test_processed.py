@@ -1,9 +1,12 @@
 """What the transforms make of the templates: nothing dangles, nothing is selected past the end, each waits for what it needs."""
 
+import subprocess
+import sys
+
 import pytest
 from combinations import ROOT
 from options import OPTIONS
-from processed import PSEUDO, all_stacks, listed, warehouse
+from processed import PSEUDO, NotProcessed, all_stacks, answered, listed, warehouse
 from resolver import Dangling, Resolver, read_template
 
 LANGUAGE_EXTENSIONS = "AWS::LanguageExtensions"
@@ -19,6 +22,13 @@ def test_every_option_is_processed_and_nothing_dangles(option):
     for place, one in all_stacks(stack):
         leftover = {"Transform", "Globals"} & set(one.template.body)
         assert not leftover, f"{place}: {leftover}"
+
+
+def test_transforms_that_end_early_are_an_error():
+    ended = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    for _ in range(2):
+        with pytest.raises(NotProcessed, match="exit status 3"):
+            answered(ended, "{}")
 
 
 def test_the_root_names_no_language_extensions():

@@ -1,0 +1,146 @@
+"""The boundaries of the roles that the deployment role makes: none is made without, each has its own, and it leaves what they need."""
+
+import iam
+import pytest
+from combinations import ROOT
+from deployment import boundary_parameters, bounds, delivered, deployment_statements, stack
+from processed import all_stacks, arns_of, listed, warehouse
+
+# What gives rights to a role, as far as IAM can compare the boundary.
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+MAKES_ROLES = ("iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:PutRolePermissionsBoundary")
+CHANGES_POLICIES = ("iam:CreatePolicyVersion", "iam:DeletePolicy", "iam:DeletePolicyVersion", "iam:SetDefaultPolicyVersion")
+CHANGES_ROLES = (*MAKES_ROLES, "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:UpdateAssumeRolePolicy")
+
+ROLE = "arn:aws:iam::123456789012:role/a-warehouse-of-some-dev-LakeJobRole-1ABCDEFGHIJ2K"
+POLICY = "arn:aws:iam::123456789012:policy/a-warehouse-of-some-dev-GlueJobPolicy-1ABCDEFGHIJ2K"
+SSM = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
+
+
+@pytest.mark.parametrize("boundary", [[], [ADMINISTRATOR]], ids=["none", "another"])
+def test_no_role_is_made_without_a_boundary(boundary):
+    context = {"iam:policyarn": [POLICY, SSM], "iam:permissionsboundary": boundary}
+    made = {
+        f"{statement.place}: {action} on {resource}"
+        for statement in deployment_statements()
+        for action in MAKES_ROLES
+        # Of any role that a statement names.
+        for resource in statement.resources
+        if statement.effect == "Allow" and statement.matches(action, resource.replace("*", "any"), context)
+    }
+    assert not made, listed(made)
+
+
+def test_every_right_over_roles_is_there_with_a_boundary():
+    """Else the test above would find nothing to look at."""
+    assert len(bounds()) == 2
+    for arn in bounds():
+        context = {"iam:policyarn": [POLICY, SSM], "iam:permissionsboundary": [arn]}
+        assert [one for one in MAKES_ROLES if not iam.allowed(deployment_statements(), one, ROLE, context)] == []
+
+
+def may(action, arn):
+    """Whether a statement allows it, whatever its conditions ask."""
+    return any(one.effect == "Allow" and one.names(action) and any(iam.like(arn, other) for other in one.resources) for one in deployment_statements())
+
+
+def of_the_pipeline(kind):
+    """ARNs of the stacks that the pipeline itself is made of."""
+    stacks = [stack(path.name) for path in sorted(ROOT.glob("build*.yaml"))]
+    return {arns_of(one, name)[0][0]: name for one in stacks for name, resource in one.resources.items() if resource["Type"] == kind}
+
+
+def test_no_boundary_and_no_right_of_its_own_can_be_changed():
+    assert boundary_parameters()
+    policies, roles = of_the_pipeline("AWS::IAM::ManagedPolicy"), of_the_pipeline("AWS::IAM::Role")
+    assert {"WarehouseBoundary", "MachinesBoundary", "DeployDataPolicy", "DeployMachinesPolicy"} <= set(policies.values())
+    assert {"DeploymentRole", "BuildRole", "PipelineRole"} <= set(roles.values())
+    changed = {f"{action} on {arn}" for arn in policies for action in CHANGES_POLICIES if may(action, arn)}
+    changed |= {f"{action} on {arn}" for arn in roles for action in (*CHANGES_ROLES, "iam:PassRole") if may(action, arn)}
+    changed |= {f"iam:DeleteRolePermissionsBoundary on {arn}" for arn in (*roles, ROLE) if may("iam:DeleteRolePermissionsBoundary", arn)}
+    assert not changed, listed(changed)
+    # That much it may do to what it made.
+    assert all(may(action, POLICY) for action in ("iam:CreatePolicyVersion", "iam:DeletePolicy")) and may("iam:PutRolePolicy", ROLE)
+
+
+# --- which boundary a role has ----------------------------------------------------------------------------------------
+
+
+def roles():
+    for option in ("everything", "everything under Data Pipeline"):
+        for place, made in all_stacks(delivered(option)):
+            for name, one in made.resources.items():
+                if one["Type"] == "AWS::IAM::Role":
+                    yield place, name, made, one["Properties"]
+
+
+def test_every_role_of_the_warehouse_has_its_boundary():
+    """Those of machines are in stacks of their own. A role that SAM makes, because a function names none, is among them."""
+    found = {f"{place} {name}".strip(): bounds().get(one.get("PermissionsBoundary"), [None])[0] for place, name, _, one in roles()}
+    assert len(found) > 20
+    wrong = {where for where, boundary in found.items() if boundary != ("MachinesBoundary" if " " in where else "WarehouseBoundary")}
+    assert not wrong, listed(wrong)
+
+
+def test_without_the_pipeline_no_role_has_a_boundary():
+    assert not [name for name, one in warehouse("everything").all_resources().items() if "PermissionsBoundary" in one["Properties"]]
+
+
+# --- what a boundary leaves -------------------------------------------------------------------------------------------
+
+# Of the policies of AWS that the templates attach, what is sure to be used.
+OF_AWS = {
+    # https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonAPIGatewayPushToCloudWatchLogs.html
+    "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs": [
+        f"logs:{action}" for action in
+        ("CreateLogGroup", "CreateLogStream", "DescribeLogGroups", "DescribeLogStreams", "PutLogEvents", "GetLogEvents", "FilterLogEvents")
+    ],
+    # https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonSSMManagedInstanceCore.html
+    SSM: [
+        "ssm:UpdateInstanceInformation", "ssm:ListInstanceAssociations", "ssm:PutInventory", "ssmmessages:OpenDataChannel", "ec2messages:GetMessages",
+    ],
+    # https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonEMRServicePolicy_v2.html
+    "arn:aws:iam::aws:policy/service-role/AmazonEMRServicePolicy_v2": [
+        "ec2:RunInstances", "ec2:CreateTags", "ec2:AuthorizeSecurityGroupIngress", "cloudwatch:PutMetricAlarm", "resource-groups:ListGroupResources",
+    ],
+}  # fmt: skip
+
+
+def calls_of(statement):
+    """What a statement allows, as calls: each action with each resource that it is about."""
+    # The conditions of the statement are those of the calls that it allows.
+    context = {key.lower(): [str(one) for one in iam.as_list(wanted)] for keys in statement.condition.values() for key, wanted in keys.items()}
+    for action in statement.actions:
+        for resource in statement.resources:
+            # All that it can be about; a boundary names it.
+            if action == "iam:CreateServiceLinkedRole" and resource == "*":
+                resource = "arn:aws:iam::123456789012:role/aws-service-role/any/any"
+            arn = "*" if resource == "*" or not iam.formats(action) else resource.replace("*", "any")
+            if arn == "*" or iam.is_about(action, arn):
+                yield action, arn, context | {"aws:requestedregion": ["us-east-1"]}
+
+
+def test_a_boundary_leaves_the_roles_what_they_need():
+    """What the policies of a role allow and its boundary does not, the role may not do."""
+    lost = {
+        f"{place} {name}: {action} on {arn}"
+        for place, name, made, one in roles()
+        for statement in iam.statements_of(name, made)
+        for action, arn, context in calls_of(statement)
+        if not iam.allowed(list(bounds()[one["PermissionsBoundary"]][1]), action, arn, context)
+    }
+    assert not lost, listed(lost)
+
+
+def test_a_boundary_leaves_what_policies_of_aws_give():
+    attached = {
+        (bounds()[one["PermissionsBoundary"]][1], policy)
+        for _, _, _, one in roles()
+        for policy in one.get("ManagedPolicyArns", [])
+        if policy.startswith("arn:aws:iam::aws:")
+    }
+    assert {policy for _, policy in attached} == set(OF_AWS)
+    context = {"aws:requestedregion": ["us-east-1"]}
+    lost = {action for statements, policy in attached for action in OF_AWS[policy] if not iam.allowed(list(statements), action, "*", context)}
+    assert not lost, listed(lost)

@@ -1,0 +1,97 @@
+"""What the deployment role of one branch reaches of another's: nothing, unless the other's name goes on where its own ends."""
+
+import re
+
+import iam
+import pytest
+from deployment import asked, deployment_statements
+from processed import STACK_NAME, listed
+
+# Names that another branch of the same pipeline, or another warehouse of the account, could have.
+OTHERS = {
+    "glue:DeleteJob": ["job/a-warehouse-of-other-AdTrafficJob", "job/AdTrafficJob-1ABCDEFGHIJ2K"],
+    "states:DeleteStateMachine": ["stateMachine:a-warehouse-of-other-DailyPipeline", "stateMachine:DailyPipeline-1ABCDEFGHIJ2K"],
+    "secretsmanager:GetSecretValue": ["secret:a-warehouse-of-other-PageTokenKey-a1B2c3", "secret:PageTokenKey-1ABCDEFGHIJ2K-a1B2c3"],
+    "scheduler:DeleteSchedule": ["schedule/default/a-warehouse-of-other-night", "schedule/default/DailyPipelineSchedule-1ABCDEFGHIJ2K"],
+    "logs:DeleteLogGroup": ["log-group:/aws/lambda/a-warehouse-of-other-ad-traffic:*", "log-group:/aws-glue/jobs/a-warehouse-of-other:*"],
+    "iam:DeleteRole": ["role/a-warehouse-of-other-LakeJobRole-1ABCDEFGHIJ2K"],
+    "dynamodb:DeleteTable": ["table/a-warehouse-of-other-AdTrafficTable-1ABCDEFGHIJ2K"],
+    "firehose:DeleteDeliveryStream": ["deliverystream/a-warehouse-of-other-clicks"],
+    "lambda:DeleteFunction": ["function:a-warehouse-of-other-AdTrafficFunction-1ABCDEFGHIJ2K"],
+}
+
+
+def test_other_branches_are_out_of_reach():
+    context = {"aws:requestedregion": ["us-east-1"]}
+    reached = set()
+    for action, resources in OTHERS.items():
+        service = action.partition(":")[0]
+        for resource in resources:
+            region = "" if service == "iam" else "us-east-1"
+            if iam.allowed(deployment_statements(), action, f"arn:aws:{service}:{region}:123456789012:{resource}", context):
+                reached.add(f"{action} on {resource}")
+    assert not reached, listed(reached)
+
+
+def kind_of(arn):
+    """`iam:role` for a role; the service alone where its ARNs name no kind."""
+    _, _, service, _, _, resource = arn.split(":", 5)
+    if "redshift!" in resource:
+        return "secret of Redshift"
+    if resource.startswith("log-group:/"):
+        return "log group of a service"
+    kind = re.match(r"[A-Za-z-]+(?=[:/])", resource)
+    return f"{service}:{kind[0]}" if kind else service
+
+
+def reached(stack):
+    """What CloudFormation asks for here, asked for another stack: the kinds that the role reaches, and those that it does not.
+
+    Left out is what describes Redshift, for which AWS takes `*` only.
+    """
+    kinds, seen = {True: set(), False: set()}, 0
+    for ask in asked():
+        arn = ask.arn.replace(STACK_NAME, stack).replace(STACK_NAME.replace("-", "_"), stack.replace("-", "_"))
+        is_granted = any(one.names(ask.action) for one in deployment_statements())
+        if arn == ask.arn or not is_granted or ask.action.startswith("redshift:Describe"):
+            continue
+        is_allowed = iam.allowed(deployment_statements(), ask.action, arn, {key: list(values) for key, values in ask.context})
+        kinds[is_allowed].add(kind_of(arn))
+        seen += 1
+    assert seen > 1000
+    return kinds[True], kinds[False]
+
+
+# Where Redshift keeps a password that it makes: the policy for machines names those of all clusters.
+OF_ALL = {"secret of Redshift"}
+
+# Named by the stack's name alone, without anything after it.
+EXACT = {"athena:workgroup", "glue:database", "glue:table", "glue:userDefinedFunction"}
+# Named by `<stack>-*`.
+WITH_A_HYPHEN = {
+    "cloudformation:stack", "cloudwatch:alarm", "cloudwatch:dashboard", "codedeploy:application", "codedeploy:deploymentgroup",
+    "dynamodb:table", "events:rule", "firehose:deliverystream", "glue:crawler", "glue:job", "iam:instance-profile", "iam:policy",
+    "iam:role", "lambda:function", "logs:log-group", "s3", "scheduler:schedule", "secretsmanager:secret", "sns", "sqs", "states:stateMachine",
+}  # fmt: skip
+# Named by `<stack>*`.
+OPEN = {"log group of a service", "redshift:cluster", "redshift:parametergroup", "redshift:subnetgroup"}
+
+
+@pytest.mark.parametrize(
+    ("stack", "expected"),
+    [
+        ("a-warehouse-of-other", OF_ALL),
+        # `main-2` does not reach `main`.
+        (STACK_NAME.removesuffix("-dev"), OF_ALL),
+        # `main` reaches all of `main-2` but its database with the tables, and its work group.
+        (f"{STACK_NAME}-2", OF_ALL | OPEN | WITH_A_HYPHEN),
+        # Of `main2` or `mainline` it reaches the logs and the cluster of Redshift.
+        (f"{STACK_NAME}2", OF_ALL | OPEN),
+    ],
+)
+def test_a_branch_reaches_those_whose_names_begin_with_its_own(stack, expected):
+    found, left = reached(stack)
+    assert found == expected, listed(found ^ expected)
+    assert found | left == OF_ALL | OPEN | WITH_A_HYPHEN | EXACT
+    # No kind is reached in part.
+    assert not found & left, listed(found & left)
