@@ -1,16 +1,12 @@
 """The statements of the pipeline's roles with their resources resolved, for the warehouse `dataless-main`."""
 
-import fnmatch
 from functools import cache
 
+from iam import as_list, like
 from resolver import resolve
 from templates import ROOT
 
 WAREHOUSE = "dataless-main"
-
-
-def as_list(one):
-    return one if isinstance(one, list) else [one]
 
 
 @cache
@@ -30,7 +26,7 @@ def statements(*names, **parameters):
 
 def matches(text, patterns):
     """As IAM compares: `*` is any text, slashes and colons included."""
-    return any(fnmatch.fnmatchcase(text, one) for one in as_list(patterns))
+    return any(like(text, one) for one in as_list(patterns))
 
 
 def granting(action, resource, *names, **parameters):

@@ -3,8 +3,9 @@
 import re
 
 import pytest
+from iam import as_list
 from resolver import Refused, resolve
-from rights import as_list, pipeline, statements
+from rights import pipeline, statements
 from templates import ROOT
 
 BOUNDARIES = {

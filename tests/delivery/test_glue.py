@@ -1,10 +1,10 @@
 """Glue: where jobs and crawler write their logs and metrics, what a new account lacks, and what may read the lake."""
 
 import ast
-import fnmatch
 import re
 
 import pytest
+from iam import as_list, like
 from resolver import resolve
 from templates import ROOT
 
@@ -37,15 +37,11 @@ def statements(stack, role):
         yield from policy["PolicyDocument"]["Statement"]
 
 
-def as_list(one):
-    return one if isinstance(one, list) else [one]
-
-
 def is_allowed(stack, role, action, resource):
     return any(
         one["Effect"] == "Allow"
         and action in as_list(one["Action"])
-        and any(fnmatch.fnmatchcase(resource, pattern) for pattern in as_list(one["Resource"]))
+        and any(like(resource, pattern) for pattern in as_list(one["Resource"]))
         for one in statements(stack, role)
     )
 

@@ -1,9 +1,9 @@
 """What template.yaml does so that a metrics sink that can't be called keeps no event from the lake, and none is missed unseen."""
 
-import fnmatch
 import re
 
 import pytest
+from iam import as_list, like
 from resolver import resolve
 from templates import ROOT
 
@@ -55,9 +55,8 @@ def test_an_alarm_says_that_events_wait_in_raw_errors_and_what_to_do(table):
 def allowed(role):
     statements = (s for policy in RESOURCES[role]["Properties"]["Policies"] for s in policy["PolicyDocument"]["Statement"])
     for statement in statements:
-        actions, resources = statement["Action"], statement["Resource"]
-        for action in [actions] if isinstance(actions, str) else actions:
-            for resource in [resources] if isinstance(resources, str) else resources:
+        for action in as_list(statement["Action"]):
+            for resource in as_list(statement["Resource"]):
                 yield action, resource
 
 
@@ -65,5 +64,5 @@ def allowed(role):
 def test_the_etl_may_read_what_firehose_sets_aside_and_cannot_change_it(table):
     prefix = re.sub(r"!\{firehose:error-output-type\}", "processing-failed", destination(table)["ErrorOutputPrefix"])
     assert re.sub(r"!\{timestamp:\w+\}", "", prefix).startswith(f"data/raw-errors/{table}/processing-failed/year=/month=/day=/hour=")
-    actions = {action for action, pattern in allowed("LakeJobRole") if fnmatch.fnmatch(f"{BUCKET}/{prefix}x", pattern)}
+    actions = {action for action, pattern in allowed("LakeJobRole") if like(f"{BUCKET}/{prefix}x", pattern)}
     assert actions == {"s3:GetObject"}
