@@ -2,7 +2,8 @@
 
     python glue/local/put_raw.py --bucket BUCKET --folder FOLDER
 
-Raw is never written over. A file whose object exists with the same content is left alone; one whose object has another
+Folders may be links. Every file must have a place in the raw zone; only hidden files, whose names begin with a dot, are
+passed over. Raw is never written over. A file whose object exists with the same content is left alone; one whose object has another
 content is an error, and then nothing is stored. Prints one JSON object: keys, unchanged, bytes, first_day, last_day.
 """
 
@@ -11,10 +12,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ from botocore.config import Config
 
 RAW = "data/raw/"
 LAYOUT = re.compile(
-    r"ad/(impressions|clicks)/year=(\d{4})/month=(0[1-9]|1[0-2])/day=(0[1-9]|[12]\d|3[01])/hour=([01]\d|2[0-3])/[^/]+"
+    r"ad/(?:impressions|clicks)/year=([0-9]{4})/month=([0-9]{2})/day=([0-9]{2})/hour=(?:[01][0-9]|2[0-3])/[^/]+"
 )
 THREADS = 8
 
@@ -45,12 +48,12 @@ def main(argv: list[str]) -> int:
 def put(s3: Any, bucket: str, folder: Path) -> dict[str, Any]:
     """Stores what is new. Raises `ValueError` for a file that has no place in the raw zone, or whose place is taken."""
     files = {RAW + name: path for name, path in find(folder)}
-    days = sorted({"-".join(LAYOUT.fullmatch(key.removeprefix(RAW)).group(2, 3, 4)) for key in files})
+    days = sorted({"-".join(LAYOUT.fullmatch(key.removeprefix(RAW)).groups()) for key in files})
     stored = {}
     for table in ("impressions", "clicks"):
         for day in days:
-            year, month, date = day.split("-")
-            stored |= list_etags(s3, bucket, f"{RAW}ad/{table}/year={year}/month={month}/day={date}/")
+            year, month, day_of_month = day.split("-")
+            stored |= list_etags(s3, bucket, f"{RAW}ad/{table}/year={year}/month={month}/day={day_of_month}/")
     with ThreadPoolExecutor(THREADS) as threads:
         there = [key for key in files if key in stored]
         same = dict(zip(there, threads.map(lambda key: etag(files[key]) == stored[key], there)))
@@ -69,15 +72,45 @@ def put(s3: Any, bucket: str, folder: Path) -> dict[str, Any]:
 
 
 def find(folder: Path) -> Iterator[tuple[str, Path]]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.startswith("."):
-            name = path.relative_to(folder).as_posix()
-            if not LAYOUT.fullmatch(name):
-                raise ValueError(
-                    f"{path} has no place in the raw zone: files lie below "
-                    "ad/{impressions,clicks}/year=YYYY/month=MM/day=DD/hour=HH/"
-                )
-            yield name, path
+    """The files below a folder with their names below `data/raw/`, in order. Linked folders are followed."""
+    for path in sorted(walk(folder, ())):
+        if path.name.startswith("."):
+            continue
+        name = path.relative_to(folder).as_posix()
+        place = LAYOUT.fullmatch(name)
+        if not place:
+            raise ValueError(
+                f"{path} has no place in the raw zone: files lie below "
+                "ad/{impressions,clicks}/year=YYYY/month=MM/day=DD/hour=HH/"
+            )
+        if not is_day(*place.groups()):
+            raise ValueError(f"{path}: {'-'.join(place.groups())} is not a day")
+        # Spark and Hadoop skip such files silently: their lines would never reach the lake.
+        if path.name.startswith("_") or path.name.endswith("._COPYING_"):
+            raise ValueError(f"{path} would never be read: rename it, without `_` at its start or `._COPYING_` at its end")
+        yield name, path
+
+
+def walk(folder: Path, parents: tuple[str, ...]) -> Iterator[Path]:
+    """The files below a folder, also behind links. Raises `ValueError` for a link to a parent or to nothing."""
+    real = os.path.realpath(folder)
+    if real in parents:
+        raise ValueError(f"{folder} is a link to one of its own parents")
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from walk(path, (*parents, real))
+        elif path.is_file():
+            yield path
+        elif not path.name.startswith("."):
+            raise ValueError(f"{path} is not a file: a broken link, or a special file")
+
+
+def is_day(year: str, month: str, day: str) -> bool:
+    try:
+        date(int(year), int(month), int(day))
+    except ValueError:
+        return False
+    return True
 
 
 def list_etags(s3: Any, bucket: str, prefix: str) -> dict[str, str]:

@@ -102,6 +102,29 @@ def test_what_a_job_wrote_is_put_back_and_what_came_meanwhile_stays(bucket, fold
     assert bucket.objects == {"data/same": b"2", "data/new": b"3", "data/raw": b"came while the job ran"}
 
 
+def test_an_object_that_is_named_like_a_check_sum_is_an_object(bucket, folder):
+    bucket.objects |= {"data/raw/a.gz": b"1", "data/raw/sums.crc": b"2", "data/raw/.b.crc": b"3"}
+    before = dict(bucket.objects)
+    here = make(bucket, folder)
+    here.fetch()
+    assert here.put_back() == set()
+    assert (bucket.objects, make(bucket, folder).fetch()) == (before, set())
+    # One that Hadoop would take for its own sum is not even fetched.
+    assert files(folder) == {"data/raw/a.gz": b"1", "data/raw/sums.crc": b"2"}
+
+
+def test_only_what_a_job_deleted_is_deleted(bucket, folder):
+    bucket.objects |= {"data/a": b"1", "data/b": b"2"}
+    here = make(bucket, folder)
+    here.fetch()
+    (folder / "data/a").unlink()
+    (folder / "data/b").unlink()
+    # Written anew while the job ran: what the job deleted is not this.
+    bucket.objects["data/b"] = b"3"
+    here.put_back()
+    assert bucket.objects == {"data/b": b"3"}
+
+
 def test_what_a_killed_job_left_behind_goes(bucket, folder):
     here = make(bucket, folder)
     here.fetch()
@@ -144,3 +167,52 @@ def test_a_file_without_a_place_in_the_raw_zone_is_an_error(bucket, folder, name
     put_file(folder, name, b"1")
     with pytest.raises(ValueError, match="no place in the raw zone"):
         put_raw.put(bucket, "lake", folder)
+
+
+@pytest.mark.parametrize("name", ["_late.gz", "_part=1.gz", "c.gz._COPYING_"])
+def test_a_file_that_spark_would_skip_is_refused_with_all_others(bucket, folder, name):
+    put_file(folder, f"{RAW}/a.gz", b"1")
+    put_file(folder, f"{RAW}/{name}", b"2")
+    with pytest.raises(ValueError, match="would never be read"):
+        put_raw.put(bucket, "lake", folder)
+    assert bucket.objects == {}
+
+
+def test_hidden_files_are_passed_over(bucket, folder):
+    put_file(folder, f"{RAW}/a.gz", b"1")
+    put_file(folder, f"{RAW}/.a.gz.partial", b"half")
+    put_file(folder, ".DS_Store", b"a file browser's own")
+    assert put_raw.put(bucket, "lake", folder)["keys"] == [f"data/raw/{RAW}/a.gz"]
+
+
+@pytest.mark.parametrize("day", ["2026/02/30", "2026/02/29", "2026/04/31", "2026/13/01", "2026/00/10", "0000/01/01"])
+def test_a_day_that_no_calendar_has_is_refused(bucket, folder, day):
+    year, month, of_month = day.split("/")
+    put_file(folder, f"ad/clicks/year={year}/month={month}/day={of_month}/hour=09/a.gz", b"1")
+    with pytest.raises(ValueError, match=f"{year}-{month}-{of_month} is not a day"):
+        put_raw.put(bucket, "lake", folder)
+    assert bucket.objects == {}
+
+
+def test_a_leap_day_is_a_day(bucket, folder):
+    put_file(folder, "ad/clicks/year=2028/month=02/day=29/hour=09/a.gz", b"1")
+    assert put_raw.put(bucket, "lake", folder)["first_day"] == "2028-02-29"
+
+
+def test_linked_folders_and_files_are_stored(bucket, folder, tmp_path):
+    put_file(tmp_path / "elsewhere", "month=11/day=20/hour=09/a.gz", b"1")
+    (folder / "ad/clicks").mkdir(parents=True)
+    (folder / "ad/clicks/year=2026").symlink_to(tmp_path / "elsewhere")
+    put_file(tmp_path, "b.gz", b"2")
+    (folder / RAW / "b.gz").symlink_to(tmp_path / "b.gz")
+    put_raw.put(bucket, "lake", folder)
+    assert bucket.objects == {f"data/raw/{RAW}/a.gz": b"1", f"data/raw/{RAW}/b.gz": b"2"}
+
+
+@pytest.mark.parametrize("target, problem", [("..", "one of its own parents"), ("nowhere", "broken link")])
+def test_a_link_that_leads_nowhere_or_in_a_circle_is_refused(bucket, folder, target, problem):
+    put_file(folder, f"{RAW}/a.gz", b"1")
+    (folder / RAW / "link").symlink_to(target)
+    with pytest.raises(ValueError, match=problem):
+        put_raw.put(bucket, "lake", folder)
+    assert bucket.objects == {}
