@@ -56,10 +56,15 @@ class Mirror:
         return {*stale, *gone}
 
     def put_back(self) -> set[str]:
-        """Makes the bucket equal to the folder: new objects first, then what is gone; returns the keys that changed."""
+        """Makes the bucket equal to the folder: new objects first, then what is gone; returns the keys that changed.
+
+        Only an object that was fetched, and is still the same, is deleted.
+        """
         files = self.list_files()
         fresh = [key for key in files if self.seen(key, files) is None]
-        gone = [key for key in self.index if key not in files]
+        missing = [key for key in self.index if key not in files]
+        objects = {key: etag for prefix in self.prefixes for key, etag in self.list_objects(prefix)} if missing else {}
+        gone = [key for key in missing if objects.get(key) == self.index[key].etag]
         with ThreadPoolExecutor(THREADS) as threads:
             list(threads.map(self.upload, fresh))
         for start in range(0, len(gone), MAX_DELETED_KEYS):
@@ -69,8 +74,8 @@ class Mirror:
             )
             if answer.get("Errors"):
                 raise RuntimeError(f"objects cannot be deleted: {answer['Errors']}")
-            for key in keys:
-                del self.index[key]
+        for key in missing:
+            del self.index[key]
         self.save_index()
         return {*fresh, *gone}
 
@@ -83,16 +88,16 @@ class Mirror:
             (found["Key"], found["ETag"])
             for page in pages
             for found in page.get("Contents", [])
-            if not found["Key"].endswith("/")
+            if not found["Key"].endswith("/") and not is_check_sum(found["Key"].rpartition("/")[2])
         ]
 
     def list_files(self) -> dict[str, os.stat_result]:
-        """Files by key. Hadoop's check sums are its own affair."""
+        """Files by key."""
         found = {}
         for prefix in self.prefixes:
             for folder, _, names in os.walk(self.folder / prefix):
                 for name in names:
-                    if not name.endswith(".crc"):
+                    if not is_check_sum(name):
                         path = Path(folder) / name
                         found[path.relative_to(self.folder).as_posix()] = path.stat()
         return found
@@ -131,6 +136,14 @@ class Mirror:
         partial = self.index_path.with_suffix(".partial")
         partial.write_text(json.dumps({key: vars(seen) for key, seen in self.index.items()}), encoding="utf-8")
         partial.replace(self.index_path)
+
+
+def is_check_sum(name: str) -> bool:
+    """Whether a name is that of Hadoop's check sum of a file beside it.
+
+    An object of such a name stays in the bucket alone: no reader takes it for data, and here it would spoil the file.
+    """
+    return name.startswith(".") and name.endswith(".crc")
 
 
 def read_index(path: Path) -> dict[str, Seen]:
