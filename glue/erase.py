@@ -34,7 +34,7 @@ from contextlib import nullcontext
 from dataclasses import astuple, dataclass
 from datetime import date, timedelta
 from typing import IO, Any, Protocol
-from urllib.parse import unquote, urlparse
+from urllib.parse import unquote
 
 import boto3
 from awsglue.utils import getResolvedOptions
@@ -451,12 +451,16 @@ def rewrite_object(store: Store, item: Object, erased: str) -> None:
 
 
 def open_store(data_path: str) -> Store:
-    """The store of `s3://…` or `file:///…`. Raises `ValueError` for anything else."""
-    url = urlparse(data_path)
-    if url.scheme in ("s3", "s3a"):
-        return S3Store(url.netloc, url.path.strip("/"))
-    if url.scheme in ("file", ""):
-        return FolderStore(unquote(url.path))
+    """The store of `s3://…` or `file:///…`. Raises `ValueError` for anything else.
+
+    As for Hadoop, what follows is a name as it is: `%2F` and `#` mean themselves.
+    """
+    scheme, _, location = data_path.rpartition("://")
+    if scheme in ("s3", "s3a"):
+        bucket, _, prefix = location.partition("/")
+        return S3Store(bucket, prefix.strip("/"))
+    if scheme in ("file", ""):
+        return FolderStore(location)
     raise ValueError(f"{data_path} is neither s3:// nor file://")
 
 

@@ -16,7 +16,6 @@ import re
 import sys
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 from awsglue.utils import getResolvedOptions
 from pyspark.sql import SparkSession
@@ -54,7 +53,7 @@ def statements(tables: list[dict[str, Any]], locations: dict[str, str]) -> Itera
         yield create_table(name, table, location)
         keys = [key["Name"] for key in table.get("PartitionKeys", [])]
         partitions = [
-            "PARTITION (" + ", ".join(f"`{key}` = '{value}'" for key, value in zip(keys, values)) + f") LOCATION '{folder}'"
+            "PARTITION (" + ", ".join(f"`{key}` = '{value}'" for key, value in zip(keys, values)) + f") LOCATION {quote(folder)}"
             for values, folder in sorted(find_partitions(location, keys))
         ]
         if partitions:
@@ -67,12 +66,17 @@ def create_table(name: str, table: dict[str, Any], location: str) -> str:
     if is_json(table):
         return (
             f"CREATE TABLE {name} ({column_list(columns + keys)}) USING json "
-            f"PARTITIONED BY ({', '.join('`' + key['Name'] + '`' for key in keys)}) LOCATION '{location}'"
+            f"PARTITIONED BY ({', '.join('`' + key['Name'] + '`' for key in keys)}) LOCATION {quote(location)}"
         )
     return (
         f"CREATE EXTERNAL TABLE {name} ({column_list(columns)}) PARTITIONED BY ({column_list(keys)}) "
-        f"STORED AS ORC LOCATION '{location}'"
+        f"STORED AS ORC LOCATION {quote(location)}"
     )
+
+
+def quote(text: str) -> str:
+    """A literal of Spark SQL."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def column_list(columns: list[dict[str, str]]) -> str:
@@ -96,11 +100,11 @@ def map_location(location: str, locations: dict[str, str]) -> str:
 
 
 def find_partitions(location: str, keys: list[str]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """The values and the folder of each partition below the location, a `file:` URL.
+    """The values and the folder of each partition below the location, `file://` and a path as it is: nothing is encoded.
 
     Where runs lie side by side in a partition's folder, the latest complete one is the partition.
     """
-    root = unquote(urlparse(location).path)
+    root = location.removeprefix("file://")
     for folder, _, _ in os.walk(root):
         names = os.path.relpath(folder, root).split(os.sep)
         if len(names) != len(keys):

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 import duckdb
 from awsglue.utils import getResolvedOptions
@@ -44,7 +43,7 @@ def main(argv: list[str]) -> int:
     first, last = date.fromisoformat(options["from"]), date.fromisoformat(options["to"])
     data_path = options["data_path"].rstrip("/")
     spark = SparkSession.builder.appName("duckdb check").getOrCreate()
-    expected = recompute(Path(unquote(urlparse(data_path).path)), first, last, int(options["lookback_days"]))
+    expected = recompute(Path(data_path.removeprefix("file://")), first, last, int(options["lookback_days"]))
     found = read_lake(spark, data_path, first, last)
     different = list(differences(expected, found))
     ads = {ad for _, ad in expected.keys() | found.keys()}

@@ -31,6 +31,9 @@ SHORT_LIVED_JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+U
 # With more, nobody waits for an answer while the job runs: what counts is that collecting takes little of the processors.
 LARGE_DATA_JVM = "-XX:+UseParallelGC"
 
+# All that a runner takes from the environment of who starts it.
+INHERITED = ("HOME", "JAVA_HOME", "LOGNAME", "PATH", "USER")
+
 
 def main(argv: list[str]) -> None:
     config_path = Path(argv[1])
@@ -81,9 +84,9 @@ def start(config_path: Path, config: dict[str, Any], folder: Path) -> dict[str, 
 
 
 def environment(config: dict[str, Any], folder: Path) -> dict[str, str]:
-    """The runner's environment: led to the emulator, and away from an account and a Spark that the user may have."""
-    foreign = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "SPARK_HOME", "PYTHONPATH", "PYTHONHOME")
-    inherited = {name: value for name, value in os.environ.items() if name not in foreign}
+    """The runner's environment: led to the emulator, and away from what the user may have set for an account, a proxy,
+    Python, Java, Hadoop or Spark."""
+    inherited = {name: value for name, value in os.environ.items() if name in INHERITED}
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
     settings = {
@@ -93,8 +96,8 @@ def environment(config: dict[str, Any], folder: Path) -> dict[str, str]:
         "spark.driver.extraJavaOptions": " ".join(
             [
                 SHORT_LIVED_JVM if raw_bytes(config) <= SMALL_DATA_BYTES else LARGE_DATA_JVM,
-                f"-Dderby.stream.error.file={folder / 'derby.log'}",
-                f"-Djava.io.tmpdir={temporary}",
+                quote(f"-Dderby.stream.error.file={folder / 'derby.log'}"),
+                quote(f"-Djava.io.tmpdir={temporary}"),
             ]
         ),
     }
@@ -110,8 +113,8 @@ def environment(config: dict[str, Any], folder: Path) -> dict[str, str]:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "127.0.0.1",
-        "no_proxy": "127.0.0.1",
+        # The JVM reads and writes the names of files by it.
+        "LC_ALL": "C.UTF-8",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", "")]),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
@@ -125,7 +128,7 @@ def environment(config: dict[str, Any], folder: Path) -> dict[str, str]:
 
 
 def quote(argument: str) -> str:
-    """An argument as PySpark splits them: `shlex`, where double quotes hold a word together."""
+    """An argument as PySpark splits them, and Spark Java's options: double quotes hold a word together."""
     return '"' + argument.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

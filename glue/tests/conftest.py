@@ -143,7 +143,8 @@ class Warehouse:
 
 @pytest.fixture(scope="session")
 def shared_warehouse(spark, tmp_path_factory):
-    return Warehouse(spark, tmp_path_factory.mktemp("bucket"))
+    # Wherever a checkout is, its path is no reason to miss a file.
+    return Warehouse(spark, tmp_path_factory.mktemp("a bucket%2Fof#é"))
 
 
 @pytest.fixture

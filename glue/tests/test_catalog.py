@@ -66,3 +66,9 @@ def test_print_shows_the_statements(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "CREATE DATABASE IF NOT EXISTS `d`;" in printed
     assert f"STORED AS ORC LOCATION 'file://{tmp_path}/data/lake/ad/ad_traffic/'" in printed
+
+
+def test_a_location_is_quoted_as_spark_reads_it():
+    (table, *_) = deployed_tables("d")
+    *_, statement = catalog.statements([table], {BUCKET: "file:///Ann's \\ folder/"})
+    assert "LOCATION 'file:///Ann\\'s \\\\ folder/data/" in statement

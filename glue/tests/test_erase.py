@@ -92,6 +92,14 @@ def test_a_rewritten_object_keeps_its_other_lines_byte_for_byte(tmp_path, pack):
     assert (tmp_path / "raw/a").read_bytes() == stored
 
 
+@pytest.mark.parametrize("name", ["feature%2Fx", "c#", "what?", "two words", "für"])
+def test_the_store_of_a_folder_is_that_folder_whatever_its_name(tmp_path, name):
+    (tmp_path / name / "data/raw").mkdir(parents=True)
+    (tmp_path / name / "data/raw/a").write_bytes(b"{}\n")
+    store = erase.open_store(f"file://{tmp_path}/{name}/data")
+    assert [item.key for item in store.objects("raw/")] == ["raw/a"]
+
+
 def test_an_object_that_is_torn_is_named_and_left_alone(tmp_path):
     torn = gzip.compress(NEIGHBOURS[1] * 100)[:-12]
     (tmp_path / "torn.gz").write_bytes(torn)
