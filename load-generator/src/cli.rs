@@ -146,7 +146,8 @@ pub fn main() -> ExitCode {
             Failure::Usage(error) => (error, 2),
             Failure::Run(error) => (error, 1),
         };
-        eprintln!("loadgen: {error:#}");
+        // `eprintln!` would panic where nobody reads it.
+        let _ = writeln!(std::io::stderr(), "loadgen: {error:#}");
         ExitCode::from(status)
     })
 }
@@ -248,21 +249,22 @@ fn print_ads(arguments: &AdsArgs) -> Result<ExitCode, Failure> {
         text.extend_from_slice(ads.id(ad));
         text.push(b'\n');
     }
-    match std::io::stdout().write_all(&text) {
-        // Whoever reads has read enough, as head does.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-        written => written.map_err(|error| Failure::Run(error.into()))?,
-    }
+    write_out(&text).map_err(Failure::Run)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn print(report: &(impl Serialize + Display), json: bool) -> anyhow::Result<()> {
-    if json {
-        println!("{}", serde_json::to_string(report)?);
-    } else {
-        println!("{report}");
+    let text = if json { serde_json::to_string(report)? } else { report.to_string() };
+    write_out(format!("{text}\n").as_bytes())
+}
+
+fn write_out(text: &[u8]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        // Whoever reads has read enough, as head does.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("failed to print the result"),
     }
-    Ok(())
 }
 
 fn yesterday() -> Option<NaiveDate> {

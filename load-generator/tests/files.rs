@@ -161,3 +161,17 @@ fn the_files_are_gzip_without_a_time_so_that_they_can_be_compared() {
     assert_eq!(header.header().map(|header| header.mtime()), Some(0));
     assert_eq!(report["clicks"]["files"], json!(0));
 }
+
+#[test]
+fn a_report_that_nobody_reads_is_no_failure() {
+    let (folder, config) = config("");
+    for json in [&[][..], &["--json"]] {
+        let out = folder.path().join(format!("out{}", json.len())).display().to_string();
+        let mut command = loadgen(&["files", "-c", &config, "--day", DAY, "--out", &out, "--impressions", "100"]);
+        let piped = std::process::Stdio::piped;
+        let mut child = command.args(json).stdout(piped()).stderr(piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+    }
+}

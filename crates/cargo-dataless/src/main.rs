@@ -25,11 +25,16 @@ const DURATIONS: [(&str, &str); 2] = [
     ("test", "about 20 minutes the first time, somewhat less after; `--fast` takes less than 3 once things are built"),
 ];
 
+/// A line on standard error, as `eprintln!`, which would panic where nobody reads it.
+macro_rules! report {
+    ($($text:tt)*) => { drop(writeln!(io::stderr(), $($text)*)) };
+}
+
 fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error}");
+            report!("error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -38,7 +43,7 @@ fn main() -> ExitCode {
 fn run() -> Result<ExitCode, String> {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     if let Some(duration) = usual_duration(&arguments) {
-        eprintln!("This takes {duration}.");
+        report!("This takes {duration}.");
     }
     let root = env::var_os("CARGO_MANIFEST_DIR").map(|crate_dir| PathBuf::from(crate_dir).join("../.."));
     let root = root.ok_or("this program is started by cargo: use `cargo dataless`")?;
@@ -88,7 +93,7 @@ fn wait(mut build: Child) -> Result<ExitStatus, String> {
         if let Some(status) = build.try_wait().map_err(|error| error.to_string())? {
             if let (Some(_), true) = (reported, status.success()) {
                 let end = if is_terminal { "\r\x1b[K" } else { "" };
-                eprintln!("{end}✓ {:<28} {:>6.1} s", "build the command line", started.elapsed().as_secs_f64());
+                report!("{end}✓ {:<28} {:>6.1} s", "build the command line", started.elapsed().as_secs_f64());
             }
             return Ok(status);
         }
@@ -99,10 +104,9 @@ fn wait(mut build: Child) -> Result<ExitStatus, String> {
         };
         if due {
             if is_terminal {
-                eprint!("\r… build the command line {:>4} s", elapsed.as_secs());
-                let _ = io::stderr().flush();
+                let _ = write!(io::stderr(), "\r… build the command line {:>4} s", elapsed.as_secs());
             } else {
-                eprintln!("… build the command line: {} s so far", elapsed.as_secs());
+                report!("… build the command line: {} s so far", elapsed.as_secs());
             }
             reported = Some(Instant::now());
         }
