@@ -1,8 +1,8 @@
 """Starts MiniStack without what a local warehouse would wait for on every request.
 
-    python tools/emulator/start_ministack.py
+    python tools/emulator/start_ministack.py INSTANCE
 
-Runs in the emulator's own environment (`requirements/emulator.txt`) and is configured by the same variables as `ministack`. It
+INSTANCE, the folder of a warehouse, says whose emulator a process is. Runs in the emulator's own environment (`requirements/emulator.txt`) and is configured by the same variables as `ministack`. It
 refuses a version of MiniStack that no longer has what it changes.
 
 1. MiniStack serves the Lambda Runtime API with `http.server`, which sends head and body in two segments. With Nagle's algorithm
@@ -78,6 +78,8 @@ def main() -> None:
             sys.exit(f"MiniStack has no {name} where it was: its version has changed, and {__file__} must change with it")
     do_not_wait_for_silence(worker)
     setattr(cloudwatch, EVICT, at_most_every(EVICT_SECONDS, getattr(cloudwatch, EVICT)))
+    # The rest is for who looks at the list of processes.
+    del sys.argv[1:]
     app.main()
 
 

@@ -1,11 +1,15 @@
 #![doc = include_str!("../README.md")]
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic when a pipe is closed: see `ui`")]
+
+#[macro_use]
+mod ui;
 
 mod cli;
 mod commands;
 mod dashboard;
+mod environment;
 mod process;
 mod stage;
-mod ui;
 mod workspace;
 
 use std::process::ExitCode;
@@ -13,6 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use console::style;
 
+use crate::commands::Outcome;
 use crate::process::Interrupted;
 
 /// As shells do for SIGINT: 128 and the signal's number.
@@ -21,15 +26,20 @@ const EXIT_INTERRUPTED: u8 = 130;
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     ui::set_verbose(arguments.verbose);
-    match process::stop_children_on_signals().and_then(|()| commands::run(arguments.command)) {
+    match process::stop_children_on_signals().and_then(|()| commands::run(arguments.command)).and_then(printed) {
         Ok(outcome) => ExitCode::from(outcome as u8),
         Err(error) if error.is::<Interrupted>() => {
             ui::note("interrupted: all that was started has been stopped");
             ExitCode::from(EXIT_INTERRUPTED)
         }
         Err(error) => {
-            eprintln!("{} {error:#}", style("error:").for_stderr().red().bold());
-            ExitCode::from(commands::Outcome::Failed as u8)
+            ui::note(&format!("{} {error:#}", style("error:").for_stderr().red().bold()));
+            ExitCode::from(Outcome::Failed as u8)
         }
     }
+}
+
+/// An outcome, once all that was printed is out.
+fn printed(outcome: Outcome) -> anyhow::Result<Outcome> {
+    ui::finish_output().map(|()| outcome)
 }

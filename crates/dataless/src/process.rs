@@ -13,6 +13,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
+use crate::environment;
+
 /// Ctrl-C was pressed, or the process was asked to end.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -57,22 +59,24 @@ pub struct Tool {
     program: OsString,
     args: Vec<OsString>,
     envs: Vec<(String, OsString)>,
-    removed: Vec<String>,
+    removed: Vec<OsString>,
     dir: Option<PathBuf>,
     log: PathBuf,
 }
 
 impl Tool {
-    /// A command whose output is appended to the log file.
+    /// A command whose output is appended to the log file. The user's own settings of Python, Java, Spark and their like
+    /// don't reach it.
     pub fn new(program: impl AsRef<OsStr>, log: PathBuf) -> Self {
-        Self {
+        let tool = Self {
             program: program.as_ref().to_owned(),
             args: Vec::new(),
             envs: Vec::new(),
             removed: Vec::new(),
             dir: None,
             log,
-        }
+        };
+        tool.without(environment::is_of_tools)
     }
 
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
@@ -96,8 +100,19 @@ impl Tool {
 
     /// Keeps a variable of this process from it.
     pub fn env_remove(mut self, name: &str) -> Self {
-        self.removed.push(name.to_owned());
+        self.removed.push(name.into());
         self
+    }
+
+    /// Keeps variables of this process from it; what it is given by [`Self::env`] it has all the same.
+    pub fn without(mut self, is_foreign: impl Fn(&str) -> bool) -> Self {
+        self.removed.extend(environment::inherited(is_foreign));
+        self
+    }
+
+    /// Keeps all variables of this process from it but these.
+    pub fn inherit_only(self, names: &[&str]) -> Self {
+        self.without(|name| !names.contains(&name))
     }
 
     pub fn dir(mut self, dir: &Path) -> Self {
@@ -144,10 +159,11 @@ impl Tool {
     fn command(&self) -> Command {
         crate::ui::verbose(&self.shell_line());
         let mut command = Command::new(&self.program);
-        command.args(&self.args).envs(self.envs.iter().map(|(name, value)| (name, value)));
+        command.args(&self.args);
         for name in &self.removed {
             command.env_remove(name);
         }
+        command.envs(self.envs.iter().map(|(name, value)| (name, value)));
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }
@@ -252,7 +268,7 @@ pub fn command_line(pid: Pid) -> String {
     if let Ok(words) = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())) {
         return String::from_utf8_lossy(&words).replace('\0', " ").trim().to_owned();
     }
-    let printed = Command::new("ps").args(["-o", "args=", "-p", &pid.as_raw_nonzero().to_string()]).output();
+    let printed = Command::new("ps").args(["-ww", "-o", "args=", "-p", &pid.as_raw_nonzero().to_string()]).output();
     printed.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 

@@ -2,6 +2,8 @@
 //! on standard error.
 
 use std::cell::RefCell;
+use std::fmt::Arguments;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -9,7 +11,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use console::{Term, style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -34,6 +36,38 @@ thread_local! {
     static CURRENT_LOG: RefCell<Option<CurrentLog>> = const { RefCell::new(None) };
 }
 
+/// Why standard output took no more.
+static OUTPUT_ERROR: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// Prints a result to standard output, as `print!`, which would panic where nobody reads it.
+macro_rules! out {
+    ($($text:tt)*) => { $crate::ui::print(format_args!($($text)*)) };
+}
+
+/// As [`out!`], with a newline.
+macro_rules! outln {
+    () => { $crate::ui::print(format_args!("\n")) };
+    ($($text:tt)*) => { $crate::ui::print(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+/// Prints to standard output. The command goes on when that takes no more: what it does is not done by halves because its
+/// reader has left. [`finish_output`] reports every other error.
+pub fn print(text: Arguments<'_>) {
+    let mut error = OUTPUT_ERROR.lock().unwrap_or_else(PoisonError::into_inner);
+    if error.is_none() {
+        *error = io::stdout().write_fmt(text).err();
+    }
+}
+
+/// An error when something could not be printed. A closed pipe is none: its reader has what it wanted.
+pub fn finish_output() -> Result<()> {
+    let error = OUTPUT_ERROR.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match error.map_or_else(|| io::stdout().flush(), Err) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("failed to print the result"),
+        _ => Ok(()),
+    }
+}
+
 /// Shows each command that is run.
 pub fn set_verbose(verbose: bool) {
     VERBOSE.store(verbose, Ordering::Relaxed);
@@ -48,7 +82,8 @@ pub fn verbose(command: &str) {
 
 /// A line about what is going on.
 pub fn note(text: &str) {
-    SPINNERS.suspend(|| eprintln!("{text}"));
+    // Whoever closed it does not want it.
+    SPINNERS.suspend(|| drop(writeln!(io::stderr(), "{text}")));
 }
 
 /// The log of the command that this thread's step runs from now on. The step's progress quotes its last line.

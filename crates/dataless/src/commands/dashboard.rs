@@ -17,7 +17,7 @@ pub fn run(workspace: &Workspace, options: &Dashboard) -> Result<Outcome> {
         vec![stack.output("RealTimeAdvertisingDashboard")?.to_owned(), stack.output("OpsDashboard")?.to_owned()];
     let listener = server::listen(options.port)?;
     let address = format!("http://{}/", listener.local_addr()?);
-    println!("{address}");
+    outln!("{address}");
     note("The dashboards of the warehouse, live. Ctrl-C ends it.");
     if options.open {
         open(&address);

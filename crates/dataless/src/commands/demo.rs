@@ -117,7 +117,7 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
     let report = serde_json::to_string_pretty(&books)?;
     std::fs::write(instance.dir().join("report.json"), &report).context("the report cannot be written")?;
     if options.json {
-        println!("{report}");
+        outln!("{report}");
     } else {
         print_books(&books, &entries);
     }
@@ -156,23 +156,23 @@ fn both(both: Both) -> String {
 }
 
 fn print_books(books: &Books, entries: &[Entry]) {
-    println!("\n{}", style(format!("The books of {}", books.day)).bold());
+    outln!("\n{}", style(format!("The books of {}", books.day)).bold());
     for entry in entries {
         let mark = if entry.equal { style("✓").green() } else { style("✗").red() };
         let (left, right) = (&entry.left, &entry.right);
         let sign = if entry.equal { "=" } else { "≠" };
-        println!("{mark} {:<38} {:>17} {:<15} {sign} {:>17} {}", entry.title, left.0, left.1, right.0, right.1);
+        outln!("{mark} {:<38} {:>17} {:<15} {sign} {:>17} {}", entry.title, left.0, left.1, right.0, right.1);
     }
     for (name, counts) in [("repeats", books.repeats), ("rejected", books.rejected), ("late", books.late)] {
-        println!("  {name:<38} {:>17} {} + {}", "", counts.impressions, counts.clicks);
+        outln!("  {name:<38} {:>17} {} + {}", "", counts.impressions, counts.clicks);
     }
-    println!("  {:<38} {:>17} {:.4}", "clickthrough rate", "", books.clickthrough_rate);
+    outln!("  {:<38} {:>17} {:.4}", "clickthrough rate", "", books.clickthrough_rate);
     let total = books.seconds.get("total").copied().unwrap_or_default();
     let verdict = if books.balanced {
         style(format!("The books balance. {total:.0} seconds in all.")).green().bold()
     } else {
         style("The books do NOT balance.".to_owned()).red().bold()
     };
-    println!("\n{verdict}");
+    outln!("\n{verdict}");
     note("The same as JSON: .dataless/demo/report.json. To stay: cargo dataless up");
 }

@@ -49,11 +49,11 @@ impl Finding {
 pub fn run(workspace: &Workspace, options: &Doctor) -> Result<Outcome> {
     let findings = if options.aws { account(workspace, &options.account)? } else { machine(workspace) };
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
+        outln!("{}", serde_json::to_string_pretty(&findings)?);
     } else {
         let width = findings.iter().map(|finding| finding.what.chars().count()).max().unwrap_or_default();
         for finding in &findings {
-            println!("{}", finding.shown(width));
+            outln!("{}", finding.shown(width));
         }
     }
     Ok(outcome(&findings))

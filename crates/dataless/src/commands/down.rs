@@ -1,21 +1,19 @@
 //! `down`: the end of what `up` started.
 
 use anyhow::Result;
-use rustix::process::Pid;
 
 use super::Outcome;
 use crate::cli::Down;
 use crate::process::stop_group;
 use crate::stage::deploy::Stack;
-use crate::stage::emulator::is_emulator;
+use crate::stage::emulator::process_group;
 use crate::stage::spark;
 use crate::ui::{note, step};
 use crate::workspace::{InstanceName, Workspace};
 
 pub fn run(workspace: &Workspace, options: &Down) -> Result<Outcome> {
     let instance = workspace.instance(InstanceName::Up);
-    let group = Stack::load(&instance).and_then(|stack| Pid::from_raw(i32::try_from(stack.emulator).ok()?));
-    match group.filter(|group| is_emulator(*group)) {
+    match Stack::load(&instance).and_then(|stack| process_group(&stack, &instance)) {
         Some(group) => {
             let stop = || {
                 spark::stop(&instance);

@@ -53,10 +53,10 @@ pub fn run(workspace: &Workspace, options: &Erase) -> Result<Outcome> {
     let receipt: Value = serde_json::from_str(line).context("the receipt is not understood")?;
     let read: Receipt = serde_json::from_value(receipt.clone()).context("the receipt is not understood")?;
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&receipt)?);
+        outln!("{}", serde_json::to_string_pretty(&receipt)?);
     } else {
         for Place { place, name, count } in &read.places {
-            println!("{:>12}  {place:<12} {name}", thousands(*count));
+            outln!("{:>12}  {place:<12} {name}", thousands(*count));
         }
     }
     if read.places.is_empty() && read.rerun.is_none() && read.batch_only.is_empty() {

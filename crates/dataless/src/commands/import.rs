@@ -38,7 +38,7 @@ pub fn run(workspace: &Workspace, options: &Import) -> Result<Outcome> {
     let summary = |stored: &Stored| format!("{} objects", thousands(stored.keys.len() as u64));
     let (stored, _) = step("put into the raw zone", || upload(workspace, &warehouse, &folder, bucket), summary)?;
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&stored)?);
+        outln!("{}", serde_json::to_string_pretty(&stored)?);
         return Ok(Outcome::Done);
     }
     let (objects, bytes) = (thousands(stored.keys.len() as u64), thousands(stored.bytes));

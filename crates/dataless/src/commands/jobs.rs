@@ -40,7 +40,7 @@ pub fn verify(workspace: &Workspace, range: DayRange) -> Result<Outcome> {
     let args = ["--data_path", &data_path, "--from", &first, "--to", &last, "--lookback_days", lookback_days];
     let check = || spark.check("glue/local/duckdb_check.py", &args);
     let ((equal, printed), _) = step("recompute from raw", check, |_| "in DuckDB".to_owned())?;
-    print!("{printed}");
+    out!("{printed}");
     Ok(equal.into())
 }
 

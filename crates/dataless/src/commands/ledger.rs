@@ -34,7 +34,7 @@ pub fn ledger(workspace: &Workspace, options: &Ledger) -> Result<Outcome> {
     }
     let accounts = accounts(rows, &raw);
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&accounts)?);
+        outln!("{}", serde_json::to_string_pretty(&accounts)?);
     } else {
         print(&accounts, options.day);
     }
@@ -71,7 +71,7 @@ fn print(accounts: &[Account], day: Option<NaiveDate>) {
         note(&day.map_or_else(|| "there are no raw lines yet".to_owned(), |day| format!("no line arrived on {day}")));
         return;
     }
-    println!(
+    outln!(
         "  {:<10}  {:<11}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>9}{:>13}{:>12}",
         "arrived",
         "table",
@@ -87,7 +87,7 @@ fn print(accounts: &[Account], day: Option<NaiveDate>) {
     );
     for Account { row, raw_now, balanced } in accounts {
         let mark = if *balanced { style("✓").green() } else { style("✗").red() };
-        println!(
+        outln!(
             "{mark} {:<10}  {:<11}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>9}{:>13}{:>12}",
             row.day.to_string(),
             row.table,
@@ -140,9 +140,9 @@ pub fn rejected(workspace: &Workspace, options: &Rejected) -> Result<Outcome> {
     let (lines, _) = step("read the rejected lines", read, |lines| format!("{} lines", thousands(lines.len() as u64)))?;
     for line in &lines {
         if options.json {
-            println!("{}", serde_json::to_string(line)?);
+            outln!("{}", serde_json::to_string(line)?);
         } else {
-            println!("{}  {}\n    {}", style(&line.reason).bold(), line.source, line.line);
+            outln!("{}  {}\n    {}", style(&line.reason).bold(), line.source, line.line);
         }
     }
     Ok(Outcome::Done)

@@ -13,7 +13,7 @@ pub fn run(workspace: &Workspace, options: &Lock) -> Result<Outcome> {
     let lock = || tools.lock(options.upgrade);
     let (lists, _) = step("lock the tools", lock, |lists| format!("{} lists", lists.len()))?;
     for list in lists {
-        println!("{}", list.strip_prefix(workspace.root()).unwrap_or(&list).display());
+        outln!("{}", list.strip_prefix(workspace.root()).unwrap_or(&list).display());
     }
     Ok(Outcome::Done)
 }

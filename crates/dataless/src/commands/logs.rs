@@ -25,7 +25,7 @@ pub fn run(workspace: &Workspace, options: &Logs) -> Result<Outcome> {
     }
     let Some(wanted) = &options.name else {
         for (name, path) in logs {
-            println!("{name:<24} {}", path.strip_prefix(workspace.root()).unwrap_or(&path).display());
+            outln!("{name:<24} {}", path.strip_prefix(workspace.root()).unwrap_or(&path).display());
         }
         note("\nShow one with `cargo dataless logs NAME`.");
         return Ok(Outcome::Done);
@@ -38,7 +38,7 @@ pub fn run(workspace: &Workspace, options: &Logs) -> Result<Outcome> {
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
     for line in &lines[lines.len().saturating_sub(options.lines)..] {
-        println!("{line}");
+        outln!("{line}");
     }
     Ok(Outcome::Done)
 }

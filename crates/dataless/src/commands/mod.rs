@@ -26,7 +26,7 @@ pub use self::test::Part;
 use crate::cli::Command;
 use crate::stage::aws::Aws;
 use crate::stage::deploy::Stack;
-use crate::stage::emulator;
+use crate::stage::emulator::running_stack;
 use crate::stage::spark::Spark;
 use crate::stage::tools::Tools;
 use crate::workspace::{Instance, InstanceName, Workspace};
@@ -87,7 +87,7 @@ impl Warehouse {
 
     fn running_as(workspace: &Workspace, name: InstanceName) -> Result<Self> {
         let instance = workspace.instance(name);
-        let Some(stack) = Stack::load(&instance).filter(|stack| emulator::answers(stack.port)) else {
+        let Some(stack) = running_stack(&instance) else {
             bail!("no warehouse is running here: start it with `cargo dataless up`");
         };
         let tools = Tools::new(workspace);

@@ -18,6 +18,6 @@ pub fn run(workspace: &Workspace, options: &Query) -> Result<Outcome> {
     let database = warehouse.stack.output("GlueDatabase")?;
     let args = ["--database", database, "--format", format, "--sql", &options.sql];
     let (printed, _) = step("ask", || spark.script("glue/local/query.py", &args), |_| String::new())?;
-    print!("{printed}");
+    out!("{printed}");
     Ok(Outcome::Done)
 }

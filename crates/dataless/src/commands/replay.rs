@@ -61,7 +61,7 @@ pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
         report.objects = step("put into the raw zone", put, |keys: &Vec<String>| format!("{} objects", keys.len()))?.0;
     }
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        outln!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print(&report);
     }
@@ -71,7 +71,7 @@ pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
 
 fn print(report: &Report) {
     for Refused { source, line, problem } in &report.refused {
-        println!("{}  {source}\n    {line}", style(problem).bold());
+        outln!("{}  {source}\n    {line}", style(problem).bold());
     }
     note(&format!("{} lines are events now, {} are none", thousands(report.replayed), report.refused.len()));
     match (&report.rerun, report.objects.is_empty()) {

@@ -9,7 +9,7 @@ use crate::workspace::Workspace;
 pub fn run(workspace: &Workspace, options: &Status) -> Result<Outcome> {
     let Warehouse { stack, .. } = Warehouse::running(workspace)?;
     if options.base_url {
-        println!("{}", stack.base_url()?);
+        outln!("{}", stack.base_url()?);
     } else if options.json {
         let status = serde_json::json!({
             "base_url": stack.base_url()?,
@@ -17,15 +17,15 @@ pub fn run(workspace: &Workspace, options: &Status) -> Result<Outcome> {
             "profile": stack.profile,
             "outputs": stack.outputs,
         });
-        println!("{}", serde_json::to_string_pretty(&status)?);
+        outln!("{}", serde_json::to_string_pretty(&status)?);
     } else {
-        println!("API          {}", stack.base_url()?);
-        println!("AWS          {}", stack.endpoint());
-        println!("functions    {}", stack.profile.name());
+        outln!("API          {}", stack.base_url()?);
+        outln!("AWS          {}", stack.endpoint());
+        outln!("functions    {}", stack.profile.name());
         for name in
             ["DataLakeBucket", "GlueDatabase", "AdTrafficTable", "ImpressionsDeliveryStream", "ClicksDeliveryStream"]
         {
-            println!("{name:<26} {}", stack.output(name)?);
+            outln!("{name:<26} {}", stack.output(name)?);
         }
     }
     Ok(Outcome::Done)

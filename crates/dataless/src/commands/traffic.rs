@@ -25,17 +25,17 @@ pub fn run(workspace: &Workspace, options: &Traffic) -> Result<Outcome> {
         }
     }
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&days)?);
+        outln!("{}", serde_json::to_string_pretty(&days)?);
         return Ok(Outcome::Done);
     }
     if days.is_empty() {
         note("no traffic of this ad in this range");
         return Ok(Outcome::Done);
     }
-    println!("{:<12}{:>14}{:>14}{:>20}", "day", "impressions", "clicks", "clickthrough rate");
+    outln!("{:<12}{:>14}{:>14}{:>20}", "day", "impressions", "clicks", "clickthrough rate");
     for day in days {
         let rate = day.clickthrough_rate * 100.0;
-        println!("{:<12}{:>14}{:>14}{rate:>18.2} %", day.day, thousands(day.impressions), thousands(day.clicks));
+        outln!("{:<12}{:>14}{:>14}{rate:>18.2} %", day.day, thousands(day.impressions), thousands(day.clicks));
     }
     Ok(Outcome::Done)
 }

@@ -50,10 +50,10 @@ pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
     let summary = |(report, _): &(Report, _)| format!("{} objects", thousands(report.objects.len() as u64));
     let ((report, ended), _) = step("take back what was set aside", take, summary)?;
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        outln!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         for key in &report.unreadable {
-            println!("{key} has a record that cannot be read: nothing was taken of it");
+            outln!("{key} has a record that cannot be read: nothing was taken of it");
         }
         note(&advice(&report, options.day));
     }

@@ -6,14 +6,14 @@ use super::Outcome;
 use super::set_up::{deploy_to, prepare, stage, start_emulator};
 use crate::cli::Up;
 use crate::stage::build::Profile;
-use crate::stage::deploy::{Running, Stack};
-use crate::stage::emulator;
+use crate::stage::deploy::Running;
+use crate::stage::emulator::running_stack;
 use crate::ui::note;
 use crate::workspace::{InstanceName, Workspace};
 
 pub fn run(workspace: &Workspace, options: &Up) -> Result<Outcome> {
     let instance = workspace.instance(InstanceName::Up);
-    let running = Stack::load(&instance).filter(|stack| emulator::answers(stack.port));
+    let running = running_stack(&instance);
     if let (Some(stack), Some(port)) = (&running, options.port)
         && stack.port != port
     {
@@ -41,8 +41,8 @@ pub fn run(workspace: &Workspace, options: &Up) -> Result<Outcome> {
         (None, None) => bail!("no emulator runs"),
     };
     note("\nThe warehouse runs. In this shell:");
-    println!("export BASE_URL={}", stack.base_url()?);
-    println!(
+    outln!("export BASE_URL={}", stack.base_url()?);
+    outln!(
         "export AWS_ENDPOINT_URL={} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1",
         stack.endpoint()
     );

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use ureq::config::ConfigBuilder;
+use ureq::typestate::AgentScope;
 
+use crate::environment;
 use crate::process::Tool;
 use crate::stage::tools::{ToolSet, Tools};
 
@@ -14,6 +17,11 @@ pub const REGION: &str = "us-east-1";
 
 /// More than any answer that is asked for.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How this program itself calls what runs on this machine: never through a proxy, which could not reach it.
+pub fn agent_config() -> ConfigBuilder<AgentScope> {
+    ureq::Agent::config_builder().proxy(None)
+}
 
 /// Where the emulator answers, and how it is called.
 #[derive(Clone, Debug)]
@@ -45,9 +53,7 @@ impl Aws {
             ("NO_PROXY", "127.0.0.1"),
             ("no_proxy", "127.0.0.1"),
         ])
-        .env_remove("AWS_PROFILE")
-        .env_remove("AWS_DEFAULT_PROFILE")
-        .env_remove("AWS_SESSION_TOKEN")
+        .without(environment::is_of_aws)
     }
 
     /// A call that prints nothing we need, such as `s3 sync`.
@@ -68,7 +74,7 @@ impl Aws {
     pub fn call(&self, service: &str, target: &str, request: &Value) -> Result<Value> {
         let name = target.rsplit('.').next().unwrap_or(target);
         let credential = format!("test/20260101/{REGION}/{service}/aws4_request");
-        let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build();
+        let config = agent_config().http_status_as_error(false).build();
         let mut answer = ureq::Agent::new_with_config(config)
             .post(&self.endpoint)
             .header("content-type", "application/x-amz-json-1.0")

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::environment;
 use crate::process::Tool;
 use crate::stage::aws::{Aws, REGION};
 use crate::stage::build::Profile;
@@ -156,8 +157,7 @@ pub fn sam(tools: &Tools, instance: &Instance) -> Result<Tool> {
         .env("SAM_CLI_TELEMETRY", "0")
         // Seconds between its looks at a deployment; those of the emulator end at once.
         .env("SAM_CLI_POLL_DELAY", "0.2")
-        .env_remove("AWS_PROFILE")
-        .env_remove("AWS_DEFAULT_PROFILE")
+        .without(environment::is_of_aws)
         .env("AWS_DEFAULT_REGION", REGION))
 }
 

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::Pid;
 
+use crate::environment;
 use crate::process::{Running, Tool, check_interrupted, command_line, group_runs, tail};
-use crate::stage::aws::REGION;
+use crate::stage::aws::{REGION, agent_config};
+use crate::stage::deploy::Stack;
 use crate::stage::spark;
 use crate::stage::tools::{ToolSet, Tools};
 use crate::workspace::{Instance, Workspace};
@@ -16,7 +18,8 @@ use crate::workspace::{Instance, Workspace};
 /// The port that is taken when it is free and none is asked for.
 pub const USUAL_PORT: u16 = 4566;
 
-/// What starts the emulator. Its name is in the command line of every emulator that was started.
+/// What starts the emulator. Its name is in the command line of every emulator that was started, and the folder of the
+/// instance behind it.
 const LAUNCHER: &str = "tools/emulator/start_ministack.py";
 
 /// What the template deploys.
@@ -43,7 +46,7 @@ impl Emulator {
         let temporary = state.join("tmp");
         std::fs::create_dir_all(&temporary)?;
         let python = tools.program(ToolSet::Emulator, "python");
-        let mut tool = Tool::new(python, log.clone()).dir(&state).arg(workspace.path(LAUNCHER));
+        let mut tool = Tool::new(python, log.clone()).dir(&state).arg(workspace.path(LAUNCHER)).arg(instance.dir());
         for (name, value) in [
             ("BIND_HOST", "127.0.0.1"),
             ("MINISTACK_REGION", REGION),
@@ -62,8 +65,8 @@ impl Emulator {
             tool = tool.env(name, value);
         }
         let running = tool
-            .env_remove("AWS_PROFILE")
-            .env_remove("AWS_DEFAULT_PROFILE")
+            // It reads variables of common names, such as `DEBUG`; and what it runs inherits what it has.
+            .inherit_only(&environment::NEEDED)
             .env("GATEWAY_PORT", port.to_string())
             .env("AWS_ENDPOINT_URL", endpoint(port))
             .env("STATE_DIR", state.join("state"))
@@ -134,9 +137,20 @@ impl Drop for Emulator {
     }
 }
 
-/// Whether a process group is that of an emulator, and not of another program that has its number by now.
-pub fn is_emulator(group: Pid) -> bool {
-    group_runs(group) && command_line(group).contains(LAUNCHER)
+/// The stack that an instance runs. Its emulator must live and answer: another program may have its port by now, or the
+/// number of its process.
+pub fn running_stack(instance: &Instance) -> Option<Stack> {
+    Stack::load(instance).filter(|stack| process_group(stack, instance).is_some() && answers(stack.port))
+}
+
+/// The process group of an instance's emulator, if it lives.
+pub fn process_group(stack: &Stack, instance: &Instance) -> Option<Pid> {
+    let group = Pid::from_raw(i32::try_from(stack.emulator).ok()?)?;
+    (group_runs(group) && is_command_of(&command_line(group), instance)).then_some(group)
+}
+
+fn is_command_of(command_line: &str, instance: &Instance) -> bool {
+    command_line.contains(LAUNCHER) && command_line.ends_with(&format!(" {}", instance.dir().display()))
 }
 
 pub fn endpoint(port: u16) -> String {
@@ -145,7 +159,7 @@ pub fn endpoint(port: u16) -> String {
 
 /// Whether an emulator answers on this port.
 pub fn answers(port: u16) -> bool {
-    let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(2))).build();
+    let config = agent_config().timeout_global(Some(Duration::from_secs(2))).build();
     let answer = ureq::Agent::new_with_config(config).get(format!("{}/_ministack/health", endpoint(port))).call();
     answer.is_ok_and(|answer| answer.status().is_success())
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use crate::environment::{self, without};
 use crate::process::Tool;
 use crate::workspace::{Instance, Workspace, remove_folder};
 
@@ -201,7 +202,10 @@ impl Tools {
 pub fn find_python() -> Result<PathBuf> {
     for name in ["python3.11", "python3"] {
         let script = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)";
-        let Some(printed) = printed_by(Command::new(name).args(["-c", script])) else { continue };
+        let Some(printed) = printed_by(without(Command::new(name).args(["-c", script]), environment::is_of_tools))
+        else {
+            continue;
+        };
         if let Some((PYTHON_VERSION, executable)) = printed.trim().split_once('\n') {
             return Ok(PathBuf::from(executable));
         }
@@ -221,7 +225,8 @@ pub fn rust_version() -> Result<String> {
 pub fn check_java() -> Result<String> {
     let hint = "install a JDK 17 so that `java` is on the PATH, or set JAVA_HOME";
     let java = std::env::var_os("JAVA_HOME").map_or_else(|| "java".into(), |home| Path::new(&home).join("bin/java"));
-    let printed = printed_by(Command::new(java).arg("-version")).with_context(|| format!("Java is missing: {hint}"))?;
+    let printed = printed_by(without(Command::new(java).arg("-version"), environment::is_of_tools))
+        .with_context(|| format!("Java is missing: {hint}"))?;
     let version = printed.split('"').nth(1).unwrap_or_default().to_owned();
     let major: Option<u32> = version.split('.').next().and_then(|major| major.parse().ok());
     if major != Some(JAVA_VERSION) {

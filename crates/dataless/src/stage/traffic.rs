@@ -5,6 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::stage::aws::agent_config;
+
 /// An answer of `GET /traffic/{ad-id}`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct TrafficAnswer {
@@ -32,10 +34,7 @@ pub struct Client {
 
 impl Client {
     pub fn new(base_url: String) -> Self {
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(30)))
-            .http_status_as_error(false)
-            .build();
+        let config = agent_config().timeout_global(Some(Duration::from_secs(30))).http_status_as_error(false).build();
         Self { agent: ureq::Agent::new_with_config(config), base_url }
     }
 

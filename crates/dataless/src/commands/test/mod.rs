@@ -17,6 +17,7 @@ use self::parts::{Needs, excluded};
 use self::report::{Report, Tally, read_junit, tally};
 use super::{Outcome, set_up};
 use crate::cli::Test;
+use crate::environment;
 use crate::process::{Interrupted, Tool};
 use crate::stage::aws::Aws;
 use crate::stage::build::{self, Functions, LOADGEN, Profile, Programs};
@@ -43,7 +44,7 @@ pub fn run(workspace: &Workspace, options: &Test) -> Result<Outcome> {
     if options.list {
         for part in parts {
             let (name, covers) = part.described();
-            println!("{name:<12} {covers}");
+            outln!("{name:<12} {covers}");
         }
         return Ok(Outcome::Done);
     }
@@ -208,8 +209,10 @@ impl Suite<'_> {
         let linted = ["template.yaml", "build.yaml", "build-machines.yaml", "stacks/*.yaml"];
         self.tool("cfn-lint", sam("cfn-lint", &linted), Counted::AsOne)?;
         let validate = sam("sam", &["validate", "--lint", "--template", "template.yaml"]);
-        let validate =
-            validate.env("SAM_CLI_TELEMETRY", "0").env_remove("AWS_PROFILE").env("AWS_DEFAULT_REGION", "us-east-1");
+        let validate = validate
+            .env("SAM_CLI_TELEMETRY", "0")
+            .without(environment::is_of_aws)
+            .env("AWS_DEFAULT_REGION", "us-east-1");
         self.tool("sam validate --lint", validate, Counted::AsOne)?;
         let audit = |program, name: &str| {
             Tool::new(self.tools.program(ToolSet::Audit, program), self.log(name)).dir(self.workspace.root())
@@ -368,8 +371,8 @@ impl Suite<'_> {
             let names = report.failures().join(", ");
             note(&format!("\nfailed: {names}; the logs are in {}", self.instance.logs().display()));
         }
-        println!();
-        println!("{}", report.summary());
+        outln!();
+        outln!("{}", report.summary());
         (report.total().failed == 0).into()
     }
 }

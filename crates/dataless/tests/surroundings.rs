@@ -1,0 +1,163 @@
+//! The command line where other programs, the user's settings and closed pipes are. No emulator.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// A checkout with the state of a warehouse that `up` started.
+struct Checkout {
+    dir: TempDir,
+    port: u16,
+}
+
+impl Checkout {
+    fn new(port: u16, emulator: u32) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("template.yaml"), "").unwrap();
+        std::fs::create_dir_all(dir.path().join("crates/dataless")).unwrap();
+        let checkout = Self { dir, port };
+        std::fs::create_dir_all(checkout.instance().join("logs")).unwrap();
+        checkout.runs(emulator);
+        checkout
+    }
+
+    fn instance(&self) -> PathBuf {
+        self.dir.path().canonicalize().unwrap().join(".dataless/up")
+    }
+
+    fn runs(&self, emulator: u32) {
+        let outputs = json!({ "ApiId": "abc", "StageName": "advertising" });
+        let state = json!({ "port": self.port, "emulator": emulator, "outputs": outputs });
+        std::fs::write(self.instance().join("state.json"), state.to_string()).unwrap();
+    }
+
+    fn dataless(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dataless"));
+        command.current_dir(&self.dir).args(args).stdin(Stdio::null());
+        command
+    }
+}
+
+/// Answers 200 to every request, as a program of any kind may.
+fn serve() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}");
+        }
+    });
+    port
+}
+
+/// A process whose command line is that of an instance's emulator.
+struct Emulator(Child);
+
+impl Emulator {
+    fn of(instance: &Path) -> Self {
+        let mut command = Command::new("sh");
+        // A second command, so that the shell stays what is run.
+        command.args(["-c", "sleep 600; :", "/a/tools/emulator/start_ministack.py"]).arg(instance).process_group(0);
+        Self(command.spawn().unwrap())
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
+        let _ = self.0.wait();
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn assert_not_running(output: &Output) {
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""));
+    assert!(text(&output.stderr).contains("no warehouse is running here"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_warehouse_that_runs_is_found_whatever_proxy_the_user_has() {
+    let checkout = Checkout::new(serve(), 0);
+    let emulator = Emulator::of(&checkout.instance());
+    checkout.runs(emulator.0.id());
+    let mut status = checkout.dataless(&["status", "--base-url"]);
+    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        status.env(name, "http://127.0.0.1:9");
+    }
+    let output = status.env_remove("NO_PROXY").env_remove("no_proxy").output().unwrap();
+    let expected = format!("http://127.0.0.1:{}/restapis/abc/advertising/_user_request_\n", checkout.port);
+    assert_eq!(text(&output.stdout), expected, "{}", text(&output.stderr));
+}
+
+#[test]
+fn another_program_on_the_port_is_not_the_warehouse() {
+    // The emulator has ended; its process number is nobody's, or that of a process which is none.
+    let mut ended = Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    for emulator in [ended.id(), std::process::id(), 0, u32::MAX] {
+        let checkout = Checkout::new(serve(), emulator);
+        for args in [
+            &["status", "--base-url"][..],
+            &["erase", "--ad", "7d9f8a52-1c3e-4b6d-8f20-5a4e3c2b1d09", "--yes"],
+            &["import", "."],
+        ] {
+            assert_not_running(&checkout.dataless(args).output().unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_emulator_of_another_checkout_is_not_this_one_s() {
+    let (here, there) = (Checkout::new(serve(), 0), Checkout::new(serve(), 0));
+    let emulator = Emulator::of(&there.instance());
+    here.runs(emulator.0.id());
+    assert_not_running(&here.dataless(&["status"]).output().unwrap());
+    assert!(here.dataless(&["down"]).output().unwrap().status.success());
+    // `down` has ended nothing of another's.
+    there.runs(emulator.0.id());
+    assert!(there.dataless(&["status", "--base-url"]).output().unwrap().status.success());
+}
+
+#[test]
+fn a_closed_pipe_ends_the_output_quietly() {
+    let checkout = Checkout::new(0, 0);
+    std::fs::write(checkout.instance().join("logs/a.log"), "line\n".repeat(100_000)).unwrap();
+    let mut logs = checkout
+        .dataless(&["logs", "a", "-n", "100000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(logs.stdout.take());
+    let output = logs.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    // Nor do messages need a reader.
+    let mut status = checkout.dataless(&["status"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop((status.stdout.take(), status.stderr.take()));
+    assert_eq!(status.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn output_that_cannot_be_written_is_an_error() {
+    let checkout = Checkout::new(0, 0);
+    std::fs::write(checkout.instance().join("logs/a.log"), "line\n").unwrap();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = checkout.dataless(&["logs", "a"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("error: failed to print the result"), "{}", text(&output.stderr));
+}
