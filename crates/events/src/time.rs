@@ -18,8 +18,8 @@ pub struct OccurredAt(NaiveDateTime);
 const RAW_LEN: usize = 23;
 
 impl OccurredAt {
-    /// Reads `YYYY-MM-DD HH:MM:SS[.fff]` (UTC) or RFC 3339, whose offset is applied and whose fraction is cut to
-    /// milliseconds, and holds the time against the server's clock.
+    /// Reads `YYYY-MM-DD HH:MM:SS[.fff]` (UTC) or RFC 3339 with a `T`, whose offset is applied and whose fraction is cut
+    /// to milliseconds, and holds the time against the server's clock. `api.yaml` has the same rule as a pattern.
     ///
     /// # Errors
     /// `InvalidTime` when it is neither form, `TooEarly` and `TooLate` when it is out of range.
@@ -80,6 +80,10 @@ fn digits(text: &[u8]) -> Option<u32> {
 }
 
 fn parse_rfc3339(text: &str) -> Option<NaiveDateTime> {
+    // Chrono also takes a blank for the `T`, and the minus sign U+2212.
+    if !text.is_ascii() || !matches!(text.as_bytes().get(10), Some(b'T' | b't')) {
+        return None;
+    }
     let time = DateTime::parse_from_rfc3339(text).ok()?;
     // By way of milliseconds: it cuts the fraction, and a leap second (`:60`) becomes the second after it.
     DateTime::from_timestamp_millis(time.timestamp_millis()).map(|time| time.naive_utc())
@@ -135,6 +139,18 @@ mod tests {
             "2026-11-20T11:59:58",
             "2026-11-20 11:59:5８",
             "+026-11-20 11:59:58",
+            "2026-11-20 11:59:58Z",
+            "2026-11-20 11:59:58.25+00:00",
+            "2026-11-20_11:59:58Z",
+            "2026-11-20T11:59:58\u{2212}01:00",
+            "2026-11-20T11:59:58+0100",
+            "2026-11-20T11:59:58+01",
+            "2026-11-20T11:59:58 +01:00",
+            "2026-11-20T11:59:58.Z",
+            "2026-11-20T11:59:58,5Z",
+            "2026-11-20T11:59Z",
+            "2026-11-20T11:59:58Z ",
+            "02026-11-20T11:59:58Z",
         ] {
             assert_eq!(OccurredAt::parse(given, now()).unwrap_err().code(), InvalidTime, "{given}");
         }
