@@ -66,7 +66,7 @@ fn raw_folder(dir: &Path) -> Result<PathBuf> {
 /// What is in raw stays there, and a torn object fails every job that reads it: so it's found out before.
 fn check(folder: &Path) -> Result<u64> {
     let mut files = Vec::new();
-    collect(folder, &mut files)?;
+    collect(folder, &mut Vec::new(), &mut files)?;
     let next = AtomicUsize::new(0);
     let work = || -> Result<()> {
         while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -84,18 +84,26 @@ fn check(folder: &Path) -> Result<u64> {
     Ok(files.len() as u64)
 }
 
-/// The gzip files below a folder, without those whose name begins with a dot, as they are not stored.
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in folder.read_dir().with_context(|| format!("{} cannot be read", folder.display()))? {
+/// The gzip files below a folder, also behind links, without those whose name begins with a dot, as they are not stored.
+/// `parents` are the folders that it is in.
+fn collect(folder: &Path, parents: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>) -> Result<()> {
+    let cannot_be_read = || format!("{} cannot be read", folder.display());
+    let real = folder.canonicalize().with_context(cannot_be_read)?;
+    if parents.contains(&real) {
+        bail!("{} is a link to one of its own parents: nothing was stored", folder.display());
+    }
+    parents.push(real);
+    for entry in folder.read_dir().with_context(cannot_be_read)? {
         let path = entry?.path();
         if path.is_dir() {
-            collect(&path, files)?;
+            collect(&path, parents, files)?;
         } else if path.extension().is_some_and(|extension| extension == "gz")
             && !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
         {
             files.push(path);
         }
     }
+    parents.pop();
     Ok(())
 }
 
@@ -156,6 +164,19 @@ mod tests {
         std::fs::write(hour.join(".three.gz"), "torn").unwrap();
         std::fs::write(hour.join("plain"), "{}\n").unwrap();
         assert_eq!(check(folder.path()).unwrap(), 2);
+    }
+
+    #[test]
+    fn linked_folders_are_checked_and_links_in_a_circle_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let hour = hour(folder.path());
+        std::fs::write(hour.join("one.gz"), gzip("{}\n")).unwrap();
+        // The same folder by another way is no circle.
+        std::os::unix::fs::symlink(&hour, hour.with_file_name("hour=08")).unwrap();
+        assert_eq!(check(folder.path()).unwrap(), 2);
+        std::os::unix::fs::symlink("..", hour.join("link")).unwrap();
+        let error = check(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("link is a link to one of its own parents"), "{error}");
     }
 
     #[test]
