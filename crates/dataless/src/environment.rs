@@ -7,23 +7,27 @@ use std::process::Command;
 pub const NEEDED: [&str; 5] = ["HOME", "JAVA_HOME", "LOGNAME", "PATH", "USER"];
 
 /// How packages are reached from here, which only the user knows. It is kept.
-const PACKAGES: [&str; 16] = [
+const PACKAGES: [&str; 20] = [
     "PIP_CACHE_DIR",
     "PIP_CERT",
     "PIP_CLIENT_CERT",
     "PIP_DEFAULT_TIMEOUT",
     "PIP_EXTRA_INDEX_URL",
+    "PIP_FIND_LINKS",
     "PIP_INDEX_URL",
+    "PIP_NO_INDEX",
     "PIP_PROXY",
     "PIP_RETRIES",
     "PIP_TRUSTED_HOST",
     "UV_CACHE_DIR",
     "UV_DEFAULT_INDEX",
+    "UV_FIND_LINKS",
     "UV_HTTP_TIMEOUT",
     "UV_INDEX",
     "UV_INDEX_URL",
     "UV_INSECURE_HOST",
     "UV_NATIVE_TLS",
+    "UV_OFFLINE",
 ];
 
 /// Whether a variable changes how Python, pip, uv, Java, Hadoop or Spark work.
@@ -63,7 +67,16 @@ mod tests {
         {
             assert!(is_of_tools(name), "{name}");
         }
-        for name in ["PATH", "JAVA_HOME", "PIP_INDEX_URL", "UV_CACHE_DIR", "HTTPS_PROXY", "CARGO_HOME", "RUSTUP_HOME"] {
+        for name in [
+            "PATH",
+            "JAVA_HOME",
+            "PIP_INDEX_URL",
+            "PIP_FIND_LINKS",
+            "UV_CACHE_DIR",
+            "HTTPS_PROXY",
+            "CARGO_HOME",
+            "RUSTUP_HOME",
+        ] {
             assert!(!is_of_tools(name), "{name}");
         }
     }
