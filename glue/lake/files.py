@@ -1,0 +1,46 @@
+"""Files and folders wherever Hadoop finds them: S3 on AWS, a folder on a laptop."""
+
+from __future__ import annotations
+
+from pyspark.sql import SparkSession
+
+
+def hadoop_path(spark: SparkSession, path: str) -> tuple:
+    """The path and its file system, as Hadoop's Java objects."""
+    hadoop = spark._jvm.org.apache.hadoop.fs.Path(path)
+    return hadoop.getFileSystem(spark._jsc.hadoopConfiguration()), hadoop
+
+
+def list_files(spark: SparkSession, folder: str) -> dict[str, int]:
+    """The names of the folder's files and folders, with their bytes; none when it does not exist."""
+    file_system, path = hadoop_path(spark, folder)
+    if not file_system.exists(path):
+        return {}
+    return {status.getPath().getName(): status.getLen() for status in file_system.listStatus(path)}
+
+
+def list_names(spark: SparkSession, folder: str) -> list[str]:
+    """The names of the folder's files and folders; none when it does not exist."""
+    return list(list_files(spark, folder))
+
+
+def read_text(spark: SparkSession, path: str) -> str:
+    """The text of a small file."""
+    file_system, found = hadoop_path(spark, path)
+    stream = file_system.open(found)
+    try:
+        return spark._jvm.org.apache.hadoop.shaded.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")
+    finally:
+        stream.close()
+
+
+def delete(spark: SparkSession, path: str) -> None:
+    """Deletes the file, or the folder with all that it holds, if there is one."""
+    file_system, found = hadoop_path(spark, path)
+    file_system.delete(found, True)
+
+
+def touch(spark: SparkSession, path: str) -> None:
+    """Makes an empty file."""
+    file_system, found = hadoop_path(spark, path)
+    file_system.create(found, True).close()

@@ -1,0 +1,157 @@
+"""Partitions of catalog tables, replaced as a whole: complete new files first, then one call that points the catalog at them.
+
+A job that dies before the call leaves the old partition as it was. One that dies after it leaves files that nobody reads. Only
+files that a call replaced are deleted, and what is older than the longest job: another run may be writing the rest.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+
+from pyspark.sql import DataFrame, SparkSession
+
+from lake import files, session
+from lake.days import day_keys, keys_day, partition_path
+
+# Of a run whose name says this long ago nobody writes any more: a Glue job ends after seven days at the latest.
+# https://docs.aws.amazon.com/glue/latest/dg/aws-glue-api-jobs-job.html
+LONGEST_JOB = timedelta(days=8)
+
+# Marks of complete runs: one that holds all of an arrival day, and one that replaces some of its partitions.
+WHOLE, PARTIAL = "_SUCCESS", "_PARTIAL"
+
+
+def new_run() -> str:
+    """A name for a run's folder. Later runs have greater names."""
+    return f"run-{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One partition of a catalog table. With the key `arrived` it is one of the lake's, whose folder belongs to the arrival day."""
+
+    spark: SparkSession
+    database: str
+    table: str
+    keys: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        return f"`{self.database}`.`{self.table}`"
+
+    @property
+    def spec(self) -> str:
+        return ", ".join(f"`{key}` = '{value}'" for key, value in self.keys.items())
+
+    @property
+    def condition(self) -> str:
+        return " AND ".join(f"`{key}` = '{value}'" for key, value in self.keys.items())
+
+    def folder(self) -> str:
+        """The folder of all of the partition's runs, below the location that the catalog has for the table."""
+        location = table_location(self.spark, self.database, self.table)
+        return f"{location}/arrived={self.keys['arrived']}" if "arrived" in self.keys else f"{location}/{partition_path(self.keys)}"
+
+    def exists(self) -> bool:
+        return bool(self.spark.sql(f"SHOW PARTITIONS {self.name} PARTITION ({self.spec})").take(1))
+
+    def has_rows(self) -> bool:
+        return self.exists() and bool(self.spark.table(f"{self.database}.{self.table}").where(self.condition).take(1))
+
+    def location(self) -> str:
+        """Where the catalog says that the partition's files are."""
+        return described(self.spark, f"{self.name} PARTITION ({self.spec})")
+
+    def write(self, frame: DataFrame, compression: str) -> str:
+        """Writes the rows as ORC to a fresh folder, which nothing reads yet; returns the folder."""
+        run = f"{self.folder()}/{new_run()}"
+        path = f"{run}/event_day={keys_day(self.keys)}" if "arrived" in self.keys else run
+        frame.write.options(compression=compression, **session.ORC_OPTIONS).orc(path)
+        if path != run:
+            files.touch(self.spark, f"{run}/{PARTIAL}")
+        return path
+
+    def publish(self, path: str) -> None:
+        """Makes the folder the partition's live one, then deletes the one before and what dead runs left."""
+        replaced = self.point_at(path)
+        self.spark.catalog.refreshTable(f"{self.database}.{self.table}")
+        if replaced and replaced != path:
+            files.delete(self.spark, replaced)
+        delete_dead_runs(self.spark, self.folder(), {path})
+
+    def point_at(self, path: str) -> str | None:
+        """Points the catalog at the folder; returns where it pointed before."""
+        if not self.exists():
+            self.spark.sql(f"ALTER TABLE {self.name} ADD IF NOT EXISTS PARTITION ({self.spec}) LOCATION '{path}'")
+            return None
+        replaced = self.location()
+        self.spark.sql(f"ALTER TABLE {self.name} PARTITION ({self.spec}) SET LOCATION '{path}'")
+        return replaced
+
+    def drop(self) -> str | None:
+        """Takes the partition out of the catalog; returns where its files are."""
+        if not self.exists():
+            return None
+        replaced = self.location()
+        self.spark.sql(f"ALTER TABLE {self.name} DROP IF EXISTS PARTITION ({self.spec})")
+        return replaced
+
+
+@dataclass(frozen=True)
+class ArrivalDay:
+    """The partitions of a table of the lake that hold what arrived on a day, one for each event day."""
+
+    spark: SparkSession
+    database: str
+    table: str
+    day: date
+
+    def folder(self) -> str:
+        return f"{table_location(self.spark, self.database, self.table)}/arrived={self.day}"
+
+    def partition(self, event_day: date) -> Partition:
+        return Partition(self.spark, self.database, self.table, {**day_keys(event_day), "arrived": str(self.day)})
+
+    def event_days(self) -> set[date]:
+        """The event days that have a partition in the catalog."""
+        shown = self.spark.sql(f"SHOW PARTITIONS `{self.database}`.`{self.table}` PARTITION (`arrived` = '{self.day}')")
+        keys = (dict(key.split("=") for key in row[0].split("/")) for row in shown.collect())
+        return {keys_day(found) for found in keys}
+
+    def publish(self, run: str) -> None:
+        """Makes the run's event days the live ones, one by one, and takes those out that it has no rows of."""
+        written = {name.removeprefix("event_day="): name for name in files.list_names(self.spark, run) if name.startswith("event_day=")}
+        files.touch(self.spark, f"{run}/{WHOLE}")
+        fresh = {date.fromisoformat(day): f"{run}/{name}" for day, name in written.items()}
+        before = self.event_days()
+        replaced = [self.partition(day).point_at(path) for day, path in sorted(fresh.items())]
+        replaced += [self.partition(day).drop() for day in sorted(before - fresh.keys())]
+        self.spark.catalog.refreshTable(f"{self.database}.{self.table}")
+        for path in {path for path in replaced if path} - set(fresh.values()):
+            files.delete(self.spark, path)
+        delete_dead_runs(self.spark, self.folder(), set(fresh.values()))
+
+
+def table_location(spark: SparkSession, database: str, table: str) -> str:
+    return described(spark, f"`{database}`.`{table}`").rstrip("/")
+
+
+def described(spark: SparkSession, what: str) -> str:
+    """The location in the description of a table or a partition."""
+    rows = spark.sql(f"DESCRIBE TABLE EXTENDED {what}").collect()
+    # A partition's own comes before its table's; a column may have the name, but no such type.
+    start = next(number for number, row in enumerate(rows) if row["col_name"].startswith("# Detailed"))
+    return next(row["data_type"] for row in rows[start:] if row["col_name"] == "Location")
+
+
+def delete_dead_runs(spark: SparkSession, folder: str, live: Iterable[str]) -> None:
+    """Deletes the folder's runs that a job which died long ago has left."""
+    limit = f"run-{datetime.now(timezone.utc) - LONGEST_JOB:%Y%m%dT%H%M%S}"
+    for name in files.list_names(spark, folder):
+        path = f"{folder}/{name}"
+        if re.match(r"run-\d{8}T\d{6}-", name) and name < limit and not any(one.startswith(path) for one in live):
+            files.delete(spark, path)

@@ -1,0 +1,103 @@
+"""A table of events as the catalog describes it: its columns, and in its parameters what they mean.
+
+    event.id        the column of the event's own id
+    event.time      the column of the event's time
+    event.required  columns without which a line is no event, the own id first; `a.b` is a member of an object
+    event.uuid      text columns that hold UUIDs
+    event.sort      the order of the rows within a file
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+# The ETL's own column and the partition keys. Every other column is a field of the event.
+OWN_COLUMNS = ("arrived_at", "year", "month", "day", "arrived")
+
+# What the reader of JSON is asked for; the others are read as they are. Text that must have a form is checked after.
+READ_AS_TEXT = ("string", "timestamp", "date")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A field of an event. `kind` is uuid, text, timestamp, date, double or typed (any other)."""
+
+    name: str
+    type: str
+    kind: str
+
+    @property
+    def json(self) -> str:
+        """The type that the reader of JSON gives."""
+        return "string" if self.type in READ_AS_TEXT else self.type
+
+
+@dataclass(frozen=True)
+class EventTable:
+    name: str
+    columns: tuple[Column, ...]
+    id: str
+    time: str
+    required: tuple[str, ...]
+    sort: tuple[str, ...]
+
+    @classmethod
+    def from_catalog(cls, spark: SparkSession, database: str, name: str) -> EventTable:
+        """Raises `ValueError` when the catalog's table is no table of events."""
+        shown = spark.sql(f"SHOW TBLPROPERTIES `{database}`.`{name}`").collect()
+        parameters = {row["key"]: row["value"] for row in shown}
+        missing = [key for key in ("event.id", "event.time", "event.required", "event.sort") if not parameters.get(key)]
+        if missing:
+            raise ValueError(f"{database}.{name} is no table of events: it has no parameter {', '.join(missing)}")
+        uuids = names(parameters.get("event.uuid", ""))
+        fields = [(column, kind) for column, kind in spark.table(f"{database}.{name}").dtypes if column not in OWN_COLUMNS]
+        return cls(
+            name,
+            tuple(Column(column, kind, kind_of(column, kind, uuids)) for column, kind in fields),
+            parameters["event.id"],
+            parameters["event.time"],
+            names(parameters["event.required"]),
+            names(parameters["event.sort"]),
+        )
+
+    def render(self, template: str, **values: Any) -> str:
+        """The SQL of a template, with `[[list|between|each]]` and `{{value}}` replaced. docs/lake.md describes both."""
+        lists: dict[str, list[dict[str, str]]] = {"columns": [vars(column) | {"json": column.json} for column in self.columns]}
+        for kind in ("uuid", "text", "timestamp", "date", "double", "typed"):
+            lists[kind] = [{"name": column.name} for column in self.columns if column.kind == kind]
+        lists["required"] = [reference(path) for path in self.required]
+        lists["optional"] = [reference(column.name) for column in self.columns if column.name not in self.required]
+        lists["sort"] = [{"name": name} for name in self.sort]
+        scalars = {"id": self.id, "time": self.time} | values
+
+        def fill(found: re.Match) -> str:
+            return found[2].join(substitute(found[3], one) for one in lists[found[1]])
+
+        text = re.sub(r"\[\[(\w+)\|(.*?)\|(.*?)\]\]", fill, template, flags=re.DOTALL)
+        return re.sub(r"\{\{(\w+)\}\}", lambda found: str(scalars[found[1]]), text)
+
+
+def substitute(each: str, one: dict[str, str]) -> str:
+    return re.sub(r"(?<!\{)\{(\w+)\}(?!\})", lambda found: one[found[1]], each)
+
+
+def names(listed: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in listed.split(",") if name.strip())
+
+
+def kind_of(column: str, type_name: str, uuids: tuple[str, ...]) -> str:
+    if column in uuids:
+        return "uuid"
+    return {"string": "text"}.get(type_name, type_name if type_name in ("timestamp", "date", "double") else "typed")
+
+
+def reference(path: str) -> dict[str, str]:
+    """SQL of a field's value, and of whether the line has something in its place (`w` holds its fields as text, if they were read so)."""
+    first, *rest = path.split(".")
+    value = ".".join(f"`{name}`" for name in (first, *rest))
+    text = f"get_json_object(w.`{first}`, '$.{'.'.join(rest)}')" if rest else f"w.`{first}`"
+    return {"path": path, "value": value, "written": f"f.{value} IS NOT NULL OR {text} IS NOT NULL"}

@@ -1,0 +1,64 @@
+-- Each raw line of the day with its fields and its first fate: `rejected` with a reason, `late`, or none yet.
+--
+-- Reads the view `lines`: line, file_name, arrived_at (the start of the hour). docs/lake.md defines the words. Spark's reader
+-- takes the first JSON value of a text and forgets the rest, so a line is read as the member of an object, which what
+-- follows the line's object makes an error, but for a brace that closes the outer one early. A line with inner braces is
+-- therefore read a second time, as the only element of an array, for which that brace is an error.
+--
+-- A value that doesn't fit its column makes `problem` and is null. Such lines are few; only they are read again, as text,
+-- to tell a value that doesn't fit from one that isn't there, and from a line that is no JSON.
+WITH texts AS (
+  SELECT trim(LEADING '\uFEFF' FROM line) AS line,
+    CASE WHEN contains(file_name, '%') THEN url_decode(replace(file_name, '+', '%2B')) ELSE file_name END AS file_name,
+    arrived_at
+  FROM lines
+),
+parsed AS (
+  SELECT *, concat('{"e":', line, '}') AS member,
+    line RLIKE '\\A[ \\t\\r]*\\{[^{}\\x{FFFD}]*\\}[ \\t\\r]*\\z' AS is_flat,
+    from_json(concat('{"e":', line, '}'), 'e struct<[[columns|, |`{name}`: {json}]]>, problem string', {{options}}) AS p
+  FROM texts
+),
+checked AS (
+  SELECT line, file_name, arrived_at, p.e AS f,
+    CASE WHEN p.problem IS NOT NULL
+      THEN from_json(member, 'e struct<[[columns|, |`{name}`: string]]>, problem string', {{options}}) END AS w,
+    p.e IS NOT NULL OR p.problem IS NOT NULL AS is_json,
+    -- Text that is not UTF-8 is decoded to U+FFFD. Half a surrogate pair is what is left when all whole escapes are taken out.
+    is_flat OR line RLIKE '\\A[ \\t\\r]*\\{'
+      AND size(from_json(concat('[', line, ']'), 'array<struct<`_`: string>>', {{options}})) = 1
+      AND decode(CAST(line AS binary), 'UTF-8') = line AS is_object,
+    contains(line, '\\u') AND line RLIKE '\\\\u[dD][89a-fA-F]'
+      AND regexp_replace(line, '\\\\(?:u[dD][89abAB]..\\\\u[dD][c-fC-F]..|u(?![dD][89a-fA-F])|[^u])', '') RLIKE '\\\\u' AS has_half
+  FROM parsed
+),
+valued AS (
+  SELECT *,
+    [[uuid||CASE WHEN f.`{name}` RLIKE '{{uuid_form}}' THEN lower(f.`{name}`) END AS `{name}`,
+    ]][[text||f.`{name}` AS `{name}`,
+    ]][[timestamp||CASE WHEN f.`{name}` RLIKE '{{timestamp_form}}' THEN CAST(f.`{name}` AS timestamp) END AS `{name}`,
+    ]][[date||CASE WHEN f.`{name}` RLIKE '{{date_form}}' THEN CAST(f.`{name}` AS date) END AS `{name}`,
+    ]][[double||CASE WHEN abs(f.`{name}`) < double('Infinity') THEN f.`{name}` END AS `{name}`,
+    ]][[typed||f.`{name}` AS `{name}`,
+    ]]substr(f.`{{time}}`, 1, 10) AS event_day
+  FROM (SELECT line, file_name, arrived_at, f, w.e AS w,
+      NOT (is_json AND is_object) OR has_half OR w.problem IS NOT NULL AS is_malformed FROM checked)
+),
+judged AS (
+  SELECT *,
+    CASE
+      WHEN is_malformed THEN CASE WHEN line RLIKE '\\A\\s*\\z' THEN 'blank' ELSE 'malformed' END
+      [[required|
+      |WHEN {value} IS NULL THEN CASE WHEN {written} THEN 'invalid {path}' ELSE 'missing {path}' END]]
+      WHEN unix_micros(`{{time}}`) - unix_micros(arrived_at) >= {{early_micros}}L THEN 'early'
+    END AS reason
+  FROM valued
+)
+SELECT
+  [[columns|, |`{name}`]], arrived_at, file_name, event_day,
+  CASE WHEN reason IS NOT NULL THEN 'rejected' WHEN event_day < '{{first_day}}' THEN 'late' END AS fate,
+  CASE WHEN reason IS NOT NULL THEN struct(reason, file_name, line) END AS aside,
+  coalesce(CASE WHEN reason IS NULL THEN `{{id}}` END, concat(file_name, ':', line)) AS id_or_line,
+  false AS is_known,
+  [[optional|, |reason IS NULL AND {value} IS NULL AND ({written}) AS `nulled {path}`]]
+FROM judged
