@@ -124,9 +124,9 @@ class ArrivalDay:
 
     def publish(self, run: str) -> None:
         """Makes the run's event days the live ones, one by one, and takes those out that it has no rows of."""
-        written = {name.removeprefix("event_day="): name for name in files.list_names(self.spark, run) if name.startswith("event_day=")}
+        found = (re.fullmatch(r"event_day=(\d{4}-\d{2}-\d{2})", name) for name in files.list_names(self.spark, run))
+        fresh = {date.fromisoformat(day[1]): f"{run}/{day[0]}" for day in found if day}
         files.touch(self.spark, f"{run}/{WHOLE}")
-        fresh = {date.fromisoformat(day): f"{run}/{name}" for day, name in written.items()}
         before = self.event_days()
         replaced = [self.partition(day).point_at(path) for day, path in sorted(fresh.items())]
         replaced += [self.partition(day).drop() for day in sorted(before - fresh.keys())]

@@ -15,8 +15,9 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-# The ETL's own column and the partition keys. Every other column is a field of the event.
-OWN_COLUMNS = ("arrived_at", "year", "month", "day", "arrived")
+PARTITION_KEYS = ("year", "month", "day", "arrived")
+# Every other column is a field of the event.
+OWN_COLUMNS = ("arrived_at", *PARTITION_KEYS)
 
 # What the reader of JSON is asked for; the others are read as they are. Text that must have a form is checked after.
 READ_AS_TEXT = ("string", "timestamp", "date")
@@ -40,6 +41,7 @@ class Column:
 class EventTable:
     name: str
     columns: tuple[Column, ...]
+    stored: tuple[str, ...]
     id: str
     time: str
     required: tuple[str, ...]
@@ -54,15 +56,27 @@ class EventTable:
         if missing:
             raise ValueError(f"{database}.{name} is no table of events: it has no parameter {', '.join(missing)}")
         uuids = names(parameters.get("event.uuid", ""))
-        fields = [(column, kind) for column, kind in spark.table(f"{database}.{name}").dtypes if column not in OWN_COLUMNS]
+        dtypes = spark.table(f"{database}.{name}").dtypes
+        fields = [(column, kind) for column, kind in dtypes if column not in OWN_COLUMNS]
         return cls(
             name,
             tuple(Column(column, kind, kind_of(column, kind, uuids)) for column, kind in fields),
+            tuple(column for column, _ in dtypes if column not in PARTITION_KEYS),
             parameters["event.id"],
             parameters["event.time"],
             names(parameters["event.required"]),
             names(parameters["event.sort"]),
         )
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns if column.name not in self.required)
+
+    @property
+    def arrival(self) -> str:
+        """The order of arrival: hour, object, time, then the other fields as the table has them."""
+        others = (column.name for column in self.columns if column.name not in (self.id, self.time))
+        return ", ".join(["arrived_at", "file_name", *(f"`{name}`" for name in (self.time, *others))])
 
     def render(self, template: str, **values: Any) -> str:
         """The SQL of a template, with `[[list|between|each]]` and `{{value}}` replaced. docs/lake.md describes both."""
@@ -70,9 +84,9 @@ class EventTable:
         for kind in ("uuid", "text", "timestamp", "date", "double", "typed"):
             lists[kind] = [{"name": column.name} for column in self.columns if column.kind == kind]
         lists["required"] = [reference(path) for path in self.required]
-        lists["optional"] = [reference(column.name) for column in self.columns if column.name not in self.required]
-        lists["sort"] = [{"name": name} for name in self.sort]
-        scalars = {"id": self.id, "time": self.time} | values
+        lists["optional"] = [reference(name) for name in self.optional]
+        lists["stored"] = [{"name": name} for name in self.stored]
+        scalars = {"id": self.id, "time": self.time, "arrival": self.arrival} | values
 
         def fill(found: re.Match) -> str:
             return found[2].join(substitute(found[3], one) for one in lists[found[1]])

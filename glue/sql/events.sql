@@ -58,7 +58,6 @@ SELECT
   [[columns|, |`{name}`]], arrived_at, file_name, event_day,
   CASE WHEN reason IS NOT NULL THEN 'rejected' WHEN event_day < '{{first_day}}' THEN 'late' END AS fate,
   CASE WHEN reason IS NOT NULL THEN struct(reason, file_name, line) END AS aside,
-  coalesce(CASE WHEN reason IS NULL THEN `{{id}}` END, concat(file_name, ':', line)) AS id_or_line,
-  false AS is_known,
-  [[optional|, |reason IS NULL AND {value} IS NULL AND ({written}) AS `nulled {path}`]]
+  coalesce(CASE WHEN reason IS NULL THEN `{{id}}` END, concat(file_name, ':', line)) AS id_or_line
+  [[optional||, reason IS NULL AND {value} IS NULL AND ({written}) AS `nulled {path}`]]
 FROM judged

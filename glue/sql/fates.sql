@@ -1,0 +1,40 @@
+-- The last fate of each event: `kept`, `repeat`, or `open`, which open.sql decides.
+--
+-- Reads the views `events` (of events.sql or open.sql) and `known` (id_or_line, arrived_at): what was kept from the last hour of the
+-- day before. It comes first in the order of arrival, so it makes repeats of what follows, but not of events of the next
+-- day, whose window begins with the last hour of this one. So of an id at most two are kept: the first, and the first
+-- of the next day, unless the other arrived in that hour too.
+WITH candidates AS (
+  SELECT [[columns|, |`{name}`]], arrived_at, file_name, event_day, fate AS first_fate, aside, id_or_line FROM events
+  UNION ALL
+  SELECT [[columns|, |CAST(NULL AS {type})]], arrived_at, NULL, NULL, 'known', NULL, id_or_line FROM known
+),
+ranked AS (
+  SELECT *,
+    row_number() OVER (PARTITION BY id_or_line ORDER BY {{arrival}}) AS position,
+    min(arrived_at) OVER (PARTITION BY id_or_line ORDER BY {{arrival}} ROWS UNBOUNDED PRECEDING) AS first_arrival,
+    count_if(event_day > '{{day}}') OVER (PARTITION BY id_or_line ORDER BY {{arrival}} ROWS UNBOUNDED PRECEDING) AS of_next_day,
+    min(event_day) OVER (PARTITION BY id_or_line ORDER BY {{arrival}}
+      ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS oldest
+  FROM candidates
+),
+decided AS (
+  SELECT *,
+    CASE
+      WHEN first_fate IS NOT NULL THEN first_fate
+      WHEN oldest < '{{open_before}}' THEN 'open'
+      WHEN position = 1
+        OR event_day > '{{day}}' AND of_next_day = 1 AND first_arrival < TIMESTAMP '{{day}} 23:00:00' THEN 'kept'
+      ELSE 'repeat'
+    END AS fate
+  FROM ranked
+)
+SELECT
+  [[stored|, |`{name}`]],
+  CASE WHEN fate = 'open' THEN struct(CAST(NULL AS string) AS reason, file_name, CAST(NULL AS string) AS line)
+    ELSE aside END AS `_aside`,
+  fate,
+  event_day AS dated,
+  CASE WHEN fate = 'kept' THEN event_day ELSE fate END AS event_day
+FROM decided
+WHERE fate <> 'known'
