@@ -34,10 +34,13 @@ READER = """map('mode', 'PERMISSIVE', 'columnNameOfCorruptRecord', 'problem', 'a
     'allowNonNumericNumbers', 'false', 'maxNumLen', '2147483647', 'maxStringLen', '2147483647', 'maxNestingDepth', '2147483647',
     'timestampFormat', 'yyyy-MM-dd HH:mm:ss[.SSS]', 'dateFormat', 'yyyy-MM-dd')"""
 
+# Java looks a character up in a list of them in less time than in ranges.
+DIGIT, HEX = "[0123456789]", "[0123456789abcdefABCDEF]"
+DATE = f"{DIGIT}{{4}}-{DIGIT}{{2}}-{DIGIT}{{2}}"
 FORMS = {
-    "uuid_form": r"\\A\\p{XDigit}{8}-\\p{XDigit}{4}-\\p{XDigit}{4}-\\p{XDigit}{4}-\\p{XDigit}{12}\\z",
-    "timestamp_form": r"\\A[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{3})?\\z",
-    "date_form": r"\\A[0-9]{4}-[0-9]{2}-[0-9]{2}\\z",
+    "uuid_form": rf"\\A{HEX}{{8}}-{HEX}{{4}}-{HEX}{{4}}-{HEX}{{4}}-{HEX}{{12}}\\z",
+    "timestamp_form": rf"\\A{DATE} {DIGIT}{{2}}:{DIGIT}{{2}}:{DIGIT}{{2}}(\\.{DIGIT}{{3}})?\\z",
+    "date_form": rf"\\A{DATE}\\z",
 }
 
 # A task gets about so much of the raw day's compressed bytes, and a file about so many times less.

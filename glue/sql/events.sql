@@ -8,28 +8,30 @@
 -- A value that doesn't fit its column makes `problem` and is null. Such lines are few; only they are read again, as text,
 -- to tell a value that doesn't fit from one that isn't there, and from a line that is no JSON.
 WITH texts AS (
-  SELECT trim(LEADING '\uFEFF' FROM line) AS line,
+  SELECT CASE WHEN startswith(line, '\uFEFF') THEN trim(LEADING '\uFEFF' FROM line) ELSE line END AS line,
     CASE WHEN contains(file_name, '%') THEN url_decode(replace(file_name, '+', '%2B')) ELSE file_name END AS file_name,
     arrived_at
   FROM lines
 ),
 parsed AS (
-  SELECT *, concat('{"e":', line, '}') AS member,
-    line RLIKE '\\A[ \\t\\r]*\\{[^{}\\x{FFFD}]*\\}[ \\t\\r]*\\z' AS is_flat,
-    from_json(concat('{"e":', line, '}'), 'e struct<[[columns|, |`{name}`: {json}]]>, problem string', {{options}}) AS p
+  SELECT *, from_json(concat('{"e":', line, '}'), 'e struct<[[columns|, |`{name}`: {json}]]>, problem string', {{options}}) AS p
   FROM texts
 ),
 checked AS (
   SELECT line, file_name, arrived_at, p.e AS f,
-    CASE WHEN p.problem IS NOT NULL
-      THEN from_json(member, 'e struct<[[columns|, |`{name}`: string]]>, problem string', {{options}}) END AS w,
+    CASE WHEN p.problem IS NOT NULL THEN
+      from_json(concat('{"e":', line, '}'), 'e struct<[[columns|, |`{name}`: string]]>, problem string', {{options}}) END AS w,
     p.e IS NOT NULL OR p.problem IS NOT NULL AS is_json,
-    -- Text that is not UTF-8 is decoded to U+FFFD. Half a surrogate pair is what is left when all whole escapes are taken out.
-    is_flat OR line RLIKE '\\A[ \\t\\r]*\\{'
-      AND size(from_json(concat('[', line, ']'), 'array<struct<`_`: string>>', {{options}})) = 1
-      AND decode(CAST(line AS binary), 'UTF-8') = line AS is_object,
-    contains(line, '\\u') AND line RLIKE '\\\\u[dD][89a-fA-F]'
-      AND regexp_replace(line, '\\\\(?:u[dD][89abAB]..\\\\u[dD][c-fC-F]..|u(?![dD][89a-fA-F])|[^u])', '') RLIKE '\\\\u' AS has_half
+    -- The first brace that closes one is the last character: nothing can follow it.
+    startswith(line, '{') AND instr(line, '}') = length(line)
+      OR line RLIKE '\\A[ \\t\\r]*\\{'
+        AND size(from_json(concat('[', line, ']'), 'array<struct<`_`: string>>', {{options}})) = 1 AS is_object,
+    -- Bytes that are no UTF-8 are decoded to others.
+    decode(CAST(line AS binary), 'UTF-8') = line AS is_text,
+    -- Half a surrogate pair is what is left when all other escapes are taken out.
+    (contains(line, '\\ud') OR contains(line, '\\uD'))
+      AND regexp_replace(line, '\\\\(?:u[dD][89abAB]..\\\\u[dD][c-fC-F]..|u(?![dD][89a-fA-F])|[^u])', '')
+        RLIKE '\\\\u' AS has_half
   FROM parsed
 ),
 valued AS (
@@ -42,7 +44,7 @@ valued AS (
     ]][[typed||f.`{name}` AS `{name}`,
     ]]substr(f.`{{time}}`, 1, 10) AS event_day
   FROM (SELECT line, file_name, arrived_at, f, w.e AS w,
-      NOT (is_json AND is_object) OR has_half OR w.problem IS NOT NULL AS is_malformed FROM checked)
+      NOT (is_json AND is_object AND is_text) OR has_half OR w.problem IS NOT NULL AS is_malformed FROM checked)
 ),
 judged AS (
   SELECT *,
