@@ -11,10 +11,10 @@ statements and runs none.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from awsglue.utils import getResolvedOptions
@@ -68,9 +68,11 @@ def create_table(name: str, table: dict[str, Any], location: str) -> str:
             f"CREATE TABLE {name} ({column_list(columns + keys)}) USING json "
             f"PARTITIONED BY ({', '.join('`' + key['Name'] + '`' for key in keys)}) LOCATION {quote(location)}"
         )
+    events = {key: value for key, value in (table.get("Parameters") or {}).items() if key.startswith("event.")}
+    properties = ", ".join(f"'{key}' = '{value}'" for key, value in sorted(events.items()))
     return (
         f"CREATE EXTERNAL TABLE {name} ({column_list(columns)}) PARTITIONED BY ({column_list(keys)}) "
-        f"STORED AS ORC LOCATION {quote(location)}"
+        f"STORED AS ORC LOCATION {quote(location)}" + (f" TBLPROPERTIES ({properties})" if properties else "")
     )
 
 
@@ -104,20 +106,53 @@ def find_partitions(location: str, keys: list[str]) -> Iterator[tuple[tuple[str,
 
     Where runs lie side by side in a partition's folder, the latest complete one is the partition.
     """
-    root = location.removeprefix("file://")
-    for folder, _, _ in os.walk(root):
-        names = os.path.relpath(folder, root).split(os.sep)
-        if len(names) != len(keys):
-            continue
-        found = [re.fullmatch(re.escape(key) + "=([0-9A-Za-z_-]+)", name) for key, name in zip(keys, names)]
-        if not all(found):
-            continue
-        runs = sorted(
-            name for name in os.listdir(folder)
-            if name.startswith("run-") and os.path.exists(os.path.join(folder, name, "_SUCCESS"))
-        )
-        path = "/".join([location.rstrip("/"), *names, *runs[-1:]])
-        yield tuple(match[1] for match in found if match), path
+    root = Path(location.removeprefix("file://"))
+    found = find_arrived(root) if keys[-1:] == ["arrived"] else find_by_keys(root, keys)
+    for values, folder in found:
+        yield values, f"{location.rstrip('/')}/{folder.relative_to(root)}"
+
+
+def find_by_keys(root: Path, keys: list[str]) -> Iterator[tuple[tuple[str, ...], Path]]:
+    """Partitions in folders by their keys."""
+    folders: list[tuple[tuple[str, ...], Path]] = [((), root)]
+    for key in keys:
+        folders = [((*values, value), inner) for values, folder in folders for value, inner in inner_folders(folder, key)]
+    for values, folder in folders:
+        complete = [run for run in runs(folder) if (run / "_SUCCESS").exists()]
+        yield values, (complete or [folder])[-1]
+
+
+def find_arrived(root: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
+    """Partitions of the lake, in folders by day of arrival, run and event day.
+
+    The newest complete run has all event days of its arrival day; later runs may each have replaced some of them.
+    """
+    for arrived, folder in inner_folders(root, "arrived"):
+        live: dict[str, Path] = {}
+        for run in runs(folder):
+            if (run / "_SUCCESS").exists():
+                live = dict(inner_folders(run, "event_day"))
+            elif (run / "_PARTIAL").exists():
+                live |= dict(inner_folders(run, "event_day"))
+        for day, path in live.items():
+            # S3 knows no empty folders.
+            if any(path.glob("*.orc")):
+                yield (*day.split("-"), arrived), path
+
+
+def inner_folders(folder: Path, key: str) -> list[tuple[str, Path]]:
+    """The values and folders `key=value` in a folder."""
+    matches = [(re.fullmatch(re.escape(key) + "=([0-9A-Za-z_-]+)", path.name), path) for path in sorted_folders(folder)]
+    return [(match[1], path) for match, path in matches if match]
+
+
+def runs(folder: Path) -> list[Path]:
+    """The folders of runs, oldest first."""
+    return [path for path in sorted_folders(folder) if path.name.startswith("run-")]
+
+
+def sorted_folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
 if __name__ == "__main__":
