@@ -28,6 +28,7 @@ import sys
 import threading
 import time
 import traceback
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -155,29 +156,45 @@ def describe(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_script(script: Path, argv: list[str], libraries: list[Path]) -> None:
-    """Runs a script as `spark-submit` would, in this process. Raises what it raises; `SystemExit` only when it failed."""
-    folders = [str(folder) for folder in dict.fromkeys([script.parent, *(path.parent for path in libraries)])]
+    """Runs a script as `spark-submit` would, in this process. Raises what it raises; `SystemExit` only when it failed.
+
+    A library is a module, or a zip of packages, which come before folders of the same name beside the script.
+    """
+    zips = [path for path in libraries if path.suffix == ".zip"]
+    folders = [path.parent for path in libraries if path not in zips]
+    places = [str(place) for place in dict.fromkeys([*zips, script.parent, *folders])]
     before = set(sys.modules)
-    sys.path[:0] = folders
+    sys.path[:0] = places
+    # A zip may have changed since the last run.
+    importlib.invalidate_caches()
     arguments, sys.argv = sys.argv, [str(script), *argv]
     try:
-        for library in libraries:
+        for name in [name for library in libraries for name in module_names(library)]:
             # Executors get its functions with their code, so that the next version of the file is what they run then.
-            cloudpickle.register_pickle_by_value(importlib.import_module(library.stem))
+            cloudpickle.register_pickle_by_value(importlib.import_module(name))
         runpy.run_path(str(script), run_name="__main__")
     except SystemExit as end:
         if end.code:
             raise
     finally:
         sys.argv = arguments
-        del sys.path[: len(folders)]
-        # What came from these folders may have changed by the next run.
+        del sys.path[: len(places)]
+        # What came from these places may have changed by the next run.
         for name in set(sys.modules) - before:
             path = getattr(sys.modules[name], "__file__", None) or ""
-            if any(path.startswith(folder) for folder in folders):
+            if any(path.startswith(place) for place in places):
                 module = sys.modules.pop(name)
                 if module.__name__ in cloudpickle.list_registry_pickle_by_value():
                     cloudpickle.unregister_pickle_by_value(module)
+
+
+def module_names(library: Path) -> list[str]:
+    """The modules of a library, packages before what they hold."""
+    if library.suffix != ".zip":
+        return [library.stem]
+    with zipfile.ZipFile(library) as archive:
+        paths = sorted(name.removesuffix(".py") for name in archive.namelist() if name.endswith(".py"))
+    return [path.removesuffix("/__init__").replace("/", ".") for path in paths]
 
 
 def answer_to(runner: Runner, request: Request) -> dict[str, Any]:

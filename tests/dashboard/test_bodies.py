@@ -59,7 +59,7 @@ DOCUMENTED = {
         "Impressions": "Count", "Clicks": "Count", "MalformedImpressions": "Count", "MalformedClicks": "Count",
         "SinkFailures": "Count", "UncountedEvents": "Count",
     }),
-    "Warehouse/Lake": ("glue/ledger.py and glue/measure.py", [{"Stack", "Table"}, {"Stack", "Job"}], {
+    "Warehouse/Lake": ("glue/ledger.py and glue/lake/measure.py", [{"Stack", "Table"}, {"Stack", "Job"}], {
         "RawLines": "Count", "Kept": "Count", "Repeats": "Count", "Rejected": "Count", "Late": "Count", "Unbalanced": "Count",
         "RealTimeDivergence": "Percent", "JobTime": "Milliseconds", "JobFailures": "Count", "JobRows": "Count",
     }),
@@ -216,6 +216,6 @@ def test_our_own_metrics_are_what_the_code_publishes():
     assert 'format!("Malformed{name}")' in sink
     for name in ("SinkFailures", "UncountedEvents"):
         assert f'"Name": "{name}"' in sink
-    lake = "".join((ROOT / "glue" / name).read_text(encoding="utf-8") for name in ("ledger.py", "measure.py"))
+    lake = "".join((ROOT / "glue" / name).read_text(encoding="utf-8") for name in ("ledger.py", "lake/measure.py"))
     for name in DOCUMENTED["Warehouse/Lake"][2]:
         assert f'"{name}"' in lake, name

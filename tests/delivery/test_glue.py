@@ -1,8 +1,13 @@
 """Glue: where jobs and crawler write their logs and metrics, what a new account lacks, and what may read the lake."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
+import zipfile
 
+import lake_zip
 import pytest
 from iam import as_list, like
 from resolver import resolve
@@ -144,13 +149,14 @@ def script_of(job):
 
 
 def imports(script):
-    """The names of the scripts beside it that a script needs, those of these included."""
+    """What a script needs besides itself: the scripts beside it, with what these need, and the package as a zip."""
     named = set()
     for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
         named |= {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
-        named |= {node.module} if isinstance(node, ast.ImportFrom) else set()
-    beside = {name for name in named if script.with_name(f"{name}.py").is_file()}
-    return beside.union(*(imports(script.with_name(f"{name}.py")) for name in beside))
+        named |= {node.module.split(".")[0]} if isinstance(node, ast.ImportFrom) else set()
+    beside = [script.with_name(f"{name}.py") for name in named if script.with_name(f"{name}.py").is_file()]
+    packages = {f"{name}.zip" for name in named if script.with_name(name).joinpath("__init__.py").is_file()}
+    return packages.union({one.name for one in beside}, *(imports(one) for one in beside))
 
 
 def test_jobs_have_the_scripts_that_they_import():
@@ -160,11 +166,42 @@ def test_jobs_have_the_scripts_that_they_import():
     assert len(in_python) == 9
     for name, job in in_python.items():
         given = [path for path in job["DefaultArguments"].get("--extra-py-files", "").split(",") if path]
-        assert {path.split("/glue/")[1] for path in given} == {f"{one}.py" for one in imports(script_of(job))}, name
+        assert {path.split("/glue/")[1] for path in given} == imports(script_of(job)), name
+
+
+def test_etl_jobs_have_the_sql():
+    found = [job["DefaultArguments"].get("--sql") for job in jobs(resolve(TEMPLATE, {})).values() if "-etl" in job["Name"]]
+    assert found == ["s3://<DataLakeBucket>/scripts/glue/sql/"] * 4
+    assert (ROOT / "glue" / "sql" / "events.sql").is_file()
+
+
+def test_the_package_has_all_of_its_modules_and_nothing_else(tmp_path):
+    lake_zip.pack(tmp_path / "lake.zip")
+    with zipfile.ZipFile(tmp_path / "lake.zip") as archive:
+        packed = {name: archive.read(name) for name in archive.namelist()}
+    package = ROOT / "glue" / "lake"
+    assert packed == {f"lake/{path.name}": path.read_bytes() for path in package.iterdir() if path.name != "__pycache__"}
+    done = subprocess.run(
+        [sys.executable, "-c", "from lake import days; print(days.__file__)"],
+        cwd="/", env={"PYTHONPATH": str(tmp_path / "lake.zip")}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == str(tmp_path / "lake.zip" / "lake" / "days.py"), done.stderr
+
+
+def test_the_same_modules_make_the_same_zip(tmp_path):
+    for name, time in (("one", 1_600_000_000), ("two", 1_700_000_000)):
+        package = tmp_path / name / "lake"
+        package.mkdir(parents=True)
+        for module in ("days.py", "__init__.py") if name == "one" else ("__init__.py", "days.py"):
+            (package / module).write_text(f"# {module}\n")
+            os.utime(package / module, (time, time))
+        (package / "days.py").chmod(0o600 if name == "one" else 0o644)
+        lake_zip.pack(tmp_path / f"{name}.zip", package)
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
 
 
 def test_every_job_publishes_its_time_and_failures_for_its_stack():
-    """In Python by glue/measure.py; in Scala it is Glue that does, of a job with a GlueContext."""
+    """In Python by glue/lake/measure.py; in Scala it is Glue that does, of a job with a GlueContext."""
     for name, job in jobs(resolve(TEMPLATE, REDSHIFT)).items():
         arguments, code = job["DefaultArguments"], script_of(job).read_text(encoding="utf-8")
         if arguments["--job-language"] == "scala":

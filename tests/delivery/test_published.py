@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import subprocess
+import sys
 import zipfile
 
 import boto3
@@ -58,16 +59,19 @@ def test_scripts_are_published_where_the_stack_takes_them_from():
 def test_every_script_of_a_job_is_in_what_is_published(tmp_path):
     spec = yaml.safe_load((ROOT / "buildspec.yml").read_text(encoding="utf-8"))
     (copy,) = [one for one in spec["phases"]["build"]["commands"] if one.startswith("tar ")]
+    (pack,) = [one for one in spec["phases"]["build"]["commands"] if "lake_zip.py" in one]
     base = tmp_path / spec["artifacts"]["base-directory"]
     base.mkdir(parents=True)
-    for name in ("glue", "pipeline"):
+    for name in ("glue", "pipeline", "tools"):
         (tmp_path / name).symlink_to(ROOT / name)
     done = subprocess.run(["bash", "-c", copy.replace("--create", "--create --dereference")], cwd=tmp_path)
     assert done.returncode == 0
+    pack = pack.replace(".dataless/tools/delivery/bin/python", sys.executable)
+    assert subprocess.run(["bash", "-c", pack], cwd=tmp_path).returncode == 0
     for name in ("configuration.json", "packaged.yaml"):
         (base / name).write_text("{}")
     names = {str(path.relative_to(base)) for path in codebuild.artifacts(spec, tmp_path)}
-    assert {"configuration.json", "packaged.yaml", "glue/etl.py", "glue/scala/etl.scala", "pipeline/hive/advertising/query.hql"} <= names
+    assert {"configuration.json", "packaged.yaml", "glue/etl.py", "glue/lake.zip", "glue/sql/events.sql", "glue/scala/etl.scala", "pipeline/hive/advertising/query.hql"} <= names
     assert not [name for name in names if "/tests/" in name or name.endswith(".pyc")]
 
 

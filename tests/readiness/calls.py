@@ -52,6 +52,20 @@ def defined(path: Path) -> dict[str, ast.AST]:
     return {one.name: one for one in tree(path).body if isinstance(one, (ast.FunctionDef, ast.ClassDef))}
 
 
+def imports(path: Path, root: Path) -> dict[str, tuple[Path, str | None]]:
+    """By the name that the module has for it, each module below the root that it imports, or what it takes from there."""
+    found: dict[str, tuple[Path, str | None]] = {}
+    for one in ast.walk(tree(path)):
+        if isinstance(one, ast.Import):
+            found |= {name.name: (root / f"{name.name}.py", None) for name in one.names}
+        elif isinstance(one, ast.ImportFrom) and one.module:
+            module = root.joinpath(*one.module.split("."))
+            for name in one.names:
+                inner = module / f"{name.name}.py"
+                found[name.name] = (inner, None) if inner.exists() else (module.with_suffix(".py"), name.name)
+    return {name: target for name, target in found.items() if target[0].exists()}
+
+
 def reached(script: Path) -> dict[Path, list[ast.AST]]:
     """All of the script, and of its neighbours what is named from there on."""
     found: dict[Path, list[ast.AST]] = {script: [tree(script)]}
@@ -59,15 +73,19 @@ def reached(script: Path) -> dict[Path, list[ast.AST]]:
     seen = set()
     while left:
         path, part = left.pop()
+        imported = imports(path, script.parent)
         own = {} if path == script else defined(path)
         for one in ast.walk(part):
             target = None
             if isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name):
-                neighbour = script.parent / f"{one.value.id}.py"
-                if neighbour.exists() and neighbour != path:
-                    target = (neighbour, defined(neighbour).get(one.attr)) if neighbour != script else None
+                neighbour, inner = imported.get(one.value.id, (script, None))
+                if inner is None and neighbour not in (path, script):
+                    target = (neighbour, defined(neighbour).get(one.attr))
             elif isinstance(one, ast.Name) and one.id in own:
                 target = (path, own[one.id])
+            elif isinstance(one, ast.Name) and imported.get(one.id, (script, None))[1]:
+                neighbour, inner = imported[one.id]
+                target = (neighbour, defined(neighbour).get(inner))
             if target and target[1] is not None and (target[0], target[1].name) not in seen:
                 seen.add((target[0], target[1].name))
                 found.setdefault(target[0], []).append(target[1])

@@ -53,6 +53,15 @@ def test_a_client_may_be_made_elsewhere(tmp_path):
     assert calls.of(script) == {"s3:PutObject"}
 
 
+def test_a_client_may_be_made_in_a_package(tmp_path):
+    (tmp_path / "lake").mkdir()
+    (tmp_path / "lake" / "files.py").write_text("def get(client):\n    client.get_object(Key='a')\n\ndef unused(client):\n    client.delete_object(Key='a')\n")
+    (tmp_path / "lake" / "parts.py").write_text("from lake import files\n\ndef store(client):\n    files.get(client)\n    client.put_object(Key='a')\n")
+    script = tmp_path / "job.py"
+    script.write_text("import boto3\nfrom lake.parts import store\nstore(boto3.client('s3'))\n")
+    assert calls.of(script) == {"s3:GetObject", "s3:PutObject"}
+
+
 def test_the_list_is_what_the_state_machine_calls():
     role = ROLES["DailyPipelineRole"]
     substitutions = warehouse("defaults").resources["DailyPipeline"]["Properties"]["DefinitionSubstitutions"]

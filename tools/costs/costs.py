@@ -70,8 +70,8 @@ def glue_metrics(job, workers):
 
 
 def job_metrics(job):
-    """The metrics that glue/measure.py publishes of a job that imports it: time, rows (the ledger has none) and failures."""
-    if "/measure.py" not in job:
+    """The metrics that glue/lake/measure.py publishes of a job that imports it: time, rows (the ledger has none) and failures."""
+    if "/lake.zip" not in job:
         return 0
     return 2 if "/glue/ledger.py" in job else 3
 

@@ -21,6 +21,9 @@ pub const STACK_NAME: &str = "dataless";
 /// What of the repository jobs read from S3, by its own paths.
 const SCRIPT_FOLDERS: [&str; 2] = ["glue", "pipeline"];
 
+/// What the jobs have of the package that they share.
+const PACKAGE: &str = "lake.zip";
+
 /// A deployed stack: its outputs, and where it answers.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Stack {
@@ -98,7 +101,7 @@ pub fn deploy(workspace: &Workspace, tools: &Tools, instance: &Instance, aws: &A
         .args(parameters)
         .run()?;
     let stack = running.stack(outputs(aws, STACK_NAME)?);
-    upload_scripts(workspace, aws, &stack)?;
+    upload_scripts(workspace, tools, instance, aws, &stack)?;
     spark::configure(workspace, instance, &stack)?;
     Ok(stack)
 }
@@ -138,16 +141,23 @@ pub fn outputs(aws: &Aws, stack_name: &str) -> Result<BTreeMap<String, String>> 
     Ok(stack.outputs.into_iter().map(|output| (output.output_key, output.output_value)).collect())
 }
 
-fn upload_scripts(workspace: &Workspace, aws: &Aws, stack: &Stack) -> Result<()> {
+fn upload_scripts(workspace: &Workspace, tools: &Tools, instance: &Instance, aws: &Aws, stack: &Stack) -> Result<()> {
     let location = stack.output("ScriptsLocation")?;
     for folder in SCRIPT_FOLDERS {
         let from = workspace.path(folder);
         let to = format!("{location}/{folder}");
-        let sync =
-            ["s3", "sync", "--delete", "--only-show-errors", "--exclude", "*__pycache__*", "--exclude", "*/tests/*"];
-        aws.run(sync.iter().map(Into::into).chain([from.into_os_string(), to.into()]))?;
+        // The package of the jobs is packed below, whatever a deployment by hand has left.
+        let sync = ["s3", "sync", "--delete", "--only-show-errors", "--exclude", PACKAGE];
+        let without = ["--exclude", "*__pycache__*", "--exclude", "*/tests/*"];
+        aws.run(sync.iter().chain(&without).map(Into::into).chain([from.into_os_string(), to.into()]))?;
     }
-    Ok(())
+    let packed = instance.build().join(PACKAGE);
+    Tool::new(tools.program(ToolSet::Spark, "python"), instance.logs().join("aws.log"))
+        .arg(workspace.path("tools/delivery/lake_zip.py"))
+        .arg(&packed)
+        .run()?;
+    let to = format!("{location}/glue/{PACKAGE}");
+    aws.run(["s3".into(), "cp".into(), "--only-show-errors".into(), packed.into_os_string(), to.into()])
 }
 
 /// SAM, away from an account that the user may have set up.
