@@ -175,6 +175,21 @@ def test_etl_jobs_have_the_sql():
     assert (ROOT / "glue" / "sql" / "events.sql").is_file()
 
 
+def test_the_etl_has_workers_of_its_own_which_come_and_go():
+    stack = resolve(TEMPLATE, REDSHIFT | {"ETLWorkerType": "R.2X", "ETLNumberOfWorkers": "9", "GlueNumberOfWorkers": "3"})
+    for name, job in jobs(stack).items():
+        scales = job["DefaultArguments"].get("--enable-auto-scaling") == "true"
+        assert scales == ("-etl" in job["Name"]), name
+        assert (job["WorkerType"], job["NumberOfWorkers"]) in ([("R.2X", "9")] if scales else [("G.1X", "3"), ("G.1X", 2)]), name
+
+
+def test_runs_wait_for_room_and_are_not_retried_by_glue():
+    """Queuing takes no job that Glue retries."""
+    stack = resolve(TEMPLATE, REDSHIFT)
+    for name, job in (jobs(stack) | jobs(stack, "pythonshell")).items():
+        assert (job["JobRunQueuingEnabled"], job["MaxRetries"]) == (True, 0), name
+
+
 def test_the_package_has_all_of_its_modules_and_nothing_else(tmp_path):
     lake_zip.pack(tmp_path / "lake.zip")
     with zipfile.ZipFile(tmp_path / "lake.zip") as archive:

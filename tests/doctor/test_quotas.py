@@ -143,6 +143,9 @@ RUNS, DPUS = "Max concurrent job runs per account", "Max task DPUs per account"
         ({}, 1, 4, ["max concurrent job runs per account is 1, and a night takes 2"]),
         ({}, 2, 3, ["max task dpus per account is 3, and a night takes 4"]),
         ({"PipelineParallelDays": 3, "GlueWorkerType": "G.4X", "GlueNumberOfWorkers": 10}, 3, 120, []),
+        # The ETL has workers of its own: two types, five workers of two DPUs.
+        ({"ETLWorkerType": "G.2X", "ETLNumberOfWorkers": 5}, 2, 20, []),
+        ({"ETLWorkerType": "G.2X", "ETLNumberOfWorkers": 5}, 2, 19, ["max task dpus per account is 19, and a night takes 20"]),
         (
             {"PipelineParallelDays": 3, "GlueWorkerType": "G.4X", "GlueNumberOfWorkers": 10},
             2,

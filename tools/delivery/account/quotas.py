@@ -115,10 +115,14 @@ def at_once(account: Account, deployment: Deployment) -> tuple[int, int]:
     """The most runs of Glue jobs at a time, and their DPUs: the ETL of all types, or several days' tables."""
     template = deployment.template(account)
     types = sum(resource.type == "AWS::KinesisFirehose::DeliveryStream" for resource in template.resources())
-    runs = max(types, whole(template.parameter("PipelineParallelDays")))
-    # G.1X and R.1X are one DPU a worker, 2X two.
-    dpus = int(re.search(r"(\d+)X", template.parameter("GlueWorkerType"))[1])
-    return runs, runs * dpus * whole(template.parameter("GlueNumberOfWorkers"))
+    days = whole(template.parameter("PipelineParallelDays"))
+
+    def dpus(kind: str) -> int:
+        # G.1X and R.1X are one DPU a worker, 2X two.
+        size = int(re.search(r"(\d+)X", template.parameter(f"{kind}WorkerType"))[1])
+        return size * whole(template.parameter(f"{kind}NumberOfWorkers"))
+
+    return max(types, days), max(types * dpus("ETL"), days * dpus("Glue"))
 
 
 def check_glue(account: Account, deployments: Iterable[Deployment]) -> Iterator[Finding]:
