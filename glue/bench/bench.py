@@ -167,10 +167,11 @@ def books(options: argparse.Namespace, sizes: list[int]) -> None:
     """The ledger and the lake of each engine against the definition in plain Python; exit status 1 when they differ."""
     differ = []
     with Bench(options, sizes[0]) as bench:
-        expected = expectation.fates("impressions", bench.read_raw(), LOOKBACK_DAYS)
-        arrived = [fate for moment, _, fate in expected if f"{moment:%Y-%m-%d}" == DAY]
+        expected = expectation.fates(expectation.IMPRESSIONS, bench.read_raw(), LOOKBACK_DAYS)
+        arrived = [one.fate for one in expected if f"{one.arrived:%Y-%m-%d}" == DAY]
         counted = {"raw": len(arrived)} | {fate: arrived.count(fate) for fate in ("kept", "repeats", "rejected", "late")}
-        kept = sorted(event for _, event, fate in expected if fate == "kept" and f"{event[-1]:%Y-%m-%d}" == DAY)
+        rows = (one.row for one in expected if one.fate == "kept")
+        kept = sorted(tuple(row.values()) for row in rows if f"{row['occurred_at']:%Y-%m-%d}" == DAY)
         print(json.dumps({"plain_python": counted}))
         for engine in etl_engines(options):
             bench.run(engine, options.file_mb)

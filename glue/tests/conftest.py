@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from pyspark.cloudpickle import register_pickle_by_value  # noqa: E402
 from pyspark.sql import SparkSession  # noqa: E402
 
 import catalog  # noqa: E402
+import nasty  # noqa: E402
 import undelivered  # noqa: E402
 
 # Its functions travel to the executors as they do where jobs have it as a library.
@@ -121,11 +121,8 @@ class Warehouse:
 
     def put_lines(self, table: str, lines) -> None:
         """Stores `(hour, file name, line, ...)` records, each line ended by a newline."""
-        objects = defaultdict(list)
-        for hour, name, line, *_ in lines:
-            objects[hour, name].append(line)
-        for (hour, name), content in objects.items():
-            self.put_raw(table, hour, name, "".join(line + "\n" for line in content).encode())
+        for (hour, name), content in nasty.objects(lines).items():
+            self.put_raw(table, hour, name, content)
 
     def rows(self, table: str) -> list[tuple]:
         return sorted((tuple(row) for row in self.spark.table(f"{self.database}.{table}").collect()), key=repr)

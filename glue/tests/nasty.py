@@ -1,6 +1,7 @@
 """Raw impressions with everything that goes wrong in them, each line with the fate that `docs/lake.md` gives it.
 
-A line is (hour of arrival, file name, line, fate); the look-back is 3 days.
+A line is (hour of arrival, file name, line, fate); the look-back is 3 days. The line is text, or bytes where it is none. Their
+order counts: what comes first in an object is at its start.
 """
 
 import json
@@ -16,6 +17,20 @@ def own_id(number: int) -> str:
 
 def impression(number: int, occurred_at: str, ad_id: str = AD, **more) -> str:
     return json.dumps({"impression_id": own_id(number), "ad_id": ad_id, "occurred_at": occurred_at, **more})
+
+
+def objects(lines) -> dict[tuple[str, str], bytes]:
+    """The content of the raw objects by hour of arrival and name: each line ended by a newline."""
+    content: dict[tuple[str, str], bytes] = {}
+    for hour, name, line, *_ in lines:
+        text = line.encode() if isinstance(line, str) else line
+        content[hour, name] = content.get((hour, name), b"") + text + b"\n"
+    return content
+
+
+def with_member(number: int, member: str) -> str:
+    """An impression with one more member, as JSON."""
+    return f"{impression(number, NOON)[:-1]}, {member}}}"
 
 
 def without(field: str, number: int) -> str:
@@ -58,10 +73,24 @@ LINES = [
     # What arrived more than an hour before the day began can be no copy of an event of that day.
     ("2026-11-20 22", "a.gz", impression(22, "2026-11-20 22:00:00.000"), "kept"),
     ("2026-11-21 08", "a.gz", impression(22, "2026-11-21 08:00:00.000"), "kept"),
-    # A repeat of a repeat, the first no longer in the window of the last.
+    # In the window of the last is only a repeat, and that makes none: what was kept arrived before the window.
     ("2026-11-20 12", "a.gz", impression(23, "2026-11-20 12:00:00.000"), "kept"),
     ("2026-11-20 23", "a.gz", impression(23, "2026-11-20 12:00:00.000"), "repeats"),
+    ("2026-11-21 01", "a.gz", impression(23, "2026-11-21 01:00:00.000"), "kept"),
     ("2026-11-21 01", "a.gz", impression(23, "2026-11-21 01:00:00.000"), "repeats"),
+    ("2026-11-21 02", "a.gz", impression(23, "2026-11-20 12:00:00.000"), "repeats"),
+    # The same within an hour: a copy of today's event comes between two of tomorrow's.
+    ("2026-11-20 22", "a.gz", impression(24, "2026-11-20 22:00:00.000"), "kept"),
+    ("2026-11-20 23", "a.gz", impression(24, "2026-11-21 00:10:00.000"), "kept"),
+    ("2026-11-20 23", "b.gz", impression(24, "2026-11-20 22:00:00.000"), "repeats"),
+    ("2026-11-20 23", "c.gz", impression(24, "2026-11-21 00:20:00.000"), "repeats"),
+    ("2026-11-22 07", "a.gz", impression(24, "2026-11-21 00:10:00.000"), "repeats"),
+    # One id on three days: each event is kept, since its window begins after the one before.
+    ("2026-11-19 12", "a.gz", impression(25, "2026-11-19 12:00:00.000"), "kept"),
+    ("2026-11-20 12", "a.gz", impression(25, "2026-11-20 12:00:00.000"), "kept"),
+    ("2026-11-21 12", "a.gz", impression(25, "2026-11-21 12:00:00.000"), "kept"),
+    ("2026-11-23 12", "a.gz", impression(25, "2026-11-21 12:00:00.000"), "repeats"),
+    ("2026-11-23 13", "a.gz", impression(25, "2026-11-23 13:00:00.000"), "kept"),
     # Late: on the last day of the look-back, and one day after it; a late line makes nothing a repeat.
     ("2026-11-23 23", "a.gz", impression(30, "2026-11-20 00:00:00.000"), "kept"),
     ("2026-11-24 00", "a.gz", impression(31, "2026-11-20 23:59:59.999"), "late"),
@@ -85,9 +114,99 @@ LINES = [
     ("2026-11-20 12", "a.gz", impression(51, NOON, note="a } brace { in } a \\ \"text\" — für Ödön 🦀"), "kept"),
     ("2026-11-20 12", "a.gz", "\t " + impression(52, NOON) + " \r", "kept"),
     ("2026-11-20 12", "a.gz", impression(53, NOON, note="\u2028 \u0000 \ud83e\udd80"), "kept"),
+    # Numbers of any length and any depth are JSON.
+    ("2026-11-20 12", "a.gz", with_member(100, f'"n": {"7" * 1001}'), "kept"),
+    ("2026-11-20 12", "a.gz", with_member(101, f'"n": -0.{"7" * 1001}e-{"7" * 30}'), "kept"),
+    ("2026-11-20 12", "a.gz", with_member(102, f'"n": {"[" * 2000}{"]" * 2000}'), "kept"),
+    ("2026-11-20 12", "a.gz", with_member(103, '"n": ' + '{"n": ' * 2000 + "1" + "}" * 2000), "kept"),
+    ("2026-11-20 12", "a.gz", with_member(104, f'"n": {"[" * 2000}{"]" * 1999}'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(105, f'"n": 0{"7" * 1001}'), "malformed"),
+    # A byte order mark at the start of a line is no part of it, on the first line of an object or another.
+    ("2026-11-20 12", "bom.gz", "\ufeff" + impression(110, NOON), "kept"),
+    ("2026-11-20 12", "bom.gz", impression(111, NOON), "kept"),
+    ("2026-11-20 12", "bom.gz", "\ufeff" + impression(112, NOON), "kept"),
+    ("2026-11-20 12", "bom.gz", "\ufeff\ufeff" + impression(113, NOON), "kept"),
+    ("2026-11-20 12", "bom.gz", "\ufeff", "blank"),
+    ("2026-11-20 12", "bom.gz", "\ufeff \r", "blank"),
+    ("2026-11-20 12", "bom.gz", " \ufeff" + impression(114, NOON), "malformed"),
+    ("2026-11-20 12", "bom.gz", impression(115, NOON) + "\ufeff", "malformed"),
+    ("2026-11-20 12", "bom.gz", impression(116, NOON).replace(", ", ",\ufeff", 1), "malformed"),
+    ("2026-11-20 12", "bom.gz", with_member(117, '"\ufeff": "\ufeff"'), "kept"),
+    ("2026-11-20 12", "two-boms.gz", "\ufeff\ufeff" + impression(118, NOON), "kept"),
+    ("2026-11-20 12", "blank-bom.gz", "\ufeff", "blank"),
+    ("2026-11-20 12", "wide.gz", impression(119, NOON).encode("utf-16"), "malformed"),
+    # Bytes that are not UTF-8, wherever they are; the character that stands in for such bytes is one like any other.
+    ("2026-11-20 12", "a.gz", with_member(120, '"note": "ü"').encode("latin-1"), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(121, '"ü": 1').encode("latin-1"), "malformed"),
+    ("2026-11-20 12", "a.gz", impression(122, NOON).encode() + b"\xff", "malformed"),
+    ("2026-11-20 12", "a.gz", b"\xfe\xff" + impression(123, NOON).encode(), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(124, '"note": "?"').encode().replace(b"?", b"\xc0\xaf"), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(125, '"note": "?"').encode().replace(b"?", b"\xed\xa0\xbe\xed\xb6\x80"), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(126, '"note": "?"').encode().replace(b"?", b"\xf4\x90\x80\x80"), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(127, '"note": "?"').encode().replace(b"?", b"\xf0\x9f\xa6"), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(128, '"note": "{\ufffd}"'), "kept"),
+    ("2026-11-20 12", "a.gz", with_member(129, '"note": "\\ufffd \uffff \U0010ffff"'), "kept"),
+    ("2026-11-20 12", "a.gz", b"\xef\xbb", "malformed"),
+    # Half a surrogate pair is no character, in a value, a name or deep inside; a backslash before the `u` is not its escape.
+    ("2026-11-20 12", "a.gz", with_member(130, r'"note": "cut \ud83e"'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(131, r'"note": "\uDD80 cut"'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(132, r'"note": "\udd80\ud83e"'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(133, r'"note": "\ud83e\ud83e\udd80"'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(134, r'"note": "\ud83e \udd80"'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(135, r'"note": "\ud83e\\udd80"'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(136, r'"\ud83e": 1'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(137, r'"n": [{"a": ["\ud83e"]}]'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(138, r'"note": "\ud83e", "more": "\udd80"'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(139, r'"note": "\uD83E\udD80 \\ud83e \\\\udd80 \\\ud83e\udd80 \ud7ff \ue000"'), "kept"),
+    # Of several members of one name the last counts.
+    ("2026-11-20 12", "a.gz", with_member(140, f'"ad_id": "{OTHER_AD}"'), "kept"),
+    ("2026-11-20 12", "a.gz", with_member(141, f'"impression_id": "{own_id(142)}"'), "kept"),
+    ("2026-11-20 12", "b.gz", impression(142, NOON), "repeats"),
+    ("2026-11-20 12", "b.gz", impression(141, NOON), "kept"),
+    ("2026-11-20 12", "a.gz", with_member(143, '"occurred_at": "2026-11-20 13:00:00.000"'), "kept"),
+    ("2026-11-20 12", "a.gz", with_member(144, '"ad_id": null'), "missing ad_id"),
+    ("2026-11-20 12", "a.gz", with_member(145, '"ad_id": 7'), "invalid ad_id"),
+    ("2026-11-20 12", "a.gz", with_member(146, '"occurred_at": {}'), "invalid occurred_at"),
+    ("2026-11-20 12", "a.gz", with_member(147, '"occurred_at": "2026-11-20 14:00:00"'), "early"),
+    ("2026-11-20 12", "a.gz", with_member(148, '"n": 1, "n": 2, "": 3, "": 4'), "kept"),
+    ("2026-11-20 12", "a.gz", impression(149, NOON, n={"ad_id": 7, "impression_id": None}), "kept"),
+    ("2026-11-20 12", "a.gz", impression(150, NOON).replace("ad_id", r"ad\u005fid"), "kept"),
     # No events.
     ("2026-11-20 12", "a.gz", "", "blank"),
     ("2026-11-20 12", "a.gz", " \t\r", "blank"),
+    ("2026-11-20 12", "a.gz", "\f\v", "blank"),
+    ("2026-11-20 12", "a.gz", "\u00a0", "malformed"),
+    ("2026-11-20 12", "a.gz", "\x1c", "malformed"),
+    ("2026-11-20 12", "a.gz", "\u2028", "malformed"),
+    ("2026-11-20 12", "a.gz", "\0", "malformed"),
+    ("2026-11-20 12", "a.gz", "\0" + GOOD, "malformed"),
+    ("2026-11-20 12", "a.gz", GOOD + "\0", "malformed"),
+    ("2026-11-20 12", "a.gz", GOOD + ',"e":' + GOOD, "malformed"),
+    ("2026-11-20 12", "a.gz", GOOD + ',"e":1', "malformed"),
+    ("2026-11-20 12", "a.gz", GOOD + '},{"e":' + GOOD, "malformed"),
+    ("2026-11-20 12", "a.gz", '"e":' + GOOD, "malformed"),
+    ("2026-11-20 12", "a.gz", "{" + GOOD + "}", "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(151, '"n": [1,]'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(152, '"n": NaN'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(153, '"n": -Infinity'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(154, '"n": 1,'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(155, '"n": +1'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(156, '"n": .5'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(157, '"n": 5.'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(158, '"n": 1e'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(159, '"n": 0x7'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(160, '"n": True'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(161, "n: 1"), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(162, '"n" 1'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(163, '"n": "\t"'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(164, '"n": "\0"'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(165, '"n": "\x7f\x80"'), "kept"),
+    ("2026-11-20 12", "a.gz", with_member(166, r'"n": "\x41"'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(167, r'"n": "\u00g0"'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(168, r'"n": "\"'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(169, '"n": 1 /* none */'), "malformed"),
+    ("2026-11-20 12", "a.gz", impression(170, NOON) + " // none", "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(171, r'"n": "\/\b\f\n\r\t\u0000\u007F"'), "kept"),
     ("2026-11-20 12", "a.gz", "not json", "malformed"),
     ("2026-11-20 12", "a.gz", "für Ödön 🦀", "malformed"),
     ("2026-11-20 12", "a.gz", GOOD[:-1], "malformed"),
@@ -139,6 +258,36 @@ LINES = [
     ("2026-11-20 12", "a.gz", impression(82, "2026-11-20 24:00:00.000"), "invalid occurred_at"),
     ("2026-11-20 12", "a.gz", impression(83, "2026-11-20 11:59:60.000"), "invalid occurred_at"),
     ("2026-11-20 12", "a.gz", impression(84, "2026-11-20 12:00:00.0001"), "invalid occurred_at"),
+    ("2026-11-20 12", "a.gz", impression(85, "2026-11-20 12:00:00."), "invalid occurred_at"),
+    ("2026-11-20 12", "a.gz", impression(86, "2026-11-20 12:00"), "invalid occurred_at"),
+    ("2026-11-20 12", "a.gz", impression(87, "0000-11-20 12:00:00"), "invalid occurred_at"),
+    ("2026-11-20 12", "a.gz", impression(88, "0001-01-01 00:00:00"), "late"),
+    ("2026-11-20 12", "a.gz", impression(89, "2025-02-29 12:00:00"), "invalid occurred_at"),
+    ("2026-11-20 12", "a.gz", impression(90, "٢٠٢٦-11-20 12:00:00"), "invalid occurred_at"),
+    ("2026-11-20 12", "a.gz", impression(91, NOON + "\0"), "invalid occurred_at"),
+    ("2026-11-20 12", "a.gz", impression(92, NOON, ad_id=AD + "\0"), "invalid ad_id"),
+    ("2026-11-20 12", "a.gz", impression(93, NOON, ad_id=" " + AD), "invalid ad_id"),
+]
+
+# Of each id the first object's is kept, by the bytes of its true name: none is decoded, and none is a pattern.
+ODD_NAMES = [
+    ("2026-11-20 12", name, impression(number, NOON), "kept" if place == 0 else "repeats")
+    for number, names in enumerate(
+        [
+            ["a b.gz", "a!b.gz"],
+            ["a+b.gz", "a-b.gz"],
+            ["a b.gz", "a%20b.gz", "a+b.gz"],
+            ["a%21b.gz", "a+b.gz"],
+            ["a%2Fb.gz", "a%b.gz", "a%zz.gz", "a%é.gz"],
+            ["a#b.gz", "a$b.gz", "a&b.gz"],
+            ["10:15:30.gz", "10;15.gz"],
+            ["a:b.gz", "a=b.gz", "aÄ.gz", "aü.gz", "a\uffff.gz", "a🦀.gz"],
+            ["B.gz", "a.gz"],
+            ["[a].gz", "a*.gz", "a?.gz", "b^.gz", "{a,b}.gz"],
+        ],
+        start=200,
+    )
+    for place, name in enumerate(names)
 ]
 
 FATES = ("kept", "repeats", "late")
