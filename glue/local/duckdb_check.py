@@ -11,10 +11,12 @@ pairs of impressions and clicks, null for an ad that is missing on one side. The
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -28,7 +30,6 @@ SHOWN_DIFFERENCES = 100
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
 UUID = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
-ARRIVAL = r".*/year=(\d+)/month=(\d+)/day=(\d+)/hour=(\d+)/[^/]+$"
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{3})?"
 
 # DuckDB's reader takes a comma too many and numbers that JSON has not. They show once the strings are out of the way.
@@ -83,18 +84,60 @@ def recompute(data: Path, first: date, last: date, lookback_days: int) -> Traffi
     """(impressions, clicks) by (day, ad), from the raw lines below the data folder."""
     with duckdb.connect() as connection:
         for table in ID_FIELDS:
-            # A click counts until the day after its impression. Copies of an event may arrive in the hour before its day.
-            files = raw_files(data, table, first - timedelta(days=1), last + timedelta(days=1 + lookback_days))
-            connection.execute(events_sql(table, files), {"files": files, "lookback": lookback_days} if files else {})
+            # A click counts until the day after its impression.
+            keep(connection, table, data, first, last + timedelta(days=1), lookback_days)
         rows = connection.execute(TRAFFIC_SQL, {"first": first, "last": last}).fetchall()
     return {(day, ad): (impressions, clicks) for day, ad, impressions, clicks in rows}
 
 
-def raw_files(data: Path, table: str, first: date, last: date) -> list[str]:
-    """The raw objects that arrived from the first day to the last."""
-    folders = (f"year={day:%Y}/month={day:%m}/day={day:%d}/hour=[0-2][0-9]/*" for day in days(first, last))
-    found = (path for folder in folders for path in (data / "raw" / "ad" / table).glob(folder))
-    return sorted(str(path) for path in found if not path.name.startswith((".", "_")))
+def keep(connection: duckdb.DuckDBPyConnection, table: str, data: Path, first: date, last: date, lookback_days: int) -> None:
+    """Makes the table of the kept events of the days: its ids as UUIDs, occurred_at and arrived_at.
+
+    An event's window begins in the last hour of the day before. Whether an event in that window was itself kept may depend on
+    days before it, if its id came then too. Such ids are rare: only for them older lines are read.
+    """
+    before = timedelta(days=1)
+    while True:
+        lines = raw_objects(data, table, first - before, last + timedelta(days=lookback_days))
+        with TemporaryDirectory() as folder:
+            connection.execute("CREATE OR REPLACE TABLE objects (file VARCHAR, object VARCHAR, arrived_at TIMESTAMP)")
+            files = [link(Path(folder) / str(number), path) for number, (path, _) in enumerate(lines)]
+            rows = [(file, path.name, arrived_at) for file, (path, arrived_at) in zip(files, lines)]
+            if rows:
+                connection.executemany("INSERT INTO objects VALUES ($1, $2, $3)", rows)
+            connection.execute(events_sql(table, files), {"files": files, "lookback": lookback_days} if files else {})
+        bounds = {"first": first, "start": first - before}
+        if not connection.execute(OPEN_SQL, bounds).fetchone()[0] or first - before <= oldest_day(data, table):
+            break
+        before += timedelta(days=lookback_days + 1)
+    connection.execute(kept_sql(table), {"first": first, "last": last})
+
+
+def raw_objects(data: Path, table: str, first: date, last: date) -> list[tuple[Path, datetime]]:
+    """The raw objects that arrived from the first day to the last, with their hours."""
+    found = []
+    for hour in (datetime.combine(day, time(hour)) for day in days(first, last) for hour in range(24)):
+        folder = data / "raw" / "ad" / table / f"{hour:year=%Y/month=%m/day=%d/hour=%H}"
+        if folder.is_dir():
+            found += [(path, hour) for path in sorted(folder.iterdir()) if is_raw(path)]
+    return found
+
+
+def is_raw(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith((".", "_")) and not path.name.endswith("._COPYING_")
+
+
+def oldest_day(data: Path, table: str) -> date:
+    """The first day that has a folder of raw lines."""
+    found = (re.search(r"/year=(\d{4})/month=(\d\d)/day=(\d\d)$", str(path)) for path in (data / "raw" / "ad" / table).glob("*/*/*"))
+    return min((date(*map(int, keys.groups())) for keys in found if keys), default=date.max)
+
+
+def link(file: Path, path: Path) -> str:
+    """A name of the object that DuckDB takes for neither a pattern nor a kind of file of its own."""
+    file = file.with_suffix(".gz" if path.name.endswith(".gz") else ".txt")
+    file.symlink_to(path.absolute())
+    return str(file)
 
 
 def days(first: date, last: date) -> Iterator[date]:
@@ -102,51 +145,77 @@ def days(first: date, last: date) -> Iterator[date]:
 
 
 def events_sql(table: str, files: list[str]) -> str:
-    """Makes the table of kept events: its ids as UUIDs, and occurred_at."""
-    own_id, *other_ids = ID_FIELDS[table]
+    """Makes the table `events`: those in time, their own id as `id`, their place among those with the id, and their window."""
     ids = ID_FIELDS[table]
     if not files:
         columns = ", ".join(f"{name} UUID" for name in ids)
-        return f"CREATE TABLE {table} ({columns}, occurred_at TIMESTAMP)"
-    texts = ", ".join(f"json_extract_string(line, '$.{name}') AS {name}" for name in (*ids, "occurred_at"))
+        return f"CREATE OR REPLACE TABLE events ({columns}, id UUID, {', '.join(EVENT_COLUMNS)})"
+    texts = ", ".join(f"{last_member(name)} AS {name}" for name in (*ids, "occurred_at"))
     valid = " AND ".join(f"coalesce(regexp_full_match({name}, '{UUID}'), false)" for name in ids)
     typed = ", ".join(f"{name}::UUID AS {name}" for name in ids)
     return f"""
-        CREATE TABLE {table} AS
+        CREATE OR REPLACE TABLE events AS
         WITH lines AS (
-          SELECT
-            line,
-            parse_filename(filename) AS object,
-            strptime(regexp_replace(filename, '{ARRIVAL}', '\\1-\\2-\\3 \\4'), '%Y-%m-%d %H') AS arrived_at
+          SELECT ltrim(line, '\ufeff') AS line, object, arrived_at
           FROM read_csv($files, columns = {{'line': 'VARCHAR'}}, delim = '\x01', quote = '', escape = '', new_line = '\\n',
             header = false, auto_detect = false, strict_mode = false, ignore_errors = true,
-            max_line_size = {MAX_LINE_BYTES}, filename = true)
+            hive_partitioning = false, max_line_size = {MAX_LINE_BYTES}, filename = 'file')
+          JOIN objects USING (file)
         ),
-        objects AS (
-          SELECT * FROM lines
+        json_lines AS (
+          SELECT *, json_keys(line) AS names FROM lines
           WHERE json_valid(line) AND json_type(line) = 'OBJECT'
             AND NOT regexp_matches(regexp_replace(line, '{STRING}', '', 'g'), '{NOT_JSON}')
         ),
-        fields AS (SELECT object, arrived_at, {texts} FROM objects),
-        events AS (
+        fields AS (SELECT object, arrived_at, {texts} FROM json_lines),
+        typed AS (
           SELECT object, arrived_at, {typed}, coalesce(
               try_strptime(occurred_at, '%Y-%m-%d %H:%M:%S.%g'), try_strptime(occurred_at, '%Y-%m-%d %H:%M:%S')
             ) AS occurred_at
           FROM fields
           WHERE {valid} AND coalesce(regexp_full_match(occurred_at, '{TIME}'), false)
-        ),
-        in_time AS (
-          SELECT * FROM events
-          WHERE occurred_at < arrived_at + INTERVAL 2 HOUR
-            AND arrived_at::DATE - occurred_at::DATE <= $lookback
         )
-        SELECT {", ".join(ids)}, occurred_at
-        FROM in_time
-        QUALIFY coalesce(
-          max(arrived_at) OVER (
-            PARTITION BY {own_id} ORDER BY arrived_at, object, occurred_at, {", ".join(other_ids)}
-            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-          ) < date_trunc('day', occurred_at) - INTERVAL 1 HOUR, true)
+        SELECT {", ".join(ids)}, {ids[0]} AS id, occurred_at, arrived_at,
+          row_number() OVER (PARTITION BY {ids[0]} ORDER BY arrived_at, object, occurred_at, {", ".join(ids[1:])}) AS place,
+          date_trunc('day', occurred_at) - INTERVAL 1 HOUR AS window_start
+        FROM typed
+        WHERE occurred_at < arrived_at + INTERVAL 2 HOUR AND arrived_at::DATE - occurred_at::DATE <= $lookback
+    """
+
+
+def last_member(name: str) -> str:
+    """The text of the object's last member of the name."""
+    back = f"list_position(list_reverse(names), '{name}')"
+    return f"""CASE WHEN len(names) = len(list_distinct(names)) THEN json_extract_string(line, '$.{name}')
+      ELSE json_extract_string(json_extract(line, '$.*')[len(names) + 1 - {back}], '$') END"""
+
+
+EVENT_COLUMNS = ("occurred_at TIMESTAMP", "arrived_at TIMESTAMP", "place BIGINT", "window_start TIMESTAMP")
+
+# Whether events of the days from $first on follow one with their id whose own window begins before what was read.
+OPEN_SQL = """
+    SELECT count(*) FROM events JOIN events AS earlier USING (id)
+    WHERE earlier.place < events.place AND events.occurred_at >= $first
+      AND earlier.arrived_at >= events.window_start AND earlier.window_start < $start
+"""
+
+
+def kept_sql(table: str) -> str:
+    """The first event with an id is kept, then the first whose window begins after the kept one before had arrived: those are
+    in the order of arrival, so none that was kept earlier can be in the window either."""
+    return f"""
+        CREATE TABLE {table} AS
+        WITH RECURSIVE kept AS (
+          SELECT id, place, arrived_at FROM events WHERE place = 1
+          UNION ALL
+          SELECT id, min(events.place), min_by(events.arrived_at, events.place)
+          FROM kept JOIN events USING (id)
+          WHERE events.place > kept.place AND events.window_start > kept.arrived_at
+          GROUP BY id
+        )
+        SELECT {", ".join(ID_FIELDS[table])}, occurred_at, events.arrived_at
+        FROM events JOIN kept USING (id, place)
+        WHERE occurred_at::DATE BETWEEN $first AND $last
     """
 
 

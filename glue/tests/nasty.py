@@ -91,6 +91,10 @@ LINES = [
     ("2026-11-21 12", "a.gz", impression(25, "2026-11-21 12:00:00.000"), "kept"),
     ("2026-11-23 12", "a.gz", impression(25, "2026-11-21 12:00:00.000"), "repeats"),
     ("2026-11-23 13", "a.gz", impression(25, "2026-11-23 13:00:00.000"), "kept"),
+    # The same with days between: whether the line of the 20th is kept depends on the 17th, and it decides of the 21st.
+    ("2026-11-17 12", "a.gz", impression(26, "2026-11-17 12:00:00.000"), "kept"),
+    ("2026-11-20 23", "a.gz", impression(26, "2026-11-17 12:00:00.000"), "repeats"),
+    ("2026-11-21 01", "a.gz", impression(26, "2026-11-21 01:00:00.000"), "kept"),
     # Late: on the last day of the look-back, and one day after it; a late line makes nothing a repeat.
     ("2026-11-23 23", "a.gz", impression(30, "2026-11-20 00:00:00.000"), "kept"),
     ("2026-11-24 00", "a.gz", impression(31, "2026-11-20 23:59:59.999"), "late"),
