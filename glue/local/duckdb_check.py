@@ -11,7 +11,6 @@ pairs of impressions and clicks, null for an ad that is missing on one side. The
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
@@ -107,7 +106,7 @@ def keep(connection: duckdb.DuckDBPyConnection, table: str, data: Path, first: d
                 connection.executemany("INSERT INTO objects VALUES ($1, $2, $3)", rows)
             connection.execute(events_sql(table, files), {"files": files, "lookback": lookback_days} if files else {})
         bounds = {"first": first, "start": first - before}
-        if not connection.execute(OPEN_SQL, bounds).fetchone()[0] or first - before <= oldest_day(data, table):
+        if not connection.execute(OPEN_SQL, bounds).fetchone()[0] or str(first - before) <= oldest_day(data, table):
             break
         before += timedelta(days=lookback_days + 1)
     connection.execute(kept_sql(table), {"first": first, "last": last})
@@ -127,10 +126,10 @@ def is_raw(path: Path) -> bool:
     return path.is_file() and not path.name.startswith((".", "_")) and not path.name.endswith("._COPYING_")
 
 
-def oldest_day(data: Path, table: str) -> date:
+def oldest_day(data: Path, table: str) -> str:
     """The first day that has a folder of raw lines."""
-    found = (re.search(r"/year=(\d{4})/month=(\d\d)/day=(\d\d)$", str(path)) for path in (data / "raw" / "ad" / table).glob("*/*/*"))
-    return min((date(*map(int, keys.groups())) for keys in found if keys), default=date.max)
+    folders = (data / "raw" / "ad" / table).glob("year=*/month=*/day=*")
+    return min(("-".join(part.split("=")[1] for part in folder.parts[-3:]) for folder in folders), default="9999-12-31")
 
 
 def link(file: Path, path: Path) -> str:
