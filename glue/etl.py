@@ -36,7 +36,7 @@ READER = """map('mode', 'PERMISSIVE', 'columnNameOfCorruptRecord', 'problem', 'a
 
 # Java looks a character up in a list of them in less time than in ranges.
 DIGIT, HEX = "[0123456789]", "[0123456789abcdefABCDEF]"
-DATE = f"{DIGIT}{{4}}-{DIGIT}{{2}}-{DIGIT}{{2}}"
+DATE = f"(?!0000){DIGIT}{{4}}-{DIGIT}{{2}}-{DIGIT}{{2}}"
 FORMS = {
     "uuid_form": rf"\\A{HEX}{{8}}-{HEX}{{4}}-{HEX}{{4}}-{HEX}{{4}}-{HEX}{{12}}\\z",
     "timestamp_form": rf"\\A{DATE} {DIGIT}{{2}}:{DIGIT}{{2}}:{DIGIT}{{2}}(\\.{DIGIT}{{3}})?\\z",
