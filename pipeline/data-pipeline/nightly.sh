@@ -1,11 +1,14 @@
 #!/bin/bash
-# What the nightly pipeline runs on its worker, besides Hive and SQL. A night redoes the days whose late events may
-# still have come: from NIGHT - LOOKBACK_DAYS - 1 to NIGHT - 1. NIGHT is the day on which the run was scheduled.
+# What the nightly pipeline runs on its worker, besides Hive and SQL. NIGHT is the day on which the run was scheduled. A night
+# fills the lake with what arrived on NIGHT - 1, and derives the event days that this touched: from NIGHT - LOOKBACK_DAYS - 2,
+# since a late click changes what is known of the day before its own, to NIGHT - 1.
 #
-#   nightly.sh glue NIGHT LOOKBACK_DAYS JOB [NAME=VALUE ...]
-#       Runs a Glue job for each of the days, one after the other; fails when a run does.
+#   nightly.sh arrived NIGHT JOB
+#       Runs a Glue job for the day that arrived; fails when the run does.
+#   nightly.sh touched NIGHT LOOKBACK_DAYS JOB [NAME=VALUE ...]
+#       Runs a Glue job for each event day that was touched, one after the other; fails when a run does.
 #   nightly.sh compose NIGHT LOOKBACK_DAYS SOURCE TARGET NAME=VALUE ... -- FILE ...
-#       Joins each script for all days of the night, its variables filled in, from SOURCE/FILE to TARGET/FILE (S3 URIs):
+#       Joins each script for all event days of the night, its variables filled in, from SOURCE/FILE to TARGET/FILE (S3 URIs):
 #       an activity runs one script a night, and a script is for one day. In SQL each day is a transaction.
 #   nightly.sh checks URI
 #       Runs a composed script of Hive; fails when it prints a row.
@@ -16,38 +19,45 @@ fail() {
   exit 1
 }
 
-# days NIGHT LOOKBACK_DAYS: oldest first.
+# days NIGHT LOOKBACK_DAYS: the event days, oldest first.
 days() {
   local back
-  for ((back = $2 + 1; back >= 1; back--)); do
+  for ((back = $2 + 2; back >= 1; back--)); do
     date -u -d "$1 - $back days" +%F
   done
 }
 
+# run_glue_job DAY JOB [NAME=VALUE ...]
 run_glue_job() {
-  local night=$1 lookback_days=$2 job=$3 day arguments run state
-  shift 3
+  local day=$1 job=$2 argument arguments run state
+  shift 2
+  arguments="{\"--day\": \"$day\""
+  for argument in "$@"; do
+    arguments+=", \"--${argument%%=*}\": \"${argument#*=}\""
+  done
+  arguments+="}"
+  run=$(aws glue start-job-run --job-name "$job" --arguments "$arguments" --query JobRunId --output text)
+  while
+    state=$(aws glue get-job-run --job-name "$job" --run-id "$run" --query JobRun.JobRunState --output text)
+    case $state in
+      STARTING | RUNNING | STOPPING | WAITING) true ;;
+      *) false ;;
+    esac
+  do
+    sleep "${POLL_SECONDS:-15}"
+  done
+  if [ "$state" != SUCCEEDED ]; then
+    fail "$job for $day ended as $state: $(aws glue get-job-run --job-name "$job" --run-id "$run" \
+      --query JobRun.ErrorMessage --output text)"
+  fi
+  echo "$job for $day: $run"
+}
+
+run_for_touched_days() {
+  local night=$1 lookback_days=$2 day
+  shift 2
   for day in $(days "$night" "$lookback_days"); do
-    arguments="{\"--day\": \"$day\""
-    for argument in "$@"; do
-      arguments+=", \"--${argument%%=*}\": \"${argument#*=}\""
-    done
-    arguments+="}"
-    run=$(aws glue start-job-run --job-name "$job" --arguments "$arguments" --query JobRunId --output text)
-    while
-      state=$(aws glue get-job-run --job-name "$job" --run-id "$run" --query JobRun.JobRunState --output text)
-      case $state in
-        STARTING | RUNNING | STOPPING | WAITING) true ;;
-        *) false ;;
-      esac
-    do
-      sleep "${POLL_SECONDS:-15}"
-    done
-    if [ "$state" != SUCCEEDED ]; then
-      fail "$job for $day ended as $state: $(aws glue get-job-run --job-name "$job" --run-id "$run" \
-        --query JobRun.ErrorMessage --output text)"
-    fi
-    echo "$job for $day: $run"
+    run_glue_job "$day" "$@"
   done
 }
 
@@ -100,8 +110,9 @@ check() {
 }
 
 case ${1:-} in
-  glue) run_glue_job "${@:2}" ;;
+  arrived) run_glue_job "$(date -u -d "$2 - 1 day" +%F)" "${@:3}" ;;
+  touched) run_for_touched_days "${@:2}" ;;
   compose) compose "${@:2}" ;;
   checks) check "${@:2}" ;;
-  *) fail "expected glue, compose or checks, see the head of this file" ;;
+  *) fail "expected arrived, touched, compose or checks, see the head of this file" ;;
 esac

@@ -1,5 +1,7 @@
 """Lines of the cost page against sums worked out by hand, from the prices and the way AWS bills, not from the program's formulas."""
 
+import json
+import re
 import sys
 from pathlib import Path
 
@@ -24,23 +26,37 @@ def cents(usd):
 
 
 def test_a_month_of_glue():
-    # 6 jobs x 4 days x 30 5/12 nights = 730 runs, each a minute of 2 DPUs: 24 1/3 DPU-hours at 0.44.
-    assert costs.month(DATA, TEMPLATE, 1)["Glue, a minute a run (at least)"] == cents(10.71)
+    # 2 ETLs, 1 ledger and 3 jobs x 5 days are 18 runs x 30 5/12 nights = 547.5, each a minute of 2 DPUs: 18.25 DPU-hours at 0.44.
+    assert costs.month(DATA, TEMPLATE, 1)["Glue, a minute a run (at least)"] == cents(8.03)
 
 
-def test_a_night_runs_the_days_that_the_state_machine_takes():
-    machine = (ROOT / "pipeline" / "daily.asl.json").read_text(encoding="utf-8")
-    # From LookbackDays + 1 days ago up to yesterday.
-    assert machine.count("- (${LookbackDays} + 1) * 86400000, '[Y0001]-[M01]-[D01]')") == 1
-    assert machine.count("- 86400000, '[Y0001]-[M01]-[D01]')") == 1
-    assert costs.days_a_night(3) == 4
-    jobs = machine.count('"JobName": "${') - machine.count('"JobName": "${Redshift')
-    assert jobs == 6 == len(costs.NIGHTLY_JOBS)
+def test_workers_of_the_etl_count_for_its_runs_only():
+    # 5 workers in 2 runs, 2 in 16: 42 DPU-minutes x 30 5/12 nights are 21.2917 DPU-hours.
+    text = (ROOT / "template.yaml").read_text(encoding="utf-8")
+    head, rest = text.split("  ETLNumberOfWorkers:\n", 1)
+    more = costs.from_template(f"{head}  ETLNumberOfWorkers:\n{rest.replace('Default: 2', 'Default: 5', 1)}", ledger="")
+    assert costs.month(DATA, TEMPLATE | {"workers_a_night": more["workers_a_night"]}, 1)["Glue, a minute a run (at least)"] == cents(9.37)
+
+
+def test_a_night_runs_the_jobs_that_the_state_machine_runs():
+    states = json.loads((ROOT / "pipeline" / "daily.asl.json").read_text(encoding="utf-8"))["States"]
+
+    def jobs(*names):
+        found = re.findall(r'"JobName": "\$\{(\w+)\}"', "".join(json.dumps(states[name]) for name in names))
+        return {name.replace("ETLJob", "PythonETLJob") for name in found if not name.startswith("Redshift")}
+
+    assert jobs("Fill the lake", "Check the ledgers") == set(costs.ARRIVAL_JOBS)
+    assert jobs("Derive") == set(costs.DERIVING_JOBS)
+    assert states["Fill the lake"]["Items"] == states["Check the ledgers"]["Items"] == "{% $days %}"
+    assert states["Derive"]["Items"] == "{% $touched %}"
+    # From LookbackDays + 1 days before the day that arrived up to that day.
+    assert "[-(${LookbackDays} + 1).." in states["Days"]["Assign"]["touched"]
+    assert costs.touched_days(3) == 5
 
 
 def test_writes_to_dynamodb():
-    # 10,000 ads x 4 days x 30 5/12 nights = 1.2167 million writes at 0.625.
-    assert costs.month(DATA, TEMPLATE, 1)["DynamoDB, writes (at most)"] == cents(0.76)
+    # 10,000 ads x 5 days x 30 5/12 nights = 1.5208 million writes at 0.625.
+    assert costs.month(DATA, TEMPLATE, 1)["DynamoDB, writes (at most)"] == cents(0.95)
 
 
 def test_metrics_of_the_api():
@@ -86,9 +102,10 @@ def test_metrics_of_glue():
     observed = profiled + '        --enable-observability-metrics: "true"\n'
     assert [costs.glue_metrics(job, 2) for job in (plain, profiled, observed)] == [0, 27, 55]
 
-    # 6 jobs x 55 = 330. Under ALL in 2 of a day's 24 hours: 330 x 0.30 / 12 = 8.25. Under the ids of 730 runs, of 730 hours that a month
-    # has, an hour each: 55 x 0.30 = 16.50.
-    assert standing("metrics of Glue", TEMPLATE | {"glue_metrics": 330}) == (330, cents(24.75))
+    # 6 jobs x 55 = 330. Under ALL in 2 of a day's 24 hours: 330 x 0.30 / 12 = 8.25. Under the ids of 547.5 runs, of 730 hours that a month
+    # has, an hour each: 18 x 55 = 990 a night, 55 x 0.30 x 547.5 / 730 = 12.375.
+    counted = {"glue_metrics": 330, "glue_metrics_of_runs": 990}
+    assert standing("metrics of Glue", TEMPLATE | counted) == (330, cents(20.625))
 
 
 def test_metrics_that_jobs_publish_of_themselves():
@@ -116,13 +133,13 @@ def test_only_the_jobs_of_the_night_count():
 
 
 def test_replaced_files_of_the_lake():
-    # 100 events a second are 8.64 million a day, of 45 bytes: 0.36210 GiB. A night replaces 3 of its 4 days.
-    # Kept for a day and until midnight, 2 nights' worth is there: 6 copies, 2.1726 GiB at 0.023.
+    # 100 events a second are 8.64 million a day, 22.5 bytes each of advertising: 0.18105 GiB. A night replaces 4 of its 5 days.
+    # Kept for a day and until midnight, 2 nights' worth is there: 8 copies, 1.4484 GiB at 0.023.
     line = "S3, replaced files of the lake"
     assert TEMPLATE["lake_version_days"] == 1
-    assert costs.month(DATA, TEMPLATE, 100)[line] == pytest.approx(0.04997, abs=0.00001)
-    # Without rules of its own the lake's are kept as long as raw's: 31 nights' worth, 93 copies, 33.675 GiB.
-    assert costs.month(DATA, TEMPLATE | {"lake_version_days": 30}, 100)[line] == pytest.approx(0.7745, abs=0.0001)
+    assert costs.month(DATA, TEMPLATE, 100)[line] == pytest.approx(0.03331, abs=0.00001)
+    # Without rules of its own the lake's are kept as long as raw's: 31 nights' worth, 124 copies, 22.450 GiB.
+    assert costs.month(DATA, TEMPLATE | {"lake_version_days": 30}, 100)[line] == pytest.approx(0.5164, abs=0.0001)
 
 
 def test_the_lake_itself():

@@ -77,18 +77,23 @@ def machine(tmp_path):
     return Machine(tmp_path)
 
 
-def test_a_job_runs_for_each_day_of_the_night_in_order(machine):
-    done = machine.run("glue", "2027-03-02", "3", "etl", "steps=checks")
+def test_the_lake_is_filled_with_the_day_that_arrived(machine):
+    done = machine.run("arrived", "2027-03-01", "etl")
     assert done.returncode == 0, done.stderr
-    assert machine.runs() == [
-        ("etl", {"--day": day, "--steps": "checks"}) for day in ("2027-02-26", "2027-02-27", "2027-02-28", "2027-03-01")
-    ]
+    assert machine.runs() == [("etl", {"--day": "2027-02-28"})]
+
+
+def test_a_job_runs_for_each_event_day_of_the_night_in_order(machine):
+    done = machine.run("touched", "2027-03-02", "3", "load", "steps=checks")
+    assert done.returncode == 0, done.stderr
+    days = ("2027-02-25", "2027-02-26", "2027-02-27", "2027-02-28", "2027-03-01")
+    assert machine.runs() == [("load", {"--day": day, "--steps": "checks"}) for day in days]
 
 
 def test_a_failing_run_ends_the_activity_with_the_job_s_message(machine):
-    done = machine.run("glue", "2027-03-02", "3", "etl", FAILING_DAY="2027-02-27")
+    done = machine.run("touched", "2027-03-02", "3", "load", FAILING_DAY="2027-02-26")
     assert done.returncode == 1
-    assert "etl for 2027-02-27 ended as FAILED: it broke" in done.stderr
+    assert "load for 2027-02-26 ended as FAILED: it broke" in done.stderr
     assert len(machine.runs()) == 2
 
 
@@ -101,7 +106,7 @@ def test_scripts_are_joined_for_all_days_with_their_variables(machine):
     done = machine.run(
         "compose",
         "2027-01-02",
-        "1",
+        "0",
         "s3://scripts",
         "s3://lake/temp",
         "database=dataless",
@@ -123,7 +128,7 @@ def test_composing_again_replaces(machine):
     machine.put("s3://scripts/a.hql", "SELECT '${hivevar:day}';\n")
     for _ in range(2):
         assert machine.run("compose", "2027-01-02", "0", "s3://scripts", "s3://lake", "--", "a.hql").returncode == 0
-    assert machine.get("s3://lake/a.hql") == "SELECT '2027-01-01';\n"
+    assert machine.get("s3://lake/a.hql") == "SELECT '2026-12-31';\nSELECT '2027-01-01';\n"
 
 
 def test_a_value_that_could_leave_its_quotes_is_refused(machine):
@@ -147,4 +152,4 @@ def test_a_check_that_prints_a_row_fails(machine, script, status):
 
 def test_unknown_words_are_explained(machine):
     done = machine.run("nonsense")
-    assert done.returncode == 1 and "glue, compose or checks" in done.stderr
+    assert done.returncode == 1 and "arrived, touched, compose or checks" in done.stderr

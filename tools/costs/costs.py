@@ -26,15 +26,10 @@ PAGE = ROOT / "docs" / "costs.md"
 MILLION = 1_000_000
 EVENTS_A_SECOND = (1, 100, 10_000)
 
-# What the nightly state machine (pipeline/daily.asl.json) runs for each of its days.
-NIGHTLY_JOBS = (
-    "ImpressionsPythonETLJob",
-    "ClicksPythonETLJob",
-    "AdvertisingJob",
-    "AdTrafficJob",
-    "AdTrafficLoadJob",
-    "LedgerJob",
-)
+# What the nightly state machine (pipeline/daily.asl.json) runs: once for the day that arrived, and for each event day that it touched.
+ARRIVAL_JOBS = ("ImpressionsPythonETLJob", "ClicksPythonETLJob", "LedgerJob")
+DERIVING_JOBS = ("AdvertisingJob", "AdTrafficJob", "AdTrafficLoadJob")
+NIGHTLY_JOBS = ARRIVAL_JOBS + DERIVING_JOBS
 EVENTS_A_REQUEST = (1, 10, 100, 500)
 
 # Firehose bills records in steps of 5 KB. https://aws.amazon.com/firehose/pricing/
@@ -76,9 +71,10 @@ def job_metrics(job):
     return 2 if "/glue/ledger.py" in job else 3
 
 
-def days_a_night(lookback_days):
-    """The days that the state machine runs each night: yesterday, and those whose late events may still have come."""
-    return lookback_days + 1
+def touched_days(lookback_days):
+    """The event days of a night: those that an arriving event may have, tomorrow's clocks left out, and the one before them, whose
+    impressions may be clicked on the next day."""
+    return lookback_days + 2
 
 
 def load():
@@ -115,20 +111,31 @@ def from_template(text, api="", ledger=""):
     def count(kind):
         return len(re.findall(rf"^    Type: AWS::{kind}$", text, re.MULTILINE))
 
-    workers = int(default("GlueNumberOfWorkers"))
+    def workers(job):
+        found = re.search(r"^      NumberOfWorkers: (?:!Ref (\w+)|(\d+))$", job, re.MULTILINE)
+        # A job without is not in the template, but in a test of what is read from it.
+        return int(found[2] or default(found[1])) if found else 2
+
+    touched = touched_days(int(default("LookbackDays")))
+    nightly = {name: jobs[name] for name in NIGHTLY_JOBS if name in jobs}
+    runs = {name: touched if name in DERIVING_JOBS else 1 for name in nightly}
+    profiles = {name: glue_metrics(job, workers(job)) for name, job in nightly.items()}
     return {
         "memory_mb": int(re.search(r"^    MemorySize: (\d+)$", text, re.MULTILINE)[1]),
         "object_mb": default("DeliveryBufferSizeMB"),
         "object_seconds": default("DeliveryBufferIntervalSeconds"),
         "batch_mb": default("MetricsBufferSizeMB"),
         "batch_seconds": default("MetricsBufferIntervalSeconds"),
-        "workers": workers,
-        "days_a_night": days_a_night(int(default("LookbackDays"))),
+        "workers": int(default("GlueNumberOfWorkers")),
+        "touched_days": touched,
+        "runs_a_night": sum(runs.values()),
+        "workers_a_night": sum(runs[name] * workers(job) for name, job in nightly.items()),
         "lake_version_days": lake_version_days(text) or int(default("NoncurrentVersionDays")),
         "methods": len(re.findall(METHOD, api, re.MULTILINE)),
         "ledger_metrics": ledger_metrics(ledger),
-        "glue_metrics": sum(glue_metrics(jobs[name], workers) for name in NIGHTLY_JOBS if name in jobs),
-        "job_metrics": sum(job_metrics(jobs[name]) for name in NIGHTLY_JOBS if name in jobs),
+        "glue_metrics": sum(profiles.values()),
+        "glue_metrics_of_runs": sum(runs[name] * count for name, count in profiles.items()),
+        "job_metrics": sum(job_metrics(job) for job in nightly.values()),
         "dashboards": count("CloudWatch::Dashboard"),
         "alarm_metrics": alarm_metrics(text),
         "secrets": count("SecretsManager::Secret"),
@@ -221,7 +228,7 @@ def standing(data, template):
     methods = template["methods"] * METRICS_A_METHOD
     # Each metric of a run is sent twice: under the run's id, which is new each time, and under the id ALL.
     glue = template["glue_metrics"]
-    glue_hours = glue * (template["days_a_night"] * nights + hours_of_nights)
+    glue_hours = template["glue_metrics_of_runs"] * nights + glue * hours_of_nights
 
     def metrics(metric_hours):
         return metric_hours / hours * price["custom_metric"]
@@ -239,12 +246,13 @@ def standing(data, template):
 
 
 def replaced_copies(template):
-    """How many replaced copies of a day's lake S3 keeps at a time.
+    """How many replaced copies of a day's derived tables S3 keeps at a time.
 
-    A night replaces its days but the newest. S3 ends the days of a version at the midnight (UTC) after, so that a night's copies are
-    still there when the next night's come. https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html
+    A night replaces those of its event days but the newest. S3 ends the days of a version at the midnight (UTC) after, so that a
+    night's copies are still there when the next night's come. What the ETL wrote is not replaced.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html
     """
-    return (template["days_a_night"] - 1) * (template["lake_version_days"] + 1)
+    return (template["touched_days"] - 1) * (template["lake_version_days"] + 1)
 
 
 def month(data, template, events_a_second):
@@ -259,11 +267,11 @@ def month(data, template, events_a_second):
     def pay(name, quantity):
         return data["price"][name]["usd"] * quantity / data["price"][name]["units"]
 
-    replaced = events_a_second * 86400 * workload["lake_bytes_an_event"] * replaced_copies(template)
+    replaced = events_a_second * 86400 * workload["derived_bytes_an_event"] * replaced_copies(template)
     lines["S3, replaced files of the lake"] = pay("s3_gb_month", replaced)
-    day_runs = template["days_a_night"] * workload["seconds_a_month"] / 86400
-    lines["Glue, a minute a run (at least)"] = pay("glue_dpu_hour", len(NIGHTLY_JOBS) * day_runs * template["workers"] / 60)
-    lines["DynamoDB, writes (at most)"] = pay("dynamodb_write", workload["ads_a_day"] * day_runs)
+    nights = workload["seconds_a_month"] / 86400
+    lines["Glue, a minute a run (at least)"] = pay("glue_dpu_hour", template["workers_a_night"] * nights / 60)
+    lines["DynamoDB, writes (at most)"] = pay("dynamodb_write", workload["ads_a_day"] * template["touched_days"] * nights)
     lines["what does not depend on events"] = sum(amount for _, _, amount in standing(data, template))
     return lines
 
@@ -326,12 +334,13 @@ def section_month(data, template):
     workload = data["workload"]
     above = f"""At a steady rate, {workload["events_a_request"]} events a request and {workload["ads_a_day"]:,} ads with traffic on a
         day; storage is that of the first month. For a case of your own: `costs.py --rate 50 --batch 1`."""
-    below = f"""The nightly jobs are billed for a minute at least, and the table has that minute: {len(NIGHTLY_JOBS)} jobs for each of
-        {template["days_a_night"]} days a night. How long they take for {EVENTS_A_SECOND[-1] * 86400 // MILLION} million events a day was
-        not tried, for want of an account; expect this line to grow, and raise `ETLNumberOfWorkers`. Writes to DynamoDB are those of rows
-        that changed, so there are fewer. A night replaces the lake's files of all its days but the newest, and S3 keeps replaced ones
-        for {24 * template["lake_version_days"]} hours and until the midnight (UTC) after: {replaced_copies(template)} copies of a day. The optional
-        parts are in [redshift.md](redshift.md) and [data-pipeline.md](data-pipeline.md)."""
+    below = f"""The nightly jobs are billed for a minute at least, and the table has that minute: {len(ARRIVAL_JOBS)} runs for the day
+        that arrived, and {len(DERIVING_JOBS)} for each of the {template["touched_days"]} event days that it touched. How long they take for
+        {EVENTS_A_SECOND[-1] * 86400 // MILLION} million events a day was not tried, for want of an account; expect this line to grow, and
+        raise `ETLNumberOfWorkers`. Writes to DynamoDB are those of rows that changed, so there are fewer. A night replaces what was derived
+        of all its event days but the newest, and S3 keeps replaced files for {24 * template["lake_version_days"]} hours and until the
+        midnight (UTC) after: {replaced_copies(template)} copies of a day. The optional parts are in [redshift.md](redshift.md) and
+        [data-pipeline.md](data-pipeline.md)."""
     left_out = """Left out, since each is small or depends on you: requests that browsers send ahead (`OPTIONS`), reads from S3 and
         DynamoDB, queries in Athena, steps of the state machine, logs of the Glue jobs, storage of logs, tables and backups, and files that
         Spark renames while it commits, whose versions S3 keeps as it keeps replaced ones."""

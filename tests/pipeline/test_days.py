@@ -1,0 +1,104 @@
+"""Which days the deployed state machine runs: its definition with states that pass in place of tasks."""
+
+import json
+import time
+import uuid
+from datetime import date, timedelta
+
+import pytest
+
+LOOKBACK_DAYS = 3
+
+
+def without_tasks(part):
+    """The same states; what would run a job or an execution hands on its input."""
+    if isinstance(part, list):
+        return [without_tasks(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    if part.get("Type") == "Task":
+        return {"Type": "Pass", **{key: part[key] for key in ("Next", "End") if key in part}}
+    return {key: without_tasks(one) for key, one in part.items()}
+
+
+def day_of(result):
+    """What a map has for a day: the day's input, or that of each branch."""
+    (result,) = result[:1] if isinstance(result, list) else [result]
+    return result.get("day", result)
+
+
+@pytest.fixture(scope="module")
+def run(warehouse):
+    """Runs the state machine on an input; gives the days of each of its maps that ran."""
+    states = warehouse.states
+    deployed = states.describe_state_machine(stateMachineArn=warehouse.state_machine)
+    definition = without_tasks(json.loads(deployed["definition"]))
+    maps = {"Fill the lake": "filled", "Derive": "derived", "In parts": "parts", "Check the ledgers": "checked"}
+    for name, variable in maps.items():
+        definition["States"][name]["Assign"] = definition["States"][name].get("Assign", {}) | {variable: "{% $states.result %}"}
+    definition["States"]["Range"]["Assign"] |= dict.fromkeys(maps.values(), [])
+    definition["States"]["Done"]["Output"] = {variable: f"{{% ${variable} %}}" for variable in maps.values()}
+    made = states.create_state_machine(
+        name=f"days-{uuid.uuid4().hex[:8]}", definition=json.dumps(definition), roleArn=deployed["roleArn"]
+    )["stateMachineArn"]
+
+    def execute(**fields):
+        execution = states.start_execution(stateMachineArn=made, input=json.dumps(fields))["executionArn"]
+        while (found := states.describe_execution(executionArn=execution))["status"] == "RUNNING":
+            time.sleep(0.05)
+        assert found["status"] == "SUCCEEDED", found.get("cause")
+        output = json.loads(found["output"])
+        return {name: [day_of(one) for one in output[name]] for name in output}
+
+    yield execute
+    states.delete_state_machine(stateMachineArn=made)
+
+
+def days(first, last):
+    first, last = date.fromisoformat(first), date.fromisoformat(last)
+    return [str(first + timedelta(days=number)) for number in range((last - first).days + 1)]
+
+
+def test_a_night_runs_the_day_that_arrived_and_derives_what_it_touched(run):
+    assert run(scheduled_at="2026-03-02T02:30:00Z") == {
+        "filled": ["2026-03-01"],
+        "derived": ["2026-02-25", "2026-02-26", "2026-02-27", "2026-02-28", "2026-03-01"],
+        "checked": ["2026-03-01"],
+        "parts": [],
+    }
+
+
+def test_a_backfill_runs_the_days_that_its_days_decide_too(run):
+    assert run(**{"from": "2026-02-27", "to": "2026-02-28"}) == {
+        "filled": days("2026-02-27", "2026-03-04"),
+        "derived": days("2026-02-23", "2026-03-04"),
+        "checked": days("2026-02-27", "2026-03-04"),
+        "parts": [],
+    }
+
+
+def test_a_backfill_ends_with_the_last_day_that_is_over(run):
+    found = run(**{"from": "2026-02-26", "to": "2026-02-27"}, scheduled_at="2026-03-02T02:30:00Z")
+    assert found["filled"] == found["checked"] == days("2026-02-26", "2026-03-01")
+
+
+def test_a_day_that_is_not_over_is_run_when_it_is_asked_for(run):
+    found = run(**{"from": "2026-03-02"}, scheduled_at="2026-03-02T02:30:00Z")
+    assert found["filled"] == ["2026-03-02"]
+
+
+def test_a_year_runs_in_months_whose_books_are_checked_together(run):
+    found = run(**{"from": "2025-01-01", "to": "2025-12-31"})
+    assert (found["filled"], found["derived"]) == ([], [])
+    assert [day for part in found["parts"] for day in days(part["from"], part["to"])] == days("2025-01-01", "2026-01-04")
+    assert {len(days(part["from"], part["to"])) for part in found["parts"][:-1]} == {31}
+    assert found["checked"] == days("2025-01-01", "2026-01-04")
+
+
+def test_a_part_runs_its_days_alone_and_leaves_the_books_to_the_whole(run):
+    assert run(**{"from": "2025-01-01", "to": "2025-01-31"}, part=True) == {
+        "filled": days("2025-01-01", "2025-01-31"),
+        "derived": days("2024-12-28", "2025-01-31"),
+        "checked": [],
+        "parts": [],
+    }
