@@ -102,3 +102,9 @@ def test_a_part_runs_its_days_alone_and_leaves_the_books_to_the_whole(run):
         "checked": [],
         "parts": [],
     }
+
+
+def test_a_fresh_run_fills_the_lake_with_today_and_nothing_else(run):
+    assert run(fresh=True, scheduled_at="2026-03-02T14:00:00Z") == {
+        "filled": ["2026-03-02"], "derived": [], "checked": [], "parts": [],
+    }  # fmt: skip

@@ -18,6 +18,7 @@ SWITCHES = {
     "an address for alarms": {"AlarmEmail": "a@example.com"},
     "no metric math": {"EnableMetricMathAlarms": "false"},
     "no schedule": {"EnablePipeline": ""},
+    "a lake filled every hour": {"FreshnessSchedule": "rate(1 hour)"},
     "ETL in Scala": {"ETLLanguage": "scala"},
     "a bucket for scripts": {"ScriptsBucket": "scripts-of-all"},
     "a script instance": {"EnableEC2Instance": "yes"},
