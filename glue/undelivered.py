@@ -8,14 +8,15 @@ an event that was in time then is in time now. Then it prints its report, and on
 that is killed has printed the report, or has left everything for the next one. The next run finds by its name what is in raw,
 and adds nothing twice. Don't run it beside an erasure.
 
-It needs boto3, and the rights to list the bucket, to read and delete below data/raw-errors/, and to read and write below
-data/raw/ad/. The endpoint comes from AWS_ENDPOINT_URL, if set. With --dry_run it changes nothing. Prints one JSON object:
+It needs boto3, the folder lake/ beside it, and the rights to list the bucket, to read and delete below data/raw-errors/, and to
+read and write below data/raw/ad/. The endpoint comes from AWS_ENDPOINT_URL, if set. With --dry_run it changes nothing. Prints
+one JSON object:
 
     lines       lines that are taken back, by table
     objects     keys that were added to the raw zone
     removed     error objects that are deleted next
     unreadable  error objects with a record that can't be read; nothing was taken of them, and the ledger stays open
-    rerun       the first and the last day whose batch must run again, or null
+    rerun       the first and the last arrival day that must run again, in order, or null
 
 Exit status: 0 when all was taken back, 1 when there are `unreadable` objects or the run failed.
 """
@@ -23,24 +24,22 @@ Exit status: 0 when all was taken back, 1 when there are `unreadable` objects or
 from __future__ import annotations
 
 import argparse
-import base64
 import gzip
 import hashlib
 import json
 import re
 import sys
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
+
+import boto3
+
+from lake.error_objects import TORN, read_events, read_records
 
 TABLES = ("impressions", "clicks")
 ERRORS = "data/raw-errors/{table}/processing-failed/{day:year=%Y/month=%m/day=%d}/"
 HOUR = re.compile(r".*/year=(\d{4})/month=(\d{2})/day=(\d{2})/hour=(\d{2})/[^/]+")
-OCCURRED_ON = re.compile(rb'"occurred_at"\s*:\s*"(\d{4}-\d{2}-\d{2}) ')
-GZIP_MAGIC = b"\x1f\x8b"
-# What unpacking a torn object raises.
-TORN = (EOFError, OSError, zlib.error)
 
 # Firehose keeps a record for a day, so it received none of an object earlier or later than this. Such a time is wrong.
 # https://docs.aws.amazon.com/firehose/latest/dev/limits.html
@@ -58,9 +57,6 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--lookback_days", type=int, default=3, help="the stack's LookbackDays")
     parser.add_argument("--dry_run", action="store_true", help="change nothing")
     arguments = parser.parse_args(argv[1:])
-    # Other jobs, which may lack it, import this file for what it knows of error objects.
-    import boto3
-
     today = datetime.now(timezone.utc).date()
     days = Days(arguments.day, arguments.lookback_days, today)
     return run(boto3.client("s3"), arguments.bucket, days, arguments.dry_run)
@@ -94,34 +90,27 @@ def take_back(s3: Any, bucket: str, days: Days, dry_run: bool) -> dict[str, Any]
                         report["objects"].append(raw)
                 report["removed"].append(key)
             report["lines"][table] += sum(map(len, hours.values()))
-            days.add(table, hours)
+            days.add(hours)
     return report | {"rerun": days.rerun()}
 
 
 class Days:
-    """The days that change when the lines of error objects are in raw."""
+    """The arrival days that must run again when the lines of error objects are in raw."""
 
     def __init__(self, day: date, lookback_days: int, today: date):
         self.day, self.lookback_days, self.today = day, lookback_days, today
-        self.first: set[date] = set()
-        self.last: set[date] = set()
         self.arrivals: set[date] = set()
 
-    def add(self, table: str, hours: dict[datetime, list[bytes]]) -> None:
-        """Adds what the lines of an error object change. A line that is late or dated too far ahead changes no event day."""
+    def add(self, hours: Iterable[datetime]) -> None:
+        """Adds the hours that an error object's lines went to, and the day whose ledger no longer counts them as undelivered."""
         self.arrivals |= {self.day} | {hour.date() for hour in hours}
-        for hour, lines in hours.items():
-            events = {event for event in event_days(lines) if -1 <= (hour.date() - event).days <= self.lookback_days}
-            # An impression of the day before may have its first click among these.
-            self.first |= {event - timedelta(days=table == "clicks") for event in events}
-            # A copy that came later, up to the look-back, was the kept one until now.
-            self.last |= {event + timedelta(days=self.lookback_days) for event in events}
 
     def rerun(self) -> dict[str, str] | None:
         if not self.arrivals:
             return None
-        last = min(max(self.arrivals | self.last), max(self.arrivals | {self.today}))
-        return {"from": str(min(self.arrivals | self.first)), "to": str(last)}
+        # An event may be dated a day ahead, and a copy of it may come until the look-back of that day has passed.
+        last = max(self.arrivals) + timedelta(days=self.lookback_days + 1)
+        return {"from": str(min(self.arrivals)), "to": str(min(last, max(self.arrivals | {self.today})))}
 
 
 def list_keys(s3: Any, bucket: str, prefix: str) -> list[str]:
@@ -143,19 +132,6 @@ def put_once(s3: Any, bucket: str, key: str, text: bytes) -> bool:
     if gzip.decompress(s3.get_object(Bucket=bucket, Key=key)["Body"].read()) != text:
         raise ValueError(f"{key} exists with another content. Was an erasure interrupted? Run that again first")
     return False
-
-
-def event_days(lines: list[bytes]) -> set[date]:
-    """The event days of the lines that have one."""
-    found = {OCCURRED_ON.search(line) for line in lines} - {None}
-    return {parsed for parsed in map(read_day, {day[1].decode() for day in found}) if parsed}
-
-
-def read_day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None
 
 
 # --- error objects; https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html ---
@@ -182,31 +158,6 @@ def lines_by_hour(key: str, content: bytes) -> dict[datetime, list[bytes]]:
         if lines:
             hours.setdefault(arrival_hour(record, oldest), []).extend(line.rstrip(b"\n") + b"\n" for line in lines)
     return hours
-
-
-def count_events(content: bytes) -> int:
-    """The lines in an error object, gzip or not. A record that can't be read counts as one, and so does a torn object."""
-    try:
-        records = list(read_records(content))
-    except TORN:
-        return 1
-    return sum(1 if lines is None else len(lines) for lines in map(read_events, records))
-
-
-def read_records(content: bytes) -> Iterator[bytes]:
-    """The records of an error object, gzip or not."""
-    text = gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
-    return (record for record in text.split(b"\n") if record.strip())
-
-
-def read_events(record: bytes) -> list[bytes] | None:
-    """The lines in a record's data, as they were put, or nothing if it is not a record."""
-    try:
-        data = base64.b64decode(json.loads(record)["rawData"], validate=True)
-    except (ValueError, KeyError, TypeError):
-        return None
-    lines = data.split(b"\n")
-    return [line + b"\n" for line in lines[:-1]] + [lines[-1]] * (lines[-1] != b"")
 
 
 def arrival_hour(record: bytes, oldest: datetime) -> datetime:

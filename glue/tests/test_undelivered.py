@@ -14,7 +14,6 @@ import pytest
 from test_erase import dynamodb, run_erase  # noqa: F401
 from test_scala import classes, engines  # noqa: F401
 
-import ledger
 import undelivered
 
 DAY = "2026-11-20"
@@ -137,13 +136,10 @@ def test_the_books_are_open_until_what_was_set_aside_is_back(warehouse, run):
     report = take_back(FolderBucket(warehouse.folder), status=1)
     assert report["lines"] == {"impressions": 5, "clicks": 0} and len(report["objects"]) == 2
     assert report["unreadable"] == [f"data/{ERRORS}/hour=12/._torn"]
-    # From the first event's day to the last day on which a copy of the others could have come.
-    assert report["rerun"] == {"from": "2026-11-17", "to": "2026-11-23"}
-    _, after = run("2026-11-17", DAY)
-    assert after == {
-        "table": "impressions", "day": DAY, "raw": 6, "kept": 4, "repeats": 1, "rejected": 1, "late": 0, "stored": 4,
-        "pending": 0, "undelivered": 0, "balanced": True,
-    }  # fmt: skip
+    assert report["rerun"] == {"from": DAY, "to": "2026-11-24"}
+    (after,) = run(DAY)
+    figures = {"raw": 6, "kept": 4, "repeats": 1, "rejected": 1, "late": 0, "stored": 4, "undelivered": 0, "balanced": True}
+    assert {name: after[name] for name in figures} == figures
     assert [row[0] for row in warehouse.rows("impressions")] == [nasty.own_id(number) for number in (1, 2, 3, 4)]
 
 
@@ -171,8 +167,7 @@ def test_a_run_that_is_killed_anywhere_loses_and_doubles_nothing(warehouse):
     wanted = sorted(
         [("20 11", line) for line in SET_ASIDE] + [("20 14", LATER)] + [("20 12", nasty.impression(7, nasty.NOON))]
     )
-    # All of both objects, the first of which has the earliest event and the last arrival.
-    rerun = {"from": "2026-11-17", "to": "2026-11-23"}
+    rerun = {"from": DAY, "to": "2026-11-24"}
     for dies_at in range(6):
         warehouse.clear()
         put_errors(warehouse, keys[0], CONTENT)
@@ -246,73 +241,41 @@ def folder(tmp_path):
     return SimpleNamespace(folder=tmp_path)
 
 
-def rerun_of(folder, *occurred: str, table: str = "impressions", today: date = LATER_DAY) -> dict:
-    path = folder.folder / "data" / ERRORS.replace("impressions", table) / "hour=11/a"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(record(f"{DAY} 11:30:00", *(f'{{"occurred_at":"{moment}"}}' for moment in occurred)))
-    return take_back(FolderBucket(folder.folder), today)["rerun"]
-
-
 @pytest.mark.parametrize(
-    "occurred", ["2026-11-16 23:59:59.999", "2026-10-20 00:00:00.000", "0001-01-01 00:00:00.000", "2026-11-22 00:00:00.000",
-                 "9999-12-31 00:00:00.000", "2026-99-99 00:00:00.000", "soon"],
-)  # fmt: skip
-def test_a_line_that_changes_no_event_day_has_only_its_arrival_day_run_again(folder, occurred):
-    assert rerun_of(folder, occurred) == {"from": DAY, "to": DAY}
-
-
-@pytest.mark.parametrize(
-    ("occurred", "first", "last"),
+    ("received", "today", "rerun"),
     [
-        ("2026-11-17 00:00:00.000", "2026-11-17", "2026-11-20"),
-        ("2026-11-20 11:29:59.000", "2026-11-20", "2026-11-23"),
-        ("2026-11-21 00:00:00.000", "2026-11-20", "2026-11-24"),
+        # An event that is dated a day ahead may have copies until the look-back of its day has passed.
+        ([f"{DAY} 11:30:00"], LATER_DAY, {"from": DAY, "to": "2026-11-24"}),
+        # From the day of the object, which the ledger counts it on, to that of the last hour.
+        ([f"{DAY} 11:59:59", "2026-11-21 00:00:00"], LATER_DAY, {"from": DAY, "to": "2026-11-25"}),
+        (["2026-11-21 00:00:00"], LATER_DAY, {"from": DAY, "to": "2026-11-25"}),
+        (["2026-11-19 23:59:59"], LATER_DAY, {"from": "2026-11-19", "to": "2026-11-24"}),
+        # No day after today.
+        ([f"{DAY} 11:30:00"], date(2026, 11, 24), {"from": DAY, "to": "2026-11-24"}),
+        ([f"{DAY} 11:30:00"], date(2026, 11, 21), {"from": DAY, "to": "2026-11-21"}),
+        ([f"{DAY} 11:30:00"], date(2026, 11, 20), {"from": DAY, "to": DAY}),
     ],
 )
-def test_an_event_day_runs_again_with_the_days_on_which_a_copy_could_come(folder, occurred, first, last):
-    assert rerun_of(folder, occurred, "2026-10-20 00:00:00.000") == {"from": first, "to": last}
+def test_the_days_that_lines_went_to_run_again_and_those_that_look_into_them(folder, received, today, rerun):
+    put_errors(folder, "hour=11/a", b"".join(record(moment, "whatever they are") for moment in received))
+    assert take_back(FolderBucket(folder.folder), today)["rerun"] == rerun
 
 
-def test_the_day_before_a_click_runs_again_since_its_impressions_may_be_clicked_now(folder):
-    assert rerun_of(folder, "2026-11-19 00:00:01.000", table="clicks") == {"from": "2026-11-18", "to": "2026-11-22"}
-
-
-def test_the_batch_runs_again_up_to_today_at_most(folder):
-    assert rerun_of(folder, f"{DAY} 11:29:59.000", today=date(2026, 11, 21)) == {"from": DAY, "to": "2026-11-21"}
+def test_clicks_have_days_run_again_too(folder):
+    path = folder.folder / "data" / ERRORS.replace("impressions", "clicks") / "hour=11/a"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(record(f"{DAY} 11:30:00", "x"))
+    assert take_back(FolderBucket(folder.folder))["rerun"] == {"from": DAY, "to": "2026-11-24"}
 
 
 def test_the_exit_status_is_that_of_the_work(monkeypatch, folder):
-    import boto3
-
     put_errors(folder, "hour=11/a", b"torn {")
-    monkeypatch.setattr(boto3, "client", lambda service: FolderBucket(folder.folder))
+    monkeypatch.setattr(undelivered.boto3, "client", lambda service: FolderBucket(folder.folder))
     arguments = ["undelivered.py", "--bucket", "b", "--dry_run", "--day"]
     assert [undelivered.main([*arguments, day]) for day in (DAY, "2026-11-21")] == [1, 0]
 
 
-# --- the ledger job, and the erasure ---
-
-
-def test_a_row_of_before_there_was_the_column_balances(warehouse, monkeypatch, capsys):
-    old = ", ".join(f"CAST({value} AS bigint) AS {name}" for name, value in zip(
-        ("raw", "kept", "repeats", "rejected", "late", "stored", "pending"), (10, 6, 2, 1, 1, 5, 1), strict=True
-    ))  # fmt: skip
-    for table in ("impressions", "clicks"):
-        keys = f"table_name = '{table}', year = '2026', month = '11', day = '20'"
-        path = f"{warehouse.data_path}/ledger/{keys.replace(', ', '/').replace(' = ', '=').replace(chr(39), '')}/run-old"
-        warehouse.spark.sql(f"SELECT {old}").write.orc(path)
-        warehouse.spark.sql(f"ALTER TABLE {warehouse.database}.ledger ADD PARTITION ({keys}) LOCATION '{path}'")
-    calls = []
-
-    class CloudWatch:
-        def put_metric_data(self, **call):
-            calls.append(call)
-
-    monkeypatch.setattr(ledger.boto3, "client", lambda service: CloudWatch())
-    ledger.main(["ledger.py", "--database", warehouse.database, "--stack", "w", "--day", DAY])
-    values = [metric["Value"] for metric in calls[0]["MetricData"] if metric["MetricName"] == "Undelivered"]
-    assert values == [0, 0]
-    assert [json.loads(line)["fault"] for line in capsys.readouterr().out.splitlines()] == [None, None]
+# --- the erasure ---
 
 
 def test_an_erasure_reaches_what_was_set_aside_and_has_its_day_run_again(warehouse, dynamodb, capsys):  # noqa: F811
