@@ -1,7 +1,10 @@
 """Closes the books of one arrival day: publishes them as metrics, and fails when they don't balance.
 
-    spark-submit glue/ledger.py --database DB --stack NAME --day YYYY-MM-DD [--metric_namespace Warehouse/Lake] \
-        [--realtime_namespace Warehouse/Advertising]
+    spark-submit glue/ledger.py --database DB --stack NAME --day YYYY-MM-DD --lookback_days 3 \
+        [--metric_namespace Warehouse/Lake] [--realtime_namespace Warehouse/Advertising]
+
+The books of a day balance when raw = kept + repeats + rejected + late, kept = stored and undelivered = 0, and when the day is not
+stale. It is when a day that it looks into, up to `--lookback_days` + 1 days before it, was decided after its own run had started.
 
 Metrics, in `Count` where nothing else is said, with the dimensions `Stack` and `Table`:
 
@@ -15,25 +18,28 @@ Metrics, in `Count` where nothing else is said, with the dimensions `Stack` and 
                                               that is over
 
 The endpoint comes from AWS_ENDPOINT_URL, if set. Prints a line of JSON a table. On AWS it needs `--extra-py-files
-s3://…/glue/measure.py`.
+s3://…/glue/lake.zip`.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime, timedelta, timezone
+from collections.abc import Iterable
+from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
 
 import boto3
 from awsglue.utils import getResolvedOptions
 from pyspark.sql import SparkSession
 
-import measure
+from lake import measure, session
+from lake.arguments import whole_number
+from lake.days import day_keys, days, keys_day, read_day
 
 TABLES = ("impressions", "clicks")
 
-# The figures of a ledger row, by the metric that tells them.
+# The figures of a ledger row, by the metric that reports them.
 METRICS = {"RawLines": "raw", "Kept": "kept", "Repeats": "repeats", "Rejected": "rejected", "Late": "late"}
 
 DEFAULT_NAMESPACE = "Warehouse/Lake"
@@ -53,6 +59,10 @@ LAST_DELIVERY = timedelta(minutes=15)
 OLDEST_DATA = timedelta(days=14) - timedelta(hours=1)
 
 
+# A ledger row: its figures, and when its day was decided.
+Row = dict[str, int | datetime | None]
+
+
 class BooksDontBalance(Exception):
     """A ledger row is missing, or its figures contradict each other."""
 
@@ -61,44 +71,54 @@ class BooksDontBalance(Exception):
 def main(argv: list[str]) -> None:
     """Runs the job. Raises `BooksDontBalance`, after the metrics are published."""
     optional = ("metric_namespace", "realtime_namespace")
-    names = ["database", "stack", "day"] + [name for name in optional if f"--{name}" in argv]
+    names = ["database", "stack", "day", "lookback_days"] + [name for name in optional if f"--{name}" in argv]
     options = getResolvedOptions(argv, names)
-    day = datetime.strptime(options["day"], "%Y-%m-%d").replace(tzinfo=timezone.utc)
-    spark = SparkSession.builder.appName(f"ledger {day:%Y-%m-%d}").enableHiveSupport().getOrCreate()
-    rows = read_rows(spark, options["database"], day)
-    faults = {table: find_fault(rows.get(table), options["day"]) for table in TABLES}
-
+    day = read_day("day", options["day"])
+    lookback_days = whole_number("lookback_days", options["lookback_days"], 1)
     now = datetime.now(timezone.utc)
-    stack = options["stack"]
-    data = metric_data(stack, rows, faults, day, now)
+    spark = session.start(f"ledger {day}")
+    known = read_rows(spark, options["database"], days(day - timedelta(days=lookback_days + 1), day))
+    rows = {table: by_day[day] for table, by_day in known.items() if day in by_day}
+    faults = {table: find_fault(known.get(table, {}), day, lookback_days, now.date()) for table in TABLES}
+
+    stack, start = options["stack"], datetime.combine(day, time(), timezone.utc)
+    data = metric_data(stack, rows, faults, start, now)
     cloudwatch = boto3.client("cloudwatch")
-    if (counted_in := options.get("realtime_namespace")) and now >= day + timedelta(days=1) + LAST_DELIVERY:
-        data += divergence(cloudwatch, counted_in, stack, rows, day, now)
+    if (counted_in := options.get("realtime_namespace")) and now >= start + timedelta(days=1) + LAST_DELIVERY:
+        data += divergence(cloudwatch, counted_in, stack, rows, start, now)
     namespace = options.get("metric_namespace") or DEFAULT_NAMESPACE
     cloudwatch.put_metric_data(Namespace=namespace, MetricData=data)
     for table in TABLES:
-        print(json.dumps({"table": table, "day": options["day"], **rows.get(table, {}), "fault": faults[table]}))
+        line = {"table": table, "day": options["day"], **rows.get(table, {}), "fault": faults[table]}
+        print(json.dumps(line, default=datetime.isoformat))
     found = [f"{table}: {fault}" for table, fault in faults.items() if fault]
     if found:
-        raise BooksDontBalance(f"the books of {options['day']} don't balance. {'; '.join(found)}")
+        raise BooksDontBalance(f"the books of {day} don't balance. {'; '.join(found)}")
 
 
-def read_rows(spark: SparkSession, database: str, day: datetime) -> dict[str, dict[str, int | None]]:
-    """The day's ledger rows by table; a table whose ETL has not run has none."""
-    rows = spark.table(f"{database}.ledger").where(f"year = '{day:%Y}' AND month = '{day:%m}' AND day = '{day:%d}'")
-    figures = [name for name in rows.columns if name not in ("table_name", "year", "month", "day")]
-    found = {row["table_name"]: {name: row[name] for name in figures} for row in rows.collect()}
-    for row in found.values():
-        # A row that was written before there was this column has null there.
-        row["undelivered"] = row.get("undelivered") or 0
+def read_rows(spark: SparkSession, database: str, wanted: Iterable[date]) -> dict[str, dict[date, Row]]:
+    """The ledger rows of the days by table and day; a day whose ETL has not run has none."""
+    # The keys by themselves, so that no other partition is read.
+    keys = (" AND ".join(f"{key} = '{value}'" for key, value in day_keys(day).items()) for day in wanted)
+    rows = spark.table(f"{database}.ledger").where(" OR ".join(f"({condition})" for condition in keys))
+    names = [name for name in rows.columns if name not in ("table_name", "year", "month", "day")]
+    found: dict[str, dict[date, Row]] = {}
+    for row in rows.collect():
+        found.setdefault(row["table_name"], {})[keys_day(row)] = {name: in_utc(row[name]) for name in names}
     return found
 
 
-def find_fault(row: dict[str, int | None] | None, day: str) -> str | None:
+def in_utc(value: Any) -> Any:
+    """Spark gives times in the time zone of this process, and without it."""
+    return value.astimezone(timezone.utc) if isinstance(value, datetime) else value
+
+
+def find_fault(rows: dict[date, Row], day: date, lookback_days: int, today: date) -> str | None:
     """What is wrong with a table's books, for people; nothing when they balance.
 
-    The ETL writes a row for a day without lines too, so a missing one tells that it did not run.
+    The ETL writes a row for a day without lines too, so a missing one means that it did not run.
     """
+    row = rows.get(day)
     if row is None:
         return "no row: run the ETL of the day"
     if missing := [name for name, figure in row.items() if figure is None]:
@@ -107,23 +127,38 @@ def find_fault(row: dict[str, int | None] | None, day: str) -> str | None:
     fates = row["kept"] + row["repeats"] + row["rejected"] + row["late"]
     if row["raw"] != fates:
         faults.append(f"{row['raw']} raw lines, but kept + repeats + rejected + late = {fates}")
-    in_lake = row["stored"] + row["pending"]
-    if row["kept"] != in_lake:
-        faults.append(
-            f"{row['kept']} kept lines, but stored + pending = {in_lake}: "
-            "run the ETL of the event days before it, then of this day"
-        )
+    if row["kept"] != row["stored"]:
+        faults.append(f"{row['kept']} kept lines, but stored = {row['stored']}: run the ETL of the day")
     if row["undelivered"]:
         faults.append(
             f"{row['undelivered']} acknowledged lines were set aside by Firehose and are missing from raw: run "
             f"`cargo dataless replay --undelivered --day {day}`, on AWS glue/undelivered.py (docs/pipeline.md), then the "
             "batch of the days that it names"
         )
+    if first := first_stale(rows, day, lookback_days):
+        # The days after it looked into this one.
+        last = max(day, min(day + timedelta(days=lookback_days + 1), today - timedelta(days=1)))
+        faults.append(
+            f"stale: a day before it was decided after its own run had started: run the ETL of {first} to {last} again, in order"
+        )
     return "; ".join(faults) or None
 
 
+def first_stale(rows: dict[date, Row], day: date, lookback_days: int) -> date | None:
+    """Where to start so that no stale day is left up to this one; nothing when it is not stale itself."""
+    stale = [found for found in sorted(rows) if found <= day and is_stale(rows, found, lookback_days)]
+    return stale[0] if day in stale else None
+
+
+def is_stale(rows: dict[date, Row], day: date, lookback_days: int) -> bool:
+    """Whether a day that this one looks into was decided after this one's run had started."""
+    started = rows[day]["started_at"]
+    before = (rows.get(day - timedelta(days=back), {}).get("decided_at") for back in range(1, lookback_days + 2))
+    return started is not None and any(decided and decided > started for decided in before)
+
+
 def metric_data(
-    stack: str, rows: dict[str, dict[str, int | None]], faults: dict[str, str | None], day: datetime, now: datetime
+    stack: str, rows: dict[str, Row], faults: dict[str, str | None], day: datetime, now: datetime
 ) -> list[dict[str, Any]]:
     """The metrics as PutMetricData takes them."""
     figures = [
@@ -138,7 +173,7 @@ def metric_data(
 
 
 def divergence(
-    cloudwatch: Any, namespace: str, stack: str, rows: dict[str, dict[str, int | None]], day: datetime, now: datetime
+    cloudwatch: Any, namespace: str, stack: str, rows: dict[str, Row], day: datetime, now: datetime
 ) -> list[dict[str, Any]]:
     """By how many percent of the greater one raw and real time differ, whichever is greater."""
     data = []

@@ -1,5 +1,5 @@
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
@@ -7,15 +7,28 @@ import ledger
 
 DAY = datetime(2026, 11, 20, tzinfo=timezone.utc)
 NOW = datetime(2026, 11, 21, 2, 30, tzinfo=timezone.utc)
-FIGURES = ("raw", "kept", "repeats", "rejected", "late", "stored", "pending", "undelivered")
+FIGURES = ("raw", "kept", "repeats", "rejected", "late", "stored", "undelivered")
+LOOKBACK_DAYS = 3
+TODAY = date(2026, 12, 24)
 
 
-def figures(*values: int) -> dict[str, int]:
-    return dict(zip(FIGURES, values, strict=True))
+def figures(*values: int, run: str = "2026-11-21 01:00") -> dict:
+    """A row of a run of five minutes, as the job reads it."""
+    started = datetime.fromisoformat(f"{run}+00:00")
+    times = {"started_at": started, "decided_at": started + timedelta(minutes=5)}
+    return dict(zip(FIGURES, values, strict=True)) | times
 
 
-BALANCED = figures(10, 6, 2, 1, 1, 5, 1, 0)
-NO_LINES = figures(0, 0, 0, 0, 0, 0, 0, 0)
+def day(number: int) -> date:
+    return date(2026, 11, number)
+
+
+BALANCED = figures(10, 6, 2, 1, 1, 6, 0)
+NO_LINES = figures(0, 0, 0, 0, 0, 0, 0)
+
+
+def as_printed(row: dict) -> dict:
+    return row | {"started_at": "2026-11-21T01:00:00+00:00", "decided_at": "2026-11-21T01:05:00+00:00"}
 
 
 class CloudWatch:
@@ -33,11 +46,21 @@ def cloudwatch(monkeypatch):
     return client
 
 
-def run_ledger(warehouse, **rows: dict[str, int]) -> None:
-    keys = {"year": "2026", "month": "11", "day": "20"}
-    others = [{"table_name": "clicks", **NO_LINES, "year": "2026", "month": "11", "day": "19"}]
-    warehouse.insert("ledger", [{"table_name": table, **row, **keys} for table, row in rows.items()] + others)
-    ledger.main(["ledger.py", "--database", warehouse.database, "--stack", "w", "--day", "2026-11-20"])
+def run_ledger(warehouse, **rows: dict) -> None:
+    """Runs the job for 2026-11-20, with these rows of that day and one of clicks of the day before."""
+    keys = {"year": "2026", "month": "11"}
+    added = [{"table_name": table, **row, **keys, "day": "20"} for table, row in rows.items()]
+    added.append({"table_name": "clicks", **figures(0, 0, 0, 0, 0, 0, 0, run="2026-11-20 01:00"), **keys, "day": "19"})
+    put_rows(warehouse, added)
+    ledger.main([*ARGUMENTS, "--database", warehouse.database])
+
+
+ARGUMENTS = ["ledger.py", "--stack", "w", "--day", "2026-11-20", "--lookback_days", str(LOOKBACK_DAYS)]
+
+
+def put_rows(warehouse, rows: list[dict]) -> None:
+    times = ({name: f"{row[name]:%Y-%m-%d %H:%M:%S}" for name in ("started_at", "decided_at")} for row in rows)
+    warehouse.insert("ledger", [row | moments for row, moments in zip(rows, times)])
 
 
 def printed(capsys) -> list[dict]:
@@ -57,8 +80,8 @@ def told(data: list[dict]) -> dict[tuple[str, str], tuple[float, datetime]]:
 def test_books_that_balance_are_published_and_pass(warehouse, cloudwatch, capsys):
     run_ledger(warehouse, impressions=BALANCED, clicks=NO_LINES)
     assert printed(capsys) == [
-        {"table": "impressions", "day": "2026-11-20", **BALANCED, "fault": None},
-        {"table": "clicks", "day": "2026-11-20", **NO_LINES, "fault": None},
+        {"table": "impressions", "day": "2026-11-20", **as_printed(BALANCED), "fault": None},
+        {"table": "clicks", "day": "2026-11-20", **as_printed(NO_LINES), "fault": None},
     ]
     (call,) = cloudwatch.calls
     assert call["Namespace"] == "Warehouse/Lake"
@@ -82,24 +105,82 @@ def test_a_missing_row_fails_after_the_metrics_are_published(warehouse, cloudwat
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
-        (figures(11, 6, 2, 1, 1, 5, 1, 0), "11 raw lines, but kept + repeats + rejected + late = 10"),
-        (figures(9, 6, 2, 1, 1, 5, 1, 0), "9 raw lines"),
-        (figures(10, 6, 2, 1, 1, 4, 1, 0), "6 kept lines, but stored + pending = 5"),
-        (figures(10, 6, 2, 1, 1, 7, 0, 0), "6 kept lines, but stored + pending = 7"),
-        (figures(10, 6, 2, 1, 1, 5, 1, 3), "`cargo dataless replay --undelivered --day 2026-11-20`"),
+        (figures(11, 6, 2, 1, 1, 6, 0), "11 raw lines, but kept + repeats + rejected + late = 10"),
+        (figures(9, 6, 2, 1, 1, 6, 0), "9 raw lines"),
+        (figures(10, 6, 2, 1, 1, 5, 0), "6 kept lines, but stored = 5: run the ETL of the day"),
+        (figures(10, 6, 2, 1, 1, 7, 0), "6 kept lines, but stored = 7"),
+        (figures(10, 6, 2, 1, 1, 6, 3), "`cargo dataless replay --undelivered --day 2026-11-20`"),
     ],
 )
 def test_figures_that_contradict_each_other_are_a_fault(row, fault):
-    assert fault in ledger.find_fault(row, "2026-11-20")
+    assert fault in ledger.find_fault({day(20): row}, day(20), LOOKBACK_DAYS, TODAY)
 
 
 def test_a_figure_that_is_missing_is_a_fault_and_not_a_0(warehouse, cloudwatch, capsys):
-    with pytest.raises(ledger.BooksDontBalance, match="impressions: no figure for kept, pending: run the ETL of the day"):
-        run_ledger(warehouse, impressions=BALANCED | {"kept": None, "pending": None}, clicks=NO_LINES)
+    with pytest.raises(ledger.BooksDontBalance, match="impressions: no figure for kept, stored: run the ETL of the day"):
+        run_ledger(warehouse, impressions=BALANCED | {"kept": None, "stored": None}, clicks=NO_LINES)
     assert printed(capsys)[0]["kept"] is None
     (call,) = cloudwatch.calls
     values = {name: value for (name, table), (value, _) in told(call["MetricData"]).items() if table == "impressions"}
     assert values == {"RawLines": 10, "Repeats": 2, "Rejected": 1, "Late": 1, "Undelivered": 0, "Unbalanced": 1}
+
+
+def test_a_row_without_the_time_of_its_run_is_a_fault():
+    row = BALANCED | {"started_at": None}
+    fault = ledger.find_fault({day(20): row}, day(20), LOOKBACK_DAYS, TODAY)
+    assert fault == "no figure for started_at: run the ETL of the day"
+
+
+def runs(**times: str) -> dict[date, dict]:
+    """Rows of days of November, such as `d19`, with the time in December at which the run of five minutes began."""
+    return {day(int(name[1:])): figures(0, 0, 0, 0, 0, 0, 0, run=f"2026-12-{time}") for name, time in times.items()}
+
+
+IN_ORDER = {"d16": "01 00:00", "d17": "01 01:00", "d18": "01 02:00", "d19": "01 03:00", "d20": "01 04:00"}
+
+
+@pytest.mark.parametrize(
+    ("again", "first"),
+    [
+        ({}, None),
+        # Decided at the moment at which this day's run started, and a minute after it.
+        ({"d19": "01 03:55"}, None),
+        ({"d19": "01 03:56"}, "2026-11-20"),
+        # The earliest day that may hold a copy, and the one before it.
+        ({"d16": "02 00:00"}, "2026-11-17"),
+        ({"d15": "02 00:00"}, None),
+        # The days between were run again, those after them were not.
+        ({"d16": "02 00:00", "d17": "02 01:00", "d18": "02 02:00"}, "2026-11-19"),
+        ({"d16": "02 00:00", "d17": "02 01:00", "d18": "02 02:00", "d19": "02 03:00"}, "2026-11-20"),
+        # A day that is stale by itself leaves this one as it is until it is run again.
+        ({"d16": "02 00:00", "d20": "02 01:00"}, None),
+        # A later day is none of those that this one looks into.
+        ({"d21": "02 00:00"}, None),
+    ],
+)
+def test_a_day_is_stale_when_one_before_it_was_decided_later(again, first):
+    fault = ledger.find_fault(runs(**IN_ORDER | again), day(20), LOOKBACK_DAYS, TODAY)
+    assert (fault and fault.rpartition(": ")[2]) == (first and f"run the ETL of {first} to 2026-11-24 again, in order")
+
+
+@pytest.mark.parametrize(("today", "last"), [(20, 20), (21, 20), (23, 22), (25, 24), (26, 24)])
+def test_stale_days_run_again_up_to_yesterday_at_most(today, last):
+    fault = ledger.find_fault(runs(**IN_ORDER | {"d19": "02 00:00"}), day(20), LOOKBACK_DAYS, day(today))
+    assert fault.endswith(f"run the ETL of 2026-11-20 to 2026-11-{last} again, in order")
+
+
+def test_days_and_tables_that_a_stale_day_does_not_look_into_are_not_read(warehouse, cloudwatch, capsys):
+    keys = {"year": "2026", "month": "11"}
+    later = figures(0, 0, 0, 0, 0, 0, 0, run="2026-12-01 00:00")
+    put_rows(warehouse, [{"table_name": "impressions", **later, **keys, "day": number} for number in ("15", "21")])
+    put_rows(warehouse, [{"table_name": "impressions", **later, **keys, "month": "10", "day": "20"}])
+    run_ledger(warehouse, impressions=BALANCED, clicks=NO_LINES)
+    put_rows(warehouse, [{"table_name": "impressions", **later, **keys, "day": "16"}])
+    warehouse.spark.catalog.refreshTable(f"{warehouse.database}.ledger")
+    capsys.readouterr()
+    with pytest.raises(ledger.BooksDontBalance, match="impressions: stale: .* of 2026-11-20 to 2026-11-24 again"):
+        ledger.main([*ARGUMENTS, "--database", warehouse.database])
+    assert [line["fault"] is None for line in printed(capsys)] == [False, True]
 
 
 def test_a_day_without_a_count_of_raw_is_not_compared():
@@ -180,8 +261,8 @@ def test_a_day_that_is_over_is_compared_and_today_is_not(warehouse, monkeypatch)
         client = Both()
         monkeypatch.setattr(ledger.boto3, "client", lambda service, client=client: client)
         monkeypatch.setattr(ledger, "datetime", Clock)
-        monkeypatch.setattr(ledger, "read_rows", lambda *_: {"impressions": BALANCED, "clicks": NO_LINES})
-        ledger.main(["ledger.py", "--database", warehouse.database, "--stack", "w", "--day", "2026-11-20", "--realtime_namespace", "N"])
+        monkeypatch.setattr(ledger, "read_rows", lambda *_: {"impressions": {day(20): BALANCED}, "clicks": {day(20): NO_LINES}})
+        ledger.main([*ARGUMENTS, "--database", warehouse.database, "--realtime_namespace", "N"])
         (call,) = client.calls
         values = {
             metric["Dimensions"][1]["Value"]: metric["Value"]
