@@ -1,4 +1,4 @@
-"""Counts the books in the ORC files themselves, without the catalog and without what a job said of its work.
+"""Counts the books in the ORC files themselves, without the metastore and without what a job said of its work.
 
     spark-submit glue/local/books.py --data_path file:///FOLDER/data --day 2026-11-20
 
@@ -16,7 +16,10 @@ from awsglue.utils import getResolvedOptions
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from catalog import find_partitions
+
 TABLES = ("impressions", "clicks")
+DAY = ["year", "month", "day"]
 
 
 def main(argv: list[str]) -> None:
@@ -27,22 +30,20 @@ def main(argv: list[str]) -> None:
 
 def books(spark: SparkSession, data: str, day: str) -> dict[str, Any]:
     """The books below a data prefix; a table without files has no rows."""
-    year, month, day_of_month = day.split("-")
-    partition = f"year={year}/month={month}/day={day_of_month}"
-    lake = {table: read(spark, f"{data}/lake/ad/{table}", "ad_id string").count() for table in TABLES}
+    lake = {table: read(spark, f"{data}/lake/ad/{table}", [*DAY, "arrived"], "ad_id string").count() for table in TABLES}
     ledger = {
         table: read(
-            spark, f"{data}/ledger/table_name={table}", "raw bigint, repeats bigint, rejected bigint, late bigint"
+            spark, f"{data}/ledger/table_name={table}", DAY, "raw bigint, repeats bigint, rejected bigint, late bigint"
         ).agg(*(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("raw", "repeats", "rejected", "late"))).first()
         for table in TABLES
     }
     advertising = (
-        read(spark, f"{data}/lake/ad/advertising/{partition}", "impression_id string, click_at timestamp")
+        read(spark, f"{data}/lake/ad/advertising", DAY, "impression_id string, click_at timestamp", day)
         .agg(F.count("impression_id").alias("rows"), F.count("click_at").alias("clicked"))
         .first()
     )
     ad_traffic = read(
-        spark, f"{data}/lake/ad/ad_traffic/{partition}", "ad_id string, impressions bigint, clicks bigint"
+        spark, f"{data}/lake/ad/ad_traffic", DAY, "ad_id string, impressions bigint, clicks bigint", day
     ).collect()
     return {
         "ledger": {table: ledger[table]["raw"] for table in TABLES},
@@ -53,12 +54,12 @@ def books(spark: SparkSession, data: str, day: str) -> dict[str, Any]:
     }
 
 
-def read(spark: SparkSession, folder: str, schema: str) -> DataFrame:
-    """All ORC files below a folder, hidden and temporary ones left out as every reader does."""
-    path = spark._jvm.org.apache.hadoop.fs.Path(folder)
-    if not path.getFileSystem(spark._jsc.hadoopConfiguration()).exists(path):
+def read(spark: SparkSession, folder: str, keys: list[str], schema: str, day: str | None = None) -> DataFrame:
+    """The live files of the partitions below a folder, of all days or of one; what a killed run left is none of them."""
+    paths = [path for values, path in find_partitions(folder, keys) if day is None or "-".join(values) == day]
+    if not paths:
         return spark.createDataFrame([], schema)
-    return spark.read.schema(schema).option("recursiveFileLookup", "true").orc(folder)
+    return spark.read.schema(schema).option("recursiveFileLookup", "true").orc(paths)
 
 
 if __name__ == "__main__":
