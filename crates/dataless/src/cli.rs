@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::Part;
@@ -29,9 +29,9 @@ pub enum Command {
     Down(Down),
     /// Say whether the warehouse runs, and where.
     Status(Status),
-    /// Run the ETL from the raw zone to the lake.
+    /// Run the ETL of arrival days from the raw zone to the lake, and of those after them whose events may be repeats.
     Etl(Etl),
-    /// Run the nightly batch for a day or a range: an execution of the deployed state machine.
+    /// Run the nightly batch for an arrival day or a range: an execution of the deployed state machine.
     Batch(DayRange),
     /// Put raw files into the warehouse, such as `loadgen files` writes.
     Import(Import),
@@ -114,12 +114,22 @@ pub struct Status {
 
 #[derive(Args, Clone, Copy, Debug)]
 pub struct DayRange {
-    /// The day (UTC), YYYY-MM-DD.
-    #[arg(long, value_name = "D")]
+    /// The day (UTC): YYYY-MM-DD, today or yesterday.
+    #[arg(long, value_name = "D", value_parser = read_day)]
     pub day: NaiveDate,
     /// The last day, for a range.
-    #[arg(long, value_name = "D2")]
+    #[arg(long, value_name = "D2", value_parser = read_day)]
     pub to: Option<NaiveDate>,
+}
+
+/// A day as it can be typed.
+fn read_day(text: &str) -> Result<NaiveDate, String> {
+    let today = Utc::now().date_naive();
+    match text {
+        "today" => Ok(today),
+        "yesterday" => Ok(today - Days::new(1)),
+        _ => text.parse().map_err(|_| "it must be YYYY-MM-DD, today or yesterday".to_owned()),
+    }
 }
 
 #[derive(Args, Clone, Copy, Debug)]
@@ -321,5 +331,20 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_day_is_a_date_or_a_word() {
+        let today = || Utc::now().date_naive();
+        // Midnight may come between the calls.
+        let first = today();
+        let (now, before) = (read_day("today").unwrap(), read_day("yesterday").unwrap());
+        assert!((first..=today()).contains(&now));
+        assert!((first..=today()).contains(&before.succ_opt().unwrap()));
+
+        let etl = |day| Arguments::try_parse_from(["dataless", "etl", "--day", day, "--to", "today"]);
+        assert!(etl("2026-02-28").is_ok());
+        let error = etl("2026-02-29").unwrap_err().to_string();
+        assert!(error.contains("it must be YYYY-MM-DD, today or yesterday"), "{error}");
     }
 }

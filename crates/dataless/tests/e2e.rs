@@ -223,7 +223,7 @@ fn loadgen(folder: &Path, args: &[&str]) -> Value {
         ("  Share: 0.0                    # of the events, sent once more", "  Share: 0.03"),
         ("  Share: 0.0                    # of the views, that occurred", "  Share: 0.02 #"),
         ("  Share: 0.0                    # for each well-formed event", "  Share: 0.01 #"),
-        // More than the three days of the look-back.
+        // More than the three days in which an event still reaches the lake.
         ("By: 26h", "By: 120h"),
     ];
     let config = changed.iter().fold(config, |config, (from, to)| {
@@ -274,7 +274,7 @@ fn the_readme_works_when_pasted_and_a_rerun_changes_nothing() {
     let today = days_ago(0);
     let before = everything();
     assert_eq!(before.lines().filter(|line| line.starts_with("lake,")).count(), 2, "{before}");
-    run(&["etl", "--day", &today]);
+    run(&["etl", "--day", "today"]);
     run(&["etl", "--day", &today, "--engine", "scala"]);
     run(&["batch", "--day", &today]);
     assert_eq!(everything(), before);
@@ -292,7 +292,6 @@ fn an_import_is_backfilled_and_a_second_time_changes_nothing() {
     assert!(imported["keys"].as_array().unwrap().len() > 100, "{imported}");
     // Nothing balances before the batch has run.
     assert_eq!(dataless(&["ledger", "--day", &first]).output().unwrap().status.code(), Some(1));
-    // Late events of the first day belong to days that are not asked for: they have no partition, and wait.
     run(&["batch", "--day", &first, "--to", &last]);
     let before = everything();
     let sent = sent_in_files(&out);
@@ -405,7 +404,7 @@ fn assert_accounted_for(sent: &[Sent]) {
             "csv",
             &format!(
                 "SELECT {own}, date_format(occurred_at, 'yyyy-MM-dd HH:mm:ss.SSS'), concat_ws('-', year, month, day), \
-                 CAST(arrived_on AS STRING) FROM {table} WHERE arrived_on BETWEEN '{first}' AND '{last}' ORDER BY 1"
+                 arrived FROM {table} WHERE arrived BETWEEN '{first}' AND '{last}' ORDER BY 1"
             ),
         ]);
         let rows: Vec<&str> = rows.lines().skip(1).collect();

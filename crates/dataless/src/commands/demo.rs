@@ -69,8 +69,8 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
         timed("load", elapsed);
         let accepted = Both { impressions: sent.impressions.acknowledged, clicks: sent.clicks.acknowledged };
 
-        // The events are yesterday's and arrived today: the ETL of yesterday puts them into the lake, and that of today
-        // enters their arrival into the ledger.
+        // The events are yesterday's and arrived today: the ETL of today puts them into the lake, and the tables of
+        // yesterday follow.
         let started = Instant::now();
         jobs::execute(&aws, &stack, day, today)?;
         timed("batch", started.elapsed());

@@ -14,7 +14,7 @@ use crate::workspace::Workspace;
 #[derive(Debug, Deserialize)]
 struct Receipt {
     places: Vec<Place>,
-    /// Days whose ETL and batch must run again. A run that finishes one that was killed may have nothing but these.
+    /// Arrival days whose batch must run again. A run that finishes one that was killed may have nothing but these.
     rerun: Option<Range>,
     /// Days whose raw is gone: only their batch can run again.
     batch_only: Vec<NaiveDate>,

@@ -1,7 +1,7 @@
 //! `etl` and `batch`: the deployed jobs by themselves, and the state machine that runs them every night.
 
 use anyhow::{Result, bail};
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate, Utc};
 
 use super::{Outcome, Warehouse};
 use crate::cli::{DayRange, Etl};
@@ -12,10 +12,14 @@ use crate::ui::{note, step};
 use crate::workspace::Workspace;
 
 pub fn etl(workspace: &Workspace, options: &Etl) -> Result<Outcome> {
-    let days = days(options.range)?;
+    let last = last(options.range)?;
     let warehouse = Warehouse::running(workspace)?;
     let spark = warehouse.spark(workspace);
-    for day in days {
+    let end = last_to_run(last, warehouse.lookback_days()?, Utc::now().date_naive());
+    if end > last {
+        note(&format!("The days up to {end} run too: they look into the ones before them."));
+    }
+    for day in options.range.day.iter_days().take_while(|day| *day <= end) {
         for (job, title) in options.engine.jobs() {
             step(title, || spark.day_job(job, day), |()| day.to_string())?;
         }
@@ -24,15 +28,14 @@ pub fn etl(workspace: &Workspace, options: &Etl) -> Result<Outcome> {
 }
 
 pub fn batch(workspace: &Workspace, range: DayRange) -> Result<Outcome> {
-    let days = days(range)?;
+    let last = last(range)?;
     let warehouse = Warehouse::running(workspace)?;
-    let last = days.last().copied().unwrap_or(range.day);
     execute(&warehouse.aws, &warehouse.stack, range.day, last)?;
     Ok(Outcome::Done)
 }
 
 pub fn verify(workspace: &Workspace, range: DayRange) -> Result<Outcome> {
-    let last = days(range)?.last().copied().unwrap_or(range.day);
+    let last = last(range)?;
     let warehouse = Warehouse::running(workspace)?;
     let spark = warehouse.spark(workspace);
     let (data_path, first, last) = (spark.data_path()?, range.day.to_string(), last.to_string());
@@ -65,25 +68,44 @@ fn show(stack: &Stack, run: &JobRun) {
     }
 }
 
-fn days(range: DayRange) -> Result<Vec<NaiveDate>> {
+/// The last arrival day to run after one that has changed: the last that looks into it, or yesterday.
+pub fn last_to_run(changed: NaiveDate, lookback_days: u64, today: NaiveDate) -> NaiveDate {
+    (changed + Days::new(lookback_days + 1)).min(today - Days::new(1)).max(changed)
+}
+
+fn last(range: DayRange) -> Result<NaiveDate> {
     let last = range.to.unwrap_or(range.day);
     if last < range.day {
         bail!("--to {last} is before --day {}", range.day);
     }
-    Ok(range.day.iter_days().take_while(|day| *day <= last).collect())
+    Ok(last)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn day(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
     #[test]
-    fn a_range_has_both_its_ends() {
-        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+    fn a_range_ends_where_it_begins_or_later() {
         let range = |to| DayRange { day: day("2026-02-27"), to };
-        assert_eq!(days(range(None)).unwrap(), [day("2026-02-27")]);
-        let march = Some(day("2026-03-01"));
-        assert_eq!(days(range(march)).unwrap(), [day("2026-02-27"), day("2026-02-28"), day("2026-03-01")]);
-        assert!(days(range(Some(day("2026-02-26")))).is_err());
+        assert_eq!(last(range(None)).unwrap(), day("2026-02-27"));
+        assert_eq!(last(range(Some(day("2026-03-01")))).unwrap(), day("2026-03-01"));
+        assert!(last(range(Some(day("2026-02-26")))).is_err());
+    }
+
+    #[test]
+    fn the_days_that_look_into_a_changed_one_run_up_to_yesterday() {
+        let end = |today: &str| last_to_run(day("2026-02-26"), 3, day(today)).to_string();
+        assert_eq!(end("2026-12-24"), "2026-03-02");
+        assert_eq!(end("2026-03-03"), "2026-03-02");
+        assert_eq!(end("2026-03-02"), "2026-03-01");
+        assert_eq!(end("2026-02-27"), "2026-02-26");
+        // Today, and a day that clocks have not reached.
+        assert_eq!(end("2026-02-26"), "2026-02-26");
+        assert_eq!(end("2026-02-20"), "2026-02-26");
     }
 }

@@ -21,18 +21,20 @@ struct Account {
     row: LedgerRow,
     /// Raw lines counted now, without the job that wrote the ledger.
     raw_now: u64,
+    /// A day that this one looks into was decided later: it must run again.
+    stale: bool,
     balanced: bool,
 }
 
 pub fn ledger(workspace: &Workspace, options: &Ledger) -> Result<Outcome> {
     let warehouse = Warehouse::running(workspace)?;
     let spark = warehouse.spark(workspace);
-    let (rows, _) = step("read the ledger", || lake::ledger(&spark, &warehouse.stack, options.day), |_| String::new())?;
-    let mut raw = books::count_raw_by_day(&spark.data()?)?;
+    let (rows, _) = step("read the ledger", || lake::ledger(&spark, &warehouse.stack), |_| String::new())?;
+    let raw = books::count_raw_by_day(&spark.data()?)?;
+    let mut accounts = accounts(rows, &raw, warehouse.lookback_days()?);
     if let Some(day) = options.day {
-        raw.retain(|found, _| found.day == day);
+        accounts.retain(|account| account.row.day == day);
     }
-    let accounts = accounts(rows, &raw);
     if options.json {
         outln!("{}", serde_json::to_string_pretty(&accounts)?);
     } else {
@@ -42,26 +44,20 @@ pub fn ledger(workspace: &Workspace, options: &Ledger) -> Result<Outcome> {
 }
 
 /// Every table and day that either side knows.
-fn accounts(rows: Vec<LedgerRow>, raw: &BTreeMap<TableDay, u64>) -> Vec<Account> {
-    let key = |row: &LedgerRow| TableDay { day: row.day, table: row.table.clone() };
-    let mut by_day: BTreeMap<TableDay, LedgerRow> = rows.into_iter().map(|row| (key(&row), row)).collect();
+fn accounts(rows: Vec<LedgerRow>, raw: &BTreeMap<TableDay, u64>, lookback_days: u64) -> Vec<Account> {
+    let stale = lake::stale(&rows, lookback_days);
+    let mut by_day: BTreeMap<TableDay, LedgerRow> = rows.into_iter().map(|row| (row.place(), row)).collect();
     for place in raw.keys() {
         by_day.entry(place.clone()).or_insert_with(|| LedgerRow {
             table: place.table.clone(),
             day: place.day,
-            raw: 0,
-            kept: 0,
-            repeats: 0,
-            rejected: 0,
-            late: 0,
-            stored: 0,
-            pending: 0,
-            undelivered: 0,
+            ..Default::default()
         });
     }
     let account = |(place, row): (TableDay, LedgerRow)| {
         let raw_now = raw.get(&place).copied().unwrap_or_default();
-        Account { balanced: row.balances() && row.raw == raw_now, raw_now, row }
+        let stale = stale.contains(&place);
+        Account { balanced: row.balances() && !stale && row.raw == raw_now, raw_now, stale, row }
     };
     by_day.into_iter().map(account).collect()
 }
@@ -72,23 +68,13 @@ fn print(accounts: &[Account], day: Option<NaiveDate>) {
         return;
     }
     outln!(
-        "  {:<10}  {:<11}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>9}{:>13}{:>12}",
-        "arrived",
-        "table",
-        "raw",
-        "kept",
-        "repeats",
-        "rejected",
-        "late",
-        "in lake",
-        "pending",
-        "undelivered",
-        "raw now"
+        "  {:<10}  {:<11}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>13}{:>12}",
+        "arrived", "table", "raw", "kept", "repeats", "rejected", "late", "in lake", "undelivered", "raw now"
     );
-    for Account { row, raw_now, balanced } in accounts {
+    for Account { row, raw_now, stale, balanced } in accounts {
         let mark = if *balanced { style("✓").green() } else { style("✗").red() };
         outln!(
-            "{mark} {:<10}  {:<11}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>9}{:>13}{:>12}",
+            "{mark} {:<10}  {:<11}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>13}{:>12}{}",
             row.day.to_string(),
             row.table,
             thousands(row.raw),
@@ -97,9 +83,9 @@ fn print(accounts: &[Account], day: Option<NaiveDate>) {
             thousands(row.rejected),
             thousands(row.late),
             thousands(row.stored),
-            thousands(row.pending),
             thousands(row.undelivered),
-            thousands(*raw_now)
+            thousands(*raw_now),
+            if *stale { "  stale" } else { "" }
         );
     }
     for note in undelivered(accounts).into_iter().chain(unbalanced(accounts)) {
@@ -109,12 +95,12 @@ fn print(accounts: &[Account], day: Option<NaiveDate>) {
 
 /// What to do about books that are open for another reason than lines that were set aside.
 fn unbalanced(accounts: &[Account]) -> Option<String> {
-    let is_off = |account: &&Account| !account.row.adds_up() || account.row.raw != account.raw_now;
+    let is_off = |account: &&Account| !account.row.adds_up() || account.stale || account.row.raw != account.raw_now;
     let days = accounts.iter().filter(is_off).map(|account| account.row.day);
     let (first, last) = (days.clone().min()?, days.max()?);
     Some(format!(
-        "\nThe books do not balance. Lines may have come since the last run, or an earlier day waits for its own: run\n  \
-         cargo dataless batch --day {first} --to {last}\nand look again. What is off then is a fault: start from the days before."
+        "\nThe books do not balance. Lines may have come since the last run, or an earlier day has run again since: run\n  \
+         cargo dataless batch --day {first} --to {last}\nand look again. What is off then is a fault."
     ))
 }
 
@@ -158,12 +144,8 @@ mod tests {
             day: day.parse().unwrap(),
             raw,
             kept: raw,
-            repeats: 0,
-            rejected: 0,
-            late: 0,
             stored: raw,
-            pending: 0,
-            undelivered: 0,
+            ..Default::default()
         }
     }
 
@@ -171,7 +153,7 @@ mod tests {
     fn lines_that_the_ledger_does_not_know_are_an_account_of_their_own() {
         let place = |day: &str| TableDay { day: day.parse().unwrap(), table: "clicks".into() };
         let raw = BTreeMap::from([(place("2026-11-20"), 3), (place("2026-11-21"), 4), (place("2026-11-22"), 5)]);
-        let accounts = accounts(vec![row("2026-11-20", 3), row("2026-11-21", 3)], &raw);
+        let accounts = accounts(vec![row("2026-11-20", 3), row("2026-11-21", 3)], &raw, 3);
         let told: Vec<_> =
             accounts.iter().map(|account| (account.row.raw, account.raw_now, account.balanced)).collect();
         assert_eq!(told, [(3, 3, true), (3, 4, false), (0, 5, false)]);
@@ -183,7 +165,7 @@ mod tests {
         let rows =
             [set_aside("2026-11-20", "clicks", 2), set_aside("2026-11-20", "impressions", 5), row("2026-11-21", 3)];
         let raw = rows.iter().map(|row| (TableDay { day: row.day, table: row.table.clone() }, row.raw)).collect();
-        let accounts = accounts(rows.into(), &raw);
+        let accounts = accounts(rows.into(), &raw, 3);
         assert_eq!(accounts.iter().map(|account| account.balanced).collect::<Vec<_>>(), [false, false, true]);
         let advice = undelivered(&accounts);
         assert_eq!(advice.len(), 1);
@@ -195,7 +177,7 @@ mod tests {
         let accounts_of = |rows: Vec<LedgerRow>, extra: u64| {
             let place = |row: &LedgerRow| TableDay { day: row.day, table: row.table.clone() };
             let raw = rows.iter().map(|row| (place(row), row.raw + extra)).collect();
-            accounts(rows, &raw)
+            accounts(rows, &raw, 3)
         };
         let set_aside = |day| LedgerRow { undelivered: 2, ..row(day, 3) };
         assert_eq!(unbalanced(&accounts_of(vec![set_aside("2026-11-20"), row("2026-11-21", 3)], 0)), None);
@@ -207,5 +189,19 @@ mod tests {
         let rows = vec![set_aside("2026-11-19"), lost("2026-11-20"), lost("2026-11-22"), set_aside("2026-11-23")];
         let advice = unbalanced(&accounts_of(rows, 0)).unwrap();
         assert!(advice.contains("cargo dataless batch --day 2026-11-20 --to 2026-11-22"), "{advice}");
+    }
+
+    #[test]
+    fn a_stale_day_is_open_and_runs_again() {
+        let at = |minute: i64| chrono::DateTime::from_timestamp(60 * minute, 0);
+        let decided =
+            |day, started, decided| LedgerRow { started_at: at(started), decided_at: at(decided), ..row(day, 3) };
+        let rows = vec![decided("2026-11-20", 10, 15), decided("2026-11-21", 0, 5), decided("2026-11-22", 15, 20)];
+        let raw = rows.iter().map(|row| (row.place(), row.raw)).collect();
+        let accounts = accounts(rows, &raw, 3);
+        let open: Vec<_> = accounts.iter().map(|account| (account.stale, account.balanced)).collect();
+        assert_eq!(open, [(false, true), (true, false), (false, true)]);
+        let advice = unbalanced(&accounts).unwrap();
+        assert!(advice.contains("cargo dataless batch --day 2026-11-21 --to 2026-11-21"), "{advice}");
     }
 }

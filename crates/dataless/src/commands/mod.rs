@@ -19,7 +19,7 @@ mod traffic;
 mod undelivered;
 mod up;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 pub use self::test::Part;
 
@@ -93,6 +93,11 @@ impl Warehouse {
         let tools = Tools::new(workspace);
         let aws = Aws::new(&stack.endpoint(), &tools, instance.logs());
         Ok(Self { tools, instance, stack, aws })
+    }
+
+    /// Days of arrivals after its own in which an event still reaches the lake.
+    fn lookback_days(&self) -> Result<u64> {
+        self.stack.output("LookbackDays")?.parse().context("the output LookbackDays is not a number")
     }
 
     /// Spark beside it.

@@ -26,7 +26,7 @@ struct Report {
     removed: Vec<String>,
     /// Error objects that were left alone, since a record of them cannot be read.
     unreadable: Vec<String>,
-    /// The days to run the batch for.
+    /// The arrival days to run the batch for.
     rerun: Option<Range>,
 }
 
@@ -101,7 +101,7 @@ mod tests {
     const TAKEN: &str = r#"{"lines": {"impressions": 5, "clicks": 0},
         "objects": ["data/raw/ad/impressions/year=2026/month=11/day=20/hour=11/undelivered-0c5a3f1b2d4e6a78.gz"],
         "removed": ["data/raw-errors/impressions/processing-failed/year=2026/month=11/day=20/hour=11/a"],
-        "unreadable": [], "rerun": {"from": "2026-11-17", "to": "2026-11-23"}}"#;
+        "unreadable": [], "rerun": {"from": "2026-11-20", "to": "2026-11-24"}}"#;
     const NOTHING: &str = r#"{"lines": {"impressions": 0, "clicks": 0}, "objects": [], "removed": [],
         "unreadable": [], "rerun": null}"#;
 
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!((report.objects.len(), report.removed.len()), (1, 1));
         assert_eq!(
             advice(&report, day()),
-            "5 lines are back in raw. Take them into the lake with\n  cargo dataless batch --day 2026-11-17 --to 2026-11-23"
+            "5 lines are back in raw. Take them into the lake with\n  cargo dataless batch --day 2026-11-20 --to 2026-11-24"
         );
     }
 
@@ -127,7 +127,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let script = |line: &str| Tool::new("sh", dir.path().join("log")).args(["-c", line]);
         let (report, ended) = take_back(&script(&format!("echo '{TAKEN}'; exit 1"))).unwrap();
-        assert_eq!(report.rerun.unwrap().from, "2026-11-17".parse().unwrap());
+        assert_eq!(report.rerun.unwrap().to, "2026-11-24".parse().unwrap());
         assert!(ended.is_err());
         let error = take_back(&script("echo no such bucket >&2; exit 1")).unwrap_err();
         assert!(error.to_string().contains("no such bucket"), "{error}");

@@ -1,15 +1,18 @@
 //! Rows of the lake's tables, asked for in SQL.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
-use chrono::NaiveDate;
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::stage::books::TableDay;
 use crate::stage::deploy::Stack;
 use crate::stage::spark::Spark;
 
 /// The books of a table and arrival day, in lines. `docs/lake.md` defines the words.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct LedgerRow {
     pub table: String,
     pub day: NaiveDate,
@@ -19,12 +22,19 @@ pub struct LedgerRow {
     pub rejected: u64,
     pub late: u64,
     pub stored: u64,
-    pub pending: u64,
     /// Acknowledged lines that Firehose set aside: they are not in raw.
     pub undelivered: u64,
+    /// When the run that decided the day began, and when it had published what it decided; nothing where no run has.
+    pub started_at: Option<DateTime<Utc>>,
+    pub decided_at: Option<DateTime<Utc>>,
 }
 
 impl LedgerRow {
+    /// The table and day of arrival.
+    pub fn place(&self) -> TableDay {
+        TableDay { day: self.day, table: self.table.clone() }
+    }
+
     /// Whether every line is in raw and has one fate there, and every kept line is a row of the lake.
     pub const fn balances(&self) -> bool {
         self.adds_up() && self.undelivered == 0
@@ -32,7 +42,7 @@ impl LedgerRow {
 
     /// The same for the lines that are in raw, whatever Firehose set aside.
     pub const fn adds_up(&self) -> bool {
-        self.raw == self.kept + self.repeats + self.rejected + self.late && self.kept == self.stored + self.pending
+        self.raw == self.kept + self.repeats + self.rejected + self.late && self.kept == self.stored
     }
 }
 
@@ -48,11 +58,29 @@ pub struct RejectedLine {
     pub line: String,
 }
 
-/// The ledger, by day and table; of one day, if given.
-pub fn ledger(spark: &Spark<'_>, stack: &Stack, day: Option<NaiveDate>) -> Result<Vec<LedgerRow>> {
-    let columns = "table_name AS table, concat_ws('-', year, month, day) AS day, raw, kept, repeats, rejected, late, \
-                   stored, pending, coalesce(undelivered, 0) AS undelivered";
-    ask(spark, stack, &format!("SELECT {columns} FROM ledger {} ORDER BY 2, 1", condition(day)))
+/// The stale rows: a day that they look into, up to the look-back and one before them, was decided after their run began.
+pub fn stale(rows: &[LedgerRow], lookback_days: u64) -> Vec<TableDay> {
+    let decided: BTreeMap<TableDay, DateTime<Utc>> =
+        rows.iter().filter_map(|row| Some((row.place(), row.decided_at?))).collect();
+    let is_stale = |row: &&LedgerRow| {
+        (1..=lookback_days + 1).any(|back| {
+            let before = TableDay { day: row.day - Days::new(back), table: row.table.clone() };
+            decided.get(&before).copied() > row.started_at && row.started_at.is_some()
+        })
+    };
+    rows.iter().filter(is_stale).map(LedgerRow::place).collect()
+}
+
+/// The ledger, by day and table.
+pub fn ledger(spark: &Spark<'_>, stack: &Stack) -> Result<Vec<LedgerRow>> {
+    let moment = |name: &str| format!("date_format({name}, \"yyyy-MM-dd'T'HH:mm:ss.SSSSSS'Z'\") AS {name}");
+    let columns = format!(
+        "table_name AS table, concat_ws('-', year, month, day) AS day, raw, kept, repeats, rejected, late, stored, \
+         undelivered, {}, {}",
+        moment("started_at"),
+        moment("decided_at")
+    );
+    ask(spark, stack, &format!("SELECT {columns} FROM ledger ORDER BY 2, 1"))
 }
 
 /// The rejected lines; of one arrival day, if given.
@@ -87,22 +115,41 @@ mod tests {
 
     #[test]
     fn books_balance_when_both_sums_do() {
-        let row = LedgerRow {
-            table: "clicks".into(),
-            day: "2026-11-20".parse().unwrap(),
-            raw: 10,
-            kept: 5,
-            repeats: 2,
-            rejected: 2,
-            late: 1,
-            stored: 4,
-            pending: 1,
-            undelivered: 0,
-        };
+        let row = LedgerRow { raw: 10, kept: 5, repeats: 2, rejected: 2, late: 1, stored: 5, ..Default::default() };
         assert!(row.balances());
         assert!(!LedgerRow { raw: 11, ..row.clone() }.balances());
-        assert!(!LedgerRow { stored: 3, ..row.clone() }.balances());
+        assert!(!LedgerRow { stored: 4, ..row.clone() }.balances());
         assert!(!LedgerRow { undelivered: 1, ..row }.balances());
+    }
+
+    /// A row of a run that took five minutes.
+    fn decided(table: &str, day: &str, started: &str) -> LedgerRow {
+        let started: DateTime<Utc> = format!("{started}:00Z").parse().unwrap();
+        LedgerRow {
+            table: table.into(),
+            day: day.parse().unwrap(),
+            started_at: Some(started),
+            decided_at: Some(started + chrono::TimeDelta::minutes(5)),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_day_is_stale_when_one_that_it_looks_into_was_decided_after_its_run_began() {
+        let days = |rows: &[LedgerRow]| stale(rows, 3).iter().map(|place| place.day.to_string()).collect::<Vec<_>>();
+        let first = decided("clicks", "2026-11-20", "2026-12-01T04:00");
+        let at = |day, started| [first.clone(), decided("clicks", day, started)];
+        assert_eq!(days(&at("2026-11-21", "2026-12-01T04:04")), ["2026-11-21"]);
+        assert_eq!(days(&at("2026-11-24", "2026-12-01T04:04")), ["2026-11-24"]);
+        // In order; too far behind it; before it.
+        assert_eq!(days(&at("2026-11-21", "2026-12-01T04:05")), [""; 0]);
+        assert_eq!(days(&at("2026-11-25", "2026-12-01T04:04")), [""; 0]);
+        assert_eq!(days(&at("2026-11-19", "2026-12-01T03:54")), [""; 0]);
+        let other = decided("impressions", "2026-11-21", "2026-12-01T04:04");
+        assert_eq!(days(&[first.clone(), other]), [""; 0]);
+        // A day that no run has decided waits for its first one.
+        let undecided = LedgerRow { started_at: None, ..decided("clicks", "2026-11-21", "2026-12-01T04:04") };
+        assert_eq!(days(&[first, undecided]), [""; 0]);
     }
 
     #[test]
