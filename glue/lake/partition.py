@@ -80,7 +80,7 @@ class Partition:
         replaced = self.point_at(path)
         self.spark.catalog.refreshTable(f"{self.database}.{self.table}")
         if replaced and replaced != path:
-            files.delete(self.spark, replaced)
+            delete_replaced(self.spark, replaced, path)
         delete_dead_runs(self.spark, self.folder(), {path})
 
     def point_at(self, path: str) -> str | None:
@@ -146,6 +146,17 @@ def described(spark: SparkSession, what: str) -> str:
     # A partition's own comes before its table's; a column may have the name, but no such type.
     start = next(number for number, row in enumerate(rows) if row["col_name"].startswith("# Detailed"))
     return next(row["data_type"] for row in rows[start:] if row["col_name"] == "Location")
+
+
+def delete_replaced(spark: SparkSession, replaced: str, fresh: str) -> None:
+    """Deletes a folder that the catalog no longer points at. The files of a plain INSERT have the runs beside them."""
+    outer, inner = (files.hadoop_path(spark, path)[1].toUri().getPath() for path in (replaced, fresh))
+    if not inner.startswith(f"{outer}/"):
+        files.delete(spark, replaced)
+        return
+    for name in files.list_names(spark, replaced):
+        if not name.startswith("run-"):
+            files.delete(spark, f"{replaced}/{name}")
 
 
 def delete_dead_runs(spark: SparkSession, folder: str, live: Iterable[str]) -> None:
