@@ -8,9 +8,9 @@ keys, zero-padded) and, if given, lookback_days and staging. Hive and `spark-sql
 name=value`.
 A check is a SELECT whose first column names it and which must return no row.
 
-`INSERT OVERWRITE TABLE t PARTITION (…) SELECT …` is carried out as `etl.py` replaces a partition: complete files beside
-the live ones, the checks, then one call that points the catalog at them. `docs/pipeline.md` says what that gives.
-On AWS the job needs `--extra-py-files` with etl.py, measure.py and undelivered.py.
+`INSERT OVERWRITE TABLE t PARTITION (…) SELECT …` is carried out in this order: complete files beside the live
+ones, the checks, then one call that points the catalog at them. `docs/pipeline.md` says what that gives.
+On AWS the job needs `--extra-py-files` with lake.zip.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from awsglue.utils import getResolvedOptions
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-import etl
-import measure
+from lake import files, measure, session
+from lake.partition import Partition
 
 # How many offending rows an error shows.
 SHOWN_ROWS = 20
@@ -49,7 +49,7 @@ class CheckFailed(Exception):
 class Staged:
     """A partition's new files, complete, in a folder that nobody reads yet."""
 
-    partition: etl.Partition
+    partition: Partition
     path: str
 
 
@@ -61,16 +61,14 @@ def main(argv: list[str]) -> int:
     """
     optional = [name for name in ("checks", "lookback_days", "staging", "compression") if f"--{name}" in argv]
     options = getResolvedOptions(argv, ["script", "database", "day", *optional])
-    spark = SparkSession.builder.appName(f"hive {options['script']} {options['day']}").enableHiveSupport().getOrCreate()
-    for name, value in etl.SETTINGS.items():
-        spark.conf.set(name, value)
+    spark = session.start(f"hive {options['script']} {options['day']}")
     variables = day_variables(options["day"]) | {"database": options["database"]}
     if "lookback_days" in options:
         variables["lookback_days"] = str(int(options["lookback_days"]))
     if "staging" in options:
         variables["staging"] = options["staging"]
-    checks = read_text(spark, options["checks"]) if "checks" in options else ""
-    script = read_text(spark, options["script"])
+    checks = files.read_text(spark, options["checks"]) if "checks" in options else ""
+    script = files.read_text(spark, options["script"])
     return run(spark, script, checks, variables, options.get("compression") or "zstd")
 
 
@@ -103,14 +101,14 @@ def run(spark: SparkSession, script: str, checks: str, variables: dict[str, str]
     finally:
         for unpublished in staged:
             spark.catalog.dropTempView(unpublished.partition.table)
-            delete(spark, unpublished.path)
+            files.delete(spark, unpublished.path)
     return count
 
 
 def stage(spark: SparkSession, database: str, insert: str, compression: str) -> Staged:
     """Writes the rows of an insert. Raises `ValueError` for one that replaces no single partition of known type."""
     table, keys, query = parse_insert(insert)
-    partition = etl.Partition(spark, database, table, keys)
+    partition = Partition(spark, database, table, keys)
     schema = spark.table(f"{database}.{table}").drop(*keys).schema
     rows = spark.sql(query)
     expected = [field.dataType.simpleString() for field in schema]
@@ -201,16 +199,6 @@ def split_statements(script: str) -> Iterator[str]:
 def nonblank(statement: str) -> list[str]:
     text = statement.strip()
     return [text] if text else []
-
-
-def delete(spark: SparkSession, path: str) -> None:
-    file_system, folder = etl.hadoop_path(spark, path)
-    file_system.delete(folder, True)
-
-
-def read_text(spark: SparkSession, path: str) -> str:
-    """The text of one file, from wherever Hadoop can read (S3 or local alike)."""
-    return spark.sparkContext.wholeTextFiles(path).values().first()
 
 
 if __name__ == "__main__":

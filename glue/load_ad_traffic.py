@@ -14,7 +14,7 @@ somebody else has written to. `docs/pipeline.md` has the reasons.
 
 `--write_rate` limits the puts and deletes of the whole job; 0, the default, does not limit. Each executor writes its own
 partitions. The endpoint comes from AWS_ENDPOINT_URL, if set. On AWS it needs `--extra-py-files` with
-etl.py, measure.py and undelivered.py.
+lake.zip.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ import random
 import re
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import date
 from itertools import islice
 from typing import Any
 
@@ -37,8 +36,9 @@ from botocore.config import Config
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-import etl
-import measure
+from lake import files, measure, session
+from lake.days import day_keys, partition_path, read_day
+from lake.partition import new_run
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 MAX_BATCH_ITEMS = 25
@@ -81,7 +81,7 @@ class Arguments:
 def main(argv: list[str]) -> int:
     """Runs the job; gives the items that it put and deleted. Raises `NotStored` when items stay unprocessed; a second run is safe."""
     arguments = parse_arguments(argv)
-    spark = SparkSession.builder.appName(f"load ad_traffic {arguments.day}").enableHiveSupport().getOrCreate()
+    spark = session.start(f"load ad_traffic {arguments.day}")
     written = run(spark, arguments)
     print(json.dumps({"table": arguments.table_name, "day": arguments.day, **written}))
     return sum(written.values())
@@ -98,7 +98,7 @@ def parse_arguments(argv: list[str]) -> Arguments:
     return Arguments(
         database=options["database"],
         table_name=options["table_name"],
-        day=datetime.strptime(options["day"], "%Y-%m-%d").strftime("%Y-%m-%d"),
+        day=str(read_day("day", options["day"])),
         data_path=options["data_path"].rstrip("/"),
         write_rate=write_rate,
         full=options.get("full") == "true",
@@ -110,7 +110,7 @@ def run(spark: SparkSession, arguments: Arguments) -> dict[str, int]:
     day, table_name = arguments.day, arguments.table_name
     table = boto3.client("dynamodb").describe_table(TableName=table_name)["Table"]
     folder = manifest_folder(arguments.data_path, table["TableId"], day)
-    earlier = [f"{folder}/{name}" for name in etl.list_names(spark, folder) if MANIFEST.fullmatch(name)]
+    earlier = [f"{folder}/{name}" for name in files.list_names(spark, folder) if MANIFEST.fullmatch(name)]
     is_known = not arguments.full and any(is_loaded(spark, manifest) for manifest in earlier)
 
     manifest = new_manifest(folder)
@@ -127,33 +127,26 @@ def run(spark: SparkSession, arguments: Arguments) -> dict[str, int]:
 
     mark_loaded(spark, manifest)
     for old in earlier:
-        delete_manifest(spark, old)
+        files.delete(spark, old)
     return {"put": sum(put for put, _ in written), "deleted": sum(deleted for _, deleted in written)}
 
 
 def manifest_folder(data_path: str, table_id: str, day: str) -> str:
     """The folder of a day's manifests. A table that is made anew or restored has another id, and so none."""
-    keys = etl.day_keys(datetime.strptime(day, "%Y-%m-%d").date())
-    return f"{data_path}/{MANIFESTS}/{table_id}/{etl.partition_path(keys)}"
+    return f"{data_path}/{MANIFESTS}/{table_id}/{partition_path(day_keys(date.fromisoformat(day)))}"
 
 
 def new_manifest(folder: str) -> str:
-    return f"{folder}/run-{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+    return f"{folder}/{new_run()}"
 
 
 def is_loaded(spark: SparkSession, manifest: str) -> bool:
     """Whether the run of the manifest has put all of it."""
-    return LOADED in etl.list_names(spark, manifest)
+    return LOADED in files.list_names(spark, manifest)
 
 
 def mark_loaded(spark: SparkSession, manifest: str) -> None:
-    file_system, mark = etl.hadoop_path(spark, f"{manifest}/{LOADED}")
-    file_system.create(mark).close()
-
-
-def delete_manifest(spark: SparkSession, manifest: str) -> None:
-    file_system, path = etl.hadoop_path(spark, manifest)
-    file_system.delete(path, True)
+    files.touch(spark, f"{manifest}/{LOADED}")
 
 
 def read_manifests(spark: SparkSession, folders: list[str]) -> DataFrame:

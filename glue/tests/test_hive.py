@@ -70,6 +70,25 @@ def test_query(warehouse, case):
     assert [row for row in warehouse.rows(table) if "-".join(row[-3:]) != DAY] == other_days
 
 
+def test_the_catalog_gives_only_the_partitions_that_a_query_reads(warehouse):
+    """Predicates that the catalog can't evaluate make it list every partition that the table has ever had."""
+    days = [f"2026-{month}-{day}" for month in ("10", "11", "12") for day in ("19", "20", "21", "22")]
+    for table in ("impressions", "clicks"):
+        for day in days:
+            name = f"`{warehouse.database}`.`{table}`"
+            keys = f"year='{day[:4]}', month='{day[5:7]}', day='{day[8:]}', arrived='{day}'"
+            warehouse.spark.sql(f"ALTER TABLE {name} ADD PARTITION ({keys}) LOCATION '{warehouse.data_path}/none/{day}'")
+    fetched = warehouse.spark._jvm.org.apache.spark.metrics.source.HiveCatalogMetrics.METRIC_PARTITIONS_FETCHED()
+    script = (PIPELINE / "advertising" / "query.hql").read_text(encoding="utf-8")
+    variables = hive.day_variables(DAY) | {"database": warehouse.database}
+    use, insert = hive.split_statements(hive.fill_in(script, variables))
+    warehouse.spark.sql(use)
+    before = fetched.getCount()
+    warehouse.spark.sql(hive.parse_insert(insert)[2]).collect()
+    # Impressions of the day, clicks of the day and the next.
+    assert fetched.getCount() - before == 1 + 2
+
+
 def day_columns() -> dict[str, str]:
     return dict(zip(("year", "month", "day"), DAY.split("-")))
 
@@ -86,14 +105,14 @@ def advertising_row(impression_id: str, click_at: str | None, ad_id: str = "ad-1
 
 def impression_row(impression_id: str, ad_id: str = "ad-1") -> dict:
     occurred_at = f"{DAY} 10:00:00.000"
-    row = {"impression_id": impression_id, "ad_id": ad_id, "occurred_at": occurred_at, "arrived_on": DAY}
-    return row | day_columns()
+    row = {"impression_id": impression_id, "ad_id": ad_id, "occurred_at": occurred_at, "arrived_at": occurred_at}
+    return row | day_columns() | {"arrived": DAY}
 
 
 def click_row(impression_id: str, occurred_at: str) -> dict:
     ids = {"click_id": f"click of {impression_id}", "impression_id": impression_id, "ad_id": "ad-1"}
     keys = dict(zip(("year", "month", "day"), occurred_at[:10].split("-")))
-    return ids | {"occurred_at": occurred_at, "arrived_on": DAY} | keys
+    return ids | {"occurred_at": occurred_at, "arrived_at": f"{DAY} 23:00:00.000"} | keys | {"arrived": DAY}
 
 
 def traffic_row(ad_id: str, impressions: int, clicks: int) -> dict:
@@ -240,7 +259,7 @@ def test_readers_keep_the_old_day_until_the_new_one_is_complete_and_checked(ware
     old = warehouse.rows("ad_traffic")
     with monkeypatch.context() as patch:
         if dies_of != "a check":
-            patch.setattr(hive.etl.Partition, "publish", kill)
+            patch.setattr(hive.Partition, "publish", kill)
         with pytest.raises((hive.CheckFailed, KeyboardInterrupt)):
             run_statement(warehouse, NEW_ROW, NO_NEW_ROW if dies_of == "a check" else "")
     assert warehouse.rows("ad_traffic") == old == [("old", 1, 0, *DAY.split("-"))]

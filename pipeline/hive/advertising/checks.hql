@@ -18,8 +18,12 @@ FROM (
 LEFT OUTER JOIN (
   SELECT DISTINCT impression_id, occurred_at
   FROM clicks
-  WHERE concat(year, '-', month, '-', day) >= '${hivevar:day}'
-    AND concat(year, '-', month, '-', day) <= cast(date_add('${hivevar:day}', 1) AS string)
+  WHERE (year = '${hivevar:year}' AND month = '${hivevar:month}' AND day = '${hivevar:day_of_month}')
+    OR (
+      year = substr(cast(date_add('${hivevar:day}', 1) AS string), 1, 4)
+      AND month = substr(cast(date_add('${hivevar:day}', 1) AS string), 6, 2)
+      AND day = substr(cast(date_add('${hivevar:day}', 1) AS string), 9, 2)
+    )
 ) c
 ON c.impression_id = a.impression_id AND c.occurred_at = a.click_at
 WHERE c.impression_id IS NULL;
@@ -33,8 +37,12 @@ FROM (
 JOIN (
   SELECT impression_id, occurred_at
   FROM clicks
-  WHERE concat(year, '-', month, '-', day) >= '${hivevar:day}'
-    AND concat(year, '-', month, '-', day) <= cast(date_add('${hivevar:day}', 1) AS string)
+  WHERE (year = '${hivevar:year}' AND month = '${hivevar:month}' AND day = '${hivevar:day_of_month}')
+    OR (
+      year = substr(cast(date_add('${hivevar:day}', 1) AS string), 1, 4)
+      AND month = substr(cast(date_add('${hivevar:day}', 1) AS string), 6, 2)
+      AND day = substr(cast(date_add('${hivevar:day}', 1) AS string), 9, 2)
+    )
 ) c
 ON c.impression_id = a.impression_id
 WHERE c.occurred_at >= a.impression_at AND (a.click_at IS NULL OR c.occurred_at < a.click_at);

@@ -2,7 +2,8 @@
 -- next, and never before the impression itself. One row an impression; click_at is null when nobody clicked.
 --
 -- Variables: database, day (YYYY-MM-DD), and its parts year, month, day_of_month (zero-padded).
--- Runs in Spark SQL and in Hive 3.1 alike, and replaces the day's partition.
+-- Runs in Spark SQL and in Hive 3.1 alike, and replaces the day's partition. Partition keys are compared with constants,
+-- so that the catalog finds the partitions and need not list them all.
 
 USE ${hivevar:database};
 
@@ -21,8 +22,12 @@ FROM (
 LEFT OUTER JOIN (
   SELECT impression_id, occurred_at
   FROM clicks
-  WHERE concat(year, '-', month, '-', day) >= '${hivevar:day}'
-    AND concat(year, '-', month, '-', day) <= cast(date_add('${hivevar:day}', 1) AS string)
+  WHERE (year = '${hivevar:year}' AND month = '${hivevar:month}' AND day = '${hivevar:day_of_month}')
+    OR (
+      year = substr(cast(date_add('${hivevar:day}', 1) AS string), 1, 4)
+      AND month = substr(cast(date_add('${hivevar:day}', 1) AS string), 6, 2)
+      AND day = substr(cast(date_add('${hivevar:day}', 1) AS string), 9, 2)
+    )
 ) c
 ON c.impression_id = i.impression_id
 GROUP BY i.ad_id, i.impression_id, i.occurred_at;

@@ -62,7 +62,7 @@ def filled(warehouse):  # noqa: F811
                         row[name] and datetime.fromisoformat(row[name]).isoformat(timespec="milliseconds") or None
                     )
             if table != "advertising":
-                row["arrived_on"] = DAY
+                row.update(arrived_at=f"{DAY} 23:00:00.000", arrived=DAY)
         warehouse.insert(table, rows)
     return warehouse
 
