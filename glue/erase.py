@@ -1,75 +1,69 @@
 """Erases an ad or an event from all that the warehouse keeps, and prints a receipt.
 
     spark-submit glue/erase.py --ad UUID | --event UUID --database DB --data_path s3://BUCKET/data --table_name TABLE
-        [--dry_run true|false] [--compression zstd|zlib|snappy]
+        --lookback_days N [--dry_run true|false] [--compression zstd|zlib|snappy]
 
 Without `--dry_run false` it changes nothing and prints the same receipt. What goes: raw and rejected lines that hold the id
-anywhere, in any letter case; rows and items that hold it in any id field, so an impression takes its clicks along. Each
-raw object, partition and manifest is replaced in one step by one without them, so a run that is killed has erased part
-of the whole and broken nothing. The next one erases the rest, and its receipt is as complete as if it had been the first.
+anywhere, in any letter case; rows and items that hold it in any id field, so an impression takes its clicks along; and runs
+of dead jobs that may hold it. Each raw object, partition and manifest is replaced in one step by one without them, so a run
+that is killed has erased part of the whole and broken nothing. The next one erases the rest. What is erased it no longer
+finds, and the days whose raw is done it does not read again: so a long history can be finished in several runs.
 In a bucket with versions the earlier ones go too: those of raw objects that hold the id, and all of derived ORC files.
 
-The receipt, one JSON object: `places` with what is removed (lines of an object, rows of a partition, items), `versions`
-(earlier versions of derived files, null where there are none to keep), `rerun` (the days whose ETL and batch must run
-again, so that sums and books are right; null when none) and `batch_only` (days whose raw has expired, if only in part: their
-ETL would lose rows, so only their batch may run again).
-`docs/pipeline.md` says what it doesn't reach. On AWS it needs `--extra-py-files` with etl.py, load_ad_traffic.py,
-measure.py and undelivered.py.
+The receipt, one JSON object: `places` with what this run removed (lines of an object, rows of a partition or a dead run,
+items), `versions` (earlier versions of derived files, null where there are none to keep), `rerun` (the days of arrival whose
+ETL and batch must run again, in order, so that sums and books are right; null when none) and `batch_only` (event days
+outside of that range whose batch must run again. Where raw has expired, if only in part, an ETL would lose rows). Both
+have the days of earlier runs that were killed, too.
+`docs/pipeline.md` says what it doesn't reach. On AWS it needs `--extra-py-files` with lake.zip and load_ad_traffic.py.
 """
 
 from __future__ import annotations
 
-import base64
-import gzip
 import hashlib
 import json
-import os
 import re
-import shutil
 import sys
-import tempfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
-from dataclasses import astuple, dataclass
-from datetime import date, timedelta
-from typing import IO, Any, Protocol
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, field
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
 from urllib.parse import unquote
 
 import boto3
 from awsglue.utils import getResolvedOptions
+from py4j.protocol import Py4JJavaError
 from pyspark import RDD
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
-import etl
 import load_ad_traffic
-import measure
+from lake import files, measure, session
+from lake.arguments import one_of, whole_number
+from lake.days import day_keys, keys_day, partition_path
+from lake.lines import RAW_ERRORS, id_pattern, rewrite_object, strip_lines
+from lake.objects import Object, Store, open_store
+from lake.partition import Partition
+from lake.table import EventTable
 
-# By name, since functions travel to the executors with what they use, and a module does not.
-from undelivered import GZIP_MAGIC, read_events
+# The id fields of the tables that are no tables of events; lines of `rejected` are looked at as text.
+ID_FIELDS = {"advertising": ("ad_id", "impression_id"), "ad_traffic": ("ad_id",), "rejected": ()}
 
-# The id fields of each table; lines of `rejected` are looked at as text.
-ID_FIELDS = {
-    "impressions": ("impression_id", "ad_id"),
-    "clicks": ("click_id", "impression_id", "ad_id"),
-    "advertising": ("ad_id", "impression_id"),
-    "ad_traffic": ("ad_id",),
-    "rejected": (),
-}
-
-# Below the data path. An error object of Firehose holds the events it could not deliver.
+# Below the data path.
 RAW = "raw/"
-RAW_ERRORS = "raw-errors/"
 DERIVED = ("lake/", "rejected/", "loaded/")
 JOURNALS = "erasing"
 
 ARRIVAL = re.compile(r"raw/ad/[^/]+/year=(\d{4})/month=(\d{2})/day=(\d{2})/hour=.+")
 # The ledger counts these, by the same days.
 UNDELIVERED = re.compile(r"raw-errors/[^/]+/processing-failed/year=(\d{4})/month=(\d{2})/day=(\d{2})/hour=.+")
+# A run's folder, and the one in it that an object is in. Spark keeps what it has not finished in `_temporary`.
+RUN = re.compile(r"((?:lake|rejected)/.+?/run-[^/]+)(/event_day=[^/]+|/_temporary)?/.+")
 
-# https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
-MAX_DELETED_OBJECTS = 1000
+# So many raw objects are searched and rewritten before the days are noted as done: some minutes of work.
+OBJECTS_OF_STEP = 2000
 
 
 @dataclass(frozen=True)
@@ -79,61 +73,37 @@ class Arguments:
     database: str
     data_path: str
     table_name: str
+    lookback_days: int
     dry_run: bool
     compression: str
 
 
 @dataclass(frozen=True)
-class Object:
-    """A raw object, or an earlier version of one. `key` is below the data path; without versions, `version` is empty."""
-
-    key: str
-    version: str = ""
-    is_live: bool = True
-
-
-class Store(Protocol):
-    """Where raw objects lie."""
-
-    def objects(self, prefix: str) -> Iterator[Object]: ...
-
-    def open(self, item: Object) -> IO[bytes]:
-        """The content, which can be read again from the start."""
-
-    def put(self, item: Object, content: IO[bytes]) -> None:
-        """Replaces the object in one step, and leaves no earlier version of it."""
-
-    def delete_versions(self, items: Iterable[Object]) -> None: ...
-
-    def keeps_versions(self) -> bool: ...
-
-
-@dataclass(frozen=True)
 class Plan:
-    """All that is to be erased, and the days that are to be made anew afterwards."""
+    """What is to be erased besides raw."""
 
     item_days: list[str]
     manifests: list[tuple[str, int]]
     partitions: list[tuple[str, dict[str, str], int]]
-    objects: list[tuple[Object, int]]
+    dead_runs: list[tuple[str, int]]
     versions: list[Object] | None
-    days: frozenset[date]
-    batch_days: frozenset[date]
 
-    @property
-    def is_empty(self) -> bool:
-        return not any(
-            (self.item_days, self.manifests, self.partitions, self.objects, self.versions, self.days, self.batch_days)
-        )
+
+@dataclass
+class Journal:
+    """What a run that is killed leaves for the next: days of arrival and event days that it has changed, and the days of arrival
+    whose raw is done."""
+
+    arrivals: set[date] = field(default_factory=set)
+    event_days: set[date] = field(default_factory=set)
+    done: set[date] = field(default_factory=set)
 
 
 @measure.job
 def main(argv: list[str]) -> int:
     """Runs the job; gives the lines, rows and items that it removed. Raises `ValueError` for bad arguments."""
     arguments = parse_arguments(argv)
-    spark = SparkSession.builder.appName(f"erase {arguments.kind}").enableHiveSupport().getOrCreate()
-    for name, value in etl.SETTINGS.items():
-        spark.conf.set(name, value)
+    spark = session.start(f"erase {arguments.kind}")
     printed = run(spark, arguments)
     print(json.dumps(printed))
     return 0 if arguments.dry_run else sum(place["count"] for place in printed["places"])
@@ -144,139 +114,234 @@ def parse_arguments(argv: list[str]) -> Arguments:
     if len(kinds) != 1:
         raise ValueError("give either --ad or --event, with the id that is to be erased")
     optional = [name for name in ("dry_run", "compression") if f"--{name}" in argv]
-    options = getResolvedOptions(argv, [*kinds, "database", "data_path", "table_name", *optional])
+    options = getResolvedOptions(argv, [*kinds, "database", "data_path", "table_name", "lookback_days", *optional])
     erased = options[kinds[0]]
     if not re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", erased):
         raise ValueError(f"--{kinds[0]} is {erased}: it must be a UUID with hyphens, as in events")
-    if options.get("dry_run", "true") not in ("true", "false"):
-        raise ValueError(f"--dry_run is {options['dry_run']}: it must be true or false")
     return Arguments(
         id=erased.lower(),
         kind=kinds[0],
         database=options["database"],
         data_path=options["data_path"].rstrip("/"),
         table_name=options["table_name"],
-        dry_run=options.get("dry_run", "true") == "true",
-        compression=options.get("compression") or "zstd",
+        lookback_days=whole_number("lookback_days", options["lookback_days"], least=0),
+        dry_run=one_of("dry_run", options.get("dry_run", "true"), ("true", "false")) == "true",
+        compression=one_of("compression", options.get("compression", "zstd"), session.COMPRESSIONS),
     )
 
 
 def run(spark: SparkSession, arguments: Arguments) -> dict[str, Any]:
-    """Makes the plan, carries it out unless this is a dry run, and returns the receipt."""
-    plan = make_plan(spark, arguments)
-    if not arguments.dry_run and not plan.is_empty:
-        write_journal(spark, arguments, plan)
-        erase_items(arguments, plan)
-        for folder, _ in plan.manifests:
-            erase_manifest(spark, folder, arguments.id)
-        for table, keys, _ in plan.partitions:
-            erase_partition(spark, arguments, table, keys)
-        erase_objects(spark, arguments, plan)
+    """Finds what is to be erased, erases it unless this is a dry run, and returns the receipt."""
+    store = open_store(arguments.data_path)
+    journal = read_journal(spark, arguments)
+    raw = [item for prefix in (RAW, RAW_ERRORS) for item in store.objects(prefix)]
+    fields = id_fields(spark, arguments.database)
+    plan = make_plan(spark, arguments, store, fields)
+    add_days(spark, arguments.database, journal, plan.partitions)
+    if not arguments.dry_run:
+        write_journal(spark, arguments, journal)
+        erase_derived(spark, arguments, plan, fields)
+    objects = []
+    for items in steps(raw, journal.done):
+        found = find_lines(spark, arguments, items)
+        objects += found
+        journal.arrivals |= arrival_days(item for item, _ in found)
+        if not arguments.dry_run:
+            write_journal(spark, arguments, journal)
+            rewrite_objects(spark, arguments, [item for item, _ in found])
+            # Later lines may still come for the last two.
+            journal.done |= {day for day in arrival_days(items) if day < yesterday()}
+            write_journal(spark, arguments, journal)
+    days = days_to_run(arguments, journal, complete_days(spark, arguments.database, journal.arrivals, raw))
+    if not arguments.dry_run:
         erase_versions(arguments)
         delete_journal(spark, arguments)
-    return receipt(arguments, plan)
+    return receipt(arguments, plan, objects) | days
 
 
-def receipt(arguments: Arguments, plan: Plan) -> dict[str, Any]:
+def receipt(arguments: Arguments, plan: Plan, objects: list[tuple[Object, int]]) -> dict[str, Any]:
     places: list[dict[str, Any]] = []
     places += [{"place": "dynamodb", "name": day, "count": 1} for day in plan.item_days]
-    places += [
-        {"place": "loaded", "name": folder.split("/loaded/")[-1], "count": rows} for folder, rows in plan.manifests
-    ]
-    places += [
-        {"place": table, "name": etl.partition_path(keys), "count": rows} for table, keys, rows in plan.partitions
-    ]
+    places += [{"place": "loaded", "name": folder.split("/loaded/")[-1], "count": rows} for folder, rows in plan.manifests]
+    places += [{"place": table, "name": partition_path(keys), "count": rows} for table, keys, rows in plan.partitions]
+    places += [{"place": "dead run", "name": folder, "count": rows} for folder, rows in plan.dead_runs]
     places += [
         {"place": "raw", "name": item.key, "count": lines} | ({} if item.is_live else {"version": item.version})
-        for item, lines in plan.objects
+        for item, lines in objects
     ]
-    days = sorted(plan.days)
     return {
         "id": arguments.id,
         "kind": arguments.kind,
         "dry_run": arguments.dry_run,
         "places": places,
         "versions": None if plan.versions is None else len(plan.versions),
-        "rerun": {"from": str(days[0]), "to": str(days[-1])} if days else None,
-        "batch_only": [str(day) for day in sorted(plan.batch_days)],
     }
 
 
-# --- the plan ---
+def days_to_run(arguments: Arguments, journal: Journal, complete: set[date]) -> dict[str, Any]:
+    """`rerun` and `batch_only` of the receipt. Later days were decided against what the changed ones kept, so they follow."""
+    last = min(max(complete, default=date.min) + timedelta(days=arguments.lookback_days + 1), yesterday())
+    again = {day for day in complete if day <= last}
+    rerun = (min(again), last) if again else None
+    batch = {day for day in journal.event_days if day <= yesterday() and not (rerun and rerun[0] <= day <= rerun[1])}
+    return {
+        "rerun": {"from": str(rerun[0]), "to": str(rerun[1])} if rerun else None,
+        "batch_only": [str(day) for day in sorted(batch)],
+    }
 
 
-def make_plan(spark: SparkSession, arguments: Arguments) -> Plan:
-    """Looks everywhere and changes nothing."""
-    store = open_store(arguments.data_path)
-    raw = [item for prefix in (RAW, RAW_ERRORS) for item in store.objects(prefix)]
-    objects = find_lines(spark, arguments, raw)
+def yesterday() -> date:
+    """The last day of arrival that is over."""
+    return datetime.now(timezone.utc).date() - timedelta(days=1)
+
+
+# --- what is to be erased ---
+
+
+def make_plan(spark: SparkSession, arguments: Arguments, store: Store, fields: dict[str, tuple[str, ...]]) -> Plan:
+    """Looks everywhere but in raw, and changes nothing."""
     partitions = [
         (table, keys, rows)
-        for table in ID_FIELDS
-        for keys, rows in find_partitions(spark, arguments.database, table, arguments.id)
+        for table in fields
+        for keys, rows in find_partitions(spark, arguments.database, table, holds_id(fields[table], arguments.id))
     ]
-    affected = arrival_days(item for item, _ in objects) | arrival_days((item for item, _ in objects), UNDELIVERED)
-    affected |= {keys_day(keys) for _, keys, _ in partitions}
-    affected |= {
-        keys_day(keys) - timedelta(days=1)
-        for table, keys, _ in partitions
-        if table == "clicks" and has_advertising(spark, arguments.database, keys_day(keys) - timedelta(days=1))
-    }
-    affected |= read_journal(spark, arguments)
-    complete = complete_days(spark, arguments.database, affected, arrival_days(raw))
     return Plan(
         item_days=find_items(arguments),
         manifests=find_manifests(spark, arguments),
         partitions=partitions,
-        objects=objects,
+        dead_runs=find_dead_runs(spark, arguments, store, list(fields)),
         versions=find_versions(store),
-        days=frozenset(complete),
-        batch_days=frozenset(affected - complete),
     )
 
 
-def arrival_days(items: Iterable[Object], pattern: re.Pattern = ARRIVAL) -> set[date]:
-    """The days of arrival of live raw objects. What lies in no folder of a day is none that the ETL reads."""
-    found = (pattern.fullmatch(item.key) for item in items if item.is_live)
-    return {date(*map(int, parts.groups())) for parts in found if parts}
+def id_fields(spark: SparkSession, database: str) -> dict[str, tuple[str, ...]]:
+    """The tables that may hold an id, with their id fields. Of tables of events the catalog knows them."""
+    found = {}
+    for row in spark.sql(f"SHOW TABLES IN `{database}`").collect():
+        if not row["isTemporary"] and row["tableName"] not in ID_FIELDS:
+            try:
+                table = EventTable.from_catalog(spark, database, row["tableName"])
+            except ValueError:
+                continue
+            found[table.name] = tuple(column.name for column in table.columns if column.kind == "uuid")
+    return found | ID_FIELDS
 
 
-def complete_days(spark: SparkSession, database: str, days: set[date], days_with_raw: set[date]) -> set[date]:
+def add_days(
+    spark: SparkSession, database: str, journal: Journal, partitions: list[tuple[str, dict[str, str], int]]
+) -> None:
+    """Adds the days of partitions that are to change. A click may be the first one of an impression of the day before."""
+    for table, keys, _ in partitions:
+        day = keys_day(keys)
+        if table == "rejected":
+            journal.arrivals.add(day)
+            continue
+        journal.event_days.add(day)
+        if "arrived" in keys:
+            journal.arrivals.add(date.fromisoformat(keys["arrived"]))
+        before = day - timedelta(days=1)
+        if table == "clicks" and Partition(spark, database, "advertising", day_keys(before)).exists():
+            journal.event_days.add(before)
+
+
+def arrival_day(item: Object) -> date | None:
+    """The day of arrival of a raw or an error object. What lies in no folder of a day is none that the ETL reads."""
+    found = ARRIVAL.fullmatch(item.key) or UNDELIVERED.fullmatch(item.key)
+    return date(*map(int, found.groups())) if found else None
+
+
+def arrival_days(items: Iterable[Object]) -> set[date]:
+    """The days of arrival of live objects."""
+    return {day for item in items if item.is_live and (day := arrival_day(item))}
+
+
+def steps(items: list[Object], done: set[date]) -> Iterator[list[Object]]:
+    """The objects of days that are not done, in steps of whole days."""
+    by_day: dict[date, list[Object]] = defaultdict(list)
+    for item in items:
+        by_day[arrival_day(item) or date.max].append(item)
+    step: list[Object] = []
+    for day in sorted(by_day.keys() - done):
+        step += by_day[day]
+        if len(step) >= OBJECTS_OF_STEP:
+            yield step
+            step = []
+    if step:
+        yield step
+
+
+def complete_days(spark: SparkSession, database: str, days: set[date], raw: list[Object]) -> set[date]:
     """Those of the days whose raw is all there, so that their ETL loses nothing.
 
-    It reads the last hour of the day before, too. Where that has expired, the books tell that there was something.
+    Objects of a day's last minutes are made on the next, and expire with it. A rewritten object expires later than its
+    day. So nothing may have expired from the day before a day on; the books know where there was something.
     """
+    with_raw = {day for item in raw if item.is_live and ARRIVAL.fullmatch(item.key) and (day := arrival_day(item))}
     had_raw = spark.table(f"{database}.ledger").where("raw > 0").select("year", "month", "day").distinct().collect()
-    expired = {keys_day(row.asDict()) for row in had_raw} - days_with_raw
-    return {day for day in days & days_with_raw if day - timedelta(days=1) not in expired}
-
-
-def keys_day(keys: dict[str, str]) -> date:
-    return date(int(keys["year"]), int(keys["month"]), int(keys["day"]))
+    last_expired = max({keys_day(row.asDict()) for row in had_raw} - with_raw, default=date.min)
+    return {day for day in days & with_raw if day > last_expired + timedelta(days=1)}
 
 
 def find_partitions(
-    spark: SparkSession, database: str, table: str, erased: str
+    spark: SparkSession, database: str, table: str, holds: Column
 ) -> Iterator[tuple[dict[str, str], int]]:
     """The partitions of a table with rows that hold the id, and how many."""
-    rows = spark.table(f"{database}.{table}").where(holds_id(table, erased))
-    keys = (["table_name"] if table == "rejected" else []) + ["year", "month", "day"]
+    keys = [column.name for column in spark.catalog.listColumns(f"{database}.{table}") if column.isPartition]
+    rows = spark.table(f"{database}.{table}").where(holds)
     for row in rows.groupBy(*keys).agg(F.count(F.lit(1)).alias("lines")).orderBy(*keys).collect():
         yield {key: row[key] for key in keys}, row["lines"]
 
 
-def holds_id(table: str, erased: str) -> Column:
-    """Whether a row holds the id; never null."""
-    if table == "rejected":
+def holds_id(fields: tuple[str, ...], erased: str) -> Column:
+    """Whether a row holds the id in one of the fields, or in its line if it has none; never null."""
+    if not fields:
         return F.coalesce(F.col("line").rlike(id_pattern(erased)), F.lit(False))
     found = F.lit(False)
-    for name in ID_FIELDS[table]:
+    for name in fields:
         found |= F.coalesce(F.col(name) == erased, F.lit(False))
     return found
 
 
-def has_advertising(spark: SparkSession, database: str, day: date) -> bool:
-    return etl.Partition(spark, database, "advertising", etl.day_keys(day)).exists()
+def find_dead_runs(spark: SparkSession, arguments: Arguments, store: Store, tables: list[str]) -> list[tuple[str, int]]:
+    """Folders of runs that no partition points to and that hold the id, with how many rows; 0 where that can't be read."""
+    runs: dict[str, set[str]] = defaultdict(set)
+    for prefix in ("lake/", "rejected/"):
+        for found in (RUN.fullmatch(item.key) for item in store.objects(prefix) if item.is_live):
+            if found:
+                runs[found[1]].add(found[1] + (found[2] or ""))
+    live = live_folders(spark, arguments, tables)
+    dead: list[str] = []
+    for run, folders in runs.items():
+        # The marks of a run go with its last partition.
+        dead += sorted(folders - live - {run}) if folders & live else [run]
+    counted = [
+        (folder, count_in_run(spark, f"{arguments.data_path}/{folder}", f"{folder}/_temporary" in runs[folder], arguments.id))
+        for folder in sorted(dead)
+    ]
+    return [(folder, rows or 0) for folder, rows in counted if rows != 0]
+
+
+def live_folders(spark: SparkSession, arguments: Arguments, tables: list[str]) -> set[str]:
+    """The folders, below the data path, of all files that the catalog's partitions have."""
+    root = arguments.data_path.rpartition("://")[2].strip("/")
+    found = set()
+    for table in tables:
+        name = f"{arguments.database}.{table}"
+        spark.catalog.refreshTable(name)
+        for path in spark.table(name).inputFiles():
+            found.add(unquote(path.partition(":")[2]).strip("/").removeprefix(f"{root}/").rsplit("/", 1)[0])
+    return found
+
+
+def count_in_run(spark: SparkSession, folder: str, is_torn: bool, erased: str) -> int | None:
+    """The rows of a run's folder that hold the id; None when there are files that can't be read."""
+    if is_torn:
+        return None
+    try:
+        rows = spark.read.option("recursiveFileLookup", "true").orc(folder)
+        return rows.where(F.to_json(F.struct("*")).rlike(id_pattern(erased))).count()
+    except (PySparkException, Py4JJavaError):
+        return None
 
 
 def find_items(arguments: Arguments) -> list[str]:
@@ -299,11 +364,11 @@ def find_items(arguments: Arguments) -> list[str]:
 def find_manifests(spark: SparkSession, arguments: Arguments) -> list[tuple[str, int]]:
     """The manifests of the DynamoDB load (`load_ad_traffic.py`) that hold the id, and how many rows of it."""
     folder = f"{arguments.data_path}/{load_ad_traffic.MANIFESTS}"
-    if not etl.list_names(spark, folder):
+    if not files.list_names(spark, folder):
         return []
-    files = spark.read.schema(load_ad_traffic.ITEMS_SCHEMA).option("recursiveFileLookup", "true").orc(folder)
+    items = spark.read.schema(load_ad_traffic.ITEMS_SCHEMA).option("recursiveFileLookup", "true").orc(folder)
     manifest = F.regexp_extract("_metadata.file_path", "(.*)/", 1)
-    rows = files.where(F.col("ad_id") == arguments.id).groupBy(manifest.alias("folder")).count()
+    rows = items.where(F.col("ad_id") == arguments.id).groupBy(manifest.alias("folder")).count()
     return [(unquote(row["folder"]), row["count"]) for row in rows.orderBy("folder").collect()]
 
 
@@ -329,7 +394,19 @@ def find_versions(store: Store) -> list[Object] | None:
     return [item for prefix in DERIVED for item in store.objects(prefix) if not item.is_live]
 
 
-# --- its execution ---
+# --- its erasure ---
+
+
+def erase_derived(spark: SparkSession, arguments: Arguments, plan: Plan, fields: dict[str, tuple[str, ...]]) -> None:
+    erase_items(arguments, plan)
+    for folder, _ in plan.manifests:
+        erase_manifest(spark, folder, arguments.id)
+    for folder, _ in plan.dead_runs:
+        files.delete(spark, f"{arguments.data_path}/{folder}")
+    for table, keys, _ in plan.partitions:
+        partition = Partition(spark, arguments.database, table, keys)
+        rows = spark.table(f"{arguments.database}.{table}").where(partition.condition).where(~holds_id(fields[table], arguments.id))
+        partition.publish(partition.write(rows.drop(*keys), arguments.compression))
 
 
 def erase_items(arguments: Arguments, plan: Plan) -> None:
@@ -345,18 +422,10 @@ def erase_manifest(spark: SparkSession, folder: str, erased: str) -> None:
     load_ad_traffic.read_manifests(spark, [folder]).where(F.col("ad_id") != erased).write.orc(new)
     if load_ad_traffic.is_loaded(spark, folder):
         load_ad_traffic.mark_loaded(spark, new)
-    load_ad_traffic.delete_manifest(spark, folder)
+    files.delete(spark, folder)
 
 
-def erase_partition(spark: SparkSession, arguments: Arguments, table: str, keys: dict[str, str]) -> None:
-    partition = etl.Partition(spark, arguments.database, table, keys)
-    rows = spark.table(f"{arguments.database}.{table}").where(~holds_id(table, arguments.id))
-    for key, value in keys.items():
-        rows = rows.where(F.col(key) == value)
-    partition.publish(partition.write(rows.drop(*keys), arguments.compression))
-
-
-def erase_objects(spark: SparkSession, arguments: Arguments, plan: Plan) -> None:
+def rewrite_objects(spark: SparkSession, arguments: Arguments, items: list[Object]) -> None:
     data_path, erased = arguments.data_path, arguments.id
 
     def rewrite(part: Iterable[tuple]) -> None:
@@ -367,7 +436,7 @@ def erase_objects(spark: SparkSession, arguments: Arguments, plan: Plan) -> None
             else:
                 store.delete_versions([item])
 
-    in_parallel(spark, [item for item, _ in plan.objects]).foreachPartition(rewrite)
+    in_parallel(spark, items).foreachPartition(rewrite)
 
 
 def erase_versions(arguments: Arguments) -> None:
@@ -382,168 +451,7 @@ def in_parallel(spark: SparkSession, items: list[Object]) -> RDD:
     return context.parallelize(map(astuple, items), max(1, min(len(items), context.defaultParallelism * 4)))
 
 
-# --- lines ---
-
-
-def id_pattern(erased: str) -> str:
-    """A regular expression, for Python and Java alike, of the id in any letter case, with JSON's escapes or without."""
-    characters = []
-    for character in erased:
-        codes = "|".join(f"{ord(case):02x}" for case in sorted({character, character.upper()}))
-        characters.append(rf"(?:{re.escape(character)}|\\u00(?:{codes}))")
-    return "(?i)" + "".join(characters)
-
-
-def id_finder(erased: str) -> Callable[[bytes], bool]:
-    """Whether a line holds the id. Lines without escapes, which is nearly all, take the short way."""
-    text, pattern = erased.encode(), re.compile(id_pattern(erased).encode())
-    return lambda line: text in line.lower() or (b"\\u" in line and pattern.search(line) is not None)
-
-
-def strip_lines(store: Store, item: Object, erased: str) -> Iterator[tuple[bytes, int]]:
-    """What is left of each line of the object, and how many lines with the id have gone from it."""
-    holds = id_finder(erased)
-    strip = strip_error if item.key.startswith(RAW_ERRORS) else strip_line
-    with store.open(item) as stored:
-        try:
-            for line in gzip.open(stored) if is_gzip(stored) else stored:
-                yield strip(line, holds)
-        except (EOFError, OSError, zlib.error) as error:
-            raise RuntimeError(f"{item.key} can't be read: {error}") from error
-
-
-def strip_line(line: bytes, holds: Callable[[bytes], bool]) -> tuple[bytes, int]:
-    return (b"", 1) if holds(line) else (line, 0)
-
-
-def strip_error(line: bytes, holds: Callable[[bytes], bool]) -> tuple[bytes, int]:
-    """As `strip_line`, for a line of an error object of Firehose, whose `rawData` are events in base64."""
-    events = read_events(line)
-    if events is None:
-        return strip_line(line, holds)
-    kept = [event for event in events if not holds(event)]
-    if len(kept) == len(events):
-        return line, 0
-    rest = json.dumps(json.loads(line) | {"rawData": base64.b64encode(b"".join(kept)).decode()}).encode() + b"\n"
-    return rest if kept else b"", len(events) - len(kept)
-
-
-def is_gzip(stored: IO[bytes]) -> bool:
-    """Whether an object is gzip, which its first bytes tell whatever its name."""
-    magic = stored.read(len(GZIP_MAGIC))
-    stored.seek(0)
-    return magic == GZIP_MAGIC
-
-
-def rewrite_object(store: Store, item: Object, erased: str) -> None:
-    """Replaces a raw object by one without the lines that hold the id, packed as it was."""
-    with store.open(item) as stored:
-        packed = is_gzip(stored)
-    with tempfile.TemporaryFile() as content:
-        with gzip.GzipFile(fileobj=content, mode="wb", mtime=0) if packed else nullcontext(content) as out:
-            for rest, _ in strip_lines(store, item, erased):
-                out.write(rest)
-        content.seek(0)
-        store.put(item, content)
-
-
-# --- stores ---
-
-
-def open_store(data_path: str) -> Store:
-    """The store of `s3://…` or `file:///…`. Raises `ValueError` for anything else.
-
-    As for Hadoop, what follows is a name as it is: `%2F` and `#` mean themselves.
-    """
-    scheme, _, location = data_path.rpartition("://")
-    if scheme in ("s3", "s3a"):
-        bucket, _, prefix = location.partition("/")
-        return S3Store(bucket, prefix.strip("/"))
-    if scheme in ("file", ""):
-        return FolderStore(location)
-    raise ValueError(f"{data_path} is neither s3:// nor file://")
-
-
-class FolderStore:
-    """A local folder, which keeps no versions."""
-
-    def __init__(self, root: str):
-        self.root = root
-
-    def objects(self, prefix: str) -> Iterator[Object]:
-        for folder, _, names in os.walk(os.path.join(self.root, prefix)):
-            for name in names:
-                if not name.startswith((".", "_")):
-                    yield Object(os.path.relpath(os.path.join(folder, name), self.root))
-
-    def open(self, item: Object) -> IO[bytes]:
-        return open(os.path.join(self.root, item.key), "rb")
-
-    def put(self, item: Object, content: IO[bytes]) -> None:
-        path = os.path.join(self.root, item.key)
-        # Hidden from every reader, and overwritten by the next run if this one is killed.
-        temporary = os.path.join(os.path.dirname(path), f".erasing-{os.path.basename(path)}")
-        with open(temporary, "wb") as out:
-            shutil.copyfileobj(content, out)
-        os.replace(temporary, path)
-
-    def delete_versions(self, items: Iterable[Object]) -> None:
-        pass
-
-    def keeps_versions(self) -> bool:
-        return False
-
-
-class S3Store:
-    """A prefix of a bucket."""
-
-    def __init__(self, bucket: str, prefix: str):
-        self.bucket, self.prefix = bucket, prefix
-        self.client = boto3.client("s3")
-
-    def objects(self, prefix: str) -> Iterator[Object]:
-        """All objects, and all earlier versions if the bucket keeps them."""
-        operation = "list_object_versions" if self.keeps_versions() else "list_objects_v2"
-        pages = self.client.get_paginator(operation).paginate(Bucket=self.bucket, Prefix=f"{self.prefix}/{prefix}")
-        for page in pages:
-            for found in page.get("Versions", page.get("Contents", [])):
-                key = found["Key"].removeprefix(f"{self.prefix}/")
-                yield Object(key, found.get("VersionId", ""), found.get("IsLatest", True))
-
-    def open(self, item: Object) -> IO[bytes]:
-        content = tempfile.TemporaryFile()
-        shutil.copyfileobj(self.client.get_object(**self.address(item))["Body"], content)
-        content.seek(0)
-        return content
-
-    def put(self, item: Object, content: IO[bytes]) -> None:
-        stored = self.client.head_object(**self.address(item))
-        described = {name: stored[name] for name in ("ContentType", "ContentEncoding", "Metadata") if name in stored}
-        answer = self.client.put_object(Bucket=self.bucket, Key=self.key(item), Body=content, **described)
-        # Where versions are suspended, the object has replaced the one of the same version, `null`.
-        if item.version and item.version != answer.get("VersionId", "null"):
-            self.delete_versions([item])
-
-    def delete_versions(self, items: Iterable[Object]) -> None:
-        versions = [{"Key": self.key(item), "VersionId": item.version} for item in items]
-        for start in range(0, len(versions), MAX_DELETED_OBJECTS):
-            batch = {"Objects": versions[start : start + MAX_DELETED_OBJECTS], "Quiet": True}
-            errors = self.client.delete_objects(Bucket=self.bucket, Delete=batch).get("Errors")
-            if errors:
-                raise RuntimeError(f"{len(errors)} earlier versions can't be deleted, the first: {errors[0]}")
-
-    def keeps_versions(self) -> bool:
-        return self.client.get_bucket_versioning(Bucket=self.bucket).get("Status") in ("Enabled", "Suspended")
-
-    def address(self, item: Object) -> dict[str, str]:
-        version = {"VersionId": item.version} if item.version else {}
-        return {"Bucket": self.bucket, "Key": self.key(item)} | version
-
-    def key(self, item: Object) -> str:
-        return f"{self.prefix}/{item.key}"
-
-
-# --- the journal: which days an erasure that was killed would have named ---
+# --- the journal ---
 
 
 def journal_path(arguments: Arguments) -> str:
@@ -551,24 +459,23 @@ def journal_path(arguments: Arguments) -> str:
     return f"{arguments.data_path}/{JOURNALS}/{hashlib.sha256(arguments.id.encode()).hexdigest()}.json"
 
 
-def read_journal(spark: SparkSession, arguments: Arguments) -> set[date]:
-    file_system, path = etl.hadoop_path(spark, journal_path(arguments))
+def read_journal(spark: SparkSession, arguments: Arguments) -> Journal:
+    file_system, path = files.hadoop_path(spark, journal_path(arguments))
     if not file_system.exists(path):
-        return set()
-    text = spark.sparkContext.wholeTextFiles(journal_path(arguments)).values().first()
-    return {date.fromisoformat(day) for day in json.loads(text)}
+        return Journal()
+    stored = json.loads(files.read_text(spark, journal_path(arguments)))
+    return Journal(**{name: {date.fromisoformat(day) for day in days} for name, days in stored.items()})
 
 
-def write_journal(spark: SparkSession, arguments: Arguments, plan: Plan) -> None:
-    file_system, path = etl.hadoop_path(spark, journal_path(arguments))
+def write_journal(spark: SparkSession, arguments: Arguments, journal: Journal) -> None:
+    file_system, path = files.hadoop_path(spark, journal_path(arguments))
     stream = file_system.create(path, True)
-    stream.write(bytearray(json.dumps(sorted(map(str, plan.days | plan.batch_days))), "utf-8"))
+    stream.write(bytearray(json.dumps({name: sorted(map(str, days)) for name, days in vars(journal).items()}), "utf-8"))
     stream.close()
 
 
 def delete_journal(spark: SparkSession, arguments: Arguments) -> None:
-    file_system, path = etl.hadoop_path(spark, journal_path(arguments))
-    file_system.delete(path, False)
+    files.delete(spark, journal_path(arguments))
 
 
 if __name__ == "__main__":

@@ -21,10 +21,12 @@ from pyspark.cloudpickle import register_pickle_by_value  # noqa: E402
 from pyspark.sql import SparkSession  # noqa: E402
 
 import catalog  # noqa: E402
+import lake  # noqa: E402
 import nasty  # noqa: E402
 import undelivered  # noqa: E402
 
 # Its functions travel to the executors as they do where jobs have it as a library.
+register_pickle_by_value(lake)
 register_pickle_by_value(undelivered)
 
 BUCKET = "s3://lake-bucket/"

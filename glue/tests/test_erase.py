@@ -13,6 +13,7 @@ from test_etl import everything, ledger, run_etl
 
 import erase
 import load_ad_traffic
+from lake import lines, objects
 
 ID = "abcdef00-0000-4000-8000-00000000000a"
 DAY = "2026-11-20"
@@ -39,12 +40,12 @@ def impression(event_id: str, ad_id: str, **more) -> str:
     ],
 )
 def test_a_line_holds_the_id_in_any_letter_case_with_escapes_or_without(line):
-    assert erase.id_finder(ID)(line.encode())
+    assert lines.id_finder(ID)(line.encode())
 
 
 @pytest.mark.parametrize("line", ["", ID[:-1], ID[:-1] + "b", ID.replace("-", ""), r"\u0062bcdef00" + ID[8:], "\\u"])
 def test_a_line_without_the_id_does_not_hold_it(line):
-    assert not erase.id_finder(ID)(line.encode())
+    assert not lines.id_finder(ID)(line.encode())
 
 
 def error_line(*events: bytes) -> bytes:
@@ -57,12 +58,12 @@ def error_line(*events: bytes) -> bytes:
 
 
 def test_an_error_line_loses_the_events_that_hold_the_id():
-    holds, event, other = erase.id_finder(ID), impression(ID, nasty.AD).encode() + b"\n", b"\xff other \xc3\xbc\n"
-    assert erase.strip_error(error_line(other), holds) == (error_line(other), 0)
-    assert erase.strip_error(error_line(event, other, event), holds) == (error_line(other), 2)
-    assert erase.strip_error(error_line(event), holds) == (b"", 1)
-    assert erase.strip_error(b"torn " + event, holds) == (b"", 1)
-    assert erase.strip_error(b'{"rawData": 7}\n', holds) == (b'{"rawData": 7}\n', 0)
+    holds, event, other = lines.id_finder(ID), impression(ID, nasty.AD).encode() + b"\n", b"\xff other \xc3\xbc\n"
+    assert lines.strip_error(error_line(other), holds) == (error_line(other), 0)
+    assert lines.strip_error(error_line(event, other, event), holds) == (error_line(other), 2)
+    assert lines.strip_error(error_line(event), holds) == (b"", 1)
+    assert lines.strip_error(b"torn " + event, holds) == (b"", 1)
+    assert lines.strip_error(b'{"rawData": 7}\n', holds) == (b'{"rawData": 7}\n', 0)
 
 
 NEIGHBOURS = [
@@ -76,7 +77,7 @@ NEIGHBOURS = [
 
 @pytest.mark.parametrize("pack", [gzip.compress, bytes], ids=["gzip", "plain"])
 def test_a_rewritten_object_keeps_its_other_lines_byte_for_byte(tmp_path, pack):
-    store, item = erase.FolderStore(str(tmp_path)), erase.Object("raw/a")
+    store, item = objects.FolderStore(str(tmp_path)), objects.Object("raw/a")
     (tmp_path / "raw").mkdir()
     hit = impression(ID.upper(), nasty.AD).encode() + b"\n"
     (tmp_path / "raw/a").write_bytes(pack(hit + NEIGHBOURS[0] + hit + b"".join(NEIGHBOURS[1:])))
@@ -84,11 +85,11 @@ def test_a_rewritten_object_keeps_its_other_lines_byte_for_byte(tmp_path, pack):
     (tmp_path / "raw/.erasing-a").write_bytes(b"half of")
 
     assert list(store.objects("raw/")) == [item]
-    erase.rewrite_object(store, item, ID)
+    lines.rewrite_object(store, item, ID)
     stored = (tmp_path / "raw/a").read_bytes()
     assert (gzip.decompress(stored) if pack is gzip.compress else stored) == b"".join(NEIGHBOURS)
     assert [path.name for path in (tmp_path / "raw").iterdir()] == ["a"]
-    erase.rewrite_object(store, item, ID)
+    lines.rewrite_object(store, item, ID)
     assert (tmp_path / "raw/a").read_bytes() == stored
 
 
@@ -104,7 +105,7 @@ def test_an_object_that_is_torn_is_named_and_left_alone(tmp_path):
     torn = gzip.compress(NEIGHBOURS[1] * 100)[:-12]
     (tmp_path / "torn.gz").write_bytes(torn)
     with pytest.raises(RuntimeError, match="torn.gz can't be read"):
-        erase.rewrite_object(erase.FolderStore(str(tmp_path)), erase.Object("torn.gz"), ID)
+        lines.rewrite_object(objects.FolderStore(str(tmp_path)), objects.Object("torn.gz"), ID)
     assert (tmp_path / "torn.gz").read_bytes() == torn
 
 
@@ -112,7 +113,7 @@ def test_an_object_that_is_torn_is_named_and_left_alone(tmp_path):
     "wrong", [["--ad", "7"], ["--event", ID + "0"], [], ["--ad", ID, "--event", ID], ["--ad", ID, "--dry_run", "no"]]
 )
 def test_bad_arguments_are_refused(wrong):
-    arguments = ["erase.py", "--database", "d", "--data_path", "s3://b/data", "--table_name", "t"]
+    arguments = ["erase.py", "--database", "d", "--data_path", "s3://b/data", "--table_name", "t", "--lookback_days", "3"]
     assert erase.parse_arguments([*arguments, "--ad", ID.upper()]).id == ID
     assert erase.parse_arguments([*arguments, "--ad", ID]).dry_run
     with pytest.raises(ValueError):
@@ -175,10 +176,10 @@ def test_in_s3_no_version_of_a_rewritten_object_is_left(monkeypatch, status):
     monkeypatch.setattr(erase.boto3, "client", lambda service: bucket)
     bucket.put_object("b", "data/raw/x.gz", gzip.compress(HIT + OTHER))
     bucket.put_object("b", "data/raw/y.gz", OTHER)
-    store = erase.open_store("s3://b/data")
+    store = objects.open_store("s3://b/data")
     for item in list(store.objects("raw/")):
         if item.key == "raw/x.gz":
-            erase.rewrite_object(store, item, ID)
+            lines.rewrite_object(store, item, ID)
     left = {key: content for key, _, content in bucket.stored}
     assert len(bucket.stored) == 2
     assert gzip.decompress(left["data/raw/x.gz"]) == OTHER and left["data/raw/y.gz"] == OTHER
@@ -198,13 +199,13 @@ def test_earlier_versions_of_derived_files_go_and_live_ones_stay(monkeypatch):
         "other/lake/a",
     ):
         bucket.put_object("b", key, b"")
-    store = erase.open_store("s3://b/data")
+    store = objects.open_store("s3://b/data")
     found = erase.find_versions(store)
     assert [item.key for item in found] == ["lake/a"]
     store.delete_versions(found)
     assert [key for key, *_ in bucket.stored].count("data/lake/a") == 1
     assert len(bucket.stored) == 6
-    assert erase.find_versions(erase.S3Store("b", "data")) == []
+    assert erase.find_versions(objects.S3Store("b", "data")) == []
     bucket.status = None
     assert erase.find_versions(store) is None
 
@@ -254,6 +255,8 @@ def run_erase(warehouse, capsys, *arguments: str) -> dict:
             warehouse.data_path,
             "--table_name",
             "AdTraffic",
+            "--lookback_days",
+            "3",
             *arguments,
         ]
     )
@@ -274,6 +277,7 @@ def places(receipt: dict) -> set[tuple]:
 
 
 DAY_PATH = "year=2026/month=11/day=20"
+ARRIVED_PATH = f"{DAY_PATH}/arrived={DAY}"
 DAY_KEYS = {"year": "2026", "month": "11", "day": "20"}
 
 
@@ -305,7 +309,8 @@ def test_an_impression_then_an_ad_are_erased_everywhere_however_often_the_job_is
     ]
     warehouse.put_lines("clicks", [(f"{DAY} 10", "a.gz", line) for line in clicks])
     for table in ("impressions", "clicks"):
-        run_etl(warehouse, DAY, table=table)
+        run_etl(warehouse, DAY, "2026-11-21", table=table)
+    monkeypatch.setattr(erase, "yesterday", lambda: date(2026, 11, 23))
     advertising = [
         {"ad_id": ad, "impression_id": shown, "impression_at": f"{DAY} 10:00:00", "click_at": None} | DAY_KEYS
         for shown, ad in (
@@ -332,18 +337,18 @@ def test_an_impression_then_an_ad_are_erased_everywhere_however_often_the_job_is
     assert digest(warehouse.folder) == before
     assert planned | {"places": []} == {
         "id": ID, "kind": "event", "dry_run": True, "places": [], "versions": None,
-        "rerun": {"from": DAY, "to": DAY}, "batch_only": [],
+        "rerun": {"from": DAY, "to": "2026-11-23"}, "batch_only": [],
     }  # fmt: skip
     assert places(planned) == {
         ("raw", f"raw/ad/impressions/{DAY_PATH}/hour=10/a.gz", 3),
         ("raw", f"raw/ad/clicks/{DAY_PATH}/hour=10/a.gz", 1),
-        ("impressions", DAY_PATH, 1),
-        ("clicks", DAY_PATH, 1),
+        ("impressions", ARRIVED_PATH, 1),
+        ("clicks", ARRIVED_PATH, 1),
         ("advertising", DAY_PATH, 1),
         ("rejected", f"table_name=impressions/{DAY_PATH}", 1),
     }
     with monkeypatch.context() as patch:
-        patch.setattr(erase, "erase_objects", kill)
+        patch.setattr(erase, "rewrite_objects", kill)
         with pytest.raises(KeyboardInterrupt):
             run_erase(warehouse, capsys, "--event", ID, "--dry_run", "false")
     with monkeypatch.context() as patch:
@@ -370,9 +375,9 @@ def test_an_impression_then_an_ad_are_erased_everywhere_however_often_the_job_is
     assert len(warehouse.rows("advertising")) == 3
 
     # The books are right once the days of the receipt ran again, and the lake is what it was.
-    run_etl(warehouse, DAY)
+    run_etl(warehouse, DAY, "2026-11-21")
     assert ledger(warehouse)[DAY] == {
-        "raw": 2, "kept": 2, "repeats": 0, "rejected": 0, "late": 0, "stored": 2, "pending": 0, "undelivered": 0,
+        "raw": 2, "kept": 2, "repeats": 0, "rejected": 0, "late": 0, "stored": 2, "undelivered": 0,
     }  # fmt: skip
     assert everything(warehouse) | {"ledger": None} == erased | {"ledger": None}
 
@@ -385,11 +390,11 @@ def test_an_impression_then_an_ad_are_erased_everywhere_however_often_the_job_is
         ("dynamodb", DAY, 1),
         ("loaded", run, 1),
         ("raw", "raw/ad/impressions/year=2026/month=11/day=21/hour=09/c.gz", 1),
-        ("impressions", DAY_PATH, 1),
+        ("impressions", f"{DAY_PATH}/arrived=2026-11-21", 1),
         ("advertising", DAY_PATH, 1),
         ("ad_traffic", DAY_PATH, 1),
     }
-    assert (receipt["rerun"], receipt["batch_only"]) == ({"from": DAY, "to": "2026-11-21"}, [])
+    assert (receipt["rerun"], receipt["batch_only"]) == ({"from": "2026-11-21", "to": "2026-11-23"}, [DAY])
     assert dynamodb.items == {(other, DAY)}
     (left,) = (warehouse.folder / "data/loaded/ad_traffic/id-of-the-table" / DAY_PATH).iterdir()
     assert load_ad_traffic.is_loaded(warehouse.spark, f"file://{left}")
@@ -401,10 +406,114 @@ def test_an_impression_then_an_ad_are_erased_everywhere_however_often_the_job_is
     assert not list(warehouse.folder.glob("data/erasing/*.json"))
 
     # With raw gone, the lake is erased all the same, and only the batch can run again.
-    arrived = date(2026, 11, 20), date(2026, 11, 21), date(2026, 11, 22)
-    assert erase.complete_days(warehouse.spark, warehouse.database, set(arrived), set(arrived[1:])) == {arrived[2]}
+    arrived = {date(2026, 11, day) for day in (20, 21, 22)}
+    raw = [objects.Object(f"raw/ad/clicks/year=2026/month=11/day={day}/hour=10/a") for day in (21, 22)]
+    assert erase.complete_days(warehouse.spark, warehouse.database, arrived, raw) == {date(2026, 11, 22)}
     shutil.rmtree(warehouse.folder / "data/raw")
     receipt = run_erase(warehouse, capsys, "--event", nasty.own_id(102), "--dry_run", "false")
-    assert places(receipt) == {("clicks", DAY_PATH, 1)}
+    assert places(receipt) == {("clicks", ARRIVED_PATH, 1)}
     assert (receipt["rerun"], receipt["batch_only"]) == (None, [DAY])
     assert warehouse.rows("clicks") == []
+
+
+def test_a_long_history_is_erased_in_several_runs_that_each_go_on_where_the_last_one_ended(
+    warehouse, dynamodb, capsys, monkeypatch
+):
+    days = ["2026-11-18", "2026-11-20", "2026-11-22"]
+    warehouse.put_lines("impressions", [(f"{day} 10", "a.gz", impression(ID, nasty.AD)) for day in days])
+    warehouse.put_lines("impressions", [("2026-11-24 10", "a.gz", impression(nasty.own_id(2), nasty.AD))])
+    monkeypatch.setattr(erase, "yesterday", lambda: date(2026, 11, 24))
+    monkeypatch.setattr(erase, "OBJECTS_OF_STEP", 1)
+    find_lines, read = erase.find_lines, []
+
+    def find_twice(spark, arguments, items):
+        if len(read) == 2:
+            raise KeyboardInterrupt
+        read.append([item.key for item in items])
+        return find_lines(spark, arguments, items)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erase, "find_lines", find_twice)
+        with pytest.raises(KeyboardInterrupt):
+            run_erase(warehouse, capsys, "--event", ID, "--dry_run", "false")
+    raw = "raw/ad/impressions/year=2026/month=11/day={}/hour=10/a.gz"
+    assert read == [[raw.format(18)], [raw.format(20)]]
+    with monkeypatch.context() as patch:
+        read.clear()
+        patch.setattr(erase, "find_lines", find_twice)
+        planned = run_erase(warehouse, capsys, "--event", ID)
+    assert read == [[raw.format(22)], [raw.format(24)]]
+    assert places(planned) == {("raw", raw.format(22), 1)}
+    receipt = run_erase(warehouse, capsys, "--event", ID, "--dry_run", "false")
+    assert places(receipt) == {("raw", raw.format(22), 1)}
+    assert receipt["rerun"] == planned["rerun"] == {"from": days[0], "to": "2026-11-24"}
+    assert run_erase(warehouse, capsys, "--event", ID)["places"] == []
+
+
+def test_runs_of_dead_jobs_are_erased_when_they_hold_the_id_or_can_not_be_read(warehouse, dynamodb, capsys):
+    warehouse.put_lines("impressions", [(f"{DAY} 10", "a.gz", impression(ID, nasty.AD))])
+    run_etl(warehouse, DAY)
+    folder = warehouse.folder / f"data/lake/ad/impressions/arrived={DAY}"
+    (live,) = folder.iterdir()
+    for name in ("run-29991231T000000-00000001", "run-29991231T000000-00000002"):
+        shutil.copytree(live, folder / name)
+    # Of one job that died while it made its partitions the live ones, and of one that died while it wrote.
+    (live / "event_day=open").mkdir()
+    shutil.copy(next(live.glob("event_day=2026-11-20/*.orc")), live / "event_day=open")
+    (folder / "run-29991231T000000-00000003/_temporary/0").mkdir(parents=True)
+    (folder / "run-29991231T000000-00000003/_temporary/0/part.orc").write_bytes(b"ORC")
+    (folder / "run-29991231T000000-00000004/event_day=2026-11-20").mkdir(parents=True)
+    (folder / "run-29991231T000000-00000004/event_day=2026-11-20/part.orc").write_bytes(b"ORC torn")
+
+    def dead(receipt: dict) -> set[tuple]:
+        path = f"lake/ad/impressions/arrived={DAY}/"
+        return {(name.removeprefix(path), count) for place, name, count in places(receipt) if place == "dead run"}
+
+    unreadable = {("run-29991231T000000-00000003", 0), ("run-29991231T000000-00000004", 0)}
+    assert dead(run_erase(warehouse, capsys, "--event", nasty.own_id(7))) == unreadable
+    assert dead(run_erase(warehouse, capsys, "--event", ID, "--dry_run", "false")) == unreadable | {
+        ("run-29991231T000000-00000001", 1),
+        ("run-29991231T000000-00000002", 1),
+        (f"{live.name}/event_day=open", 1),
+    }
+    assert warehouse.rows("impressions") == []
+    assert not list(folder.glob("run-29991231T*"))
+    assert not (live / "event_day=open").exists()
+
+
+def test_the_catalog_names_the_id_fields_of_events(warehouse):
+    assert erase.id_fields(warehouse.spark, warehouse.database) == {
+        "impressions": ("impression_id", "ad_id"),
+        "clicks": ("click_id", "impression_id", "ad_id"),
+        "advertising": ("ad_id", "impression_id"),
+        "ad_traffic": ("ad_id",),
+        "rejected": (),
+    }
+
+
+def november(*days: int) -> set[date]:
+    return {date(2026, 11, day) for day in days}
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "event_days", "rerun", "batch_only"),
+    [
+        ((), (), None, []),
+        ((10,), (9, 10), ("2026-11-10", "2026-11-14"), ["2026-11-09"]),
+        ((10, 12), (16, 17), ("2026-11-10", "2026-11-16"), ["2026-11-17"]),
+        ((28,), (28,), ("2026-11-28", "2026-11-29"), []),
+        # Today's run is still to come, and so are today's sums.
+        ((30,), (29, 30), None, ["2026-11-29"]),
+        ((29, 30), (30,), ("2026-11-29", "2026-11-29"), []),
+    ],
+)
+def test_days_run_again_from_the_first_that_changed_until_none_depends_on_it(
+    monkeypatch, arrivals, event_days, rerun, batch_only
+):
+    monkeypatch.setattr(erase, "yesterday", lambda: date(2026, 11, 29))
+    arguments = erase.parse_arguments(
+        ["erase.py", "--ad", ID, "--database", "d", "--data_path", "s3://b", "--table_name", "t", "--lookback_days", "3"]
+    )
+    journal = erase.Journal(november(*arrivals), november(*event_days))
+    days = erase.days_to_run(arguments, journal, november(*arrivals))
+    assert days == {"rerun": rerun and dict(zip(("from", "to"), rerun)), "batch_only": batch_only}

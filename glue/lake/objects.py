@@ -1,0 +1,133 @@
+"""Objects below the data path, and their earlier versions: in a bucket of S3, or in a folder on a laptop."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import IO, Protocol
+
+import boto3
+
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+MAX_DELETED_OBJECTS = 1000
+
+
+@dataclass(frozen=True)
+class Object:
+    """An object, or an earlier version of one. `key` is below the data path; without versions, `version` is empty."""
+
+    key: str
+    version: str = ""
+    is_live: bool = True
+
+
+class Store(Protocol):
+    """Where objects lie."""
+
+    def objects(self, prefix: str) -> Iterator[Object]: ...
+
+    def open(self, item: Object) -> IO[bytes]:
+        """The content, which can be read again from the start."""
+
+    def put(self, item: Object, content: IO[bytes]) -> None:
+        """Replaces the object in one step, and leaves no earlier version of it."""
+
+    def delete_versions(self, items: Iterable[Object]) -> None: ...
+
+    def keeps_versions(self) -> bool: ...
+
+
+def open_store(data_path: str) -> Store:
+    """The store of `s3://…` or `file:///…`. Raises `ValueError` for anything else.
+
+    As for Hadoop, what follows is a name as it is: `%2F` and `#` mean themselves.
+    """
+    scheme, _, location = data_path.rpartition("://")
+    if scheme in ("s3", "s3a"):
+        bucket, _, prefix = location.partition("/")
+        return S3Store(bucket, prefix.strip("/"))
+    if scheme in ("file", ""):
+        return FolderStore(location)
+    raise ValueError(f"{data_path} is neither s3:// nor file://")
+
+
+class FolderStore:
+    """A local folder, which keeps no versions."""
+
+    def __init__(self, root: str):
+        self.root = root
+
+    def objects(self, prefix: str) -> Iterator[Object]:
+        for folder, _, names in os.walk(os.path.join(self.root, prefix)):
+            for name in names:
+                if not name.startswith((".", "_")):
+                    yield Object(os.path.relpath(os.path.join(folder, name), self.root))
+
+    def open(self, item: Object) -> IO[bytes]:
+        return open(os.path.join(self.root, item.key), "rb")
+
+    def put(self, item: Object, content: IO[bytes]) -> None:
+        path = os.path.join(self.root, item.key)
+        # Hidden from every reader, and overwritten by the next run if this one is killed.
+        temporary = os.path.join(os.path.dirname(path), f".erasing-{os.path.basename(path)}")
+        with open(temporary, "wb") as out:
+            shutil.copyfileobj(content, out)
+        os.replace(temporary, path)
+
+    def delete_versions(self, items: Iterable[Object]) -> None:
+        pass
+
+    def keeps_versions(self) -> bool:
+        return False
+
+
+class S3Store:
+    """A prefix of a bucket."""
+
+    def __init__(self, bucket: str, prefix: str):
+        self.bucket, self.prefix = bucket, prefix
+        self.client = boto3.client("s3")
+
+    def objects(self, prefix: str) -> Iterator[Object]:
+        """All objects, and all earlier versions if the bucket keeps them."""
+        operation = "list_object_versions" if self.keeps_versions() else "list_objects_v2"
+        pages = self.client.get_paginator(operation).paginate(Bucket=self.bucket, Prefix=f"{self.prefix}/{prefix}")
+        for page in pages:
+            for found in page.get("Versions", page.get("Contents", [])):
+                key = found["Key"].removeprefix(f"{self.prefix}/")
+                yield Object(key, found.get("VersionId", ""), found.get("IsLatest", True))
+
+    def open(self, item: Object) -> IO[bytes]:
+        content = tempfile.TemporaryFile()
+        shutil.copyfileobj(self.client.get_object(**self.address(item))["Body"], content)
+        content.seek(0)
+        return content
+
+    def put(self, item: Object, content: IO[bytes]) -> None:
+        stored = self.client.head_object(**self.address(item))
+        described = {name: stored[name] for name in ("ContentType", "ContentEncoding", "Metadata") if name in stored}
+        answer = self.client.put_object(Bucket=self.bucket, Key=self.key(item), Body=content, **described)
+        # Where versions are suspended, the object has replaced the one of the same version, `null`.
+        if item.version and item.version != answer.get("VersionId", "null"):
+            self.delete_versions([item])
+
+    def delete_versions(self, items: Iterable[Object]) -> None:
+        versions = [{"Key": self.key(item), "VersionId": item.version} for item in items]
+        for start in range(0, len(versions), MAX_DELETED_OBJECTS):
+            batch = {"Objects": versions[start : start + MAX_DELETED_OBJECTS], "Quiet": True}
+            errors = self.client.delete_objects(Bucket=self.bucket, Delete=batch).get("Errors")
+            if errors:
+                raise RuntimeError(f"{len(errors)} earlier versions can't be deleted, the first: {errors[0]}")
+
+    def keeps_versions(self) -> bool:
+        return self.client.get_bucket_versioning(Bucket=self.bucket).get("Status") in ("Enabled", "Suspended")
+
+    def address(self, item: Object) -> dict[str, str]:
+        version = {"VersionId": item.version} if item.version else {}
+        return {"Bucket": self.bucket, "Key": self.key(item)} | version
+
+    def key(self, item: Object) -> str:
+        return f"{self.prefix}/{item.key}"
