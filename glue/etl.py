@@ -27,22 +27,6 @@ from lake.error_objects import count_events
 from lake.partition import ArrivalDay, Partition, new_run
 from lake.table import EventTable
 
-# An event may be dated this long after the start of the hour in which it arrived: the hour itself, and one for clocks.
-EARLY = timedelta(hours=2)
-
-READER = """map('mode', 'PERMISSIVE', 'columnNameOfCorruptRecord', 'problem', 'allowSingleQuotes', 'false',
-    'allowNonNumericNumbers', 'false', 'maxNumLen', '2147483647', 'maxStringLen', '2147483647', 'maxNestingDepth', '2147483647',
-    'timestampFormat', 'yyyy-MM-dd HH:mm:ss[.SSS]', 'dateFormat', 'yyyy-MM-dd')"""
-
-# Java looks a character up in a list of them in less time than in ranges.
-DIGIT, HEX = "[0123456789]", "[0123456789abcdefABCDEF]"
-DATE = f"(?!0000){DIGIT}{{4}}-{DIGIT}{{2}}-{DIGIT}{{2}}"
-FORMS = {
-    "uuid_form": rf"\\A{HEX}{{8}}-{HEX}{{4}}-{HEX}{{4}}-{HEX}{{4}}-{HEX}{{12}}\\z",
-    "timestamp_form": rf"\\A{DATE} {DIGIT}{{2}}:{DIGIT}{{2}}:{DIGIT}{{2}}(\\.{DIGIT}{{3}})?\\z",
-    "date_form": rf"\\A{DATE}\\z",
-}
-
 SETTINGS = {
     # It takes a part of a plan that has no rows for one that need not be run, and what was counted there with it.
     "spark.sql.adaptive.optimizer.excludedRules": "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation",
@@ -218,7 +202,8 @@ class Day:
 
     def sql(self, name: str, **values: Any) -> DataFrame:
         """What a statement of glue/sql makes of the views."""
-        values = {"day": self.arguments.day, "options": READER, "early_micros": EARLY // timedelta(microseconds=1), **FORMS} | values
+        shared = json.loads(files.read_text(self.spark, f"{self.arguments.sql}/values.json"))
+        values = shared | {"day": self.arguments.day} | values
         text = files.read_text(self.spark, f"{self.arguments.sql}/{name}.sql")
         return self.spark.sql(self.table.render(text, **values))
 

@@ -1,49 +1,45 @@
-// The job of glue/etl.py in Scala: same arguments, same results, same steps under the same names. What changes there
-// changes here. Between reading and writing it holds events as numbers (docs/decisions/0008). docs/lake.md defines the words.
+// The job of glue/etl.py in Scala: the same arguments, steps and results, and the same SQL, from glue/sql. What changes there
+// changes here. docs/lake.md defines the words.
 //
 // A Glue Scala job is one script whose `GlueApp` has a `main`:
 // https://docs.aws.amazon.com/glue/latest/dg/glue-etl-scala-example.html
 
-import java.io.{ByteArrayInputStream, IOException, InputStream, StringWriter}
-import java.nio.charset.StandardCharsets.{US_ASCII, UTF_8}
-import java.sql.Date
-import java.time.{DateTimeException, Instant, LocalDate, LocalDateTime, LocalTime, ZoneOffset}
+import java.io.{ByteArrayInputStream, IOException}
+import java.nio.charset.StandardCharsets.{ISO_8859_1, UTF_8}
+import java.time.{Duration, Instant, LocalDate, ZoneOffset}
 import java.time.format.{DateTimeFormatter, DateTimeParseException}
-import java.util.{Arrays, Base64, UUID}
-import java.util.regex.Pattern
+import java.util.{Base64, UUID}
 import java.util.zip.GZIPInputStream
 
-import scala.collection.mutable.{ArrayBuffer, ArrayBuilder}
+import scala.collection.immutable.ListMap
 import scala.util.matching.Regex
 
-import com.fasterxml.jackson.core.{JsonFactory, JsonParser, JsonProcessingException, JsonToken}
-import org.apache.hadoop.conf.Configuration
+import com.fasterxml.jackson.databind.{DeserializationFeature, ObjectMapper}
+import com.fasterxml.jackson.module.scala.DefaultScalaModule
 import org.apache.hadoop.fs.{FileSystem, Path}
-import org.apache.hadoop.io.compress.CompressionCodecFactory
-import org.apache.spark.{HashPartitioner, SparkContext}
-import org.apache.spark.broadcast.Broadcast
-import org.apache.spark.rdd.RDD
-import org.apache.spark.sql.{DataFrame, Row, SparkSession}
-import org.apache.spark.sql.expressions.Window
+import org.apache.spark.SparkContext
+import org.apache.spark.sql.{DataFrame, Observation, Row, SparkSession}
 import org.apache.spark.sql.functions._
-import org.apache.spark.sql.types._
-import org.apache.spark.storage.StorageLevel
 
 object GlueApp {
 
   /** The results depend on these, so the job sets them itself. Everything else is the caller's. */
-  private val Settings = Map("spark.sql.session.timeZone" -> "UTC", "spark.sql.ansi.enabled" -> "false")
+  private val Settings = Map(
+    "spark.sql.session.timeZone" -> "UTC",
+    "spark.sql.ansi.enabled" -> "false",
+    // It skips a part of a plan that has no rows, and what would have been counted there.
+    "spark.sql.adaptive.optimizer.excludedRules" -> "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"
+  )
+  private val LedgerTime = DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm:ss.SSSSSS").withZone(ZoneOffset.UTC)
 
   def main(sysArgs: Array[String]): Unit = {
     val arguments = Arguments.parse(sysArgs)
-    val spark = SparkSession
-      .builder()
-      .appName(s"etl ${arguments.table} ${arguments.day}")
-      .enableHiveSupport()
-      .getOrCreate()
+    val name = s"etl ${arguments.table} ${arguments.day}"
+    val spark = SparkSession.builder().appName(name).enableHiveSupport().getOrCreate()
     initializeGlue(spark.sparkContext)
     Settings.foreach { case (name, value) => spark.conf.set(name, value) }
-    System.out.println(run(spark, arguments).toJson(arguments.table, arguments.day))
+    val result = ListMap[String, Any]("table" -> arguments.table, "day" -> arguments.day.toString) ++ run(spark, arguments)
+    System.out.println(Json.mapper.writeValueAsString(result))
   }
 
   /** Glue publishes metrics of a job that makes a GlueContext. Where there is no Glue, its class is missing.
@@ -53,123 +49,77 @@ object GlueApp {
     try Class.forName("com.amazonaws.services.glue.GlueContext").getConstructor(classOf[SparkContext]).newInstance(context)
     catch { case _: ClassNotFoundException => () }
 
-  /** Writes the day's lake partition, its rejected lines and its ledger row; returns that row. */
-  def run(spark: SparkSession, arguments: Arguments): Ledger = {
-    val Arguments(tableName, day, database, dataPath, lookbackDays, compression, fileMb) = arguments
-    val table = EventTable.fromCatalog(spark, database, tableName)
-    val source = s"raw/ad/${table.name}"
-    val folder = s"$dataPath/$source"
+  /** Writes what arrived on the day; returns the ledger row, `balanced`, and `nulled`: optional values that did not fit, by
+    * field.
+    */
+  def run(spark: SparkSession, arguments: Arguments): ListMap[String, Any] = {
+    val startedAt = Instant.now()
+    val files = new Files(spark)
+    val catalog = new Catalog(spark, files, arguments.database)
+    val table = catalog.eventTable(arguments.table)
+    val day = new Day(spark, files, arguments, table)
+    val arrived = new ArrivalDay(catalog, table.name, arguments.day)
+    def ofTheDay(name: String) = new Partition(catalog, name, ("table_name" -> table.name) +: Days.keys(arguments.day))
+    val (rejected, books) = (ofTheDay("rejected"), ofTheDay("ledger"))
     // Before raw, so that lines taken back in between count twice rather than never.
-    val undelivered = Undelivered.count(spark, s"$dataPath/raw-errors/${table.name}/processing-failed", day)
-    val hours = Raw.existingHours(spark, folder, day.minusDays(lookbackDays + 1L), day.plusDays(lookbackDays.toLong))
-    val windowStart = day.atStartOfDay.minusHours(Transform.ClockSkewHours)
-    val lake = Partition(spark, database, table.name, Partition.dayKeys(day))
-    val rejected = Partition(spark, database, "rejected", ("table_name" -> table.name) +: Partition.dayKeys(day))
-    val books = Partition(spark, database, "ledger", ("table_name" -> table.name) +: Partition.dayKeys(day))
-    if (!hours.exists(hour => !hour.isBefore(windowStart)) && lake.hasRows)
+    val undelivered = day.countUndelivered()
+    val hours = day.hours()
+    if (hours.isEmpty && arrived.eventDays().exists(arrived.partition(_).hasRows))
       throw new IllegalStateException(
-        s"$folder holds no lines for $day, but the lake does: is raw expired? Refusing to empty the lake's partition"
+        s"${day.raw} holds no lines of ${arguments.day}, but the lake does: is raw expired? Refusing to empty the lake's partitions"
       )
+    val runPath = s"${arrived.folder}/${Partition.newRun()}"
+    val counts = day.fill(hours, runPath)
 
-    // Raw is read once; what follows has the events, as numbers in memory, and the text of the rejected lines.
-    val transform = new Transform(table, lookbackDays)
-    val files = transform.readFiles(Raw.readFiles(spark, folder, hours)).persist(StorageLevel.MEMORY_AND_DISK)
-    var cached = Seq[RDD[_]](files)
-    val (lines, repeats, lakePath, rejectedPath) =
-      try {
-        val repeated = spark.sparkContext.broadcast(transform.repeatedIds(files))
-        val marked = transform.markRepeats(files, repeated, spark).persist(StorageLevel.MEMORY_AND_DISK)
-        cached = marked +: cached
-        val lines = transform.countLines(files, day)
-        val repeats = transform.countRepeats(marked, day)
-
-        val lakeFiles = filesFor(lines("dated") - repeats("dated"), table.bytesOfRow, fileMb)
-        val lakeRows = transform.selectLake(files, repeated, marked, day, lakeFiles, spark)
-        val lakePath = lake.write(lakeRows, compression)
-        val rejectedFiles = filesFor(lines("rejected"), EventTable.BytesOfRejectedLine, fileMb)
-        val rejectedRows = transform.selectRejected(files, source, day, rejectedFiles, spark)
-        val rejectedPath = rejected.write(rejectedRows, compression)
-        repeated.destroy()
-        (lines, repeats, lakePath, rejectedPath)
-      } finally cached.foreach(_.unpersist())
-
-    lake.publish(lakePath)
-    rejected.publish(rejectedPath)
-    val ages = (-1 to lookbackDays).map(age => age -> s"aged_${age + 1}")
-    val kept = ages.map { case (age, name) => day.minusDays(age.toLong) -> (lines(name) - repeats(name)) }.toMap
-    val stored = countStored(spark, database, table.name, day, kept.keys.toSeq)
-    val ledger = Ledger(
-      raw = lines("raw"),
-      kept = kept.values.sum,
-      repeats = ages.map { case (_, name) => repeats(name) }.sum,
-      rejected = lines("rejected"),
-      late = lines("late"),
-      stored = stored.values.sum,
-      pending = kept.collect { case (eventDay, lines) if !stored.contains(eventDay) => lines }.sum,
-      undelivered = undelivered
-    )
-    val row = ledger.figures.map { case (name, lines) => s"CAST($lines AS bigint) AS $name" }.mkString(", ")
-    books.publish(books.write(spark.sql(s"SELECT $row"), compression))
-    ledger
-  }
-
-  /** Into how many files so many rows go. */
-  def filesFor(rows: Long, bytesOfRow: Int, fileMb: Int): Int =
-    math.max(1L, math.round(rows * bytesOfRow.toDouble / (fileMb * 1024L * 1024L))).toInt
-
-  /** Rows of the lake that arrived on `arrivalDay`, by those of the event days that have a partition. */
-  private def countStored(
-      spark: SparkSession,
-      database: String,
-      table: String,
-      arrivalDay: LocalDate,
-      eventDays: Seq[LocalDate]
-  ): Map[LocalDate, Long] = {
-    val partitions = spark.sql(s"SHOW PARTITIONS `$database`.`$table`").collect().map(_.getString(0)).toSet
-    val days = eventDays.filter(day => partitions.contains(Partition.pathOf(Partition.dayKeys(day))))
-    if (days.isEmpty) return Map.empty
-    val wanted = days.map(day => Partition.condition(Partition.dayKeys(day))).mkString("(", ") OR (", ")")
-    val found = spark
-      .table(s"$database.$table")
-      .where(wanted)
-      .where(col("arrived_on") === Date.valueOf(arrivalDay))
-      .groupBy("year", "month", "day")
-      .count()
-      .collect()
-      .map { case Row(year: String, month: String, day: String, lines: Long) =>
-        LocalDate.of(year.toInt, month.toInt, day.toInt) -> lines
+    // Until the new row is there the day has none, so nobody takes the books of a torn day for closed.
+    val oldBooks = books.drop()
+    arrived.publish(runPath)
+    day.publishRejected(rejected, s"$runPath/event_day=rejected", counts("rejected"))
+    Seq("open", "rejected").foreach(aside => files.delete(s"$runPath/event_day=$aside"))
+    val stored = spark.table(s"${arguments.database}.${table.name}").where(s"arrived = '${arguments.day}'").count()
+    val row = ListMap(Seq("raw", "kept", "repeats", "rejected", "late").map(name => name -> counts(name)): _*) ++
+      Seq("stored" -> stored, "undelivered" -> undelivered)
+    val written = row.map { case (name, count) => s"CAST($count AS bigint) AS $name" } ++
+      Seq("started_at" -> startedAt, "decided_at" -> Instant.now()).map { case (name, time) =>
+        s"TIMESTAMP '${LedgerTime.format(time)}' AS $name"
       }
-      .toMap
-    days.map(day => day -> found.getOrElse(day, 0L)).toMap
+    books.publish(books.write(spark.sql(s"SELECT ${written.mkString(", ")}"), arguments.compression))
+    oldBooks.foreach(files.delete)
+    val fates = Seq("kept", "repeats", "rejected", "late").map(row).sum
+    val balanced = row("raw") == fates && row("kept") == stored && undelivered == 0
+    val nulled = table.optional.map(name => name -> counts(s"nulled $name")).filter(_._2 > 0)
+    row ++ Seq("balanced" -> balanced, "nulled" -> ListMap(nulled: _*))
   }
 }
 
-/** What the job was asked to do. `day` is an event day for the lake and an arrival day for the books. */
+/** What the job was asked to do. `day` is the day of arrival. */
 case class Arguments(
     table: String,
     day: LocalDate,
     database: String,
     dataPath: String,
     lookbackDays: Int,
+    sql: String,
     compression: String,
     fileMb: Int
 )
 
 object Arguments {
-  private val Required = Seq("table", "day", "database", "data_path", "lookback_days")
+  private val Required = Seq("table", "day", "database", "data_path", "lookback_days", "sql")
   private val Compressions = Seq("zstd", "zlib", "snappy")
 
   /** Reads `--name value` pairs; those of Glue itself are none of the job's. Throws `IllegalArgumentException`. */
   def parse(arguments: Array[String]): Arguments = {
     val given = options(arguments.toList)
     val missing = Required.filterNot(given.contains)
-    require(missing.isEmpty, missing.map("--" + _).mkString("the following arguments are required: ", ", ", ""))
+    check(missing.isEmpty, missing.map("--" + _).mkString("the following arguments are required: ", ", ", ""))
     Arguments(
-      table = oneOf("table", given("table"), EventTable.IdFields.keys.toSeq),
+      table = given("table"),
       day = readDay("day", given("day")),
       database = given("database"),
-      dataPath = given("data_path").reverse.dropWhile(_ == '/').reverse,
+      dataPath = given("data_path").replaceAll("/+$", ""),
       lookbackDays = wholeNumber("lookback_days", given("lookback_days"), least = 0),
+      sql = given("sql").replaceAll("/+$", ""),
       compression = oneOf("compression", given.getOrElse("compression", "zstd"), Compressions),
       fileMb = wholeNumber("file_mb", given.getOrElse("file_mb", "64"), least = 1)
     )
@@ -183,15 +133,13 @@ object Arguments {
   }
 
   private def oneOf(name: String, value: String, known: Seq[String]): String = {
-    require(known.contains(value), s"--$name is $value: it must be one of ${known.mkString(", ")}")
+    check(known.contains(value), s"--$name is $value: it must be one of ${known.mkString(", ")}")
     value
   }
 
   private def wholeNumber(name: String, value: String, least: Int): Int = {
-    require(
-      value.matches("[0-9]{1,9}") && value.toInt >= least,
-      s"--$name is $value: it must be a whole number, $least or more"
-    )
+    val isGood = value.matches("[0-9]{1,9}") && value.toInt >= least
+    check(isGood, s"--$name is $value: it must be a whole number, $least or more")
     value.toInt
   }
 
@@ -202,944 +150,410 @@ object Arguments {
         throw new IllegalArgumentException(s"--$name is $value: it must be a day, YYYY-MM-DD")
     }
 
-  private def require(condition: Boolean, message: => String): Unit =
+  private def check(condition: Boolean, message: => String): Unit =
     if (!condition) throw new IllegalArgumentException(message)
 }
 
-/** A table of events and the optional fields that its rows may have: name and Spark type, in the catalog's order. */
-case class EventTable(name: String, optional: Seq[(String, String)] = Nil) {
-  val ids: Seq[String] = EventTable.IdFields(name)
-  val ownId: String = ids.head
-  val otherIds: Seq[String] = ids.tail
-  val optionalNames: Seq[String] = optional.map(_._1)
+/** The raw lines of a table and arrival day, on their way to a run's folder. */
+class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventTable) {
+  private val day = arguments.day
+  val raw: String = s"${arguments.dataPath}/raw/ad/${table.name}"
 
-  /** About what a row takes in the lake. */
-  def bytesOfRow: Int =
-    (ids.size - 1) * EventTable.BytesOfId + EventTable.BytesOfTimes + optional.size * EventTable.BytesOfOptionalField
-}
-
-object EventTable {
-
-  /** The UUID fields of an event, its own id first. All are required; so is `occurred_at`. Optional fields need no word
-    * here: they are the columns that the catalog's table has besides.
-    */
-  val IdFields: Map[String, Seq[String]] = Map(
-    "impressions" -> Seq("impression_id", "ad_id"),
-    "clicks" -> Seq("click_id", "impression_id", "ad_id")
-  )
-  val PartitionKeys: Seq[String] = Seq("year", "month", "day")
-
-  /** What a value takes in a sorted zstd file (docs/lake.md has the measurements). Ad ids are sorted: they take nothing. */
-  val BytesOfId = 19
-  val BytesOfTimes = 3
-  val BytesOfOptionalField = 8
-  val BytesOfRejectedLine = 100
-
-  /** An optional field is a column that is neither required, nor the ETL's own, nor a partition key. */
-  def fromCatalog(spark: SparkSession, database: String, name: String): EventTable = {
-    val known = (IdFields(name) ++ Seq("occurred_at", "arrived_on") ++ PartitionKeys).toSet
-    val columns = spark.table(s"$database.$name").schema.map(field => field.name -> field.dataType.sql)
-    EventTable(name, columns.filterNot { case (column, _) => known.contains(column) })
-  }
-}
-
-/** The books of one table and arrival day; every figure counts lines.
-  *
-  * `stored` are the kept lines found in the lake, `pending` those whose event day has no lake partition yet, `undelivered`
-  * acknowledged ones that Firehose set aside, which are not in raw.
-  */
-case class Ledger(
-    raw: Long,
-    kept: Long,
-    repeats: Long,
-    rejected: Long,
-    late: Long,
-    stored: Long,
-    pending: Long,
-    undelivered: Long
-) {
-
-  /** Whether every line is in raw and has one fate there, and every kept line is a row of the lake. */
-  def balanced: Boolean = raw == kept + repeats + rejected + late && kept == stored + pending && undelivered == 0
-
-  def figures: Seq[(String, Long)] = Seq(
-    "raw" -> raw,
-    "kept" -> kept,
-    "repeats" -> repeats,
-    "rejected" -> rejected,
-    "late" -> late,
-    "stored" -> stored,
-    "pending" -> pending,
-    "undelivered" -> undelivered
-  )
-
-  def toJson(table: String, day: LocalDate): String = {
-    val told = figures.map { case (name, lines) => s""""$name": $lines""" }.mkString(", ")
-    s"""{"table": "$table", "day": "$day", $told, "balanced": $balanced}"""
-  }
-}
-
-/** What becomes of the lines, apart from where they come from and where they go. Times are in microseconds since 1970. */
-class Transform(table: EventTable, lookbackDays: Int) extends Serializable {
-  import Transform._
-
-  /** What each of the files (`FilesSchema`) holds. */
-  def readFiles(files: DataFrame): RDD[RawFile] = {
-    val reader = new FileReader(table, lookbackDays)
-    files.select(col("file_name"), col("content"), unix_micros(col("arrived_at"))).rdd.mapPartitions { files =>
-      val codecs = new Codecs
-      files.map { case Row(name: String, content: Array[Byte], arrivedAt: Long) =>
-        reader.read(name, arrivedAt, new Lines(name, codecs.open(name, content)))
-      }
-    }
+  /** The folders of the day's hours, with the bytes of their objects. */
+  def hours(): Seq[(String, Long)] = {
+    val folder = s"$raw/${Days.path(Days.keys(day))}"
+    val names = files.list(folder).keys.filter(_.matches("hour=([01][0-9]|2[0-3])")).toSeq.sorted
+    names.map(name => s"$folder/$name" -> files.list(s"$folder/$name").values.sum).filter(_._2 > 0)
   }
 
-  /** The own ids that more than one event has, and of some others: a set for `IdSet.holds`. */
-  def repeatedIds(files: RDD[RawFile]): Array[Long] = {
-    val tasks = IdSet.partsFor(files.getNumPartitions)
-    val parts = files
-      .mapPartitions { files =>
-        val hashes = Array.fill(tasks)(new ArrayBuilder.ofLong)
-        for (file <- files; place <- file.events) {
-          val hash = file.events.hashOfOwnId(place)
-          hashes(IdSet.partOf(hash, tasks)) += hash
-        }
-        hashes.iterator.zipWithIndex.map { case (of, task) => task -> of.result() }
-      }
-      // Equal ones come to one task, which puts them in order: bare numbers, in less time than Spark's `groupBy` takes.
-      .partitionBy(new HashPartitioner(tasks))
-      .mapPartitionsWithIndex { (task, hashes) =>
-        Iterator(task -> IdSet.part(repeatedOf(Array.concat(hashes.map(_._2).toSeq: _*)), tasks))
-      }
-      .collect()
-    parts.sortBy(_._1).flatMap(_._2)
+  /** The lines in the error objects of the day. A record or an object that can't be read counts as one. */
+  def countUndelivered(): Long = {
+    val path = s"${arguments.dataPath}/raw-errors/${table.name}/processing-failed/${Days.path(Days.keys(day))}"
+    if (files.list(path).isEmpty) return 0
+    val objects = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(path)
+    objects.select("content").rdd.map { case Row(content: Array[Byte]) => ErrorObject.countEvents(content) }.fold(0L)(_ + _)
   }
 
-  /** Each number that stands more than once in the array. Sorts the array. */
-  private def repeatedOf(numbers: Array[Long]): Iterator[Long] = {
-    Arrays.sort(numbers)
-    Iterator.range(1, numbers.length).filter(index => numbers(index) == numbers(index - 1)).map(numbers)
-  }
-
-  /** Of the events whose ids are in `repeated`, those whose id arrived before, from the last hour before the event's own
-    * day on, and the others.
-    *
-    * This is exact for an event of day D when `files` hold all that arrived from the last hour of D-1 up to the event.
-    * `repeated` are the `repeatedIds` of the same files: only these few need to be put in order.
-    */
-  def markRepeats(files: RDD[RawFile], repeated: Broadcast[Array[Long]], spark: SparkSession): RDD[Marked] = {
-    val rows = files.flatMap { file =>
-      val events = file.events
-      val mayRepeat = events.where(place => IdSet.holds(repeated.value, events.hashOfOwnId(place)))
-      Iterator.tabulate(mayRepeat.size) { place =>
-        Row.fromSeq((file.name +: mayRepeat.numbersOf(place)) ++ mayRepeat.optionalOf(place))
-      }
-    }
-    val numbers = Events.columns(table)
-    val schema = StructType(
-      StructField("file_name", StringType) +:
-        (numbers.map(StructField(_, LongType)) ++ table.optionalNames.map(StructField(_, StringType)))
+  /** Writes the run's files; returns how many lines had which fate, and `nulled NAME` for each optional field. */
+  def fill(hours: Seq[(String, Long)], run: String): Map[String, Long] = {
+    if (hours.isEmpty) return Map.empty[String, Long].withDefaultValue(0L)
+    val tasks = Day.tasks(hours.map(_._2).sum.toDouble / Day.RawBytesOfTask)
+    spark.conf.set("spark.sql.maxConcurrentOutputFileWriters", (arguments.lookbackDays + 8).toString)
+    readLines(hours.map(_._1)).createOrReplaceTempView("lines")
+    val (events, read) = observe(
+      sql("events", "first_day" -> day.minusDays(arguments.lookbackDays.toLong).toString),
+      Seq("raw" -> "count(1)", "rejected" -> "count_if(fate = 'rejected')", "late" -> "count_if(fate = 'late')") ++
+        table.optional.map(name => s"nulled $name" -> s"count_if(`nulled $name`)")
     )
-    val optional = table.optional.map { case (name, kind) => col(s"`$name`").cast(kind) }
-    val order = Seq("arrived_at", "file_name", "occurred_at").map(col) ++ table.otherIds.flatMap(Events.columnsOfId).map(col)
-    val byArrival = Window.partitionBy(Events.columnsOfId(table.ownId).map(col): _*).orderBy(order ++ optional: _*)
-    val windowStart = col("occurred_at") - pmod(col("occurred_at"), lit(MicrosOfDay)) - ClockSkewHours * MicrosOfHour
-    // Of all lines with the id before this one, the last has the latest arrival, so it decides.
-    val previous = lag("arrived_at", 1).over(byArrival)
-    spark
-      .createDataFrame(rows, schema)
-      .withColumn("is_repeat", coalesce(previous >= windowStart, lit(false)))
-      .drop("file_name")
-      .rdd
-      .mapPartitions { rows =>
-        val marked = Marked(new Events(table), new Events(table))
-        for (row <- rows) {
-          val event = numbers.indices.map(row.getLong).toArray
-          val texts = table.optional.indices.map(index => row.getString(numbers.size + index)).toArray
-          (if (row.getBoolean(row.size - 1)) marked.repeats else marked.kept).add(event, texts)
-        }
-        marked.kept.trim()
-        marked.repeats.trim()
-        Iterator(marked)
-      }
+    events.where("fate IS NULL OR fate <> 'late'").createOrReplaceTempView("events")
+    val before = day.minusDays(1)
+    known(s"arrived = '$before' AND arrived_at >= TIMESTAMP '$before 23:00:00'").createOrReplaceTempView("known")
+    val first = write(sql("fates", "open_before" -> day.toString), run, tasks)
+    val counted = read.get.map { case (name, count) => name -> count.asInstanceOf[Long] }
+    val total = first.open match {
+      case None => first
+      case Some((open, oldest)) =>
+        spark.read.orc(s"$run/event_day=open").createOrReplaceTempView("open")
+        spark.table(s"${arguments.database}.${table.name}").createOrReplaceTempView("lake")
+        sql("open", "oldest" -> LocalDate.parse(oldest).minusDays(1).toString).createOrReplaceTempView("events")
+        known("false").createOrReplaceTempView("known")
+        val share = open.toDouble / math.max(1L, counted("raw"))
+        val second = write(sql("fates", "open_before" -> ""), run, Day.tasks(tasks * share))
+        Written(first.kept + second.kept, first.repeats + second.repeats, None)
+    }
+    counted ++ Seq("kept" -> total.kept, "repeats" -> total.repeats)
   }
 
-  /** The rows of the table's partition `day`, in at most so many files, each in order of ads: a query for one ad skips the
-    * rest. The files are not in order among themselves, so no row has to leave its task (docs/decisions/0007); nor are the
-    * parts of a file whose events are too many for a task to hold (`Runs`).
-    */
-  def selectLake(
-      files: RDD[RawFile],
-      repeated: Broadcast[Array[Long]],
-      marked: RDD[Marked],
-      day: LocalDate,
-      count: Int,
-      spark: SparkSession
-  ): DataFrame = {
-    val today = day.toEpochDay
-    def isToday(events: Events, place: Int) = dayOf(events.timeOf(place)) == today
-    val single = files.map { file =>
-      val events = file.events
-      events.where(place => isToday(events, place) && !IdSet.holds(repeated.value, events.hashOfOwnId(place)))
-    }
-    val first = marked.map(marked => marked.kept.where(place => isToday(marked.kept, place)))
-    val rows = (single ++ first).coalesce(count).mapPartitions { parts =>
-      new Runs(parts, table).flatMap(run => run.inOrder.map(rowOf(run, _)))
-    }
-    val schema = StructType(
-      table.ids.map(StructField(_, BinaryType)) ++
-        Seq(StructField("occurred_at", LongType), StructField("arrived_on", IntegerType)) ++
-        table.optionalNames.map(StructField(_, StringType))
-    )
-    val columns = table.ids.map(name => col(name).cast(StringType).as(name)) ++
+  /** What a statement of glue/sql makes of the views. */
+  private def sql(name: String, values: (String, String)*): DataFrame = {
+    val shared = Json.mapper.readValue(files.read(s"${arguments.sql}/values.json"), classOf[Map[String, String]])
+    val text = files.read(s"${arguments.sql}/$name.sql")
+    spark.sql(table.render(text, shared ++ values + ("day" -> day.toString)))
+  }
+
+  /** The frame, and what SQL counts of it as it passes by. */
+  private def observe(frame: DataFrame, counts: Seq[(String, String)]): (DataFrame, Observation) = {
+    val observation = Observation()
+    val columns = counts.map { case (name, count) => expr(count).as(name) }
+    (frame.observe(observation, columns.head, columns.tail: _*), observation)
+  }
+
+  /** How many events were kept, and repeats; of the open ones, if any, also the earliest event day. */
+  private case class Written(kept: Long, repeats: Long, open: Option[(Long, String)])
+
+  /** Adds the rows to the run's folders, one for each event day, and one each for those that are open and rejected. */
+  private def write(decided: DataFrame, run: String, tasks: Int): Written = {
+    val (rows, fates) = observe(
+      decided,
       Seq(
-        timestamp_micros(col("occurred_at")).as("occurred_at"),
-        date_from_unix_date(col("arrived_on")).as("arrived_on")
-      ) ++
-      table.optional.map { case (name, kind) => col(s"`$name`").cast(kind).as(name) }
-    spark.createDataFrame(rows, schema).select(columns: _*)
-  }
-
-  /** Text as bytes and times as numbers: Spark takes these as they are. */
-  private def rowOf(events: Events, place: Int): Row = {
-    val ids = table.ids.size
-    val values = new Array[Any](ids + 2 + table.optional.size)
-    for (id <- 0 until ids) values(id) = events.textOfId(place, id)
-    values(ids) = events.timeOf(place)
-    values(ids + 1) = dayOf(events.arrivalOf(place)).toInt
-    events.optionalOf(place).copyToArray(values, ids + 2)
-    Row.fromSeq(values)
-  }
-
-  /** The day's lines that are no events: reason, source object (its key below the data path), original line. */
-  def selectRejected(
-      files: RDD[RawFile],
-      source: String,
-      day: LocalDate,
-      count: Int,
-      spark: SparkSession
-  ): DataFrame = {
-    val today = day.toEpochDay
-    val rows = files.filter(file => dayOf(file.arrivedAt) == today).flatMap { file =>
-      val hour = HourFolder.format(LocalDateTime.ofEpochSecond(file.arrivedAt / 1000000, 0, ZoneOffset.UTC))
-      file.rejected.iterator.map { case Rejected(reason, line) => Row(reason, s"$source/$hour/${file.name}", line) }
-    }
-    val schema = StructType(
-      Seq(StructField("reason", StringType), StructField("source", StringType), StructField("line", BinaryType))
-    )
-    spark
-      .createDataFrame(rows, schema)
-      .withColumn("line", col("line").cast(StringType))
-      .repartition(count, col("source"))
-      .sortWithinPartitions("source", "line")
-  }
-
-  /** Counts of the files' lines.
-    *
-    * Of those that arrived on `day`: raw, rejected, late, and aged_<n>, the other events that are dated n - 1 days before
-    * it. Besides: dated, the events of the day `day` whenever they arrived, but for the late ones.
-    */
-  def countLines(files: RDD[RawFile], day: LocalDate): Map[String, Long] = {
-    val today = day.toEpochDay
-    sum(files.map { file =>
-      val fates = Map("raw" -> file.lines, "rejected" -> file.rejected.length.toLong, "late" -> file.late)
-      (if (dayOf(file.arrivedAt) == today) fates else Map.empty) ++ countAges(file.events, today)
-    })
-  }
-
-  /** Counts of the repeats: aged_<n> and dated, as `countLines` has them. */
-  def countRepeats(marked: RDD[Marked], day: LocalDate): Map[String, Long] = {
-    val today = day.toEpochDay
-    sum(marked.map(marked => countAges(marked.repeats, today)))
-  }
-
-  private def countAges(events: Events, today: Long): Map[String, Long] = {
-    var dated = 0L
-    val aged = new Array[Long](lookbackDays + 2)
-    for (place <- events) {
-      val (eventDay, arrivedOn) = (dayOf(events.timeOf(place)), dayOf(events.arrivalOf(place)))
-      if (eventDay == today) dated += 1
-      if (arrivedOn == today) aged((arrivedOn - eventDay).toInt + 1) += 1
-    }
-    Map("dated" -> dated) ++ aged.zipWithIndex.map { case (lines, index) => s"aged_$index" -> lines }
-  }
-
-  private def sum(counts: RDD[Map[String, Long]]): Map[String, Long] =
-    counts
-      .fold(Map.empty)((one, other) =>
-        (one.keySet ++ other.keySet).map(name => name -> (one.getOrElse(name, 0L) + other.getOrElse(name, 0L))).toMap
+        "kept" -> "count_if(fate = 'kept')",
+        "repeats" -> "count_if(fate = 'repeat')",
+        "open" -> "count_if(fate = 'open')",
+        "oldest" -> "min(CASE WHEN fate = 'open' THEN dated END)"
       )
-      .withDefaultValue(0L)
-}
-
-object Transform {
-
-  /** An event may be dated this long after the end of the hour in which it arrived. */
-  val ClockSkewHours = 1L
-
-  val MicrosOfHour: Long = 3600L * 1000 * 1000
-  val MicrosOfDay: Long = 24 * MicrosOfHour
-
-  val FilesSchema: StructType = StructType(
-    Seq(
-      StructField("file_name", StringType),
-      StructField("content", BinaryType),
-      StructField("arrived_at", TimestampType)
     )
-  )
-
-  private val HourFolder = DateTimeFormatter.ofPattern("'year='yyyy'/month='MM'/day='dd'/hour='HH")
-
-  def dayOf(time: Long): Long = Math.floorDiv(time, MicrosOfDay)
-}
-
-/** What a raw file holds. Its lines arrived in one hour. `events` are those of them that are events and not late. */
-case class RawFile(name: String, arrivedAt: Long, lines: Long, late: Long, rejected: Array[Rejected], events: Events)
-
-/** A line that is no event. */
-case class Rejected(reason: String, line: Array[Byte])
-
-/** Events whose ids may have come twice. */
-case class Marked(kept: Events, repeats: Events)
-
-/** Events as numbers in one array. As objects they would take several times the memory, and every step longer.
-  *
-  * Each has two numbers for every id, whose order is that of the ids as text, then its time and its hour of arrival
-  * (`Events.columns`); and its optional fields as text, null for none.
-  */
-class Events(table: EventTable) extends Serializable {
-  private val width = 2 * table.ids.size + 2
-  private val adColumn = 2 * table.ids.indexOf("ad_id")
-  private var numbers = new Array[Long](0)
-  private var count = 0
-  // Empty as long as no event has one, as those of the beacons.
-  private var texts = new Array[Array[String]](0)
-
-  def size: Int = count
-  def timeOf(place: Int): Long = numbers(place * width + width - 2)
-  def arrivalOf(place: Int): Long = numbers(place * width + width - 1)
-  def numbersOf(place: Int): Array[Long] = Arrays.copyOfRange(numbers, place * width, (place + 1) * width)
-  def textOfId(place: Int, id: Int): Array[Byte] = Id.write(numbers, place * width + 2 * id)
-  def hashOfOwnId(place: Int): Long = IdSet.hash(numbers(place * width), numbers(place * width + 1))
-
-  def optionalOf(place: Int): Array[String] =
-    if (place < texts.length && texts(place) != null) texts(place) else new Array[String](table.optional.size)
-
-  /** Takes in an event, as `Events.columns` has it, and its optional fields; an empty array when it has none. */
-  def add(event: Array[Long], optional: Array[String]): Unit = {
-    grow(count + 1)
-    System.arraycopy(event, 0, numbers, count * width, width)
-    if (optional.nonEmpty) setTexts(count, optional)
-    count += 1
+    val sorted = rows.where("fate <> 'repeat'").drop("fate", "dated").sortWithinPartitions(table.sort.map(col): _*)
+    spark.conf.set("spark.sql.adaptive.coalescePartitions.initialPartitionNum", tasks.toString)
+    spark.conf.set("spark.sql.shuffle.partitions", tasks.toString)
+    val options = Partition.OrcOptions + ("compression" -> arguments.compression)
+    sorted.write.mode("append").partitionBy("event_day").options(options).orc(run)
+    val found = fates.get
+    def count(name: String) = found(name).asInstanceOf[Long]
+    Written(count("kept"), count("repeats"), Some(count("open")).filter(_ > 0).map(_ -> found("oldest").asInstanceOf[String]))
   }
 
-  def addAll(parts: Seq[Events]): Unit = {
-    grow(count + parts.map(_.count).sum)
-    for (part <- parts) {
-      System.arraycopy(part.numbers, 0, numbers, count * width, part.count * width)
-      for (place <- part.texts.indices) setTexts(count + place, part.texts(place))
-      count += part.count
-    }
-  }
-
-  def foreach(action: Int => Unit): Unit = {
-    var place = 0
-    while (place < count) {
-      action(place)
-      place += 1
-    }
-  }
-
-  def where(condition: Int => Boolean): Events = {
-    val found = new Events(table)
-    foreach { place =>
-      if (condition(place)) {
-        found.grow(found.count + 1)
-        System.arraycopy(numbers, place * width, found.numbers, found.count * width, width)
-        if (place < texts.length) found.setTexts(found.count, texts(place))
-        found.count += 1
-      }
-    }
-    found.trim()
-    found
-  }
-
-  /** Gives back what was taken for more events to come. */
-  def trim(): Unit = {
-    numbers = Arrays.copyOf(numbers, count * width)
-    if (texts.length > count) texts = Arrays.copyOf(texts, count)
-  }
-
-  private def grow(needed: Int): Unit =
-    if (needed * width > numbers.length) numbers = Arrays.copyOf(numbers, math.max(needed, 2 * count) * width)
-
-  private def setTexts(place: Int, own: Array[String]): Unit = {
-    if (place >= texts.length) texts = Arrays.copyOf(texts, numbers.length / width)
-    texts(place) = own
-  }
-
-  /** The places in order of ad, time and own id. */
-  def inOrder: Iterator[Int] = {
-    val places = Array.tabulate(count)(_.toLong)
-    sort(places, 0, count, 0)
-    places.iterator.map(_.toInt)
-  }
-
-  private val orderedBy = Array(adColumn, adColumn + 1, width - 2, 0, 1)
-
-  /** Sorts by half a number: it stands before the place in one number, and these sort fast. Those of which it is the same
-    * by the next half, and so on.
-    */
-  private def sort(places: Array[Long], from: Int, until: Int, half: Int): Unit = {
-    val column = orderedBy(half / 2)
-    var index = from
-    while (index < until) {
-      val place = places(index) & 0xffffffffL
-      val number = numbers(place.toInt * width + column)
-      // The lower half has no sign.
-      val decisive = if (half % 2 == 0) number >> 32 else (number & 0xffffffffL) - 0x80000000L
-      places(index) = decisive << 32 | place
-      index += 1
-    }
-    Arrays.sort(places, from, until)
-    if (half + 1 < 2 * orderedBy.length) {
-      var start = from
-      index = from + 1
-      while (index <= until) {
-        if (index == until || places(index) >> 32 != places(start) >> 32) {
-          if (index - start > 1) sort(places, start, index, half + 1)
-          start = index
-        }
-        index += 1
-      }
-    }
-  }
-}
-
-object Events {
-
-  /** The names of an event's numbers. */
-  def columns(table: EventTable): Seq[String] = table.ids.flatMap(columnsOfId) ++ Seq("occurred_at", "arrived_at")
-
-  def columnsOfId(name: String): Seq[String] = Seq(s"${name}_high", s"${name}_low")
-
-  /** About what an event takes, its place in an order included. */
-  def bytes(table: EventTable): Int = 8 * (columns(table).size + 1) + 100 * table.optional.size
-}
-
-/** Parts put together, until there are as many events as a task may hold while it puts them in order and writes them. */
-class Runs(parts: Iterator[Events], table: EventTable) extends Iterator[Events] {
-  private val most = Runs.heapOfTask / Events.bytes(table)
-
-  override def hasNext: Boolean = parts.hasNext
-
-  override def next(): Events = {
-    val taken = ArrayBuffer.empty[Events]
-    var size = 0L
-    while (parts.hasNext && size < most) {
-      taken += parts.next()
-      size += taken.last.size
-    }
-    val run = new Events(table)
-    run.addAll(taken)
-    run
-  }
-}
-
-object Runs {
-
-  /** Of the memory that falls to each processor, most is Spark's, for what it caches. */
-  private def heapOfTask: Long = {
-    val runtime = Runtime.getRuntime
-    runtime.maxMemory / runtime.availableProcessors / 8
-  }
-}
-
-/** A set of ids that takes the same room however many it has: it knows ids by a part of their hash, so it also holds some
-  * that were never put in.
-  */
-object IdSet {
-  private val Classes = 1 << 26
-
-  def hash(high: Long, low: Long): Long = {
-    val mixed = (high + low * 0x9e3779b97f4a7c15L ^ high >>> 32) * 0xbf58476d1ce4e5b9L
-    val again = (mixed ^ mixed >>> 29) * 0x94d049bb133111ebL
-    again ^ again >>> 32
-  }
-
-  private def classOf(hash: Long): Int = (hash >>> 38).toInt
-
-  /** Into how many parts, about as many as `count`, a set is made; they follow each other. */
-  def partsFor(count: Int): Int = Integer.highestOneBit(math.max(1, math.min(count, 4096)))
-
-  def partOf(hash: Long, parts: Int): Int = classOf(hash) / (Classes / parts)
-
-  /** The part of the set that has these hashes. */
-  def part(hashes: Iterator[Long], parts: Int): Array[Long] = {
-    val bits = new Array[Long](Classes / parts / 64)
-    for (hash <- hashes) {
-      val index = classOf(hash) % (Classes / parts)
-      bits(index / 64) |= 1L << index
-    }
-    bits
-  }
-
-  def holds(set: Array[Long], hash: Long): Boolean = {
-    val index = classOf(hash)
-    (set(index / 64) >>> index & 1) != 0
-  }
-}
-
-/** UUIDs as two numbers, and as text. */
-object Id {
-  val Form = "hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh"
-  private val DigitPlaces = Form.indices.filter(Form(_) == 'h').toArray
-  private val Digits = "0123456789abcdef".getBytes(US_ASCII)
-  private val ValueOf = Array.tabulate(128)(Character.digit(_, 16))
-
-  /** Reads the UUID that starts at `start` into two numbers from `at` on. They are in the order of the text: a digit over 7
-    * at the start must not make a number negative.
-    */
-  def read(text: Array[Byte], start: Int, numbers: Array[Long], at: Int): Unit = {
-    numbers(at) = readDigits(text, start, 0) ^ Long.MinValue
-    numbers(at + 1) = readDigits(text, start, 16) ^ Long.MinValue
-  }
-
-  private def readDigits(text: Array[Byte], start: Int, first: Int): Long = {
-    var number = 0L
-    var digit = first
-    while (digit < first + 16) {
-      number = number << 4 | ValueOf(text(start + DigitPlaces(digit)))
-      digit += 1
-    }
-    number
-  }
-
-  /** The two numbers from `at` on as text, in lower case. */
-  def write(numbers: Array[Long], at: Int): Array[Byte] = {
-    val text = Form.getBytes(US_ASCII)
-    writeDigits(numbers(at) ^ Long.MinValue, text, 0)
-    writeDigits(numbers(at + 1) ^ Long.MinValue, text, 16)
-    text
-  }
-
-  private def writeDigits(number: Long, text: Array[Byte], first: Int): Unit = {
-    var digit = first
-    while (digit < first + 16) {
-      text(DigitPlaces(digit)) = Digits((number >>> 4 * (first + 15 - digit)).toInt & 15)
-      digit += 1
-    }
-  }
-}
-
-/** Reads the lines of a file: what each is, and the fields of the events. */
-class FileReader(table: EventTable, lookbackDays: Int) extends Serializable {
-  import Transform._
-
-  private val plainLine = new PlainLine(table.ids)
-  private val otherLine = new OtherLine(table)
-
-  def read(name: String, arrivedAt: Long, lines: Iterator[Array[Byte]]): RawFile = {
-    val event = new Array[Long](Events.columns(table).size)
-    val time = event.length - 2
-    event(event.length - 1) = arrivedAt
-    val early = arrivedAt + (1 + ClockSkewHours) * MicrosOfHour
-    val events = new Events(table)
-    val rejected = Array.newBuilder[Rejected]
-    var (count, late) = (0L, 0L)
-
-    def addEvent(optional: Array[String]): Unit =
-      if (dayOf(arrivedAt) - dayOf(event(time)) > lookbackDays) late += 1 else events.add(event, optional)
-
-    lines.foreach { line =>
-      count += 1
-      if (plainLine.read(line, event) && event(time) < early) addEvent(Array.empty)
-      else
-        otherLine.read(line, event) match {
-          case Left(reason)                     => rejected += Rejected(reason, line)
-          case Right(_) if event(time) >= early => rejected += Rejected("early", line)
-          case Right(optional)                  => addEvent(optional)
-        }
-    }
-    events.trim()
-    RawFile(name, arrivedAt, count, late, rejected.result(), events)
-  }
-}
-
-/** What a plain line is: one that is, to the letter, as the beacons write an event with these ids. Nearly all lines are.
-  *
-  * Each byte is held against what may stand at its place, which takes a fraction of the time of reading JSON and of
-  * looking at each field.
-  */
-class PlainLine(ids: Seq[String]) extends Serializable {
-  private val written = (ids.map(_ -> Id.Form) :+ ("occurred_at" -> PlainLine.TimeForm)).zipWithIndex.map {
-    case ((name, value), index) => ((if (index == 0) "{\"" else "\",\"") + name + "\":\"", value)
-  }
-
-  /** The characters that may stand at each place. */
-  private val places: Seq[String] =
-    written.flatMap { case (before, value) => before.map(_.toString) ++ value.map(PlainLine.charactersFor) } ++
-      Seq("\"", "}")
-
-  /** Where each value starts. */
-  private val starts: Array[Int] = written
-    .scanLeft(0) { case (end, (before, value)) => end + before.length + value.length }
-    .zip(written)
-    .map { case (previousEnd, (before, _)) => previousEnd + before.length }
-    .toArray
-
-  // Each of these sets of characters, of which there are fewer than 64, has a bit.
-  private val sets = places.distinct
-  private val setAt: Array[Long] = places.map(set => 1L << sets.indexOf(set)).toArray
-  private val setsOf: Array[Long] = Array.tabulate(256) { byte =>
-    sets.indices.filter(set => sets(set).contains(byte.toChar)).map(1L << _).sum
-  }
-
-  /** Reads the line's ids and time into the event (`Events.columns`). False when it is not plain, or its time is none. */
-  def read(line: Array[Byte], event: Array[Long]): Boolean = isPlain(line) && {
-    var id = 0
-    while (id < ids.size) {
-      Id.read(line, starts(id), event, 2 * id)
-      id += 1
-    }
-    Time.read(line, starts.last, event, 2 * id)
-  }
-
-  private def isPlain(line: Array[Byte]): Boolean = line.length == setAt.length && {
-    var place = 0
-    while (place < line.length && (setsOf(line(place) & 0xff) & setAt(place)) != 0) place += 1
-    place == line.length
-  }
-}
-
-object PlainLine {
-  private val TimeForm = "2ddd-dd-dd dd:dd:dd.ddd"
-
-  private def charactersFor(place: Char): String = place match {
-    case 'h'       => "0123456789abcdef"
-    case 'd'       => "0123456789"
-    case character => character.toString
-  }
-}
-
-/** Any other line, which is read as JSON. */
-class OtherLine(table: EventTable) extends Serializable {
-  private val required = table.ids :+ "occurred_at"
-  private val fields = new JsonFields(required ++ table.optionalNames)
-
-  /** Reads the line's ids and time into the event (`Events.columns`). Returns its optional fields, or the reason why it is
-    * no event. Unknown fields are ignored.
-    */
-  def read(line: Array[Byte], event: Array[Long]): Either[String, Array[String]] = {
-    val text = new String(line, UTF_8)
-    fields.read(text) match {
-      case None => Left(if (OtherLine.isBlank(text)) "blank" else "malformed")
-      case Some(values) =>
-        def isGood(index: Int) = {
-          val value = values(index)
-          def text = value.getBytes(US_ASCII)
-          if (index == table.ids.size) OtherLine.isTime(value) && Time.read(text, 0, event, 2 * index)
-          else OtherLine.isUuid(value) && { Id.read(text, 0, event, 2 * index); true }
-        }
-        required.indices.find(index => values(index) == null || !isGood(index)) match {
-          case Some(index) => Left((if (values(index) == null) "missing " else "invalid ") + required(index))
-          case None        => Right(values.drop(required.size))
-        }
-    }
-  }
-}
-
-object OtherLine {
-  private val Blank = Pattern.compile("""\s*""")
-  private val Uuid = Pattern.compile("""\p{XDigit}{8}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{4}-\p{XDigit}{12}""")
-  private val OccurredAt = Pattern.compile("""[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?""")
-
-  private def isBlank(line: String) = Blank.matcher(line).matches()
-  private def isUuid(value: String) = Uuid.matcher(value).matches()
-  private def isTime(value: String) = OccurredAt.matcher(value).matches()
-}
-
-/** A time as text, YYYY-MM-DD HH:MM:SS, and perhaps .mmm. */
-object Time {
-
-  /** Reads the time that starts at `start` into the number at `at`. False when there is no such time. */
-  def read(text: Array[Byte], start: Int, numbers: Array[Long], at: Int): Boolean = {
-    def number(offset: Int, length: Int) = {
-      var value = 0
-      var place = start + offset
-      while (place < start + offset + length) {
-        value = value * 10 + (text(place) - '0')
-        place += 1
-      }
-      value
-    }
-    val millis = if (start + 19 < text.length && text(start + 19) == '.') number(20, 3) else 0
-    try {
-      val day = LocalDate.of(number(0, 4), number(5, 2), number(8, 2)).toEpochDay
-      val time = LocalTime.of(number(11, 2), number(14, 2), number(17, 2), millis * 1000000)
-      numbers(at) = day * Transform.MicrosOfDay + time.toNanoOfDay / 1000
-      true
-    } catch { case _: DateTimeException => false }
-  }
-}
-
-/** The lines of a file, without the ends of line: what stands between line feeds, and after the last if there is
-  * something. Closes the file after its last line.
-  */
-class Lines(fileName: String, file: InputStream) extends Iterator[Array[Byte]] {
-  private var bytes = new Array[Byte](64 * 1024)
-  private var start = 0
-  private var end = 0
-  private var isOpen = true
-  skipByteOrderMark()
-
-  override def hasNext: Boolean = start < end || read()
-
-  override def next(): Array[Byte] = {
-    if (!hasNext) throw new NoSuchElementException
-    var length = lengthFrom(0)
-    while (start + length == end && read()) length = lengthFrom(length)
-    val line = Arrays.copyOfRange(bytes, start, start + length)
-    start = math.min(start + length + 1, end)
-    line
-  }
-
-  /** How long the line is, as far as it is read; the first bytes are known to be of it. */
-  private def lengthFrom(known: Int): Int = {
-    var place = start + known
-    while (place < end && bytes(place) != '\n') place += 1
-    place - start
-  }
-
-  /** Reads on, behind what is not taken yet. Returns whether there was something. */
-  private def read(): Boolean = {
-    if (start > 0) {
-      System.arraycopy(bytes, start, bytes, 0, end - start)
-      end -= start
-      start = 0
-    } else if (end == bytes.length) bytes = Arrays.copyOf(bytes, 2 * bytes.length)
-    var length = 0
-    while (length == 0 && isOpen) {
-      length =
-        try file.read(bytes, end, bytes.length - end)
-        catch { case error: IOException => throw new IOException(s"$fileName: ${error.getMessage}", error) }
-      if (length < 0) {
-        file.close()
-        isOpen = false
-      }
-    }
-    end += math.max(length, 0)
-    length > 0
-  }
-
-  /** As Hadoop's reader of lines, which Python's half of this job has. */
-  private def skipByteOrderMark(): Unit = {
-    while (end < 3 && read()) {}
-    if (end >= 3 && bytes(0) == 0xef.toByte && bytes(1) == 0xbb.toByte && bytes(2) == 0xbf.toByte) start = 3
-  }
-}
-
-/** Opens compressed files by the ends of their names, as Hadoop does. */
-class Codecs {
-  private val settings = new Configuration(false)
-  settings.setInt("io.file.buffer.size", 64 * 1024)
-  private val codecs = new CompressionCodecFactory(settings)
-
-  def open(fileName: String, content: Array[Byte]): InputStream = {
-    val bytes = new ByteArrayInputStream(content)
-    Option(codecs.getCodec(new Path(fileName))).fold[InputStream](bytes)(_.createInputStream(bytes))
-  }
-}
-
-/** The fields of a line that is one JSON object and nothing else, as text; what is no text is told as JSON. None for any
-  * other line.
-  */
-class JsonFields(names: Seq[String]) extends Serializable {
-
-  def read(line: String): Option[Array[String]] = {
-    val parser = JsonFields.Factory.createParser(line)
-    try read(parser)
-    catch { case _: JsonProcessingException => None }
-    finally parser.close()
-  }
-
-  private def read(parser: JsonParser): Option[Array[String]] = {
-    val values = new Array[String](names.size)
-    if (parser.nextToken() != JsonToken.START_OBJECT) return None
-    while (parser.nextToken() != JsonToken.END_OBJECT) {
-      val index = names.indexOf(parser.getCurrentName)
-      parser.nextToken() match {
-        case _ if index < 0         => parser.skipChildren()
-        case JsonToken.VALUE_NULL   => values(index) = null
-        case JsonToken.VALUE_STRING => values(index) = parser.getText
-        case _                      => values(index) = asJson(parser)
-      }
-    }
-    if (parser.nextToken() == null) Some(values) else None
-  }
-
-  private def asJson(parser: JsonParser): String = {
-    val text = new StringWriter
-    val generator = JsonFields.Factory.createGenerator(text)
-    generator.copyCurrentStructure(parser)
-    generator.close()
-    text.toString
-  }
-}
-
-object JsonFields {
-  private val Factory = new JsonFactory()
-}
-
-/** The raw zone. */
-object Raw {
-  private val HourFolder: Regex = "hour=([01][0-9]|2[0-3])".r
-
-  /** The hours of arrival that have a folder, from the last hour of the day `first` to the end of the day `last`. */
-  def existingHours(spark: SparkSession, folder: String, first: LocalDate, last: LocalDate): Seq[LocalDateTime] =
-    for {
-      day <- Iterator.iterate(first)(_.plusDays(1)).takeWhile(!_.isAfter(last)).toVector
-      name <- Files.list(spark, s"$folder/${Partition.pathOf(Partition.dayKeys(day))}").sorted
-      hour <- HourFolder.unapplySeq(name).map(found => day.atTime(found.head.toInt, 0))
-      if !hour.isBefore(first.atTime(23, 0))
-    } yield hour
-
-  /** All files (`Transform.FilesSchema`) of the hours; `arrived_at` is the hour's start. */
-  def readFiles(spark: SparkSession, folder: String, hours: Seq[LocalDateTime]): DataFrame = {
-    if (hours.isEmpty)
-      return spark.createDataFrame(java.util.Collections.emptyList[Row](), Transform.FilesSchema)
-    val paths = hours.map { hour =>
-      f"$folder/${Partition.pathOf(Partition.dayKeys(hour.toLocalDate))}/hour=${hour.getHour}%02d"
-    }
-    val files = spark.read
-      .format("binaryFile")
-      .schema(
-        "path string, modificationTime timestamp, length bigint, content binary, year int, month int, day int, hour int"
-      )
-      .option("basePath", folder)
-      .load(paths: _*)
+  /** What was kept and meets the condition: id_or_line, arrived_at. */
+  private def known(condition: String): DataFrame =
+    spark.sql(
+      s"SELECT `${table.id}` AS id_or_line, arrived_at FROM `${arguments.database}`.`${table.name}` WHERE $condition"
+    )
+
+  /** All lines of the hours' objects: line, file_name, arrived_at. */
+  private def readLines(hours: Seq[String]): DataFrame = {
+    val schema = "value string, year int, month int, day int, hour int"
+    val read = spark.read.schema(schema).option("basePath", raw).option("lineSep", "\n").text(hours: _*)
     val hour = unix_date(make_date(col("year"), col("month"), col("day"))).cast("bigint") * 24 + col("hour")
-    files.select(
+    read.select(
+      col("value").as("line"),
       col("_metadata.file_name").as("file_name"),
-      col("content"),
       timestamp_seconds(hour * 3600).as("arrived_at")
     )
   }
+
+  /** Makes the table's partition of the lines that were set aside, or takes it away when there are none. */
+  def publishRejected(partition: Partition, staged: String, lines: Long): Unit =
+    if (lines == 0) partition.drop().foreach(files.delete)
+    else {
+      val arrival = date_format(col("arrived_at"), "'year='yyyy'/month='MM'/day='dd'/hour='HH'/'")
+      val source = concat(lit(s"raw/ad/${table.name}/"), arrival, col("_aside.file_name")).as("source")
+      val rows = spark.read.orc(staged).select(col("_aside.reason"), source, col("_aside.line"))
+      partition.publish(partition.write(rows.sortWithinPartitions("source", "line"), arguments.compression))
+    }
 }
 
-/** Acknowledged lines that Firehose set aside, since the metrics sink could not be called.
-  *
+object Day {
+
+  /** A task gets about so much of the raw day's compressed bytes, and a file about so many times less. */
+  private val RawBytesOfTask = 16 << 20
+
+  private def tasks(share: Double): Int = math.max(1, math.rint(share).toInt)
+}
+
+/** What Firehose sets aside: objects with a JSON record a line, which hold the data in base64.
   * https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html
   */
-object Undelivered {
+object ErrorObject {
 
-  /** The lines in the error objects of the day, gzip or not. A record that can't be read counts as one, and so does a torn
-    * object.
-    */
-  def count(spark: SparkSession, folder: String, day: LocalDate): Long = {
-    val path = s"$folder/${Partition.pathOf(Partition.dayKeys(day))}"
-    if (Files.list(spark, path).isEmpty) return 0
-    val objects = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(path)
-    objects.select("path", "content").rdd.map { case Row(name: String, content: Array[Byte]) => count(name, content) }
-      .fold(0L)(_ + _)
-  }
-
-  private def count(name: String, content: Array[Byte]): Long = {
+  /** The lines in an error object, gzip or not. A record that can't be read counts as one, and so does a torn object. */
+  def countEvents(content: Array[Byte]): Long = {
     val bytes = new ByteArrayInputStream(content)
-    val isGzip = content.length > 1 && content(0) == 0x1f.toByte && content(1) == 0x8b.toByte
-    val fields = new JsonFields(Seq("rawData"))
-    try
-      new Lines(name, if (isGzip) new GZIPInputStream(bytes) else bytes)
-        .map(new String(_, UTF_8))
-        .filterNot(_.isBlank)
-        .map(record => linesOf(fields.read(record).flatMap(values => Option(values.head))))
-        .sum
-    catch { case _: IOException => 1L }
+    val isGzip = content.startsWith(Array(0x1f.toByte, 0x8b.toByte))
+    try {
+      val text = (if (isGzip) new GZIPInputStream(bytes) else bytes).readAllBytes()
+      new String(text, ISO_8859_1).split('\n').filterNot(_.isBlank).map(record => linesOf(record.getBytes(ISO_8859_1))).sum
+    } catch { case _: IOException => 1L }
   }
 
-  private def linesOf(rawData: Option[String]): Long =
-    try rawData.map(Base64.getDecoder.decode).fold(1L) { data =>
-      data.count(_ == '\n') + (if (data.nonEmpty && data.last != '\n') 1L else 0L)
-    }
-    catch { case _: IllegalArgumentException => 1L }
+  private def linesOf(record: Array[Byte]): Long =
+    try {
+      val data = Base64.getDecoder.decode(Json.mapper.readTree(record).required("rawData").textValue)
+      data.count(_ == '\n') + (if (data.lastOption.exists(_ != '\n')) 1L else 0L)
+    } catch { case _: IOException | _: IllegalArgumentException | _: NullPointerException => 1L }
 }
 
-/** One partition of a catalog table, replaced as a whole.
-  *
-  * `write` puts complete new files beside the live ones, `publish` points the catalog at them in one call and then
-  * deletes the others. A job that dies in between leaves the old partition in place; the next run cleans up.
-  */
-case class Partition(spark: SparkSession, database: String, table: String, keys: Seq[(String, String)]) {
-  private val name = s"`$database`.`$table`"
+object Json {
+  lazy val mapper: ObjectMapper =
+    new ObjectMapper().registerModule(DefaultScalaModule).enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+}
 
-  /** A reader that looks for one ad takes whole groups of rows, in whole blocks. By itself ORC makes them of 10,000 rows
-    * and 256 KiB, of which such a reader needs little. Codes for the ads are found by hash: a tree compares some ten ids
-    * for each row.
-    */
-  private val orcOptions = Map(
-    "orc.row.index.stride" -> "2500",
-    "orc.compress.size" -> (64 * 1024).toString,
-    "orc.dictionary.implementation" -> "hash"
-  )
+/** A field of an event. `kind` is uuid, text, timestamp, date, double or typed (any other). */
+case class Column(name: String, dataType: String, kind: String) {
 
-  private val spec = keys.map { case (key, value) => s"`$key` = '$value'" }.mkString(", ")
+  /** The type that the reader of JSON gives. */
+  def json: String = if (Set("string", "timestamp", "date").contains(dataType)) "string" else dataType
+}
 
-  /** The folder of all of the partition's runs, below the location that the catalog has for the table. */
-  def folder: String = {
-    val rows = spark.sql(s"DESCRIBE TABLE EXTENDED $name").collect().reverse
-    val location = rows.collectFirst { case Row("Location", location: String, _) => location }.get
-    s"${location.stripSuffix("/")}/${Partition.pathOf(keys)}"
+/** A table of events as the catalog describes it. glue/lake/table.py describes the parameters. */
+case class EventTable(
+    name: String,
+    columns: Seq[Column],
+    stored: Seq[String],
+    id: String,
+    time: String,
+    required: Seq[String],
+    sort: Seq[String]
+) {
+  val optional: Seq[String] = columns.map(_.name).filterNot(required.contains)
+
+  /** The order of arrival: hour, object, time, then the other fields as the table has them. */
+  private val arrival: String = {
+    val others = columns.map(_.name).filterNot(Set(id, time))
+    (Seq("arrived_at", "file_name") ++ (time +: others).map(name => s"`$name`")).mkString(", ")
   }
+
+  /** The SQL of a template, with `[[list|between|each]]` and `{{value}}` replaced. docs/lake.md describes both. */
+  def render(template: String, values: Map[String, String]): String = {
+    def named(names: Seq[String]) = names.map(name => Map("name" -> name))
+    val kinds = Seq("uuid", "text", "timestamp", "date", "double", "typed")
+    val lists = kinds.map(kind => kind -> named(columns.filter(_.kind == kind).map(_.name))).toMap ++ Seq(
+      "columns" -> columns.map(column => Map("name" -> column.name, "type" -> column.dataType, "json" -> column.json)),
+      "required" -> required.map(EventTable.reference),
+      "optional" -> optional.map(EventTable.reference),
+      "stored" -> named(stored)
+    )
+    val scalars = Map("id" -> id, "time" -> time, "arrival" -> arrival) ++ values
+    val text = EventTable.List.replaceAllIn(
+      template,
+      found => {
+        val filled = lists(found.group(1)).map(one => EventTable.fill(EventTable.Member, found.group(3), one))
+        Regex.quoteReplacement(filled.mkString(found.group(2)))
+      }
+    )
+    EventTable.fill(EventTable.Value, text, scalars)
+  }
+}
+
+object EventTable {
+  private val List = """(?s)\[\[(\w+)\|(.*?)\|(.*?)\]\]""".r
+  private val Value = """\{\{(\w+)\}\}""".r
+  private val Member = """(?<!\{)\{(\w+)\}(?!\})""".r
+
+  private def fill(names: Regex, text: String, values: Map[String, String]): String =
+    names.replaceAllIn(text, found => Regex.quoteReplacement(values(found.group(1))))
+
+  /** SQL of a field's value, and of whether the line has something in its place (`w` holds its fields as text, if they were
+    * read so).
+    */
+  private def reference(path: String): Map[String, String] = {
+    val parts = path.split('.')
+    val value = parts.map(name => s"`$name`").mkString(".")
+    val first = s"w.`${parts.head}`"
+    val text = if (parts.length == 1) first else s"get_json_object($first, '$$.${parts.tail.mkString(".")}')"
+    Map("path" -> path, "value" -> value, "written" -> s"f.$value IS NOT NULL OR $text IS NOT NULL")
+  }
+}
+
+/** A database of the catalog. */
+class Catalog(val spark: SparkSession, val files: Files, val database: String) {
+  def name(table: String): String = s"`$database`.`$table`"
+
+  /** Throws `IllegalArgumentException` when the table is not one of events. */
+  def eventTable(table: String): EventTable = {
+    val shown = spark.sql(s"SHOW TBLPROPERTIES ${name(table)}").collect()
+    val parameters = shown.map { case Row(key: String, value: String) => key -> value }.toMap
+    val missing = Seq("event.id", "event.time", "event.required", "event.sort").filterNot(parameters.getOrElse(_, "").nonEmpty)
+    if (missing.nonEmpty)
+      throw new IllegalArgumentException(
+        s"$database.$table is no table of events: it has no parameter ${missing.mkString(", ")}"
+      )
+    def names(key: String) = parameters.getOrElse(key, "").split(',').map(_.trim).filter(_.nonEmpty).toSeq
+    val uuids = names("event.uuid")
+    val types = spark.table(s"$database.$table").schema.map(field => field.name -> field.dataType.catalogString)
+    val columns = types.filterNot { case (column, _) => (Days.PartitionKeys :+ "arrived_at").contains(column) }.map {
+      case (column, kind) if uuids.contains(column)                             => Column(column, kind, "uuid")
+      case (column, "string")                                                   => Column(column, "string", "text")
+      case (column, kind) if Seq("timestamp", "date", "double").contains(kind) => Column(column, kind, kind)
+      case (column, kind)                                                       => Column(column, kind, "typed")
+    }
+    val stored = types.map(_._1).filterNot(Days.PartitionKeys.contains)
+    EventTable(
+      table,
+      columns,
+      stored,
+      parameters("event.id"),
+      parameters("event.time"),
+      names("event.required"),
+      names("event.sort")
+    )
+  }
+
+  /** The location in the description of a table or a partition. */
+  def location(described: String): String = {
+    val rows = spark.sql(s"DESCRIBE TABLE EXTENDED $described").collect()
+    // A partition's own comes before its table's; a column may have the name, but no such type.
+    val details = rows.dropWhile(!_.getString(0).startsWith("# Detailed"))
+    details.collectFirst { case Row("Location", location: String, _) => location }.get
+  }
+
+  def folder(table: String): String = location(name(table)).stripSuffix("/")
+
+  /** Deletes the folder's runs that a job which died long ago has left. */
+  def deleteDeadRuns(folder: String, live: Set[String]): Unit = {
+    val limit = Partition.runOf(Instant.now().minus(Partition.LongestJob))
+    for (name <- files.list(folder).keys if name.matches("""run-\d{8}T\d{6}-.*""") && name < limit) {
+      if (!live.exists(_.startsWith(s"$folder/$name"))) files.delete(s"$folder/$name")
+    }
+  }
+}
+
+/** One partition of a catalog table, replaced as a whole, as in glue/lake/partition.py. */
+class Partition(catalog: Catalog, table: String, keys: Seq[(String, String)]) {
+  import catalog.{database, files, spark}
+
+  private val name = catalog.name(table)
+  private val spec = keys.map { case (key, value) => s"`$key` = '$value'" }.mkString(", ")
 
   def exists: Boolean = !spark.sql(s"SHOW PARTITIONS $name PARTITION ($spec)").isEmpty
 
-  def hasRows: Boolean = exists && !spark.table(s"$database.$table").where(Partition.condition(keys)).isEmpty
+  def hasRows: Boolean = exists && !spark.table(s"$database.$table").where(spec.replace(", ", " AND ")).isEmpty
+
+  /** Where the catalog says that the partition's files are. */
+  private def location: String = catalog.location(s"$name PARTITION ($spec)")
+
+  private def folder: String = s"${catalog.folder(table)}/${Days.path(keys)}"
 
   /** Writes the rows as ORC to a fresh folder, which nothing reads yet; returns the folder. */
   def write(frame: DataFrame, compression: String): String = {
-    val moment = DateTimeFormatter.ofPattern("yyyyMMdd'T'HHmmss").withZone(ZoneOffset.UTC).format(Instant.now())
-    val path = s"$folder/run-$moment-${UUID.randomUUID().toString.take(8)}"
-    frame.write.options(orcOptions).option("compression", compression).orc(path)
+    val path = s"$folder/${Partition.newRun()}"
+    frame.write.options(Partition.OrcOptions).option("compression", compression).orc(path)
     path
   }
 
-  /** Makes the folder the partition's live one, then deletes what else lies below the partition's folder. */
+  /** Makes the folder the partition's live one, then deletes the one before and what dead runs left. */
   def publish(path: String): Unit = {
-    if (exists) spark.sql(s"ALTER TABLE $name PARTITION ($spec) SET LOCATION '$path'")
-    else spark.sql(s"ALTER TABLE $name ADD PARTITION ($spec) LOCATION '$path'")
+    val replaced = pointAt(path)
     spark.catalog.refreshTable(s"$database.$table")
-    val live = new Path(path)
-    Files
-      .list(spark, live.getParent.toString)
-      .filter(_ != live.getName)
-      .foreach(name => Files.systemOf(spark, live).delete(new Path(live.getParent, name), true))
+    replaced.filter(_ != path).foreach(files.delete)
+    catalog.deleteDeadRuns(folder, Set(path))
+  }
+
+  /** Points the catalog at the folder; returns where it pointed before. */
+  def pointAt(path: String): Option[String] = {
+    val replaced = if (exists) Some(location) else None
+    if (replaced.isEmpty) spark.sql(s"ALTER TABLE $name ADD IF NOT EXISTS PARTITION ($spec) LOCATION '$path'")
+    else spark.sql(s"ALTER TABLE $name PARTITION ($spec) SET LOCATION '$path'")
+    replaced
+  }
+
+  /** Takes the partition out of the catalog; returns where its files are. */
+  def drop(): Option[String] = {
+    val replaced = if (exists) Some(location) else None
+    if (replaced.nonEmpty) spark.sql(s"ALTER TABLE $name DROP IF EXISTS PARTITION ($spec)")
+    replaced
   }
 }
 
 object Partition {
 
-  /** The day's partition keys and values, zero-padded strings. */
-  def dayKeys(day: LocalDate): Seq[(String, String)] = {
-    val Array(year, month, dayOfMonth) = day.toString.split("-")
-    Seq("year" -> year, "month" -> month, "day" -> dayOfMonth)
-  }
+  /** Of a run whose name says this long ago nobody writes any more. */
+  val LongestJob: Duration = Duration.ofDays(8)
 
-  def pathOf(keys: Seq[(String, String)]): String = keys.map { case (key, value) => s"$key=$value" }.mkString("/")
+  /** Why these: glue/lake/session.py. */
+  val OrcOptions: Map[String, String] = Map(
+    "orc.row.index.stride" -> "2500",
+    "orc.compress.size" -> (64 << 10).toString,
+    "orc.dictionary.implementation" -> "hash"
+  )
 
-  def condition(keys: Seq[(String, String)]): String =
-    keys.map { case (key, value) => s"`$key` = '$value'" }.mkString(" AND ")
+  def runOf(moment: Instant): String =
+    "run-" + DateTimeFormatter.ofPattern("yyyyMMdd'T'HHmmss").withZone(ZoneOffset.UTC).format(moment)
+
+  /** A name for a run's folder. Later runs have greater names. */
+  def newRun(): String = s"${runOf(Instant.now())}-${UUID.randomUUID().toString.take(8)}"
 }
 
-/** Folders of S3 and local ones alike. */
-object Files {
+/** The partitions of a table of the lake that hold what arrived on a day, one for each event day. */
+class ArrivalDay(catalog: Catalog, table: String, day: LocalDate) {
+  import catalog.{database, files, spark}
 
-  def systemOf(spark: SparkSession, path: Path): FileSystem =
-    path.getFileSystem(spark.sparkContext.hadoopConfiguration)
+  def folder: String = s"${catalog.folder(table)}/arrived=$day"
 
-  /** The names of the folder's files and folders; none when it does not exist. */
-  def list(spark: SparkSession, folder: String): Seq[String] = {
-    val path = new Path(folder)
-    val system = systemOf(spark, path)
-    if (system.exists(path)) system.listStatus(path).toSeq.map(_.getPath.getName) else Nil
+  def partition(eventDay: LocalDate): Partition =
+    new Partition(catalog, table, Days.keys(eventDay) :+ ("arrived" -> day.toString))
+
+  /** The event days that have a partition in the catalog. */
+  def eventDays(): Set[LocalDate] = {
+    val shown = spark.sql(s"SHOW PARTITIONS ${catalog.name(table)} PARTITION (`arrived` = '$day')").collect()
+    shown.map { row =>
+      val keys = row.getString(0).split('/').map(_.split('=')).map(pair => pair(0) -> pair(1).toString).toMap
+      LocalDate.of(keys("year").toInt, keys("month").toInt, keys("day").toInt)
+    }.toSet
   }
+
+  /** Makes the run's event days the live ones, one by one, and takes those out that it has no rows of. */
+  def publish(run: String): Unit = {
+    val dated = """event_day=(\d{4}-\d{2}-\d{2})""".r
+    val fresh = files.list(run).keys.collect { case name @ dated(found) => LocalDate.parse(found) -> s"$run/$name" }.toMap
+    files.touch(s"$run/_SUCCESS")
+    val gone = eventDays() -- fresh.keys
+    val replaced = fresh.toSeq.sortBy(_._2).flatMap { case (eventDay, path) => partition(eventDay).pointAt(path) } ++
+      gone.toSeq.sortBy(_.toString).flatMap(partition(_).drop())
+    spark.catalog.refreshTable(s"$database.$table")
+    val live = fresh.values.toSet
+    (replaced.toSet -- live).foreach(files.delete)
+    catalog.deleteDeadRuns(folder, live)
+  }
+}
+
+object Days {
+  val PartitionKeys: Seq[String] = Seq("year", "month", "day", "arrived")
+
+  /** The day's partition keys and values, zero-padded strings. */
+  def keys(day: LocalDate): Seq[(String, String)] = PartitionKeys.zip(day.toString.split('-'))
+
+  def path(keys: Seq[(String, String)]): String = keys.map { case (key, value) => s"$key=$value" }.mkString("/")
+}
+
+/** Files and folders wherever Hadoop finds them: S3 on AWS, a folder on a laptop. */
+class Files(spark: SparkSession) {
+  private def systemOf(path: Path): FileSystem = path.getFileSystem(spark.sparkContext.hadoopConfiguration)
+
+  /** The names of the folder's files and folders, with their bytes; none when it does not exist. */
+  def list(folder: String): Map[String, Long] = {
+    val path = new Path(folder)
+    if (!systemOf(path).exists(path)) Map.empty
+    else systemOf(path).listStatus(path).map(status => status.getPath.getName -> status.getLen).toMap
+  }
+
+  /** The text of a small file. */
+  def read(file: String): String = {
+    val path = new Path(file)
+    val stream = systemOf(path).open(path)
+    try new String(stream.readAllBytes(), UTF_8)
+    finally stream.close()
+  }
+
+  def delete(path: String): Unit = { systemOf(new Path(path)).delete(new Path(path), true); () }
+
+  def touch(path: String): Unit = systemOf(new Path(path)).create(new Path(path), true).close()
 }

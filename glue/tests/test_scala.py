@@ -1,16 +1,25 @@
 """The Scala job against the Python job: the same lines must end as the same rows, whoever ran before."""
 
+import base64
 import gzip
+import itertools
 import json
-from pathlib import Path
+from datetime import datetime, timedelta
 
+import expectation
 import nasty
+import nasty_orders
 import pytest
-from test_etl import check_lake_files, everything, flags, orc_folders, put_events_of_many_ads, run_etl
+from conftest import ROOT
+from test_etl import (
+    NASTY_DAYS, check_lake_files, everything, flags, ledger, partitions, put, put_events_of_many_ads, random_lines, run_etl,
+    run_folders,
+)  # fmt: skip
 
+import etl
 import scala
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scala" / "etl.scala"
+SCRIPT = ROOT / "glue" / "scala" / "etl.scala"
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +28,7 @@ def classes(tmp_path_factory):
 
 
 class Engines:
-    """Both jobs on one warehouse; each run returns the line that the job printed."""
+    """Both jobs on one warehouse; each run returns the lines that the job printed."""
 
     def __init__(self, warehouse, classes, capsys):
         self.warehouse, self.classes, self.capsys = warehouse, classes, capsys
@@ -28,7 +37,7 @@ class Engines:
         run_etl(self.warehouse, *days, table=table)
         return self.printed()
 
-    def scala(self, *days: str, table: str = "impressions", file_mb: int = 64) -> list[dict]:
+    def scala(self, *days: str, table: str = "impressions") -> list[dict]:
         for day in days:
             self.run_scala(
                 table=table,
@@ -36,9 +45,13 @@ class Engines:
                 database=self.warehouse.database,
                 data_path=self.warehouse.data_path + "/",
                 lookback_days=str(nasty.LOOKBACK_DAYS),
-                file_mb=str(file_mb),
+                sql=f"file://{ROOT}/glue/sql/",
             )
         return self.printed()
+
+    def in_turn(self, *days: str, table: str = "impressions") -> list[dict]:
+        turns = zip(days, itertools.cycle([self.python, self.scala]))
+        return [line for day, run in turns for line in run(day, table=table)]
 
     def run_scala(self, **arguments: str) -> None:
         of_glue = ["--job-language", "scala", "--enable-metrics", "--TempDir", "s3://b/temporary/"]
@@ -47,63 +60,79 @@ class Engines:
     def printed(self) -> list[dict]:
         return [json.loads(line) for line in self.capsys.readouterr().out.splitlines()]
 
+    def check(self, *days: str, table: str = "impressions") -> tuple[list[dict], list[tuple]]:
+        """Runs the days in order: by Python; again, in turn; afresh, by Scala. What they print and write must be the same."""
+        books = self.python(*days, table=table)
+        rows = self.written(table)
+        assert self.in_turn(*days, table=table) == books
+        assert self.written(table) == rows
+        # The lake's partitions go, and raw stays.
+        for name in (table, "rejected", "ledger"):
+            for partition in partitions(self.warehouse, name):
+                keys = ", ".join("{}='{}'".format(*key.split("=")) for key in partition.split("/"))
+                self.warehouse.spark.sql(f"ALTER TABLE {self.warehouse.database}.{name} DROP PARTITION ({keys})")
+        assert self.written(table)[table] == []
+        assert self.scala(*days, table=table) == books
+        assert self.written(table) == rows
+        return books, rows[table]
+
+    def written(self, table: str) -> dict:
+        names = {name: self.warehouse.rows(name) for name in (table, "rejected")}
+        return names | {"ledger": ledger(self.warehouse, table), "partitions": partitions(self.warehouse, table)}
+
 
 @pytest.fixture
 def engines(warehouse, classes, capsys):
     return Engines(warehouse, classes, capsys)
 
 
-def clicks_of(lines):
-    """The nasty impressions as clicks: what was the own id is the click's."""
-    for hour, name, line, *_ in lines:
-        click = line.replace('"impression_id"', f'"impression_id": "{nasty.own_id(7)}", "click_id"', 1)
-        yield hour, name, click
-
-
 def test_the_nasty_input_ends_the_same_whichever_engine_runs_and_ran_before(engines):
-    warehouse = engines.warehouse
-    warehouse.put_lines("impressions", nasty.LINES)
-    books = engines.scala("2026-11-20")
-    rows = everything(warehouse)
-    assert [book["day"] for book in books] == ["2026-11-20"] and min(map(len, (rows["impressions"], rows["rejected"]))) > 10
-    for again in (engines.scala, engines.python, engines.python, engines.scala):
-        assert again("2026-11-20") == books
-        assert everything(warehouse) == rows
+    put(engines.warehouse, "impressions", nasty.LINES)
+    books, rows = engines.check(*NASTY_DAYS)
+    assert [book["day"] for book in books] == NASTY_DAYS
+    assert rows == expectation.lake(expectation.IMPRESSIONS, nasty.LINES, nasty.LOOKBACK_DAYS)
 
 
-def test_clicks_other_days_and_an_empty_day_end_the_same(engines):
-    warehouse = engines.warehouse
-    warehouse.put_lines("clicks", clicks_of(nasty.LINES))
-    days = ("2026-11-20", "2026-11-21", "2026-11-27")
-    books = engines.scala(*days, table="clicks")
-    rows = everything(warehouse)
-    assert books[-1]["raw"] == 0 and books[0]["kept"] > 10
-    warehouse.clear()
-    warehouse.put_lines("clicks", clicks_of(nasty.LINES))
-    assert engines.python(*days, table="clicks") == books
-    assert everything(warehouse) == rows
+def test_objects_with_odd_names_end_the_same(engines):
+    lines = [*nasty.ODD_NAMES, ("2026-11-20 12", "a b+c%20d.gz", "{", "malformed")]
+    put(engines.warehouse, "impressions", lines)
+    (book,), _ = engines.check("2026-11-20")
+    assert (book["raw"], book["rejected"]) == (len(lines), 1)
 
 
-def test_a_scala_job_that_dies_between_its_writes_leaves_the_old_partition(engines):
-    warehouse = engines.warehouse
-    warehouse.put_lines("impressions", [("2026-11-20 10", "a.gz", nasty.impression(1, "2026-11-20 10:00:00.000"))])
-    engines.scala("2026-11-20")
-    old = everything(warehouse)
-    warehouse.put_lines("impressions", [("2026-11-20 11", "a.gz", nasty.impression(2, "2026-11-20 11:00:00.000"))])
+@pytest.mark.parametrize("table", [expectation.IMPRESSIONS, expectation.CLICKS], ids=lambda table: table["name"])
+def test_random_events_end_the_same_on_each_of_some_days_and_one_without_lines(engines, table):
+    lines = random_lines(table, f"{table['name']} in Scala", days=4)
+    put(engines.warehouse, table["name"], lines)
+    books, rows = engines.check(*(f"2026-11-{day}" for day in (18, 19, 20, 21, 22)), table=table["name"])
+    assert rows == expectation.lake(table, lines, nasty.LOOKBACK_DAYS)
+    assert books[-1]["raw"] == 0 < min(sum(book[fate] for book in books) for fate in ("kept", "repeats", "rejected", "late"))
 
-    in_the_way = warehouse.folder / "data/rejected/table_name=impressions/year=2026/month=11/day=20"
-    aside = in_the_way.rename(in_the_way.with_name("aside"))
-    in_the_way.touch()
-    with pytest.raises(scala.JobError, match="day=20"):
-        engines.scala("2026-11-20")
-    in_the_way.unlink()
-    aside.rename(in_the_way)
-    assert everything(warehouse) == old
-    assert len(orc_folders(warehouse, "impressions", "2026-11-20")) == 2
 
-    engines.scala("2026-11-20")
-    assert len(warehouse.rows("impressions")) == 2
-    assert len(orc_folders(warehouse, "impressions", "2026-11-20")) == 1
+@pytest.fixture
+def orders(warehouse):
+    """The warehouse with one more table, whose columns are of every type."""
+    table = nasty_orders.TABLE
+    columns = ", ".join(f"`{name}` {nasty_orders.ddl(kind)}" for name, kind in table["columns"].items())
+    parameters = {name: ",".join(table[name]) for name in ("required", "uuid")} | {name: table[name] for name in ("id", "time")}
+    parameters["sort"] = "ordered_at,order_id"
+    properties = ", ".join(f"'event.{key}' = '{value}'" for key, value in parameters.items())
+    name = f"{warehouse.database}.{table['name']}"
+    warehouse.spark.sql(
+        f"CREATE EXTERNAL TABLE {name} ({columns}, `arrived_at` timestamp) "
+        "PARTITIONED BY (`year` string, `month` string, `day` string, `arrived` string) STORED AS ORC "
+        f"LOCATION '{warehouse.data_path}/lake/ad/{table['name']}' "
+        f"TBLPROPERTIES ({properties})"
+    )
+    yield warehouse
+    warehouse.spark.sql(f"DROP TABLE {name}")
+
+
+def test_columns_of_every_type_end_the_same(orders, engines):
+    put(orders, "orders", nasty_orders.LINES)
+    days = sorted({hour[:10] for hour, *_ in nasty_orders.LINES})
+    books, rows = engines.check(*days, table="orders")
+    assert len(rows) > 50 and set(books[0]["nulled"]) > {"quantity", "weight", "due_on", "tags", "items"}
 
 
 def odd_files() -> dict[str, bytes]:
@@ -121,86 +150,135 @@ def odd_files() -> dict[str, bytes]:
     }
 
 
-def nearly_plain_lines(event: dict[str, str]) -> list[str]:
-    """The event as the beacons write it, and so but for one byte, for each of its bytes, or for its time."""
-    good = json.dumps(event, separators=(",", ":"))
-    times = ["2026-11-20 13:59:59.999", "2026-11-20 14:00:00.000", "2026-02-30 10:00:00.000", "2026-11-20 24:00:00.000"]
-    times += ["2026-11-20 10:60:00.000", "2026-13-01 00:00:00.000", "2026-11-20 23:59:60.000", "1026-11-20 12:00:00.000"]
-    changed = [good[:place] + other + good[place + 1 :] for place in range(len(good)) for other in '0gF/:"\x7fé']
-    return [good, good + " ", good[:-1], *(good.replace(event["occurred_at"], time) for time in times), *changed]
-
-
-def test_odd_files_and_lines_that_are_nearly_plain_are_read_the_same(engines):
-    """Scala tells plain lines byte by byte, and takes files apart itself."""
+def test_odd_files_end_the_same(engines):
     for number, (name, content) in enumerate(odd_files().items()):
         folder = engines.warehouse.folder / f"data/raw/ad/impressions/year=2026/month=11/day=20/hour={12 + number % 2}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    impression = {"impression_id": nasty.own_id(5), "ad_id": nasty.AD, "occurred_at": nasty.NOON}
-    lines = nearly_plain_lines(impression)
-    engines.warehouse.put_lines("impressions", [("2026-11-20 12", "nearly.gz", line) for line in lines])
-    books = engines.scala("2026-11-20")
-    rows = everything(engines.warehouse)
-    assert books[0]["raw"] == 12 + len(lines) and books[0]["balanced"] and books[0]["rejected"] > len(lines) / 2
-    assert [row[0] for row in rows["impressions"] if row[0] <= nasty.own_id(5)][-5:] == [nasty.own_id(n) for n in range(1, 6)]
-    assert engines.python("2026-11-20") == books
-    assert everything(engines.warehouse) == rows
+    (book,), rows = engines.check("2026-11-20")
+    assert book["balanced"] and [row[0] for row in rows] == [nasty.own_id(number) for number in (1, 2, 3, 4)]
 
 
-def test_clicks_that_are_nearly_plain_are_read_the_same(engines):
-    click = {"click_id": nasty.own_id(2), "impression_id": nasty.own_id(1), "ad_id": nasty.AD, "occurred_at": nasty.NOON}
-    lines = nearly_plain_lines(click)
-    engines.warehouse.put_lines("clicks", [("2026-11-20 12", "a.gz", line) for line in lines])
-    books = engines.scala("2026-11-20", table="clicks")
-    rows = everything(engines.warehouse)
-    assert books[0]["raw"] == len(lines) and books[0]["balanced"] and books[0]["rejected"] > len(lines) / 2
-    assert engines.python("2026-11-20", table="clicks") == books
-    assert everything(engines.warehouse) == rows
+def test_what_was_set_aside_counts_the_same(engines):
+    data = base64.b64encode(b"a\nb\nc").decode()
+    records = [{"rawData": data}, {"rawData": ""}, {"rawData": "?"}, {"rawData": None}, {"rawData": 7}, {}, [], 7]
+    text = "\n".join([*map(json.dumps, records), "{", f'{{"rawData": "{data}"}} more', "\r", ""]).encode()
+    folder = engines.warehouse.folder / "data/raw-errors/impressions/processing-failed/year=2026/month=11/day=20/hour=10"
+    folder.mkdir(parents=True)
+    packed = gzip.compress(text)
+    contents = {"plain": text, "packed.gz": packed, "torn.gz": packed[:-20], "empty": b"", "not-text": b"\xff\n\x1f"}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    (book,), _ = engines.check("2026-11-20")
+    # Three lines and eight of ten records, twice; a torn object; two records.
+    assert book["undelivered"] == 2 * (3 + 8) + 1 + 2 and not book["balanced"]
+
+
+def test_a_rerun_takes_out_what_the_day_has_no_rows_of_any_more(engines):
+    warehouse = engines.warehouse
+    lines = [("2026-11-20 10", f"{day}.gz", nasty.impression(day, f"2026-11-{day} 09:00:00.000")) for day in (18, 19, 20)]
+    warehouse.put_lines("impressions", [*lines, ("2026-11-20 11", "malformed.gz", "{")])
+    engines.python("2026-11-20")
+    assert len(partitions(warehouse)) == 3 and len(partitions(warehouse, "rejected")) == 1
+    for raw in (*warehouse.folder.glob("data/raw/**/19.gz"), *warehouse.folder.glob("data/raw/**/malformed.gz")):
+        raw.unlink()
+    (book,) = engines.scala("2026-11-20")
+    assert partitions(warehouse) == [f"year=2026/month=11/day={day}/arrived=2026-11-20" for day in (18, 20)]
+    assert partitions(warehouse, "rejected") == [] and (book["kept"], book["rejected"]) == (2, 0)
+    assert len(run_folders(warehouse)) == 1 and not list(warehouse.folder.glob("data/rejected/**/*.orc"))
+
+
+def test_runs_that_died_long_ago_are_deleted_and_others_are_not(engines):
+    engines.warehouse.put_lines("impressions", [("2026-11-20 10", "a.gz", nasty.impression(1, nasty.NOON))])
+    arrived = engines.warehouse.folder / "data/lake/ad/impressions/arrived=2026-11-20"
+    recent = f"run-{datetime.now() - timedelta(days=7):%Y%m%dT%H%M%S}-00000000"
+    for name in ("run-20260101T000000-00000000", recent, "kept"):
+        (arrived / name).mkdir(parents=True)
+    engines.scala("2026-11-20")
+    (live,) = run_folders(engines.warehouse)
+    assert {path.name for path in arrived.iterdir()} == {live, recent, "kept"}
+    assert {path.name for path in (arrived / live).iterdir() if not path.name.startswith(".")} == {"_SUCCESS", "event_day=2026-11-20"}
+
+
+def test_the_ledger_has_when_the_job_began_and_when_it_had_decided(engines):
+    before = datetime.now()
+    engines.scala("2026-11-20")
+    (row,) = engines.warehouse.spark.table(f"{engines.warehouse.database}.ledger").collect()
+    assert before <= row.started_at < row.decided_at <= datetime.now()
+
+
+def test_a_job_that_dies_between_its_writes_leaves_no_books_and_the_next_makes_it_good(engines):
+    warehouse = engines.warehouse
+    warehouse.put_lines("impressions", [("2026-11-20 10", "a.gz", nasty.impression(1, nasty.NOON)), ("2026-11-20 10", "a.gz", "{")])
+    engines.scala("2026-11-20")
+    warehouse.put_lines("impressions", [("2026-11-20 11", "a.gz", nasty.impression(2, nasty.NOON))])
+    in_the_way = warehouse.folder / "data/rejected/table_name=impressions/year=2026/month=11/day=20"
+    aside = in_the_way.rename(in_the_way.with_name("aside"))
+    in_the_way.touch()
+    with pytest.raises(scala.JobError, match="day=20"):
+        engines.scala("2026-11-20")
+    in_the_way.unlink()
+    aside.rename(in_the_way)
+    assert ledger(warehouse) == {} and len(warehouse.rows("rejected")) == 1
+
+    (book,) = engines.scala("2026-11-20")
+    assert book["balanced"] and len(warehouse.rows("impressions")) == 2
+    assert len(run_folders(warehouse)) == 1
 
 
 def test_a_torn_file_is_named(engines):
-    engines.warehouse.put_lines("impressions", nasty.LINES)
+    engines.warehouse.put_lines("impressions", [("2026-11-20 12", "a.gz", nasty.impression(1, nasty.NOON))])
     folder = engines.warehouse.folder / "data/raw/ad/impressions/year=2026/month=11/day=20/hour=12"
     (folder / "torn.gz").write_bytes((folder / "a.gz").read_bytes()[:-20])
     with pytest.raises(scala.JobError, match="torn.gz"):
         engines.scala("2026-11-20")
 
 
-def test_scala_writes_a_large_day_as_several_files_each_sorted_by_ad(engines):
-    put_events_of_many_ads(engines.warehouse, 100_000, files=3)
-    engines.scala("2026-11-20", file_mb=1)
-    check_lake_files(engines.warehouse, 100_000, count=2)
+def test_scala_writes_files_of_zstd_sorted_by_ad(engines):
+    put_events_of_many_ads(engines.warehouse, 1000, files=3)
+    engines.scala("2026-11-20")
+    check_lake_files(engines.warehouse, 1000, count=1)
 
 
-def test_scala_refuses_to_empty_a_day_whose_raw_is_gone(engines):
+def test_a_day_whose_raw_is_gone_is_not_emptied(engines):
     warehouse = engines.warehouse
-    warehouse.insert(
-        "impressions",
-        [{"impression_id": nasty.own_id(1), "ad_id": nasty.AD, "occurred_at": nasty.NOON, "arrived_on": "2026-11-20",
-          "year": "2026", "month": "11", "day": "20"}],
-    )  # fmt: skip
-    with pytest.raises(scala.JobError, match="Refusing"):
+    warehouse.put_lines("impressions", [("2026-11-20 12", "a.gz", nasty.impression(1, nasty.NOON))])
+    engines.scala("2026-11-20")
+    before = everything(warehouse)
+    (raw,) = warehouse.folder.glob("data/raw/**/a.gz")
+    raw.unlink()
+    message = "holds no lines of 2026-11-20, but the lake does: is raw expired\\? Refusing to empty the lake's partitions"
+    with pytest.raises(scala.JobError, match=message):
         engines.scala("2026-11-20")
+    with pytest.raises(RuntimeError, match=message):
+        engines.python("2026-11-20")
+    assert everything(warehouse) == before and len(before["impressions"]) == 1
+
+
+def test_a_table_that_has_no_events_is_refused_in_the_same_words(engines):
+    message = "dataless.rejected is no table of events: it has no parameter event.id, event.time, event.required, event.sort"
+    with pytest.raises(scala.JobError, match=message):
+        engines.scala("2026-11-20", table="rejected")
+    with pytest.raises(ValueError, match=message):
+        engines.python("2026-11-20", table="rejected")
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"table": "views"}, "--table is views: it must be one of impressions, clicks"),
         ({"day": "2026-02-30"}, "--day is 2026-02-30: it must be a day, YYYY-MM-DD"),
         ({"lookback_days": "-1"}, "--lookback_days is -1: it must be a whole number, 0 or more"),
         ({"compression": "gzip"}, "--compression is gzip: it must be one of zstd, zlib, snappy"),
         ({"file_mb": "0"}, "--file_mb is 0: it must be a whole number, 1 or more"),
         ({"database": None}, "the following arguments are required: --database"),
+        ({"sql": None}, "the following arguments are required: --sql"),
     ],
 )
 def test_bad_arguments_are_refused_in_the_same_words(engines, wrong, message):
-    good = {"table": "clicks", "day": "2026-11-20", "database": "d", "data_path": "s3://b/data", "lookback_days": "3"}
+    good = {"table": "clicks", "day": "2026-11-20", "database": "d", "data_path": "s3://b/data", "lookback_days": "3", "sql": "s"}
     arguments = {name: value for name, value in (good | wrong).items() if value is not None}
     with pytest.raises(scala.JobError, match=message):
         engines.run_scala(**arguments)
-    import etl
-
     with pytest.raises(Exception, match=message):
         etl.parse_arguments(flags(arguments))
 
