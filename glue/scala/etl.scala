@@ -7,11 +7,12 @@
 import java.io.{ByteArrayInputStream, IOException}
 import java.nio.charset.StandardCharsets.{ISO_8859_1, UTF_8}
 import java.time.{Duration, Instant, LocalDate, ZoneOffset}
-import java.time.format.{DateTimeFormatter, DateTimeParseException}
+import java.time.format.DateTimeFormatter
 import java.util.{Base64, UUID}
 import java.util.zip.GZIPInputStream
 
 import scala.collection.immutable.ListMap
+import scala.util.Try
 import scala.util.matching.Regex
 
 import com.fasterxml.jackson.databind.{DeserializationFeature, ObjectMapper}
@@ -49,9 +50,7 @@ object GlueApp {
     try Class.forName("com.amazonaws.services.glue.GlueContext").getConstructor(classOf[SparkContext]).newInstance(context)
     catch { case _: ClassNotFoundException => () }
 
-  /** Writes what arrived on the day; returns the ledger row, `balanced`, and `nulled`: optional values that did not fit, by
-    * field.
-    */
+  /** Writes what arrived on the day; returns the ledger row, `balanced`, and `nulled`: bad optional values, by field. */
   def run(spark: SparkSession, arguments: Arguments): ListMap[String, Any] = {
     val startedAt = Instant.now()
     val files = new Files(spark)
@@ -94,69 +93,49 @@ object GlueApp {
 
 /** What the job was asked to do. `day` is the day of arrival. */
 case class Arguments(
-    table: String,
-    day: LocalDate,
-    database: String,
-    dataPath: String,
-    lookbackDays: Int,
-    sql: String,
-    compression: String,
-    fileMb: Int
+    table: String, day: LocalDate, database: String, dataPath: String, lookbackDays: Int, sql: String, compression: String, fileMb: Int
 )
 
 object Arguments {
   private val Required = Seq("table", "day", "database", "data_path", "lookback_days", "sql")
-  private val Compressions = Seq("zstd", "zlib", "snappy")
+  private val Compressions = "zstd, zlib, snappy"
 
-  /** Reads `--name value` pairs; those of Glue itself are none of the job's. Throws `IllegalArgumentException`. */
+  /** Reads `--name value` pairs, and leaves Glue's own alone. Throws `IllegalArgumentException`. */
   def parse(arguments: Array[String]): Arguments = {
-    val given = options(arguments.toList)
+    def isName(text: String) = text.startsWith("--")
+    val given = arguments.sliding(2).collect { case Array(name, value) if isName(name) && !isName(value) => name.drop(2) -> value }.toMap
     val missing = Required.filterNot(given.contains)
     check(missing.isEmpty, missing.map("--" + _).mkString("the following arguments are required: ", ", ", ""))
     Arguments(
       table = given("table"),
-      day = readDay("day", given("day")),
+      day = LocalDate.parse(checked("day", given("day"), "a day, YYYY-MM-DD")(day => Try(LocalDate.parse(day)).isSuccess)),
       database = given("database"),
       dataPath = given("data_path").replaceAll("/+$", ""),
       lookbackDays = wholeNumber("lookback_days", given("lookback_days"), least = 0),
       sql = given("sql").replaceAll("/+$", ""),
-      compression = oneOf("compression", given.getOrElse("compression", "zstd"), Compressions),
+      compression = checked("compression", given.getOrElse("compression", "zstd"), s"one of $Compressions")(
+        Compressions.split(", ").contains
+      ),
       fileMb = wholeNumber("file_mb", given.getOrElse("file_mb", "64"), least = 1)
     )
   }
 
-  private def options(arguments: List[String]): Map[String, String] = arguments match {
-    case name :: value :: rest if name.startsWith("--") && !value.startsWith("--") =>
-      Map(name.drop(2) -> value) ++ options(rest)
-    case _ :: rest => options(rest)
-    case Nil       => Map.empty
-  }
-
-  private def oneOf(name: String, value: String, known: Seq[String]): String = {
-    check(known.contains(value), s"--$name is $value: it must be one of ${known.mkString(", ")}")
+  private def checked(name: String, value: String, allowed: String)(isGood: String => Boolean): String = {
+    check(isGood(value), s"--$name is $value: it must be $allowed")
     value
   }
 
-  private def wholeNumber(name: String, value: String, least: Int): Int = {
-    val isGood = value.matches("[0-9]{1,9}") && value.toInt >= least
-    check(isGood, s"--$name is $value: it must be a whole number, $least or more")
-    value.toInt
-  }
+  private def wholeNumber(name: String, value: String, least: Int): Int =
+    checked(name, value, s"a whole number, $least or more")(value => value.matches("[0-9]{1,9}") && value.toInt >= least).toInt
 
-  private def readDay(name: String, value: String): LocalDate =
-    try LocalDate.parse(value)
-    catch {
-      case _: DateTimeParseException =>
-        throw new IllegalArgumentException(s"--$name is $value: it must be a day, YYYY-MM-DD")
-    }
-
-  private def check(condition: Boolean, message: => String): Unit =
-    if (!condition) throw new IllegalArgumentException(message)
+  def check(condition: Boolean, message: => String): Unit = if (!condition) throw new IllegalArgumentException(message)
 }
 
 /** The raw lines of a table and arrival day, on their way to a run's folder. */
 class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventTable) {
   private val day = arguments.day
+  /** A task gets about so much of the raw day's compressed bytes, and a file about so many times less. */
+  private val rawBytesOfTask = 16 << 20
   val raw: String = s"${arguments.dataPath}/raw/ad/${table.name}"
 
   /** The folders of the day's hours, with the bytes of their objects. */
@@ -177,7 +156,7 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
   /** Writes the run's files; returns how many lines had which fate, and `nulled NAME` for each optional field. */
   def fill(hours: Seq[(String, Long)], run: String): Map[String, Long] = {
     if (hours.isEmpty) return Map.empty[String, Long].withDefaultValue(0L)
-    val tasks = Day.tasks(hours.map(_._2).sum.toDouble / Day.RawBytesOfTask)
+    val tasks = tasksFor(hours.map(_._2).sum.toDouble / rawBytesOfTask)
     spark.conf.set("spark.sql.maxConcurrentOutputFileWriters", (arguments.lookbackDays + 8).toString)
     readLines(hours.map(_._1)).createOrReplaceTempView("lines")
     val (events, read) = observe(
@@ -188,21 +167,22 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
     events.where("fate IS NULL OR fate <> 'late'").createOrReplaceTempView("events")
     val before = day.minusDays(1)
     known(s"arrived = '$before' AND arrived_at >= TIMESTAMP '$before 23:00:00'").createOrReplaceTempView("known")
-    val first = write(sql("fates", "open_before" -> day.toString), run, tasks)
-    val counted = read.get.map { case (name, count) => name -> count.asInstanceOf[Long] }
-    val total = first.open match {
-      case None => first
-      case Some((open, oldest)) =>
-        spark.read.orc(s"$run/event_day=open").createOrReplaceTempView("open")
-        spark.table(s"${arguments.database}.${table.name}").createOrReplaceTempView("lake")
-        sql("open", "oldest" -> LocalDate.parse(oldest).minusDays(1).toString).createOrReplaceTempView("events")
-        known("false").createOrReplaceTempView("known")
-        val share = open.toDouble / math.max(1L, counted("raw"))
-        val second = write(sql("fates", "open_before" -> ""), run, Day.tasks(tasks * share))
-        Written(first.kept + second.kept, first.repeats + second.repeats, None)
+    val (first, oldest) = write(sql("fates", "open_before" -> day.toString), run, tasks)
+    val counted = longs(read.get)
+    val second = oldest.map { oldest =>
+      spark.read.orc(s"$run/event_day=open").createOrReplaceTempView("open")
+      spark.table(s"${arguments.database}.${table.name}").createOrReplaceTempView("lake")
+      sql("open", "oldest" -> oldest.minusDays(1).toString).createOrReplaceTempView("events")
+      known("false").createOrReplaceTempView("known")
+      val share = first("open").toDouble / math.max(1L, counted("raw"))
+      write(sql("fates", "open_before" -> ""), run, tasksFor(tasks * share))._1
     }
-    counted ++ Seq("kept" -> total.kept, "repeats" -> total.repeats)
+    counted ++ Seq("kept", "repeats").map(fate => fate -> (first(fate) + second.fold(0L)(_(fate))))
   }
+
+  private def tasksFor(share: Double): Int = math.max(1, math.rint(share).toInt)
+
+  private def longs(counted: Map[String, Any]): Map[String, Long] = counted.collect { case (name, count: Long) => name -> count }
 
   /** What a statement of glue/sql makes of the views. */
   private def sql(name: String, values: (String, String)*): DataFrame = {
@@ -218,46 +198,32 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
     (frame.observe(observation, columns.head, columns.tail: _*), observation)
   }
 
-  /** How many events were kept, and repeats; of the open ones, if any, also the earliest event day. */
-  private case class Written(kept: Long, repeats: Long, open: Option[(Long, String)])
-
-  /** Adds the rows to the run's folders, one for each event day, and one each for those that are open and rejected. */
-  private def write(decided: DataFrame, run: String, tasks: Int): Written = {
-    val (rows, fates) = observe(
-      decided,
-      Seq(
-        "kept" -> "count_if(fate = 'kept')",
-        "repeats" -> "count_if(fate = 'repeat')",
-        "open" -> "count_if(fate = 'open')",
-        "oldest" -> "min(CASE WHEN fate = 'open' THEN dated END)"
-      )
-    )
+  /** Adds the rows to the run's folders, one for each event day, and one each for those that are open and rejected. Returns how
+    * many had which fate, and the earliest event day of those that are open.
+    */
+  private def write(decided: DataFrame, run: String, tasks: Int): (Map[String, Long], Option[LocalDate]) = {
+    val fates = Seq("kept" -> "kept", "repeats" -> "repeat", "open" -> "open")
+    val counts = fates.map { case (name, fate) => name -> s"count_if(fate = '$fate')" }
+    val (rows, counted) = observe(decided, counts :+ ("oldest" -> "min(CASE WHEN fate = 'open' THEN dated END)"))
     val sorted = rows.where("fate <> 'repeat'").drop("fate", "dated").sortWithinPartitions(table.sort.map(col): _*)
     spark.conf.set("spark.sql.adaptive.coalescePartitions.initialPartitionNum", tasks.toString)
     spark.conf.set("spark.sql.shuffle.partitions", tasks.toString)
     val options = Partition.OrcOptions + ("compression" -> arguments.compression)
     sorted.write.mode("append").partitionBy("event_day").options(options).orc(run)
-    val found = fates.get
-    def count(name: String) = found(name).asInstanceOf[Long]
-    Written(count("kept"), count("repeats"), Some(count("open")).filter(_ > 0).map(_ -> found("oldest").asInstanceOf[String]))
+    (longs(counted.get), Option(counted.get("oldest")).map(oldest => LocalDate.parse(oldest.toString)))
   }
 
   /** What was kept and meets the condition: id_or_line, arrived_at. */
   private def known(condition: String): DataFrame =
-    spark.sql(
-      s"SELECT `${table.id}` AS id_or_line, arrived_at FROM `${arguments.database}`.`${table.name}` WHERE $condition"
-    )
+    spark.sql(s"SELECT `${table.id}` AS id_or_line, arrived_at FROM `${arguments.database}`.`${table.name}` WHERE $condition")
 
   /** All lines of the hours' objects: line, file_name, arrived_at. */
   private def readLines(hours: Seq[String]): DataFrame = {
     val schema = "value string, year int, month int, day int, hour int"
     val read = spark.read.schema(schema).option("basePath", raw).option("lineSep", "\n").text(hours: _*)
     val hour = unix_date(make_date(col("year"), col("month"), col("day"))).cast("bigint") * 24 + col("hour")
-    read.select(
-      col("value").as("line"),
-      col("_metadata.file_name").as("file_name"),
-      timestamp_seconds(hour * 3600).as("arrived_at")
-    )
+    val arrivedAt = timestamp_seconds(hour * 3600).as("arrived_at")
+    read.select(col("value").as("line"), col("_metadata.file_name").as("file_name"), arrivedAt)
   }
 
   /** Makes the table's partition of the lines that were set aside, or takes it away when there are none. */
@@ -271,14 +237,6 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
     }
 }
 
-object Day {
-
-  /** A task gets about so much of the raw day's compressed bytes, and a file about so many times less. */
-  private val RawBytesOfTask = 16 << 20
-
-  private def tasks(share: Double): Int = math.max(1, math.rint(share).toInt)
-}
-
 /** What Firehose sets aside: objects with a JSON record a line, which hold the data in base64.
   * https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html
   */
@@ -290,7 +248,8 @@ object ErrorObject {
     val isGzip = content.startsWith(Array(0x1f.toByte, 0x8b.toByte))
     try {
       val text = (if (isGzip) new GZIPInputStream(bytes) else bytes).readAllBytes()
-      new String(text, ISO_8859_1).split('\n').filterNot(_.isBlank).map(record => linesOf(record.getBytes(ISO_8859_1))).sum
+      val records = new String(text, ISO_8859_1).split('\n').filterNot(_.matches("[ \\t\\r\\x0B\\f]*"))
+      records.map(record => linesOf(record.getBytes(ISO_8859_1))).sum
     } catch { case _: IOException => 1L }
   }
 
@@ -302,7 +261,7 @@ object ErrorObject {
 }
 
 object Json {
-  lazy val mapper: ObjectMapper =
+  val mapper: ObjectMapper =
     new ObjectMapper().registerModule(DefaultScalaModule).enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
 }
 
@@ -315,13 +274,7 @@ case class Column(name: String, dataType: String, kind: String) {
 
 /** A table of events as the catalog describes it. glue/lake/table.py describes the parameters. */
 case class EventTable(
-    name: String,
-    columns: Seq[Column],
-    stored: Seq[String],
-    id: String,
-    time: String,
-    required: Seq[String],
-    sort: Seq[String]
+    name: String, columns: Seq[Column], stored: Seq[String], id: String, time: String, required: Seq[String], sort: Seq[String]
 ) {
   val optional: Seq[String] = columns.map(_.name).filterNot(required.contains)
 
@@ -342,13 +295,9 @@ case class EventTable(
       "stored" -> named(stored)
     )
     val scalars = Map("id" -> id, "time" -> time, "arrival" -> arrival) ++ values
-    val text = EventTable.List.replaceAllIn(
-      template,
-      found => {
-        val filled = lists(found.group(1)).map(one => EventTable.fill(EventTable.Member, found.group(3), one))
-        Regex.quoteReplacement(filled.mkString(found.group(2)))
-      }
-    )
+    def filled(list: Regex.Match) =
+      lists(list.group(1)).map(EventTable.fill(EventTable.Member, list.group(3), _)).mkString(list.group(2))
+    val text = EventTable.List.replaceAllIn(template, list => Regex.quoteReplacement(filled(list)))
     EventTable.fill(EventTable.Value, text, scalars)
   }
 }
@@ -361,9 +310,7 @@ object EventTable {
   private def fill(names: Regex, text: String, values: Map[String, String]): String =
     names.replaceAllIn(text, found => Regex.quoteReplacement(values(found.group(1))))
 
-  /** SQL of a field's value, and of whether the line has something in its place (`w` holds its fields as text, if they were
-    * read so).
-    */
+  /** SQL of a field's value, and of whether the line has something in its place. `w` holds its fields if read as text. */
   private def reference(path: String): Map[String, String] = {
     val parts = path.split('.')
     val value = parts.map(name => s"`$name`").mkString(".")
@@ -382,10 +329,7 @@ class Catalog(val spark: SparkSession, val files: Files, val database: String) {
     val shown = spark.sql(s"SHOW TBLPROPERTIES ${name(table)}").collect()
     val parameters = shown.map { case Row(key: String, value: String) => key -> value }.toMap
     val missing = Seq("event.id", "event.time", "event.required", "event.sort").filterNot(parameters.getOrElse(_, "").nonEmpty)
-    if (missing.nonEmpty)
-      throw new IllegalArgumentException(
-        s"$database.$table is no table of events: it has no parameter ${missing.mkString(", ")}"
-      )
+    Arguments.check(missing.isEmpty, s"$database.$table is no table of events: it has no parameter ${missing.mkString(", ")}")
     def names(key: String) = parameters.getOrElse(key, "").split(',').map(_.trim).filter(_.nonEmpty).toSeq
     val uuids = names("event.uuid")
     val types = spark.table(s"$database.$table").schema.map(field => field.name -> field.dataType.catalogString)
@@ -396,15 +340,8 @@ class Catalog(val spark: SparkSession, val files: Files, val database: String) {
       case (column, kind)                                                       => Column(column, kind, "typed")
     }
     val stored = types.map(_._1).filterNot(Days.PartitionKeys.contains)
-    EventTable(
-      table,
-      columns,
-      stored,
-      parameters("event.id"),
-      parameters("event.time"),
-      names("event.required"),
-      names("event.sort")
-    )
+    val (required, sort) = (names("event.required"), names("event.sort"))
+    EventTable(table, columns, stored, parameters("event.id"), parameters("event.time"), required, sort)
   }
 
   /** The location in the description of a table or a partition. */
@@ -420,9 +357,8 @@ class Catalog(val spark: SparkSession, val files: Files, val database: String) {
   /** Deletes the folder's runs that a job which died long ago has left. */
   def deleteDeadRuns(folder: String, live: Set[String]): Unit = {
     val limit = Partition.runOf(Instant.now().minus(Partition.LongestJob))
-    for (name <- files.list(folder).keys if name.matches("""run-\d{8}T\d{6}-.*""") && name < limit) {
-      if (!live.exists(_.startsWith(s"$folder/$name"))) files.delete(s"$folder/$name")
-    }
+    val dead = files.list(folder).keys.filter(name => name.matches("""run-\d{8}T\d{6}-.*""") && name < limit)
+    dead.map(name => s"$folder/$name").filterNot(path => live.exists(_.startsWith(path))).foreach(files.delete)
   }
 }
 
@@ -437,10 +373,10 @@ class Partition(catalog: Catalog, table: String, keys: Seq[(String, String)]) {
 
   def hasRows: Boolean = exists && !spark.table(s"$database.$table").where(spec.replace(", ", " AND ")).isEmpty
 
-  /** Where the catalog says that the partition's files are. */
-  private def location: String = catalog.location(s"$name PARTITION ($spec)")
+  /** Where the catalog says that the partition's files are, if it has the partition. */
+  private def location: Option[String] = if (exists) Some(catalog.location(s"$name PARTITION ($spec)")) else None
 
-  private def folder: String = s"${catalog.folder(table)}/${Days.path(keys)}"
+  private def folder = s"${catalog.folder(table)}/${Days.path(keys)}"
 
   /** Writes the rows as ORC to a fresh folder, which nothing reads yet; returns the folder. */
   def write(frame: DataFrame, compression: String): String = {
@@ -453,13 +389,13 @@ class Partition(catalog: Catalog, table: String, keys: Seq[(String, String)]) {
   def publish(path: String): Unit = {
     val replaced = pointAt(path)
     spark.catalog.refreshTable(s"$database.$table")
-    replaced.filter(_ != path).foreach(files.delete)
+    replaced.filter(_ != path).foreach(files.deleteReplaced(_, path))
     catalog.deleteDeadRuns(folder, Set(path))
   }
 
   /** Points the catalog at the folder; returns where it pointed before. */
   def pointAt(path: String): Option[String] = {
-    val replaced = if (exists) Some(location) else None
+    val replaced = location
     if (replaced.isEmpty) spark.sql(s"ALTER TABLE $name ADD IF NOT EXISTS PARTITION ($spec) LOCATION '$path'")
     else spark.sql(s"ALTER TABLE $name PARTITION ($spec) SET LOCATION '$path'")
     replaced
@@ -467,7 +403,7 @@ class Partition(catalog: Catalog, table: String, keys: Seq[(String, String)]) {
 
   /** Takes the partition out of the catalog; returns where its files are. */
   def drop(): Option[String] = {
-    val replaced = if (exists) Some(location) else None
+    val replaced = location
     if (replaced.nonEmpty) spark.sql(s"ALTER TABLE $name DROP IF EXISTS PARTITION ($spec)")
     replaced
   }
@@ -485,8 +421,9 @@ object Partition {
     "orc.dictionary.implementation" -> "hash"
   )
 
-  def runOf(moment: Instant): String =
-    "run-" + DateTimeFormatter.ofPattern("yyyyMMdd'T'HHmmss").withZone(ZoneOffset.UTC).format(moment)
+  private val RunTime = DateTimeFormatter.ofPattern("'run-'yyyyMMdd'T'HHmmss").withZone(ZoneOffset.UTC)
+
+  def runOf(moment: Instant): String = RunTime.format(moment)
 
   /** A name for a run's folder. Later runs have greater names. */
   def newRun(): String = s"${runOf(Instant.now())}-${UUID.randomUUID().toString.take(8)}"
@@ -498,16 +435,13 @@ class ArrivalDay(catalog: Catalog, table: String, day: LocalDate) {
 
   def folder: String = s"${catalog.folder(table)}/arrived=$day"
 
-  def partition(eventDay: LocalDate): Partition =
-    new Partition(catalog, table, Days.keys(eventDay) :+ ("arrived" -> day.toString))
+  def partition(eventDay: LocalDate) = new Partition(catalog, table, Days.keys(eventDay) :+ ("arrived" -> day.toString))
 
   /** The event days that have a partition in the catalog. */
   def eventDays(): Set[LocalDate] = {
     val shown = spark.sql(s"SHOW PARTITIONS ${catalog.name(table)} PARTITION (`arrived` = '$day')").collect()
-    shown.map { row =>
-      val keys = row.getString(0).split('/').map(_.split('=')).map(pair => pair(0) -> pair(1).toString).toMap
-      LocalDate.of(keys("year").toInt, keys("month").toInt, keys("day").toInt)
-    }.toSet
+    val keys = """year=(\d{4})/month=(\d{2})/day=(\d{2})/.*""".r
+    shown.map(_.getString(0)).map { case keys(year, month, day) => LocalDate.parse(s"$year-$month-$day") }.toSet
   }
 
   /** Makes the run's event days the live ones, one by one, and takes those out that it has no rows of. */
@@ -554,6 +488,11 @@ class Files(spark: SparkSession) {
   }
 
   def delete(path: String): Unit = { systemOf(new Path(path)).delete(new Path(path), true); () }
+
+  /** Deletes a folder that the catalog no longer points at. The files of a plain INSERT have the runs beside them. */
+  def deleteReplaced(replaced: String, fresh: String): Unit =
+    if (!new Path(fresh).toUri.getPath.startsWith(s"${new Path(replaced).toUri.getPath}/")) delete(replaced)
+    else list(replaced).keys.filterNot(_.startsWith("run-")).foreach(name => delete(s"$replaced/$name"))
 
   def touch(path: String): Unit = systemOf(new Path(path)).create(new Path(path), true).close()
 }

@@ -7,6 +7,10 @@
 --
 -- A value that doesn't fit its column makes `problem` and is null. Such lines are few; only they are read again, as text,
 -- to tell a value that doesn't fit from one that isn't there, and from a line that is no JSON.
+--
+-- values.json has what all statements share: the reader's options; the forms of text, in which digits are lists, since Java looks
+-- a character up in a list in less time than in ranges; and how long after the start of the hour in which it arrived an
+-- event may be dated: the hour itself, and one for clocks.
 WITH texts AS (
   SELECT CASE WHEN startswith(line, '\uFEFF') THEN trim(LEADING '\uFEFF' FROM line) ELSE line END AS line,
     CASE WHEN contains(file_name, '%') THEN url_decode(replace(file_name, '+', '%2B')) ELSE file_name END AS file_name,
