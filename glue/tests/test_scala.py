@@ -190,6 +190,15 @@ def test_a_rerun_takes_out_what_the_day_has_no_rows_of_any_more(engines):
     assert len(run_folders(warehouse)) == 1 and not list(warehouse.folder.glob("data/rejected/**/*.orc"))
 
 
+def test_rows_of_a_plain_insert_are_replaced(engines):
+    day = {"table_name": "impressions", "year": "2026", "month": "11", "day": "20"}
+    engines.warehouse.insert("rejected", [{"reason": "blank", "source": "raw/ad/impressions/a.gz", "line": "", **day}])
+    engines.warehouse.put_lines("impressions", [("2026-11-20 12", "b.gz", "{")])
+    engines.scala("2026-11-20")
+    assert [row[0] for row in engines.warehouse.rows("rejected")] == ["malformed"]
+    assert len(list(engines.warehouse.folder.glob("data/rejected/**/*.orc"))) == 1
+
+
 def test_runs_that_died_long_ago_are_deleted_and_others_are_not(engines):
     engines.warehouse.put_lines("impressions", [("2026-11-20 12", "a.gz", nasty.impression(1, nasty.NOON))])
     arrived = engines.warehouse.folder / "data/lake/ad/impressions/arrived=2026-11-20"
@@ -225,7 +234,7 @@ def test_a_job_that_dies_between_its_writes_leaves_no_books_and_the_next_makes_i
 
     (book,) = engines.scala("2026-11-20")
     assert book["balanced"] and len(warehouse.rows("impressions")) == 2
-    assert len(run_folders(warehouse)) == 1
+    assert len(list(warehouse.folder.glob("data/lake/**/event_day=2026-11-20/*.orc"))) == 1
 
 
 def test_a_torn_file_is_named(engines):
