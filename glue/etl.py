@@ -24,7 +24,7 @@ from lake import files, measure, session
 from lake.arguments import one_of, whole_number
 from lake.days import day_keys, partition_path, read_day
 from lake.error_objects import count_events
-from lake.partition import ArrivalDay, Partition, new_run
+from lake.partition import ArrivalDay, Partition, delete_replaced, new_run
 from lake.table import EventTable
 
 SETTINGS = {
@@ -115,9 +115,10 @@ def run(spark: SparkSession, arguments: Arguments) -> dict[str, Any]:
     written = [f"CAST({count} AS bigint) AS {name}" for name, count in row.items()]
     times = {"started_at": started_at, "decided_at": datetime.now(timezone.utc)}
     written += [f"TIMESTAMP '{time:%Y-%m-%d %H:%M:%S.%f}' AS {name}" for name, time in times.items()]
-    books.publish(books.write(spark.sql(f"SELECT {', '.join(written)}"), arguments.compression))
+    new_books = books.write(spark.sql(f"SELECT {', '.join(written)}"), arguments.compression)
+    books.publish(new_books)
     if old_books:
-        files.delete(spark, old_books)
+        delete_replaced(spark, old_books, new_books)
     fates = row["kept"] + row["repeats"] + row["rejected"] + row["late"]
     balanced = row["raw"] == fates and row["kept"] == stored and not undelivered
     return row | {"balanced": balanced, "nulled": counts["nulled"]}

@@ -82,8 +82,9 @@ object GlueApp {
       Seq("started_at" -> startedAt, "decided_at" -> Instant.now()).map { case (name, time) =>
         s"TIMESTAMP '${LedgerTime.format(time)}' AS $name"
       }
-    books.publish(books.write(spark.sql(s"SELECT ${written.mkString(", ")}"), arguments.compression))
-    oldBooks.foreach(files.delete)
+    val newBooks = books.write(spark.sql(s"SELECT ${written.mkString(", ")}"), arguments.compression)
+    books.publish(newBooks)
+    oldBooks.foreach(files.deleteReplaced(_, newBooks))
     val fates = Seq("kept", "repeats", "rejected", "late").map(row).sum
     val balanced = row("raw") == fates && row("kept") == stored && undelivered == 0
     val nulled = table.optional.map(name => name -> counts(s"nulled $name")).filter(_._2 > 0)
