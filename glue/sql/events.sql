@@ -27,7 +27,7 @@ checked AS (
       from_json(concat('{"e":', line, '}'), 'e struct<[[columns|, |`{name}`: string]]>, problem string', {{options}}) END AS w,
     p.e IS NOT NULL OR p.problem IS NOT NULL AS is_json,
     -- The first brace that closes one is the last character: nothing can follow it.
-    startswith(line, '{') AND instr(line, '}') = length(line)
+    startswith(line, '{') AND split(line, '\\}', 2)[1] = ''
       OR line RLIKE '\\A[ \\t\\r]*\\{'
         AND size(from_json(concat('[', line, ']'), 'array<struct<`_`: string>>', {{options}})) = 1 AS is_object,
     -- Bytes that are no UTF-8 are decoded to others.
