@@ -54,7 +54,7 @@ def statements(tables: list[dict[str, Any]], locations: dict[str, str]) -> Itera
         keys = [key["Name"] for key in table.get("PartitionKeys", [])]
         partitions = [
             "PARTITION (" + ", ".join(f"`{key}` = '{value}'" for key, value in zip(keys, values)) + f") LOCATION {quote(folder)}"
-            for values, folder in sorted(find_partitions(location, keys))
+            for values, folder in sorted(find_partitions(location, keys, table.get("Parameters")))
         ]
         if partitions:
             yield f"ALTER TABLE {name} ADD {' '.join(partitions)}"
@@ -101,13 +101,20 @@ def map_location(location: str, locations: dict[str, str]) -> str:
     raise ValueError(f"no folder is given for {location}: --locations has {', '.join(locations)}")
 
 
-def find_partitions(location: str, keys: list[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+def find_partitions(
+    location: str, keys: list[str], parameters: dict[str, str] | None = None
+) -> Iterator[tuple[tuple[str, ...], str]]:
     """The values and the folder of each partition below the location, `file://` and a path as it is: nothing is encoded.
 
-    Where runs lie side by side in a partition's folder, the latest complete one is the partition.
+    `parameters` are those of the table: Athena's projection of a date makes one key of several folders. Where runs lie side by side in a partition's folder, the latest complete one is the partition.
     """
     root = Path(location.removeprefix("file://"))
-    found = find_arrived(root) if keys[-1:] == ["arrived"] else find_by_keys(root, keys)
+    projected = (parameters or {}).get(f"projection.{keys[-1]}.format") if keys else None
+    if projected:
+        depth = projected.count("/") + 1
+        found = ((("/".join(folder.parts[-depth:]),), folder) for folder in root.glob("/".join(["*=*"] * depth)))
+    else:
+        found = find_arrived(root) if keys[-1:] == ["arrived"] else find_by_keys(root, keys)
     for values, folder in found:
         yield values, f"{location.rstrip('/')}/{folder.relative_to(root)}"
 

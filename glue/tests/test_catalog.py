@@ -138,7 +138,7 @@ def test_parameters_tell_what_the_columns_of_events_mean(warehouse):
 def test_raw_tables_read_the_raw_lines(warehouse):
     warehouse.put_lines("clicks", [("2026-01-02 03", "a.gz", json.dumps({"click_id": "c", "ad_id": "a", "more": 1}))])
     warehouse.make_tables(deployed_tables(warehouse.database))
-    assert warehouse.rows("raw_clicks") == [("c", None, "a", None, "2026", "01", "02", "03")]
+    assert warehouse.rows("raw_clicks") == [("c", None, "a", None, "year=2026/month=01/day=02/hour=03")]
 
 
 def test_the_deployed_tables_are_those_the_jobs_know():

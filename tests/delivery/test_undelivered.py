@@ -66,3 +66,19 @@ def test_the_etl_may_read_what_firehose_sets_aside_and_cannot_change_it(table):
     assert re.sub(r"!\{timestamp:\w+\}", "", prefix).startswith(f"data/raw-errors/{table}/processing-failed/year=/month=/day=/hour=")
     actions = {action for action, pattern in allowed("LakeJobRole") if like(f"{BUCKET}/{prefix}x", pattern)}
     assert actions == {"s3:GetObject"}
+
+
+@pytest.mark.parametrize("table", STREAMS)
+def test_athena_finds_the_folders_that_firehose_writes(table):
+    at = {"yyyy": "2026", "MM": "03", "dd": "01", "HH": "05"}
+    written = re.sub(r"!\{timestamp:(\w+)\}", lambda found: at[found[1]], destination(table)["Prefix"])
+    catalog = RESOURCES[f"Raw{table.title()}Table"]["Properties"]["TableInput"]
+    parameters = catalog["Parameters"]
+    # Java's DateTimeFormatter: text between quotes is itself.
+    pieces = re.findall(r"'([^']*)'|(\w+)", parameters["projection.hour.format"])
+    hour = "".join(text or at[letters] for text, letters in pieces)
+    location = parameters["storage.location.template"].replace("${hour}", hour)
+    assert location == f"s3://<DataLakeBucket>/{written}"
+    assert [key["Name"] for key in catalog["PartitionKeys"]] == ["hour"]
+    first, last = parameters["projection.hour.range"].split(",")
+    assert len(first) == len(hour) and first < hour and last == "NOW"
