@@ -33,9 +33,7 @@ from urllib.parse import unquote
 
 import boto3
 from awsglue.utils import getResolvedOptions
-from py4j.protocol import Py4JJavaError
 from pyspark import RDD
-from pyspark.errors import PySparkException
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
@@ -46,6 +44,7 @@ from lake.days import day_keys, keys_day, partition_path
 from lake.lines import RAW_ERRORS, id_pattern, rewrite_object, strip_lines
 from lake.objects import Object, Store, open_store
 from lake.partition import Partition
+from lake.remains import Remains, delete_remains, find_remains
 from lake.table import EventTable
 
 # The id fields of the tables that are no tables of events; lines of `rejected` are looked at as text.
@@ -59,8 +58,6 @@ JOURNALS = "erasing"
 ARRIVAL = re.compile(r"raw/ad/[^/]+/year=(\d{4})/month=(\d{2})/day=(\d{2})/hour=.+")
 # The ledger counts these, by the same days.
 UNDELIVERED = re.compile(r"raw-errors/[^/]+/processing-failed/year=(\d{4})/month=(\d{2})/day=(\d{2})/hour=.+")
-# A run's folder, and the one in it that an object is in. Spark keeps what it has not finished in `_temporary`.
-RUN = re.compile(r"((?:lake|rejected)/.+?/run-[^/]+)(/event_day=[^/]+|/_temporary)?/.+")
 
 # So many raw objects are searched and rewritten before the days are noted as done: some minutes of work.
 OBJECTS_OF_STEP = 2000
@@ -85,18 +82,18 @@ class Plan:
     item_days: list[str]
     manifests: list[tuple[str, int]]
     partitions: list[tuple[str, dict[str, str], int]]
-    dead_runs: list[tuple[str, int]]
+    remains: list[tuple[Remains, int]]
     versions: list[Object] | None
 
 
 @dataclass
 class Journal:
     """What a run that is killed leaves for the next: days of arrival and event days that it has changed, and the days of arrival
-    whose raw is done."""
+    whose raw is done, with a hash of the names of its objects. A day that has others since is read again."""
 
     arrivals: set[date] = field(default_factory=set)
     event_days: set[date] = field(default_factory=set)
-    done: set[date] = field(default_factory=set)
+    done: dict[date, str] = field(default_factory=dict)
 
 
 @measure.job
@@ -105,7 +102,10 @@ def main(argv: list[str]) -> int:
     arguments = parse_arguments(argv)
     spark = session.start(f"erase {arguments.kind}")
     printed = run(spark, arguments)
-    print(json.dumps(printed))
+    print(json.dumps(printed), flush=True)
+    if not arguments.dry_run:
+        # Not before: the days of the receipt are in there.
+        delete_journal(spark, arguments)
     return 0 if arguments.dry_run else sum(place["count"] for place in printed["places"])
 
 
@@ -133,13 +133,13 @@ def parse_arguments(argv: list[str]) -> Arguments:
 def run(spark: SparkSession, arguments: Arguments) -> dict[str, Any]:
     """Finds what is to be erased, erases it unless this is a dry run, and returns the receipt."""
     store = open_store(arguments.data_path)
-    journal = read_journal(spark, arguments)
+    journal = read_journal(store, arguments)
     raw = [item for prefix in (RAW, RAW_ERRORS) for item in store.objects(prefix)]
     fields = id_fields(spark, arguments.database)
     plan = make_plan(spark, arguments, store, fields)
     add_days(spark, arguments.database, journal, plan.partitions)
     if not arguments.dry_run:
-        write_journal(spark, arguments, journal)
+        write_journal(store, arguments, journal)
         erase_derived(spark, arguments, plan, fields)
     objects = []
     for items in steps(raw, journal.done):
@@ -147,15 +147,13 @@ def run(spark: SparkSession, arguments: Arguments) -> dict[str, Any]:
         objects += found
         journal.arrivals |= arrival_days(item for item, _ in found)
         if not arguments.dry_run:
-            write_journal(spark, arguments, journal)
+            write_journal(store, arguments, journal)
             rewrite_objects(spark, arguments, [item for item, _ in found])
-            # Later lines may still come for the last two.
-            journal.done |= {day for day in arrival_days(items) if day < yesterday()}
-            write_journal(spark, arguments, journal)
+            journal.done |= {day: name_hash(read) for day, read in by_day(items).items()}
+            write_journal(store, arguments, journal)
     days = days_to_run(arguments, journal, complete_days(spark, arguments.database, journal.arrivals, raw))
     if not arguments.dry_run:
         erase_versions(arguments)
-        delete_journal(spark, arguments)
     return receipt(arguments, plan, objects) | days
 
 
@@ -164,7 +162,7 @@ def receipt(arguments: Arguments, plan: Plan, objects: list[tuple[Object, int]])
     places += [{"place": "dynamodb", "name": day, "count": 1} for day in plan.item_days]
     places += [{"place": "loaded", "name": folder.split("/loaded/")[-1], "count": rows} for folder, rows in plan.manifests]
     places += [{"place": table, "name": partition_path(keys), "count": rows} for table, keys, rows in plan.partitions]
-    places += [{"place": "dead run", "name": folder, "count": rows} for folder, rows in plan.dead_runs]
+    places += [{"place": "dead run", "name": remains.folder, "count": rows} for remains, rows in plan.remains]
     places += [
         {"place": "raw", "name": item.key, "count": lines} | ({} if item.is_live else {"version": item.version})
         for item, lines in objects
@@ -209,7 +207,9 @@ def make_plan(spark: SparkSession, arguments: Arguments, store: Store, fields: d
         item_days=find_items(arguments),
         manifests=find_manifests(spark, arguments),
         partitions=partitions,
-        dead_runs=find_dead_runs(spark, arguments, store, list(fields)),
+        remains=find_remains(
+            spark, store, arguments.data_path, arguments.database, fields, load_ad_traffic.MANIFESTS, arguments.id
+        ),
         versions=find_versions(store),
     )
 
@@ -224,7 +224,7 @@ def id_fields(spark: SparkSession, database: str) -> dict[str, tuple[str, ...]]:
             except ValueError:
                 continue
             found[table.name] = tuple(column.name for column in table.columns if column.kind == "uuid")
-    return found | ID_FIELDS
+    return {name: fields for name, fields in found.items() if fields} | ID_FIELDS
 
 
 def add_days(
@@ -255,14 +255,25 @@ def arrival_days(items: Iterable[Object]) -> set[date]:
     return {day for item in items if item.is_live and (day := arrival_day(item))}
 
 
-def steps(items: list[Object], done: set[date]) -> Iterator[list[Object]]:
-    """The objects of days that are not done, in steps of whole days."""
-    by_day: dict[date, list[Object]] = defaultdict(list)
+def by_day(items: Iterable[Object]) -> dict[date, list[Object]]:
+    """The objects of each day of arrival. Those of none come last."""
+    found: dict[date, list[Object]] = defaultdict(list)
     for item in items:
-        by_day[arrival_day(item) or date.max].append(item)
+        found[arrival_day(item) or date.max].append(item)
+    return found
+
+
+def name_hash(items: Iterable[Object]) -> str:
+    """A hash of the live objects' names: to rewrite them does not change it."""
+    return hashlib.sha256("\n".join(sorted(item.key for item in items if item.is_live)).encode()).hexdigest()
+
+
+def steps(items: list[Object], done: dict[date, str]) -> Iterator[list[Object]]:
+    """The objects of days that are not done, in steps of whole days."""
     step: list[Object] = []
-    for day in sorted(by_day.keys() - done):
-        step += by_day[day]
+    for day, found in sorted(by_day(items).items()):
+        if done.get(day) != name_hash(found):
+            step += found
         if len(step) >= OBJECTS_OF_STEP:
             yield step
             step = []
@@ -300,48 +311,6 @@ def holds_id(fields: tuple[str, ...], erased: str) -> Column:
     for name in fields:
         found |= F.coalesce(F.col(name) == erased, F.lit(False))
     return found
-
-
-def find_dead_runs(spark: SparkSession, arguments: Arguments, store: Store, tables: list[str]) -> list[tuple[str, int]]:
-    """Folders of runs that no partition points to and that hold the id, with how many rows; 0 where that can't be read."""
-    runs: dict[str, set[str]] = defaultdict(set)
-    for prefix in ("lake/", "rejected/"):
-        for found in (RUN.fullmatch(item.key) for item in store.objects(prefix) if item.is_live):
-            if found:
-                runs[found[1]].add(found[1] + (found[2] or ""))
-    live = live_folders(spark, arguments, tables)
-    dead: list[str] = []
-    for run, folders in runs.items():
-        # The marks of a run go with its last partition.
-        dead += sorted(folders - live - {run}) if folders & live else [run]
-    counted = [
-        (folder, count_in_run(spark, f"{arguments.data_path}/{folder}", f"{folder}/_temporary" in runs[folder], arguments.id))
-        for folder in sorted(dead)
-    ]
-    return [(folder, rows or 0) for folder, rows in counted if rows != 0]
-
-
-def live_folders(spark: SparkSession, arguments: Arguments, tables: list[str]) -> set[str]:
-    """The folders, below the data path, of all files that the catalog's partitions have."""
-    root = arguments.data_path.rpartition("://")[2].strip("/")
-    found = set()
-    for table in tables:
-        name = f"{arguments.database}.{table}"
-        spark.catalog.refreshTable(name)
-        for path in spark.table(name).inputFiles():
-            found.add(unquote(path.partition(":")[2]).strip("/").removeprefix(f"{root}/").rsplit("/", 1)[0])
-    return found
-
-
-def count_in_run(spark: SparkSession, folder: str, is_torn: bool, erased: str) -> int | None:
-    """The rows of a run's folder that hold the id; None when there are files that can't be read."""
-    if is_torn:
-        return None
-    try:
-        rows = spark.read.option("recursiveFileLookup", "true").orc(folder)
-        return rows.where(F.to_json(F.struct("*")).rlike(id_pattern(erased))).count()
-    except (PySparkException, Py4JJavaError):
-        return None
 
 
 def find_items(arguments: Arguments) -> list[str]:
@@ -401,8 +370,8 @@ def erase_derived(spark: SparkSession, arguments: Arguments, plan: Plan, fields:
     erase_items(arguments, plan)
     for folder, _ in plan.manifests:
         erase_manifest(spark, folder, arguments.id)
-    for folder, _ in plan.dead_runs:
-        files.delete(spark, f"{arguments.data_path}/{folder}")
+    for remains, _ in plan.remains:
+        delete_remains(spark, arguments.data_path, remains)
     for table, keys, _ in plan.partitions:
         partition = Partition(spark, arguments.database, table, keys)
         rows = spark.table(f"{arguments.database}.{table}").where(partition.condition).where(~holds_id(fields[table], arguments.id))
@@ -454,28 +423,42 @@ def in_parallel(spark: SparkSession, items: list[Object]) -> RDD:
 # --- the journal ---
 
 
-def journal_path(arguments: Arguments) -> str:
+def journal_key(arguments: Arguments) -> str:
     """Named by the id's hash, since the id is to be forgotten."""
-    return f"{arguments.data_path}/{JOURNALS}/{hashlib.sha256(arguments.id.encode()).hexdigest()}.json"
+    return f"{JOURNALS}/{hashlib.sha256(arguments.id.encode()).hexdigest()}.json"
 
 
-def read_journal(spark: SparkSession, arguments: Arguments) -> Journal:
-    file_system, path = files.hadoop_path(spark, journal_path(arguments))
-    if not file_system.exists(path):
+def read_journal(store: Store, arguments: Arguments) -> Journal:
+    """Raises `RuntimeError` for one that no version of this job has written."""
+    key = journal_key(arguments)
+    if not any(item.key == key and item.is_live for item in store.objects(f"{JOURNALS}/")):
         return Journal()
-    stored = json.loads(files.read_text(spark, journal_path(arguments)))
-    return Journal(**{name: {date.fromisoformat(day) for day in days} for name, days in stored.items()})
+    with store.open(Object(key)) as stored:
+        text = stored.read()
+    try:
+        found = json.loads(text)
+        if isinstance(found, list):
+            # The first format: days of arrival and event days in one list, and no progress.
+            found = {"arrivals": found, "event_days": found, "done": {}}
+        return Journal(
+            {date.fromisoformat(day) for day in found["arrivals"]},
+            {date.fromisoformat(day) for day in found["event_days"]},
+            {date.fromisoformat(day): names for day, names in found["done"].items()},
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RuntimeError(
+            f"{key} can't be read: {error!r}. Delete it to start anew. The receipt then lacks the days that earlier runs changed"
+        ) from error
 
 
-def write_journal(spark: SparkSession, arguments: Arguments, journal: Journal) -> None:
-    file_system, path = files.hadoop_path(spark, journal_path(arguments))
-    stream = file_system.create(path, True)
-    stream.write(bytearray(json.dumps({name: sorted(map(str, days)) for name, days in vars(journal).items()}), "utf-8"))
-    stream.close()
+def write_journal(store: Store, arguments: Arguments, journal: Journal) -> None:
+    days = {name: sorted(map(str, getattr(journal, name))) for name in ("arrivals", "event_days")}
+    done = {str(day): names for day, names in journal.done.items()}
+    store.write(journal_key(arguments), json.dumps(days | {"done": done}).encode())
 
 
 def delete_journal(spark: SparkSession, arguments: Arguments) -> None:
-    files.delete(spark, journal_path(arguments))
+    files.delete(spark, f"{arguments.data_path}/{journal_key(arguments)}")
 
 
 if __name__ == "__main__":

@@ -20,11 +20,14 @@ RAW_ERRORS = "raw-errors/"
 
 
 def id_pattern(erased: str) -> str:
-    """A regular expression, for Python and Java alike, of the id in any letter case, with JSON's escapes or without."""
+    """A regular expression, for Python and Java alike, of the id in any letter case, with JSON's escapes or without.
+
+    A line that is text of a JSON again has more than one backslash in each escape.
+    """
     characters = []
     for character in erased:
         codes = "|".join(f"{ord(case):02x}" for case in sorted({character, character.upper()}))
-        characters.append(rf"(?:{re.escape(character)}|\\u00(?:{codes}))")
+        characters.append(rf"(?:{re.escape(character)}|\\+u00(?:{codes}))")
     return "(?i)" + "".join(characters)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tempfile
@@ -34,6 +35,9 @@ class Store(Protocol):
 
     def put(self, item: Object, content: IO[bytes]) -> None:
         """Replaces the object in one step, and leaves no earlier version of it."""
+
+    def write(self, key: str, content: bytes) -> None:
+        """Puts an object in one step, whether there is one or not."""
 
     def delete_versions(self, items: Iterable[Object]) -> None: ...
 
@@ -70,7 +74,14 @@ class FolderStore:
         return open(os.path.join(self.root, item.key), "rb")
 
     def put(self, item: Object, content: IO[bytes]) -> None:
-        path = os.path.join(self.root, item.key)
+        self.replace(item.key, content)
+
+    def write(self, key: str, content: bytes) -> None:
+        os.makedirs(os.path.dirname(os.path.join(self.root, key)), exist_ok=True)
+        self.replace(key, io.BytesIO(content))
+
+    def replace(self, key: str, content: IO[bytes]) -> None:
+        path = os.path.join(self.root, key)
         # Hidden from every reader, and overwritten by the next run if this one is killed.
         temporary = os.path.join(os.path.dirname(path), f".erasing-{os.path.basename(path)}")
         with open(temporary, "wb") as out:
@@ -113,6 +124,9 @@ class S3Store:
         # Where versions are suspended, the object has replaced the one of the same version, `null`.
         if item.version and item.version != answer.get("VersionId", "null"):
             self.delete_versions([item])
+
+    def write(self, key: str, content: bytes) -> None:
+        self.client.put_object(Bucket=self.bucket, Key=self.key(Object(key)), Body=content)
 
     def delete_versions(self, items: Iterable[Object]) -> None:
         versions = [{"Key": self.key(item), "VersionId": item.version} for item in items]

@@ -283,7 +283,7 @@ def test_an_erasure_reaches_what_was_set_aside_and_has_its_day_run_again(warehou
     put_errors(warehouse, "hour=11/a", CONTENT)
     receipt = run_erase(warehouse, capsys, "--event", nasty.own_id(2), "--dry_run", "false")
     assert receipt["places"] == [{"place": "raw", "name": f"{ERRORS}/hour=11/a", "count": 1}]
-    # Its ledger counts the line.
-    assert receipt["rerun"] == {"from": DAY, "to": DAY}
+    # Its ledger counts the line, and the days after it are stale once it ran again.
+    assert receipt["rerun"] == {"from": DAY, "to": "2026-11-24"}
     assert take_back(FolderBucket(warehouse.folder))["lines"]["impressions"] == 4
     assert not [line for _, line in raw_lines(warehouse) if nasty.own_id(2) in line]
