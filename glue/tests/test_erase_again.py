@@ -1,0 +1,223 @@
+"""An erasure that was killed, or takes several runs, ends as one that did it all at once."""
+
+import gzip
+import json
+import shutil
+from datetime import date
+
+import nasty
+import pytest
+from test_erase import (  # noqa: F401
+    DAY,
+    DAY_KEYS,
+    ID,
+    dynamodb,
+    impression,
+    kill,
+    places,
+    run_erase,
+)
+from test_etl import everything, run_etl
+
+import erase
+import load_ad_traffic
+from lake import files, objects
+from lake.partition import Partition
+
+
+def journals(warehouse) -> list:
+    return list(warehouse.folder.glob("data/erasing/*"))
+
+
+def test_a_long_history_is_erased_in_several_runs_that_each_go_on_where_the_last_one_ended(
+    warehouse,
+    dynamodb,  # noqa: F811
+    capsys,
+    monkeypatch,
+):
+    days = ["2026-11-18", "2026-11-20", "2026-11-22"]
+    warehouse.put_lines("impressions", [(f"{day} 10", "a.gz", impression(ID, nasty.AD)) for day in days])
+    warehouse.put_lines("impressions", [("2026-11-24 10", "a.gz", impression(nasty.own_id(2), nasty.AD))])
+    monkeypatch.setattr(erase, "yesterday", lambda: date(2026, 11, 24))
+    monkeypatch.setattr(erase, "OBJECTS_OF_STEP", 1)
+    find_lines, read = erase.find_lines, []
+
+    def find_twice(spark, arguments, items):
+        if len(read) == 2:
+            raise KeyboardInterrupt
+        read.append([item.key for item in items])
+        return find_lines(spark, arguments, items)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erase, "find_lines", find_twice)
+        with pytest.raises(KeyboardInterrupt):
+            run_erase(warehouse, capsys, "--event", ID, "--dry_run", "false")
+    raw = "raw/ad/impressions/year=2026/month=11/day={}/hour=10/a.gz"
+    assert read == [[raw.format(18)], [raw.format(20)]]
+    with monkeypatch.context() as patch:
+        read.clear()
+        patch.setattr(erase, "find_lines", find_twice)
+        planned = run_erase(warehouse, capsys, "--event", ID)
+    assert read == [[raw.format(22)], [raw.format(24)]]
+    assert places(planned) == {("raw", raw.format(22), 1)}
+    # A day that was done gets an object with the id, of a replay say.
+    warehouse.put_lines("impressions", [(f"{days[0]} 10", "later.gz", impression(ID, nasty.AD))])
+    later = raw.format(18).replace("a.gz", "later.gz")
+    receipt = run_erase(warehouse, capsys, "--event", ID, "--dry_run", "false")
+    assert places(receipt) == {("raw", raw.format(22), 1), ("raw", later, 1)}
+    assert receipt["rerun"] == planned["rerun"] == {"from": days[0], "to": "2026-11-24"}
+    assert run_erase(warehouse, capsys, "--event", ID)["places"] == []
+
+
+def test_an_erasure_that_ends_in_between_leaves_an_unfinished_one_as_it_was(
+    warehouse,
+    dynamodb,  # noqa: F811
+    capsys,
+    monkeypatch,
+):
+    other, days = nasty.own_id(5), ("2026-11-18", "2026-11-20")
+    for day in days:
+        found = (impression(ID, nasty.AD), impression(other, nasty.AD), impression(nasty.own_id(6), nasty.AD))
+        warehouse.put_lines("impressions", [(f"{day} 10", "a.gz", line) for line in found])
+    monkeypatch.setattr(erase, "yesterday", lambda: date(2026, 11, 24))
+    monkeypatch.setattr(erase, "OBJECTS_OF_STEP", 1)
+    rewrite_objects = erase.rewrite_objects
+
+    def rewrite_first(spark, arguments, items):
+        if days[0].rpartition("-")[2] not in items[0].key:
+            raise KeyboardInterrupt
+        rewrite_objects(spark, arguments, items)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erase, "rewrite_objects", rewrite_first)
+        with pytest.raises(KeyboardInterrupt):
+            run_erase(warehouse, capsys, "--event", ID, "--dry_run", "false")
+    raw = "raw/ad/impressions/year=2026/month=11/day={}/hour=10/a.gz"
+    receipt = run_erase(warehouse, capsys, "--event", other, "--dry_run", "false")
+    assert places(receipt) == {("raw", raw.format(18), 1), ("raw", raw.format(20), 1)}
+    assert len(journals(warehouse)) == 1
+    finished = run_erase(warehouse, capsys, "--event", ID, "--dry_run", "false")
+    assert places(finished) == {("raw", raw.format(20), 1)}
+    assert finished["rerun"] == receipt["rerun"] == {"from": days[0], "to": "2026-11-24"}
+    left = [gzip.decompress(path.read_bytes()) for path in warehouse.folder.glob("data/raw/**/*.gz")]
+    assert left == [impression(nasty.own_id(6), nasty.AD).encode() + b"\n"] * 2
+    assert journals(warehouse) == []
+
+
+def test_an_erasure_that_is_killed_after_each_of_its_steps_ends_all_the_same(
+    warehouse,
+    dynamodb,  # noqa: F811
+    capsys,
+    monkeypatch,
+):
+    other = nasty.OTHER_AD
+    lines = [impression(nasty.own_id(1), ID), impression(nasty.own_id(2), other), impression(nasty.own_id(3), ID)[:-1]]
+    warehouse.put_lines("impressions", [(f"{DAY} 10", "a.gz", line) for line in lines])
+    run_etl(warehouse, DAY)
+    advertising = [
+        {"ad_id": ad, "impression_id": nasty.own_id(number), "impression_at": f"{DAY} 10:00:00", "click_at": None} | DAY_KEYS
+        for number, ad in ((1, ID), (2, other))
+    ]
+    warehouse.insert("advertising", advertising)
+    warehouse.insert("ad_traffic", [{"ad_id": ad, "impressions": 1, "clicks": 0} | DAY_KEYS for ad in (ID, other)])
+    (live,) = (warehouse.folder / f"data/lake/ad/impressions/arrived={DAY}").iterdir()
+    shutil.copytree(live, live.parent / "run-29991231T000000-00000001")
+    dynamodb.items = {(ID, DAY), (other, DAY)}
+    manifest = load_ad_traffic.new_manifest(load_ad_traffic.manifest_folder(warehouse.data_path, "table", DAY))
+    items = warehouse.spark.createDataFrame([(ID, 1, 0), (other, 1, 0)], load_ad_traffic.ITEMS_SCHEMA)
+    items.write.orc(manifest)
+    load_ad_traffic.mark_loaded(warehouse.spark, manifest)
+    monkeypatch.setattr(erase, "yesterday", lambda: date(2026, 11, 24))
+    tables = ("advertising", "ad_traffic")
+    before = everything(warehouse) | {table: warehouse.rows(table) for table in tables}
+
+    # What it has made, and nothing points to yet, it makes again.
+    for module, name in ((load_ad_traffic, "mark_loaded"), (files, "touch"), (Partition, "point_at")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, kill)
+            with pytest.raises(KeyboardInterrupt):
+                run_erase(warehouse, capsys, "--ad", ID, "--dry_run", "false")
+    steps = []
+
+    def die_after(owner, name: str):
+        work = getattr(owner, name)
+
+        def step(*arguments, **named):
+            result = work(*arguments, **named)
+            if not (name == "rewrite_objects" and not arguments[-1]) and not str(arguments[-1]).endswith(".json"):
+                steps.append(name)
+                raise KeyboardInterrupt
+            return result
+
+        patch.setattr(owner, name, step)
+
+    receipt = None
+    with monkeypatch.context() as patch:
+        for owner, name in ((dynamodb, "batch_write_item"), (files, "delete"), (Partition, "point_at"), (erase, "rewrite_objects")):
+            die_after(owner, name)
+        while not receipt:
+            try:
+                receipt = run_erase(warehouse, capsys, "--ad", ID, "--dry_run", "false")
+            except KeyboardInterrupt:
+                assert len(steps) < 30
+    # Impressions, rejected, advertising and ad_traffic are replaced; deleted are what they replaced, the manifest and the dead run.
+    assert {name: steps.count(name) for name in set(steps) - {"delete"}} == {"batch_write_item": 1, "point_at": 4, "rewrite_objects": 1}
+    assert steps.count("delete") >= 6
+    assert (receipt["places"], receipt["rerun"]) == ([], {"from": DAY, "to": "2026-11-24"})
+    after = everything(warehouse) | {table: warehouse.rows(table) for table in tables}
+    erased = {table: [row for row in rows if ID not in str(row)] for table, rows in before.items()}
+    assert after == erased
+    assert dynamodb.items == {(other, DAY)} and journals(warehouse) == []
+    (raw,) = warehouse.folder.glob("data/raw/**/*.gz")
+    assert gzip.decompress(raw.read_bytes()) == lines[1].encode() + b"\n"
+    for folder in ("lake/ad/impressions", "lake/ad/advertising", "lake/ad/ad_traffic", "rejected", "loaded"):
+        stored = warehouse.spark.read.option("recursiveFileLookup", "true").orc(f"{warehouse.data_path}/{folder}")
+        assert stored.count() and not [row for row in stored.collect() if ID in str(row)]
+
+
+# --- the journal ---
+
+
+@pytest.fixture
+def store(tmp_path):
+    return objects.FolderStore(str(tmp_path))
+
+
+ARGUMENTS = erase.parse_arguments(
+    ["erase.py", "--ad", ID, "--database", "d", "--data_path", "s3://b", "--table_name", "t", "--lookback_days", "3"]
+)
+JOURNAL = erase.Journal({date(2026, 11, 20)}, {date(2026, 11, 19)}, {date(2026, 11, 20): "hash"})
+
+
+def test_a_journal_is_read_as_it_was_written_and_does_not_name_the_id(store, tmp_path):
+    assert erase.read_journal(store, ARGUMENTS) == erase.Journal()
+    erase.write_journal(store, ARGUMENTS, erase.Journal())
+    erase.write_journal(store, ARGUMENTS, JOURNAL)
+    assert erase.read_journal(store, ARGUMENTS) == JOURNAL
+    (path,) = tmp_path.rglob("*.json")
+    assert ID not in str(path) + path.read_text()
+
+
+def test_a_run_that_is_killed_as_it_writes_its_journal_leaves_the_one_before(store, monkeypatch):
+    erase.write_journal(store, ARGUMENTS, JOURNAL)
+    with monkeypatch.context() as patch:
+        patch.setattr(objects.os, "replace", kill)
+        with pytest.raises(KeyboardInterrupt):
+            erase.write_journal(store, ARGUMENTS, erase.Journal())
+    assert erase.read_journal(store, ARGUMENTS) == JOURNAL
+
+
+def test_a_journal_of_the_first_format_has_days_of_both_kinds_and_no_progress(store):
+    store.write(erase.journal_key(ARGUMENTS), b'["2026-11-19", "2026-11-20"]')
+    days = {date(2026, 11, 19), date(2026, 11, 20)}
+    assert erase.read_journal(store, ARGUMENTS) == erase.Journal(days, days, {})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"7", b"[7]", b"{}", b"\xff", b'["soon"]', b'{"arrivals": [], "event_days": [], "done": ["2026-11-20"]}'],
+)
+def test_a_journal_that_is_not_understood_stops_the_job(store, content):
+    store.write(erase.journal_key(ARGUMENTS), content)
+    with pytest.raises(RuntimeError, match=r"erasing/\w+.json can't be read.*Delete it to start anew"):
+        erase.read_journal(store, ARGUMENTS)
