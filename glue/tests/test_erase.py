@@ -268,7 +268,7 @@ def digest(folder) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def kill(*_):
+def kill(*_, **__):
     raise KeyboardInterrupt
 
 
