@@ -4,10 +4,11 @@
         --lookback_days N [--dry_run true|false] [--compression zstd|zlib|snappy]
 
 Without `--dry_run false` it changes nothing and prints the same receipt. What goes: raw and rejected lines that hold the id
-anywhere, in any letter case; rows and items that hold it in any id field, so an impression takes its clicks along; and runs
-of dead jobs that may hold it. Each raw object, partition and manifest is replaced in one step by one without them, so a run
-that is killed has erased part of the whole and broken nothing. The next one erases the rest. What is erased it no longer
-finds, and the days whose raw is done it does not read again: so a long history can be finished in several runs.
+anywhere, in any letter case; rows and items that hold it in any id field, so an impression takes its clicks along; and files
+that no partition points to and that may hold it. Each raw object, partition and manifest is replaced in one step by one
+without them, so a run that is killed has erased part of the whole and broken nothing. The next one erases the rest: what is
+erased it no longer finds, and days whose raw is done it does not read again unless they have other objects since. So a long
+history can be finished in several runs.
 In a bucket with versions the earlier ones go too: those of raw objects that hold the id, and all of derived ORC files.
 
 The receipt, one JSON object: `places` with what this run removed (lines of an object, rows of a partition or a dead run,

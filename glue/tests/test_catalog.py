@@ -1,8 +1,11 @@
 import json
 from pathlib import Path
 
+import nasty
 import pytest
 from conftest import BUCKET, deployed_tables
+from test_erase import dynamodb, run_erase  # noqa: F401
+from test_etl import everything, run_etl
 
 import catalog
 
@@ -133,6 +136,18 @@ def test_parameters_tell_what_the_columns_of_events_mean(warehouse):
         "event.sort": "ad_id,occurred_at,click_id",
     }
     assert parameters("rejected") == {}
+
+
+def test_the_catalog_made_anew_holds_the_rows_that_the_jobs_wrote(warehouse, dynamodb, capsys):  # noqa: F811
+    days = ("2026-11-19", "2026-11-20")
+    events = [("2026-11-20 10", "a.gz", nasty.impression(number, f"{days[number % 2]} 10:00:00.000")) for number in range(4)]
+    warehouse.put_lines("impressions", [*events, ("2026-11-20 10", "a.gz", "{"), ("2026-11-21 10", "a.gz", events[3][2])])
+    run_etl(warehouse, "2026-11-20", "2026-11-21")
+    run_erase(warehouse, capsys, "--event", nasty.own_id(2), "--dry_run", "false")
+    before = everything(warehouse)
+    assert [row[0] for row in before["impressions"]] == [nasty.own_id(number) for number in (0, 1, 3)]
+    warehouse.make_tables(deployed_tables(warehouse.database))
+    assert everything(warehouse) == before
 
 
 def test_raw_tables_read_the_raw_lines(warehouse):

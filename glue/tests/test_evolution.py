@@ -37,7 +37,7 @@ def event(number: int, **fields) -> str:
 
 
 def lake_files(warehouse) -> dict:
-    day = warehouse.folder / "data/lake/ad/impressions/year=2026/month=11/day=20"
+    day = warehouse.folder / "data/lake/ad/impressions/arrived=2026-11-20"
     return {file: file.read_bytes() for file in day.rglob("*.orc")}
 
 

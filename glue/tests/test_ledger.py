@@ -125,6 +125,20 @@ def test_a_figure_that_is_missing_is_a_fault_and_not_a_0(warehouse, cloudwatch, 
     assert values == {"RawLines": 10, "Repeats": 2, "Rejected": 1, "Late": 1, "Undelivered": 0, "Unbalanced": 1}
 
 
+def test_a_row_of_another_layout_is_read_by_name_and_asks_for_the_etl_of_its_day(warehouse, cloudwatch, capsys):
+    names = ("pending", "raw", "kept", "repeats", "rejected", "late", "stored")
+    columns = ", ".join(f"CAST({value} AS bigint) AS {name}" for name, value in zip(names, (1, 10, 6, 2, 1, 1, 5), strict=True))
+    path = f"{warehouse.data_path}/ledger/table_name=impressions/year=2026/month=11/day=20/run-old"
+    warehouse.spark.sql(f"SELECT {columns}").write.orc(path)
+    keys = "table_name = 'impressions', year = '2026', month = '11', day = '20'"
+    warehouse.spark.sql(f"ALTER TABLE {warehouse.database}.ledger ADD PARTITION ({keys}) LOCATION '{path}'")
+    fault = "no figure for undelivered, started_at, decided_at: run the ETL of the day"
+    with pytest.raises(ledger.BooksDontBalance, match=f"impressions: {fault}"):
+        run_ledger(warehouse, clicks=NO_LINES)
+    row = printed(capsys)[0]
+    assert [row[name] for name in names[1:]] == [10, 6, 2, 1, 1, 5] and row["fault"] == fault
+
+
 def test_a_row_without_the_time_of_its_run_is_a_fault():
     row = BALANCED | {"started_at": None}
     fault = ledger.find_fault({day(20): row}, day(20), LOOKBACK_DAYS, TODAY)
