@@ -11,6 +11,7 @@ from test_erase import (  # noqa: F401
     DAY,
     DAY_KEYS,
     ID,
+    Bucket,
     dynamodb,
     impression,
     kill,
@@ -204,6 +205,20 @@ def test_a_journal_is_read_as_it_was_written_and_does_not_name_the_id(store, tmp
     assert erase.read_journal(store, ARGUMENTS) == JOURNAL
     (path,) = tmp_path.rglob("*.json")
     assert ID not in str(path) + path.read_text()
+
+
+@pytest.mark.parametrize("status", [None, "Enabled"])
+def test_a_journal_in_s3_is_its_last_version(monkeypatch, status):
+    bucket = Bucket(status)
+    monkeypatch.setattr(objects.boto3, "client", lambda service: bucket)
+    store = objects.open_store("s3://b/data")
+    assert erase.read_journal(store, ARGUMENTS) == erase.Journal()
+    erase.write_journal(store, ARGUMENTS, erase.Journal())
+    erase.write_journal(store, ARGUMENTS, JOURNAL)
+    assert erase.read_journal(store, ARGUMENTS) == JOURNAL
+    # A bucket with versions keeps a deleted one.
+    monkeypatch.setattr(objects.S3Store, "objects", lambda *_: iter([objects.Object(erase.journal_key(ARGUMENTS), "v1", False)]))
+    assert erase.read_journal(store, ARGUMENTS) == erase.Journal()
 
 
 def test_a_run_that_is_killed_as_it_writes_its_journal_leaves_the_one_before(store, monkeypatch):
