@@ -1,83 +1,119 @@
-"""Measures the nightly batch on the running warehouse: a day of each size through the deployed state machine.
+"""A night's ETL: one arrival day, against a plain job and against the ETL as it was when it filled event days.
 
-    cargo dataless up
-    python3 glue/bench/nightly.py [--impressions 1000000,4000000] [--first-day 2026-03-01]
+    python glue/bench/nightly.py [--impressions 600000] [--days 8] [--nights 4] [--engine python] [--rounds 3] [--before 307c247] [--json]
 
-Each size gets a day of its own, five days apart, so that no day sees another's events. Prints the seconds of each job, and what
-the runs would cost on Glue at the price below if they took as long there.
+So many days of impressions and their clicks. Before the measured nights the lake has the days before them, and raw of a day arrives with
+its night, as it does in operation. The nights run in one Spark process, one after the other, for each of:
+
+    before    the ETL of the commit --before: the last four event days, each from the raw lines of all days around it
+    now 3     the ETL of the arrival day, LookbackDays 3
+    now 14    the same with LookbackDays 14
+    plain     a job without promises that writes the last four event days anew, from what arrived on these days
+
+Prints seconds and CPU of the first night, in which the JVM is cold, and of all nights, and the ratios of the CPU.
 """
 
 from __future__ import annotations
 
-import argparse
-import re
-import subprocess
-import tempfile
-import time
-from datetime import date, timedelta
+import json
+import shutil
+from datetime import date
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-DAYS_APART = 5
+import harness
+import traffic
 
-# https://aws.amazon.com/glue/pricing/ (us-east-1): USD a DPU and hour, billed by the second, a minute at least a run.
-# A G.1X worker is one DPU; the template's default is two.
-DPU_HOUR_USD = 0.44
-LEAST_SECONDS = 60
-WORKERS = 2
-
-STEP = re.compile(r"^\s+(\w+Job)\s+(\d{4}-\d\d-\d\d)\s+(\d+) s$", re.MULTILINE)
+TABLES = ("impressions", "clicks")
+# The event days of a night before: LookbackDays and the day itself.
+REWRITTEN = harness.LOOKBACK_DAYS + 1
+RATIOS = (("now 3", "before"), ("now 14", "now 3"), ("now 3", "plain"))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--impressions", default="1000000,4000000")
-    parser.add_argument("--first-day", type=date.fromisoformat, default=date(2026, 3, 1))
-    options = parser.parse_args()
-    dataless("status")
-    results = []
-    for number, size in enumerate(int(size) for size in options.impressions.split(",")):
-        day = options.first_day + timedelta(days=number * DAYS_APART)
-        with tempfile.TemporaryDirectory(prefix="nightly-") as folder:
-            command = ["files", "-c", ROOT / "glue/bench/loadgen.yaml", "--day", str(day)]
-            run("cargo", "run", "--quiet", "--release", "--package", "loadgen", "--", *command, "--out", folder, "--impressions", str(size), "--seed", str(number + 1))
-            dataless("import", folder)
-        start = time.monotonic()
-        printed = dataless("batch", "--day", str(day))
-        seconds = time.monotonic() - start
-        jobs = {job: int(taken) for job, _, taken in STEP.findall(printed)}
-        results.append((size, seconds, jobs))
-        print(printed, flush=True)
-        print(dataless("verify", "--day", str(day)), flush=True)
-    print_results(results)
+    options = harness.options(__doc__, impressions=600_000, days=8, nights=4, engine="python", rounds=3, before="307c247")
+    raw = traffic.impressions(options.folder, options.impressions, options.days)
+    tree = traffic.old_jobs(options.folder, options.before)
+    kinds: dict[str, dict[str, Any]] = {
+        "before": {"days_of_night": REWRITTEN, "lookback_days": harness.LOOKBACK_DAYS, "tree": tree},
+        "now 3": {"days_of_night": 1, "lookback_days": harness.LOOKBACK_DAYS, "tree": traffic.ROOT},
+        "now 14": {"days_of_night": 1, "lookback_days": 14, "tree": traffic.ROOT},
+        "plain": {},
+    }
+    runs: dict[str, list[dict[str, dict[str, float]]]] = {kind: [] for kind in kinds}
+    first = options.days - options.nights
+    with harness.scratch(raw, arrived=False) as kept:
+        for kind, settings in kinds.items():
+            (kept / kind / "data").mkdir(parents=True)
+            if settings and first:
+                fill(kept / kind, raw, first, options.engine, settings)
+        for number in range(options.rounds):
+            for kind, settings in kinds.items():
+                nights = measure(kept / kind, raw, range(first, options.days), options.engine, settings)
+                runs[kind].append({"first night": nights[0], "all nights": add(nights)})
+                harness.say(f"round {number + 1}: {kind}", json.dumps(nights))
+    report(runs, options.json)
 
 
-def print_results(results: list[tuple[int, float, dict[str, int]]]) -> None:
-    """A Markdown table: a column a size."""
-    names = list(results[0][2])
-    print("| job, seconds | " + " | ".join(f"{size:,} impressions" for size, _, _ in results) + " |")
-    print("|---|" + "---:|" * len(results))
-    for name in names:
-        print(f"| {name} | " + " | ".join(str(jobs[name]) for _, _, jobs in results) + " |")
-    print("| all of the batch | " + " | ".join(f"{seconds:.0f}" for _, seconds, _ in results) + " |")
-    print("| on Glue, USD | " + " | ".join(f"{cost(jobs):.3f}" for _, _, jobs in results) + " |")
+def fill(work: Path, raw: Path, days: int, engine: str, settings: dict[str, Any]) -> None:
+    """The days before the nights, each once."""
+    steps = [harness.step(engine, table, traffic.day_of(number), **arrival(raw, number)) for number in range(days) for table in TABLES]
+    harness.run(work, steps, settings["lookback_days"], tree=settings["tree"])
 
 
-def cost(jobs: dict[str, int]) -> float:
-    """What the jobs cost on Glue if they take as long there."""
-    return sum(max(seconds, LEAST_SECONDS) for seconds in jobs.values()) * WORKERS * DPU_HOUR_USD / 3600
+def measure(kept: Path, raw: Path, nights: range, engine: str, settings: dict[str, Any]) -> list[dict[str, float]]:
+    """What each night took. It works on a copy."""
+    with harness.scratch(raw, arrived=False) as work:
+        shutil.copytree(kept / "data", work / "data", symlinks=True, dirs_exist_ok=True)
+        steps = [one for number in nights for one in steps_of(number, raw, engine, settings)]
+        if settings:
+            figures = harness.run(work, steps, settings["lookback_days"], tree=settings["tree"])
+        else:
+            figures = harness.run(work, steps)
+    size = len(steps) // len(nights)
+    return [add(figures[start : start + size]) for start in range(0, len(steps), size)]
 
 
-def dataless(*arguments: str) -> str:
-    return run("cargo", "dataless", *arguments)
+def steps_of(number: int, raw: Path, engine: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    today = traffic.day_of(number)
+    if not settings:
+        days = [str(day) for day in last_days(number, REWRITTEN)]
+        # The plain job has no lake before its first night, so it needs raw of the days that it reads.
+        shared = {"raw": str(raw), "arrive": [traffic.day_path(table, day) for day in last_days(number, REWRITTEN) for table in TABLES]}
+        return [harness.step("rewrite", table, today, days=days, **shared) for table in TABLES]
+    days = last_days(number, settings["days_of_night"])
+    return [harness.step(engine, table, day, **arrival(raw, number)) for day in days for table in TABLES]
 
 
-def run(*command: str | Path) -> str:
-    """What the command prints, on either stream."""
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stdout}")
-    return done.stdout
+def last_days(number: int, count: int) -> list[date]:
+    return [traffic.day_of(one) for one in range(max(0, number + 1 - count), number + 1)]
+
+
+def arrival(raw: Path, number: int) -> dict[str, Any]:
+    """What a step has to have arrived before it."""
+    return {"raw": str(raw), "arrive": [traffic.day_path(table, traffic.day_of(number)) for table in TABLES]}
+
+
+def add(figures: list[dict[str, float]]) -> dict[str, float]:
+    return {name: round(sum(one[name] for one in figures), 2) for name in ("seconds", "cpu_seconds")}
+
+
+def report(runs: dict[str, list[dict[str, dict[str, float]]]], as_json: bool) -> None:
+    scopes = ("first night", "all nights")
+    ratios = {
+        f"{one} / {other}": {
+            scope: harness.ratio([each[scope] for each in runs[one]], [each[scope] for each in runs[other]], "cpu_seconds") for scope in scopes
+        }
+        for one, other in RATIOS
+    }
+    medians = {kind: {scope: harness.medians([one[scope] for one in rounds]) for scope in scopes} for kind, rounds in runs.items()}
+    if as_json:
+        print(json.dumps({"rounds": runs, "medians": medians, "ratios": ratios}))
+        return
+    columns = [(scope, name) for scope in scopes for name in ("seconds", "cpu_seconds")]
+    harness.table([{"": kind} | {f"{scope}, {name}": found[scope][name] for scope, name in columns} for kind, found in medians.items()])
+    print()
+    harness.table([{"CPU": pair} | {scope: harness.show(found[scope]) for scope in scopes} for pair, found in ratios.items()])
 
 
 if __name__ == "__main__":
