@@ -142,7 +142,7 @@ def start(work: Path) -> Any:
         "spark.sql.warehouse.dir": f"file://{work}/warehouse",
         "spark.hadoop.javax.jdo.option.ConnectionURL": "jdbc:derby:memory:metastore;create=true",
         # As glue/local/launch.py starts it for more than a little data.
-        "spark.driver.extraJavaOptions": f"-XX:+UseParallelGC -Dderby.stream.error.file={work}/derby.log",
+        "spark.driver.extraJavaOptions": f'-XX:+UseParallelGC "-Dderby.stream.error.file={work}/derby.log"',
     }
     builder = SparkSession.builder.appName("bench")
     for name, value in settings.items():

@@ -1,0 +1,101 @@
+"""Scale and costs of a night in docs/lake.md: what the program prints, and figures worked out by hand."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools" / "costs"))
+
+import costs  # noqa: E402
+import scale  # noqa: E402
+
+PARAMETERS = scale.read_parameters()
+SCALE = {
+    "etl_cpu_seconds": 40,
+    "derive_cpu_seconds": 11,
+    "busy_share": 0.5,
+    "minutes": 30,
+    "worker_vcpus": 4,
+    "worker_disk_gb": 44,
+    "shuffle_bytes_an_event": 100,
+    "peak": 2,
+    "api_requests_a_second": 10_000,
+    "firehose_mib_a_second": 5,
+    "firehose_mib_a_second_elsewhere": 1,
+}
+DATA = costs.load() | {"scale": SCALE}
+
+
+def test_the_section_is_what_the_program_prints():
+    page = (ROOT / "docs" / "lake.md").read_text(encoding="utf-8")
+    assert page == scale.replace(page, scale.section(costs.load(), scale.read_parameters())), "run python3 tools/costs/scale.py --write"
+
+
+def test_the_defaults_are_those_of_the_template():
+    found = {"LookbackDays": 3, "ETLNumberOfWorkers": 2, "GlueNumberOfWorkers": 2, "GlueTimeoutMinutes": 120}
+    assert PARAMETERS == found | {"AthenaScanLimitBytes": 10 * 2**30}
+
+
+def test_a_small_night_is_a_minute_a_run():
+    # A million events: 40 s on 2 vCPUs are 20 s, so a minute. 2 ETLs, a ledger check and 3 jobs of 5 days: 18 minutes of 2 DPUs at 0.44.
+    night = scale.night(DATA, PARAMETERS, 10**6)
+    assert (night["etl_workers"], night["other_workers"], night["etl_minutes"]) == (2, 2, 1)
+    assert night["usd"] == pytest.approx(18 * 2 / 60 * 0.44)
+    # An ETL, 5 days of 3 jobs and the check: 17 minutes.
+    assert night["minutes"] == 17
+
+
+def test_a_large_night():
+    # A thousand million events: 40,000 s of CPU. In 30 minutes a worker's 4 vCPUs do 3,600 s: 12 executors (11.1) and a driver, 27.8
+    # minutes. An event day of 11,000 s: 4 executors (3.06) and a driver, 22.9 minutes.
+    night = scale.night(DATA, PARAMETERS, 10**9)
+    assert (night["etl_workers"], night["other_workers"]) == (13, 5)
+    assert night["etl_minutes"] == pytest.approx(27.78, abs=0.01)
+    # 13 x 27.78 and 2 of the other table, 2 of the ledger, and 5 days x 5 workers x (22.92 + 2) minutes: 988.0 DPU-minutes.
+    assert night["usd"] == pytest.approx(7.246, abs=0.001)
+
+
+def test_limits_by_hand():
+    found = {name.split(",")[0]: limit for name, limit in scale.limits(DATA, PARAMETERS).items() if "Timeout" not in name}
+    assert found["`AthenaScanLimitBytes`"] == pytest.approx(10_737_418_240 / 49)
+    # 43,200 s of a day as even as its busiest second: x 10,000 requests; x 1,048,576 bytes of 144.
+    assert found["API Gateway"] == 432_000_000
+    firehose = scale.limits(DATA, PARAMETERS)["Firehose, bytes a second of a stream, in most Regions"]
+    assert firehose == pytest.approx(314_572_800)
+    # 44 GB of the one executor, 100 bytes an event.
+    assert found["disk of the ETL's executors"] == 440_000_000
+    # 7,200 s on 2 vCPUs are 14,400 s of CPU: 360 million at 40 s a million.
+    timeouts = [limit for name, limit in scale.limits(DATA, PARAMETERS).items() if "Timeout" in name]
+    assert timeouts == [360_000_000, pytest.approx(14_400 / 11 * 1e6)]
+
+
+def test_the_first_limit_is_the_least():
+    limits = scale.limits(DATA, PARAMETERS)
+    assert list(limits.values()) == sorted(limits.values())
+    first, reached = next(iter(limits.items()))
+    assert scale.nearest(DATA, PARAMETERS, reached) == first
+    assert scale.nearest(DATA, PARAMETERS, reached / 4) == "nothing: 25.0% of the first limit"
+
+
+def test_a_night_of_the_program_is_that_of_the_state_machine():
+    states = json.loads((ROOT / "pipeline" / "daily.asl.json").read_text(encoding="utf-8"))["States"]
+    found = {name: len(set(re.findall(r'"JobName": "\$\{(\w+)\}"', json.dumps(states[name])))) for name in ("Fill the lake", "Check the ledgers")}
+    assert found == {"Fill the lake": 2, "Check the ledgers": 1}
+    # advertising, ad traffic, the load; Redshift is optional.
+    derived = re.findall(r'"JobName": "\$\{(\w+)\}"', json.dumps(states["Derive"]))
+    assert [name for name in derived if not name.startswith("Redshift")] == ["AdvertisingJob", "AdTrafficJob", "AdTrafficLoadJob"]
+
+
+def test_a_page_without_the_section_is_refused():
+    with pytest.raises(ValueError, match="must have one"):
+        scale.replace("# The lake\n\n## Tables\n", "text\n")
+
+
+def test_only_the_section_is_replaced():
+    page = "# Lake\n\n## Scale and costs\n\nold\n\nolder\n\n## Next\n\nkept\n"
+    assert scale.replace(page, "new\n") == "# Lake\n\n## Scale and costs\n\nnew\n\n## Next\n\nkept\n"
+    assert scale.replace("## Scale and costs\n\nold\n", "new\n") == "## Scale and costs\n\nnew\n\n"
