@@ -336,7 +336,8 @@ def section_month(data, template):
         day; storage is that of the first month. For a case of your own: `costs.py --rate 50 --batch 1`."""
     below = f"""The nightly jobs are billed for a minute at least, and the table has that minute: {len(ARRIVAL_JOBS)} runs for the day
         that arrived, and {len(DERIVING_JOBS)} for each of the {template["touched_days"]} event days that it touched. How long they take for
-        {EVENTS_A_SECOND[-1] * 86400 // MILLION} million events a day was not tried, for want of an account; expect this line to grow, and
+        {EVENTS_A_SECOND[-1] * 86400 // MILLION} million events a day was not tried, for want of an account.
+        [lake.md](lake.md#scale-and-costs) computes it; expect this line to grow, and
         raise `ETLNumberOfWorkers`. Writes to DynamoDB are those of rows that changed, so there are fewer. A night replaces what was derived
         of all its event days but the newest, and S3 keeps replaced files for {24 * template["lake_version_days"]} hours and until the
         midnight (UTC) after: {replaced_copies(template)} copies of a day. The optional parts are in [redshift.md](redshift.md) and
