@@ -58,7 +58,8 @@ def look(spark: Any, work: Path, one: dict[str, Any]) -> dict[str, Any]:
 
     files = sorted(work.glob(one["files"]))
     size = sum(file.stat().st_size for file in files)
-    lake = spark.read.orc([f"file://{file}" for file in files]).select("impression_id", "ad_id", "occurred_at", "arrived_at")
+    # The last column is not one of the table's.
+    lake = spark.read.orc([f"file://{file}" for file in files]).drop("_aside")
     by_ad = [(row["ad_id"], row["count"]) for row in lake.groupBy("ad_id").count().orderBy(F.desc("count"), "ad_id").collect()]
     rows = sum(count for _, count in by_ad)
     ads = []

@@ -112,7 +112,8 @@ def section(data, parameters):
     for events in EVENTS_A_DAY:
         one = night(data, parameters, events)
         workers = f"{one['etl_workers']} / {one['other_workers']}"
-        rows.append([millions(events), nearest(data, parameters, events), workers, f"{one['etl_minutes']:.0f}", f"{one['minutes']:.0f}", f"{one['usd']:.2f}"])
+        figures = [f"{one['etl_minutes']:.0f}", f"{one['minutes']:.0f}", f"{one['usd']:.2f}"]
+        rows.append([millions(events), nearest(data, parameters, events), workers, *figures])
     computed = f"""**Computed, not run:** nothing here was measured on AWS. The tables are written by `python3 tools/costs/scale.py --write` from
         `tools/costs/prices.toml`, and a test compares them with what the program prints."""
     header = ["million events a day", "runs out first", "workers, ETL / others", "minutes, ETL", "minutes, night", "USD a night"]
