@@ -69,7 +69,16 @@ fn print(accounts: &[Account], day: Option<NaiveDate>) {
     }
     outln!(
         "  {:<10}  {:<11}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>13}{:>12}",
-        "arrived", "table", "raw", "kept", "repeats", "rejected", "late", "in lake", "undelivered", "raw now"
+        "arrived",
+        "table",
+        "raw",
+        "kept",
+        "repeats",
+        "rejected",
+        "late",
+        "in lake",
+        "undelivered",
+        "raw now"
     );
     for Account { row, raw_now, stale, balanced } in accounts {
         let mark = if *balanced { style("✓").green() } else { style("✗").red() };
