@@ -1,0 +1,118 @@
+"""The state machine of the night: what it repeats, how long it waits, and where a redrive goes on."""
+
+import json
+import re
+
+import pytest
+from combinations import ROOT
+from options import OPTIONS
+from processed import STACK_NAME, warehouse
+
+# The errors of StartJobRun that may pass by themselves. Any other is the same again; a run that failed has none of these names.
+# https://docs.aws.amazon.com/glue/latest/webapi/API_StartJobRun.html, https://docs.aws.amazon.com/glue/latest/webapi/CommonErrors.html
+# https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html: an exception without a name of its own, and one
+# of the client that Step Functions has.
+PASSING = {
+    "Glue.AWSGlueException", "Glue.ConcurrentRunsExceededException", "Glue.InternalServiceException", "Glue.OperationTimeoutException",
+    "Glue.ResourceNumberLimitExceededException", "Glue.SdkClientException", "Glue.ThrottlingException",
+}  # fmt: skip
+
+# https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+LONGEST_EXECUTION = 366 * 24 * 3600
+
+# How long a run may wait in Glue's queue before its task fails.
+QUEUE_SECONDS = 24 * 3600
+
+DEFINITION = json.loads((ROOT / "pipeline" / "daily.asl.json").read_text(encoding="utf-8"))
+
+
+def machines(machine, name="daily"):
+    """The state machine and those in its maps and branches, by name."""
+    yield name, machine
+    for state_name, state in machine["States"].items():
+        for part in [state["ItemProcessor"]] if "ItemProcessor" in state else state.get("Branches", []):
+            yield from machines(part, state_name)
+
+
+STATES = [(name, state) for _, machine in machines(DEFINITION) for name, state in machine["States"].items()]
+JOBS = {name: state for name, state in STATES if state.get("Resource") == "${GlueTask}"}
+
+
+def test_a_refused_request_is_repeated_and_a_failed_run_is_not():
+    assert len(JOBS) == 9
+    for name, state in JOBS.items():
+        repeated = [error for retrier in state["Retry"] for error in retrier["ErrorEquals"]]
+        assert set(repeated) == PASSING and len(repeated) == len(PASSING), name
+        assert all(0 < retrier["MaxAttempts"] < 100 for retrier in state["Retry"]), name
+    assert [name for name, state in STATES if "Retry" in state and name not in JOBS] == []
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_glue_repeats_no_run_either_and_lets_those_without_room_wait(option):
+    jobs = [one["Properties"] for one in warehouse(option).resources.values() if one["Type"] == "AWS::Glue::Job"]
+    assert len(jobs) >= 9
+    assert {(job["MaxRetries"], job["JobRunQueuingEnabled"]) for job in jobs} <= {(0, True), (0, "true")}
+
+
+def following(state):
+    """The states that may come next, those after a failure among them."""
+    choices = [*state.get("Choices", []), *state.get("Catch", []), state]
+    return {one["Next"] for one in choices if "Next" in one} | ({state["Default"]} if "Default" in state else set())
+
+
+def test_no_failure_of_a_job_ends_in_a_state_that_a_redrive_would_only_fail_in_again():
+    for place, machine in machines(DEFINITION):
+        reached, works = {}, [(machine["StartAt"], False)]
+        while works:
+            name, has_run = works.pop()
+            if reached.get(name) is True or (name in reached and not has_run):
+                continue
+            reached[name] = has_run
+            state = machine["States"][name]
+            has_run |= state["Type"] in {"Task", "Map", "Parallel"}
+            works += [(one, has_run) for one in following(state)]
+        assert reached.keys() == machine["States"].keys(), place
+        failing = {name: has_run for name, has_run in reached.items() if machine["States"][name]["Type"] == "Fail"}
+        assert failing == ({"Not a range": False} if place == "daily" else {}), place
+
+
+def test_a_fault_of_one_day_keeps_no_other_day_from_its_check_and_no_day_from_its_answers():
+    order, name = [], DEFINITION["StartAt"]
+    while name:
+        order.append(name)
+        state = DEFINITION["States"][name]
+        name = {"Is it a range?": "Last day", "Is it long?": "Fill the lake", "Do all books balance?": "Open books"}.get(
+            name, state.get("Default", state.get("Next"))
+        )
+    assert [name for name in order if DEFINITION["States"][name]["Type"] == "Map"] == [
+        "Fill the lake", "Derive", "Check the ledgers", "Open books",
+    ]  # fmt: skip
+    states = DEFINITION["States"]
+    (catch,) = states["Check the ledgers"]["ItemProcessor"]["States"]["Check the ledger"]["Catch"]
+    assert catch["ErrorEquals"] == ["States.ALL"]
+    # All other failures end the execution where they are.
+    assert [name for name, state in STATES if "Catch" in state] == ["Check the ledger"]
+
+
+def test_a_task_outlasts_its_job_and_an_execution_its_tasks():
+    text = (ROOT / "template.yaml").read_text(encoding="utf-8")
+    (most,) = re.findall(r"  GlueTimeoutMinutes:\n(?:    .*\n)*?    MaxValue: (\d+)\n", text)
+    for name, state in JOBS.items():
+        assert state["TimeoutSeconds"] >= int(most) * 60 + QUEUE_SECONDS, name
+    assert max(state["TimeoutSeconds"] for state in JOBS.values()) < DEFINITION["TimeoutSeconds"] <= LONGEST_EXECUTION
+    # The longest range, a day after the other, of jobs that take as long as they may by default.
+    (usual,) = re.findall(r"  GlueTimeoutMinutes:\n(?:    .*\n)*?    Default: (\d+)\n", text)
+    days = 367 + 30 + 1
+    assert days * len(JOBS) * int(usual) * 60 < DEFINITION["TimeoutSeconds"]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_execution_that_fails_is_reported_by_a_rule(option):
+    stack = warehouse(option)
+    rules = {name: one["Properties"] for name, one in stack.resources.items() if one["Type"] == "AWS::Events::Rule"}
+    pattern = rules["DailyPipelineFailures"]["EventPattern"]
+    assert pattern["source"] == ["aws.states"] and pattern["detail-type"] == ["Step Functions Execution Status Change"]
+    # All that an execution may end with, but for success.
+    assert set(pattern["detail"]["status"]) == {"FAILED", "TIMED_OUT", "ABORTED"}
+    assert [arn.rsplit(":", 1)[1] for arn in pattern["detail"]["stateMachineArn"]] == [f"{STACK_NAME}-daily"]
+    assert rules["DailyPipelineFailures"].get("State", "ENABLED") == "ENABLED"
