@@ -33,9 +33,16 @@ def run(warehouse):
     states = warehouse.states
     deployed = states.describe_state_machine(stateMachineArn=warehouse.state_machine)
     definition = without_tasks(json.loads(deployed["definition"]))
-    maps = {"Fill the lake": "filled", "Derive": "derived", "In parts": "parts", "Check the ledgers": "checked"}
+    maps = {"Fill the lake": "filled", "Derive": "derived", "In parts": "parts", "Check the ledgers": "checked",
+            "Open books": "checked_again"}  # fmt: skip
     for name, variable in maps.items():
         definition["States"][name]["Assign"] = definition["States"][name].get("Assign", {}) | {variable: "{% $states.result %}"}
+    # What the check of a ledger hands on, by the days that a test wants to be open.
+    check = definition["States"]["Check the ledgers"]["ItemProcessor"]["States"]["Check the ledger"]
+    check["Output"] = (
+        "{% $states.input.day in $states.context.Execution.Input.open"
+        " ? {'day': $states.input.day, 'fault': 'open'} : {'day': $states.input.day} %}"
+    )
     definition["States"]["Range"]["Assign"] |= dict.fromkeys(maps.values(), [])
     definition["States"]["Done"]["Output"] = {variable: f"{{% ${variable} %}}" for variable in maps.values()}
     made = states.create_state_machine(
@@ -65,6 +72,7 @@ def test_a_night_runs_the_day_that_arrived_and_derives_what_it_touched(run):
         "derived": ["2026-02-25", "2026-02-26", "2026-02-27", "2026-02-28", "2026-03-01"],
         "checked": ["2026-03-01"],
         "parts": [],
+        "checked_again": [],
     }
 
 
@@ -74,6 +82,7 @@ def test_a_backfill_runs_the_days_that_its_days_decide_too(run):
         "derived": days("2026-02-23", "2026-03-04"),
         "checked": days("2026-02-27", "2026-03-04"),
         "parts": [],
+        "checked_again": [],
     }
 
 
@@ -101,10 +110,18 @@ def test_a_part_runs_its_days_alone_and_leaves_the_books_to_the_whole(run):
         "derived": days("2024-12-28", "2025-01-31"),
         "checked": [],
         "parts": [],
+        "checked_again": [],
     }
 
 
 def test_a_fresh_run_fills_the_lake_with_today_and_nothing_else(run):
     assert run(fresh=True, scheduled_at="2026-03-02T14:00:00Z") == {
-        "filled": ["2026-03-02"], "derived": [], "checked": [], "parts": [],
+        "filled": ["2026-03-02"], "derived": [], "checked": [], "parts": [], "checked_again": [],
     }  # fmt: skip
+
+
+def test_days_whose_books_are_open_are_checked_again_when_all_have_been(run):
+    found = run(**{"from": "2026-02-01", "to": "2026-02-03"}, open=["2026-02-02", "2026-02-05"])
+    assert found["checked"] == days("2026-02-01", "2026-02-07")
+    assert found["checked_again"] == ["2026-02-02", "2026-02-05"]
+    assert run(**{"from": "2026-02-01"}, open=["2026-02-01"])["checked_again"] == ["2026-02-01"]
