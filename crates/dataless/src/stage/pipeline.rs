@@ -1,5 +1,7 @@
-//! The deployed state machine of the nightly batch: an execution for a range of days, followed step by step.
+//! The deployed state machine of the nightly batch: an execution for a range of days, followed step by step. A long range runs in
+//! parts, each an execution of its own, which are followed with it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +16,10 @@ use crate::stage::deploy::Stack;
 /// How often an execution is looked at.
 const POLL: Duration = Duration::from_millis(300);
 
+/// What the input of a part names the execution that started it by.
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/concepts-nested-workflows.html>
+const STARTED_BY: &str = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID";
+
 /// A run of a Glue job, as Step Functions reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobRun {
@@ -25,10 +31,15 @@ pub struct JobRun {
     pub error: Option<String>,
 }
 
+/// How an action of Step Functions is called, by its name.
+type States<'a> = &'a dyn Fn(&str, &Value) -> Result<Value>;
+
 /// An execution that was started.
 #[derive(Clone, Debug)]
 pub struct Execution {
     pub arn: String,
+    /// The state machine that it is one of.
+    machine: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -40,71 +51,164 @@ struct History {
 struct Described {
     status: String,
     #[serde(default)]
-    error: String,
+    input: String,
     #[serde(default)]
-    cause: String,
+    error: Option<String>,
+    #[serde(default)]
+    cause: Option<String>,
 }
 
 impl Execution {
     /// Starts one for the days from the first to the last.
     pub fn start(aws: &Aws, stack: &Stack, first: NaiveDate, last: NaiveDate) -> Result<Self> {
         let input = json!({ "from": first, "to": last }).to_string();
-        let request = json!({ "stateMachineArn": stack.output("DailyPipeline")?, "input": input });
-        let answer = aws.call("states", "AWSStepFunctions.StartExecution", &request)?;
+        let machine = stack.output("DailyPipeline")?.to_owned();
+        let answer = call(aws, "StartExecution", &json!({ "stateMachineArn": machine, "input": input }))?;
         let arn = answer["executionArn"].as_str().context("the execution that was started has no name")?;
-        Ok(Self { arn: arn.to_owned() })
+        Ok(Self { arn: arn.to_owned(), machine })
     }
 
-    /// Waits for its end and shows each run of a job as it ends. Ctrl-C stops the execution.
-    pub fn follow(&self, aws: &Aws, mut show: impl FnMut(&JobRun)) -> Result<()> {
-        let mut seen = 0;
+    /// Waits for its end and shows each run of a job as it ends, those of its parts too. Ctrl-C stops it and them.
+    pub fn follow(&self, aws: &Aws, show: impl FnMut(&JobRun)) -> Result<()> {
+        self.follow_by(&|name, request| call(aws, name, request), show)
+    }
+
+    fn follow_by(&self, states: States<'_>, mut show: impl FnMut(&JobRun)) -> Result<()> {
+        let mut parts = Parts { of: self, known: HashSet::from([self.arn.clone()]), found: Vec::new() };
+        let mut whole = Watched::new(&self.arn);
         loop {
             if let Err(interrupted) = check_interrupted() {
-                let request = json!({ "executionArn": self.arn, "cause": "stopped by its user" });
-                let _ = aws.call("states", "AWSStepFunctions.StopExecution", &request);
+                for arn in parts.found.iter().map(|part| &part.arn).chain([&self.arn]) {
+                    let request = json!({ "executionArn": arn, "cause": "stopped by its user" });
+                    // One that has ended can't be stopped, and need not be.
+                    let _ = states("StopExecution", &request);
+                }
                 return Err(interrupted);
             }
             // Asked first, so that what is new in the history of an execution that has ended is all there is.
-            let described = self.describe(aws)?;
-            let events = self.events(aws)?;
-            for run in events.iter().skip(seen).filter_map(job_run) {
-                show(&run);
+            let described = describe(states, &self.arn)?;
+            whole.advance(states, &mut show)?;
+            if whole.started > parts.found.len() {
+                parts.find(states)?;
             }
-            seen = events.len();
+            for part in &mut parts.found {
+                part.advance(states, &mut show)?;
+            }
             match described.status.as_str() {
                 "RUNNING" => std::thread::sleep(POLL),
                 "SUCCEEDED" => return Ok(()),
-                status => bail!(
-                    "the execution {} {}: {}\n{}",
-                    self.arn,
-                    status.to_lowercase().replace('_', " "),
-                    described.error,
-                    readable(&described.cause)
-                ),
+                _ => return parts.failed(states, &described),
             }
         }
     }
+}
 
-    fn describe(&self, aws: &Aws) -> Result<Described> {
-        let answer = aws.call("states", "AWSStepFunctions.DescribeExecution", &json!({ "executionArn": self.arn }))?;
-        serde_json::from_value(answer).context("the execution is not understood")
+/// An execution whose history is read as it grows.
+#[derive(Debug)]
+struct Watched {
+    arn: String,
+    /// How many events of its history are known.
+    seen: usize,
+    /// How many executions they say that it has started.
+    started: usize,
+}
+
+impl Watched {
+    fn new(arn: &str) -> Self {
+        Self { arn: arn.to_owned(), seen: 0, started: 0 }
     }
 
-    fn events(&self, aws: &Aws) -> Result<Vec<Value>> {
-        const MOST: u32 = 1000;
-        let mut request = json!({ "executionArn": self.arn, "maxResults": MOST });
-        let mut events = Vec::new();
-        loop {
-            let mut answer = aws.call("states", "AWSStepFunctions.GetExecutionHistory", &request)?;
-            let next = answer["nextToken"].take();
-            let history: History = serde_json::from_value(answer).context("the history is not understood")?;
-            events.extend(history.events);
-            if next.is_null() {
-                return Ok(events);
+    /// Shows the runs of jobs that ended since the last call.
+    fn advance(&mut self, states: States<'_>, show: &mut impl FnMut(&JobRun)) -> Result<()> {
+        let events = events(states, &self.arn)?;
+        for event in events.iter().skip(self.seen) {
+            if let Some(run) = job_run(event) {
+                show(&run);
             }
-            request["nextToken"] = next;
+            self.started += usize::from(starts_execution(event));
         }
+        self.seen = events.len();
+        Ok(())
     }
+}
+
+/// The executions that one has started.
+#[derive(Debug)]
+struct Parts<'a> {
+    of: &'a Execution,
+    /// All executions that have been looked at, parts or not.
+    known: HashSet<String>,
+    found: Vec<Watched>,
+}
+
+impl Parts<'_> {
+    /// Looks through the executions that were started since the last call.
+    fn find(&mut self, states: States<'_>) -> Result<()> {
+        // The newest; no more of them start between two calls.
+        let request = json!({ "stateMachineArn": self.of.machine, "maxResults": 1000 });
+        let answer = states("ListExecutions", &request)?;
+        let listed = answer["executions"].as_array().context("the list of executions is not understood")?;
+        for arn in listed.iter().rev().filter_map(|listed| listed["executionArn"].as_str()) {
+            if !self.known.insert(arn.to_owned()) {
+                continue;
+            }
+            let input: Value = serde_json::from_str(&describe(states, arn)?.input).unwrap_or_default();
+            if input[STARTED_BY] == *self.of.arn {
+                self.found.push(Watched::new(arn));
+            }
+        }
+        Ok(())
+    }
+
+    /// The failure of the whole. That of a part is its reason, and says more.
+    fn failed(&self, states: States<'_>, whole: &Described) -> Result<()> {
+        for Watched { arn, .. } in &self.found {
+            let part = describe(states, arn)?;
+            if !["RUNNING", "SUCCEEDED"].contains(&part.status.as_str()) {
+                bail!("{}\nIt is a part of {}", part.failure(arn), self.of.arn);
+            }
+        }
+        bail!(whole.failure(&self.of.arn))
+    }
+}
+
+impl Described {
+    fn failure(&self, arn: &str) -> String {
+        let status = self.status.to_lowercase().replace('_', " ");
+        let error = self.error.as_deref().unwrap_or_default();
+        format!("the execution {arn} {status}: {error}\n{}", readable(self.cause.as_deref().unwrap_or_default()))
+    }
+}
+
+fn call(aws: &Aws, name: &str, request: &Value) -> Result<Value> {
+    aws.call("states", &format!("AWSStepFunctions.{name}"), request)
+}
+
+fn describe(states: States<'_>, arn: &str) -> Result<Described> {
+    let answer = states("DescribeExecution", &json!({ "executionArn": arn }))?;
+    serde_json::from_value(answer).context("the execution is not understood")
+}
+
+fn events(states: States<'_>, arn: &str) -> Result<Vec<Value>> {
+    const MOST: u32 = 1000;
+    let mut request = json!({ "executionArn": arn, "maxResults": MOST });
+    let mut events = Vec::new();
+    loop {
+        let mut answer = states("GetExecutionHistory", &request)?;
+        let next = answer["nextToken"].take();
+        let history: History = serde_json::from_value(answer).context("the history is not understood")?;
+        events.extend(history.events);
+        if next.is_null() {
+            return Ok(events);
+        }
+        request["nextToken"] = next;
+    }
+}
+
+/// Whether an event is the start of a task that starts another execution.
+fn starts_execution(event: &Value) -> bool {
+    let resource = event["taskScheduledEventDetails"]["resource"].as_str().unwrap_or_default();
+    event["type"] == "TaskScheduled" && resource.contains("startExecution")
 }
 
 /// The run of a job that an event tells the end of.
@@ -150,6 +254,8 @@ fn readable_run(cause: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
     #[test]
@@ -171,10 +277,92 @@ mod tests {
         let two = format!("{cause}\n{wrapped}");
         assert_eq!(readable(&two), [readable(cause), readable(cause)].join("\n"));
 
+        assert!(!starts_execution(&event));
+
         // Other tasks and other events are none.
         let event = json!({"type": "TaskSucceeded", "taskSucceededEventDetails": {"output": "{\"MessageId\":\"1\"}"}});
         assert_eq!(job_run(&event), None);
         assert_eq!(job_run(&json!({"type": "PassStateEntered"})), None);
         assert_eq!(readable("not JSON"), "not JSON");
+    }
+
+    const WHOLE: &str = "arn:aws:states:us-east-1:000000000000:execution:wh-daily:whole";
+    const PARTS: [&str; 2] = [
+        "arn:aws:states:us-east-1:000000000000:execution:wh-daily:january",
+        "arn:aws:states:us-east-1:000000000000:execution:wh-daily:february",
+    ];
+    const OTHER: &str = "arn:aws:states:us-east-1:000000000000:execution:wh-daily:other";
+
+    /// Answers what Step Functions does of a whole with two parts, one after the other, beside the execution of somebody else. At
+    /// each look at the whole one more part has ended, and the whole with the last.
+    struct Emulator {
+        looks: usize,
+        second: &'static str,
+    }
+
+    impl Emulator {
+        fn answer(&mut self, action: &str, request: &Value) -> Value {
+            let arn = request["executionArn"].as_str().unwrap_or_default();
+            match action {
+                "DescribeExecution" if arn == WHOLE => {
+                    self.looks += 1;
+                    let status = if self.looks < 3 { "RUNNING" } else { self.second };
+                    json!({"status": status, "input": "{}", "error": "States.TaskFailed", "cause": "a part failed"})
+                }
+                "DescribeExecution" => {
+                    let by = if arn == OTHER { OTHER } else { WHOLE };
+                    let status = if arn == PARTS[1] { self.second } else { "SUCCEEDED" };
+                    let cause = r#"{"JobName":"wh-etl","ErrorMessage":"no space","Arguments":{"--day":"2026-02-02"}}"#;
+                    json!({"status": status, "input": json!({ STARTED_BY: by }).to_string(), "error": "States.TaskFailed", "cause": cause})
+                }
+                "ListExecutions" => {
+                    // The newest first.
+                    let parts = PARTS[..self.looks.min(2)].iter().rev();
+                    let arns = parts.chain([&OTHER, &WHOLE]).map(|arn| json!({"executionArn": arn}));
+                    json!({"executions": arns.collect::<Vec<_>>()})
+                }
+                "GetExecutionHistory" if arn == WHOLE => {
+                    let resource = "arn:aws:states:::states:startExecution.sync:2";
+                    let start = json!({"type": "TaskScheduled", "taskScheduledEventDetails": {"resource": resource}});
+                    json!({"events": vec![start; self.looks.min(2)]})
+                }
+                "GetExecutionHistory" => {
+                    let day = if arn == PARTS[0] { "2026-01-01" } else { "2026-02-02" };
+                    let output =
+                        json!({"JobName": "wh-etl", "ExecutionTime": 7, "Arguments": {"--day": day}}).to_string();
+                    json!({"events": [{"type": "TaskSucceeded", "taskSucceededEventDetails": {"output": output}}]})
+                }
+                other => panic!("{other} is not expected"),
+            }
+        }
+    }
+
+    /// Follows the whole; gives the days of the runs that were shown, and the end.
+    fn follow(second: &'static str) -> (Vec<String>, Result<()>) {
+        let emulator = RefCell::new(Emulator { looks: 0, second });
+        let execution = Execution { arn: WHOLE.into(), machine: "wh-daily".into() };
+        let mut days = Vec::new();
+        let states = |name: &str, request: &Value| Ok(emulator.borrow_mut().answer(name, request));
+        let end = execution.follow_by(&states, |run| days.push(run.day.clone()));
+        (days, end)
+    }
+
+    #[test]
+    fn the_runs_of_all_parts_are_shown_once_and_those_of_nobody_else() {
+        let (days, end) = follow("SUCCEEDED");
+        end.unwrap();
+        assert_eq!(days, ["2026-01-01", "2026-02-02"]);
+    }
+
+    #[test]
+    fn a_part_that_fails_is_the_failure_of_the_whole_and_its_reason() {
+        for (status, words) in [("FAILED", "failed"), ("TIMED_OUT", "timed out"), ("ABORTED", "aborted")] {
+            let (days, end) = follow(status);
+            assert_eq!(days, ["2026-01-01", "2026-02-02"]);
+            let error = end.unwrap_err().to_string();
+            assert!(error.starts_with(&format!("the execution {} {words}: States.TaskFailed", PARTS[1])), "{error}");
+            assert!(error.contains("the job wh-etl failed for 2026-02-02: no space"), "{error}");
+            assert!(error.ends_with(&format!("It is a part of {WHOLE}")), "{error}");
+        }
     }
 }
