@@ -1,6 +1,6 @@
 """Takes the acknowledged lines that Firehose set aside on a day back into the raw zone.
 
-    python3 glue/undelivered.py --bucket BUCKET --day YYYY-MM-DD [--lookback_days 3] [--dry_run]
+    python3 glue/undelivered.py --bucket BUCKET --day YYYY-MM-DD [--dry_run]
 
 When Firehose can't call the metrics sink it writes the records of the batch as JSON, with the data in base64, below
 data/raw-errors/<table>/processing-failed/. This puts their lines, byte for byte, into the hour in which Firehose received them:
@@ -16,7 +16,7 @@ one JSON object:
     objects     keys that were added to the raw zone
     removed     error objects that are deleted next
     unreadable  error objects with a record that can't be read; nothing was taken of them, and the ledger stays open
-    rerun       the first and the last arrival day that must run again, in order, or null
+    rerun       the first and the last arrival day to run the batch for, or null. It runs the days that look into them, too
 
 Exit status: 0 when all was taken back, 1 when there are `unreadable` objects or the run failed.
 """
@@ -54,12 +54,9 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Takes what Firehose set aside on a day back into the raw zone.")
     parser.add_argument("--bucket", required=True)
     parser.add_argument("--day", required=True, type=date.fromisoformat, help="the day of arrival (UTC)")
-    parser.add_argument("--lookback_days", type=int, default=3, help="the stack's LookbackDays")
     parser.add_argument("--dry_run", action="store_true", help="change nothing")
     arguments = parser.parse_args(argv[1:])
-    today = datetime.now(timezone.utc).date()
-    days = Days(arguments.day, arguments.lookback_days, today)
-    return run(boto3.client("s3"), arguments.bucket, days, arguments.dry_run)
+    return run(boto3.client("s3"), arguments.bucket, Days(arguments.day), arguments.dry_run)
 
 
 def run(s3: Any, bucket: str, days: Days, dry_run: bool = False) -> int:
@@ -95,10 +92,10 @@ def take_back(s3: Any, bucket: str, days: Days, dry_run: bool) -> dict[str, Any]
 
 
 class Days:
-    """The arrival days that must run again when the lines of error objects are in raw."""
+    """The arrival days that change when the lines of error objects are in raw."""
 
-    def __init__(self, day: date, lookback_days: int, today: date):
-        self.day, self.lookback_days, self.today = day, lookback_days, today
+    def __init__(self, day: date):
+        self.day = day
         self.arrivals: set[date] = set()
 
     def add(self, hours: Iterable[datetime]) -> None:
@@ -106,11 +103,7 @@ class Days:
         self.arrivals |= {self.day} | {hour.date() for hour in hours}
 
     def rerun(self) -> dict[str, str] | None:
-        if not self.arrivals:
-            return None
-        # An event may be dated a day ahead, and a copy of it may come until the look-back of that day has passed.
-        last = max(self.arrivals) + timedelta(days=self.lookback_days + 1)
-        return {"from": str(min(self.arrivals)), "to": str(min(last, max(self.arrivals | {self.today})))}
+        return {"from": str(min(self.arrivals)), "to": str(max(self.arrivals))} if self.arrivals else None
 
 
 def list_keys(s3: Any, bucket: str, prefix: str) -> list[str]:

@@ -83,14 +83,10 @@ class FolderBucket:
         (self.folder / Key).unlink()
 
 
-LATER_DAY = date(2026, 12, 24)
-
-
-def take_back(bucket: FolderBucket, today: date = LATER_DAY, status: int = 0, **options) -> dict:
+def take_back(bucket: FolderBucket, status: int = 0, **options) -> dict:
     """The printed report of a run that ends with the exit status."""
-    days = undelivered.Days(date.fromisoformat(DAY), nasty.LOOKBACK_DAYS, today)
     with redirect_stdout(io.StringIO()) as printed:
-        assert undelivered.run(bucket, "b", days, **options) == status
+        assert undelivered.run(bucket, "b", undelivered.Days(date.fromisoformat(DAY)), **options) == status
     return json.loads(printed.getvalue())
 
 
@@ -136,7 +132,7 @@ def test_the_books_are_open_until_what_was_set_aside_is_back(warehouse, run):
     report = take_back(FolderBucket(warehouse.folder), status=1)
     assert report["lines"] == {"impressions": 5, "clicks": 0} and len(report["objects"]) == 2
     assert report["unreadable"] == [f"data/{ERRORS}/hour=12/._torn"]
-    assert report["rerun"] == {"from": DAY, "to": "2026-11-24"}
+    assert report["rerun"] == {"from": DAY, "to": DAY}
     (after,) = run(DAY)
     assert after == {
         "table": "impressions", "day": DAY, "raw": 6, "kept": 4, "repeats": 1, "rejected": 1, "late": 0, "stored": 4,
@@ -169,7 +165,7 @@ def test_a_run_that_is_killed_anywhere_loses_and_doubles_nothing(warehouse):
     wanted = sorted(
         [("20 11", line) for line in SET_ASIDE] + [("20 14", LATER)] + [("20 12", nasty.impression(7, nasty.NOON))]
     )
-    rerun = {"from": DAY, "to": "2026-11-24"}
+    rerun = {"from": DAY, "to": DAY}
     for dies_at in range(6):
         warehouse.clear()
         put_errors(warehouse, keys[0], CONTENT)
@@ -179,7 +175,7 @@ def test_a_run_that_is_killed_anywhere_loses_and_doubles_nothing(warehouse):
         reports = []
         if dies_at < 5:
             with redirect_stdout(io.StringIO()) as printed, pytest.raises(KeyboardInterrupt):
-                undelivered.run(bucket, "b", undelivered.Days(date.fromisoformat(DAY), nasty.LOOKBACK_DAYS, LATER_DAY))
+                undelivered.run(bucket, "b", undelivered.Days(date.fromisoformat(DAY)))
             bucket.dies_at = None
             reports = [json.loads(line) for line in printed.getvalue().splitlines()]
         reports.append(take_back(bucket))
@@ -244,30 +240,26 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("received", "today", "rerun"),
+    ("received", "rerun"),
     [
-        # An event that is dated a day ahead may have copies until the look-back of its day has passed.
-        ([f"{DAY} 11:30:00"], LATER_DAY, {"from": DAY, "to": "2026-11-24"}),
+        # The days that look into them are added by the batch.
+        ([f"{DAY} 11:30:00"], {"from": DAY, "to": DAY}),
         # From the day of the object, which the ledger counts it on, to that of the last hour.
-        ([f"{DAY} 11:59:59", "2026-11-21 00:00:00"], LATER_DAY, {"from": DAY, "to": "2026-11-25"}),
-        (["2026-11-21 00:00:00"], LATER_DAY, {"from": DAY, "to": "2026-11-25"}),
-        (["2026-11-19 23:59:59"], LATER_DAY, {"from": "2026-11-19", "to": "2026-11-24"}),
-        # No day after today.
-        ([f"{DAY} 11:30:00"], date(2026, 11, 24), {"from": DAY, "to": "2026-11-24"}),
-        ([f"{DAY} 11:30:00"], date(2026, 11, 21), {"from": DAY, "to": "2026-11-21"}),
-        ([f"{DAY} 11:30:00"], date(2026, 11, 20), {"from": DAY, "to": DAY}),
+        ([f"{DAY} 11:59:59", "2026-11-21 00:00:00"], {"from": DAY, "to": "2026-11-21"}),
+        (["2026-11-21 00:00:00"], {"from": DAY, "to": "2026-11-21"}),
+        (["2026-11-19 23:59:59"], {"from": "2026-11-19", "to": DAY}),
     ],
 )
-def test_the_days_that_lines_went_to_run_again_and_those_that_look_into_them(folder, received, today, rerun):
+def test_the_days_that_lines_went_to_run_again(folder, received, rerun):
     put_errors(folder, "hour=11/a", b"".join(record(moment, "whatever they are") for moment in received))
-    assert take_back(FolderBucket(folder.folder), today)["rerun"] == rerun
+    assert take_back(FolderBucket(folder.folder))["rerun"] == rerun
 
 
 def test_clicks_have_days_run_again_too(folder):
     path = folder.folder / "data" / ERRORS.replace("impressions", "clicks") / "hour=11/a"
     path.parent.mkdir(parents=True)
     path.write_bytes(record(f"{DAY} 11:30:00", "x"))
-    assert take_back(FolderBucket(folder.folder))["rerun"] == {"from": DAY, "to": "2026-11-24"}
+    assert take_back(FolderBucket(folder.folder))["rerun"] == {"from": DAY, "to": DAY}
 
 
 def test_the_exit_status_is_that_of_the_work(monkeypatch, folder):

@@ -14,7 +14,7 @@ use flate2::write::GzEncoder;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{Outcome, Warehouse, jobs};
+use super::{Outcome, Warehouse};
 use crate::cli::Replay;
 use crate::stage::lake::{self, RejectedLine};
 use crate::ui::{note, step, thousands};
@@ -29,7 +29,7 @@ struct Report {
     objects: Vec<String>,
     /// Lines that are none still, and why.
     refused: Vec<Refused>,
-    /// The arrival days to run the batch for: the one that has the lines, and those that look into it.
+    /// The first and the last arrival day to run the batch for. It runs the days that look into them, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     rerun: Option<(NaiveDate, NaiveDate)>,
 }
@@ -54,8 +54,7 @@ pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
             step("read the rejected lines", read, |lines| format!("{} lines", thousands(lines.len() as u64)))?.0
         }
     };
-    let end = jobs::last_to_run(options.day, warehouse.lookback_days()?, Utc::now().date_naive());
-    let (objects, mut report) = mend(&lines, options.day, end)?;
+    let (objects, mut report) = mend(&lines, options.day)?;
     if !objects.is_empty() {
         let bucket = warehouse.stack.output("DataLakeBucket")?;
         let put = || put(workspace, &warehouse, &objects, bucket);
@@ -103,7 +102,7 @@ fn read_lines(path: &Path) -> Result<Vec<RejectedLine>> {
 
 /// Reads the lines as the beacons would have at the time: those that are events go back to the hour in which they
 /// first came, so that they are no later than they were.
-fn mend(lines: &[RejectedLine], day: NaiveDate, end: NaiveDate) -> Result<(Objects, Report)> {
+fn mend(lines: &[RejectedLine], day: NaiveDate) -> Result<(Objects, Report)> {
     let mut hours: BTreeMap<(&str, String), Vec<&RejectedLine>> = BTreeMap::new();
     for line in lines {
         hours.entry(place(line, day)?).or_default().push(line);
@@ -134,7 +133,7 @@ fn mend(lines: &[RejectedLine], day: NaiveDate, end: NaiveDate) -> Result<(Objec
         objects.insert(format!("data/{folder}/replay-{digest}.gz"), gzip(&text)?);
     }
     if report.replayed > 0 {
-        report.rerun = Some((day, end));
+        report.rerun = Some((day, day));
     }
     Ok((objects, report))
 }
@@ -226,16 +225,12 @@ mod tests {
         "2026-11-20".parse().unwrap()
     }
 
-    fn end() -> NaiveDate {
-        "2026-11-24".parse().unwrap()
-    }
-
     #[test]
     fn a_mended_line_goes_back_to_its_hour_in_the_raw_form() {
         let lines = [rejected(9, &impression(1, "2026-11-19T23:30:00Z")), rejected(10, "{}"), rejected(10, "not json")];
-        let (objects, report) = mend(&lines, day(), end()).unwrap();
+        let (objects, report) = mend(&lines, day()).unwrap();
         assert_eq!((report.replayed, report.refused.len()), (1, 2));
-        assert_eq!(report.rerun, Some((day(), end())));
+        assert_eq!(report.rerun, Some((day(), day())));
         let (key, bytes) = objects.first_key_value().unwrap();
         assert!(key.starts_with("data/raw/ad/impressions/year=2026/month=11/day=20/hour=09/replay-"), "{key}");
         let mut text = String::new();
@@ -248,7 +243,7 @@ mod tests {
         let (one, two) = (impression(1, "2026-11-20T09:00:00Z"), impression(2, "2026-11-20T09:00:00Z"));
         let replay = |lines: &[&String]| {
             let lines: Vec<_> = lines.iter().map(|line| rejected(9, line)).collect();
-            mend(&lines, day(), end()).unwrap().0
+            mend(&lines, day()).unwrap().0
         };
         assert_eq!(replay(&[&one, &two]), replay(&[&two, &one, &one]));
         assert_ne!(replay(&[&one]), replay(&[&two]));
@@ -257,7 +252,7 @@ mod tests {
     #[test]
     fn an_event_without_an_id_of_its_own_is_refused() {
         let line = format!(r#"{{"ad_id":"{AD}","occurred_at":"2026-11-20 09:00:00.000"}}"#);
-        let (objects, report) = mend(&[rejected(9, &line)], day(), end()).unwrap();
+        let (objects, report) = mend(&[rejected(9, &line)], day()).unwrap();
         assert!(objects.is_empty() && report.rerun.is_none());
         assert!(report.refused[0].problem.starts_with("impression_id is missing"), "{:?}", report.refused);
     }
@@ -265,8 +260,8 @@ mod tests {
     #[test]
     fn a_line_of_another_day_or_table_is_an_error() {
         let mut line = rejected(9, "{}");
-        assert!(mend(&[line.clone()], "2026-11-21".parse().unwrap(), end()).is_err());
+        assert!(mend(&[line.clone()], "2026-11-21".parse().unwrap()).is_err());
         line.table = "views".into();
-        assert!(mend(&[line], day(), end()).is_err());
+        assert!(mend(&[line], day()).is_err());
     }
 }

@@ -26,7 +26,7 @@ struct Report {
     removed: Vec<String>,
     /// Error objects that were left alone, since a record of them cannot be read.
     unreadable: Vec<String>,
-    /// The arrival days to run the batch for.
+    /// The arrival days to run the batch for. It runs the days that look into them, too.
     rerun: Option<Range>,
 }
 
@@ -39,12 +39,11 @@ struct Range {
 pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
     let warehouse = Warehouse::running(workspace)?;
     let bucket = warehouse.stack.output("DataLakeBucket")?;
-    let lookback_days = warehouse.stack.output("LookbackDays")?;
     let take = || {
         let log = warehouse.instance.logs().join("aws.log");
         let tool = Tool::new(warehouse.tools.program(ToolSet::Spark, "python"), log)
             .arg(workspace.path("glue/undelivered.py"))
-            .args(["--bucket", bucket, "--lookback_days", lookback_days, "--day", &options.day.to_string()]);
+            .args(["--bucket", bucket, "--day", &options.day.to_string()]);
         take_back(&warehouse.aws.lead(tool))
     };
     let summary = |(report, _): &(Report, _)| format!("{} objects", thousands(report.objects.len() as u64));
@@ -99,19 +98,20 @@ mod tests {
 
     /// What the script printed of one object with five lines, and of a run after that.
     const TAKEN: &str = r#"{"lines": {"impressions": 5, "clicks": 0},
-        "objects": ["data/raw/ad/impressions/year=2026/month=11/day=20/hour=11/undelivered-0c5a3f1b2d4e6a78.gz"],
+        "objects": ["data/raw/ad/impressions/year=2026/month=11/day=20/hour=23/undelivered-0c5a3f1b2d4e6a78.gz",
+            "data/raw/ad/impressions/year=2026/month=11/day=21/hour=00/undelivered-0c5a3f1b2d4e6a78.gz"],
         "removed": ["data/raw-errors/impressions/processing-failed/year=2026/month=11/day=20/hour=11/a"],
-        "unreadable": [], "rerun": {"from": "2026-11-20", "to": "2026-11-24"}}"#;
+        "unreadable": [], "rerun": {"from": "2026-11-20", "to": "2026-11-21"}}"#;
     const NOTHING: &str = r#"{"lines": {"impressions": 0, "clicks": 0}, "objects": [], "removed": [],
         "unreadable": [], "rerun": null}"#;
 
     #[test]
     fn the_advice_is_to_run_the_batch_of_all_days_that_the_lines_concern() {
         let report = parse(TAKEN).unwrap();
-        assert_eq!((report.objects.len(), report.removed.len()), (1, 1));
+        assert_eq!((report.objects.len(), report.removed.len()), (2, 1));
         assert_eq!(
             advice(&report, day()),
-            "5 lines are back in raw. Take them into the lake with\n  cargo dataless batch --day 2026-11-20 --to 2026-11-24"
+            "5 lines are back in raw. Take them into the lake with\n  cargo dataless batch --day 2026-11-20 --to 2026-11-21"
         );
     }
 
@@ -127,7 +127,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let script = |line: &str| Tool::new("sh", dir.path().join("log")).args(["-c", line]);
         let (report, ended) = take_back(&script(&format!("echo '{TAKEN}'; exit 1"))).unwrap();
-        assert_eq!(report.rerun.unwrap().to, "2026-11-24".parse().unwrap());
+        assert_eq!(report.rerun.unwrap().to, "2026-11-21".parse().unwrap());
         assert!(ended.is_err());
         let error = take_back(&script("echo no such bucket >&2; exit 1")).unwrap_err();
         assert!(error.to_string().contains("no such bucket"), "{error}");
