@@ -71,10 +71,12 @@ def read_lake(spark: SparkSession, data_path: str, first: date, last: date) -> T
     """(impressions, clicks) by (day, ad), from the ORC files themselves."""
     traffic: Traffic = {}
     for day in days(first, last):
-        folder = f"{data_path}/lake/ad/ad_traffic/year={day:%Y}/month={day:%m}/day={day:%d}"
-        for row in books.read(spark, folder, "ad_id string, impressions bigint, clicks bigint").collect():
+        rows = books.read(
+            spark, f"{data_path}/lake/ad/ad_traffic", books.DAY, "ad_id string, impressions bigint, clicks bigint", str(day)
+        ).collect()
+        for row in rows:
             if (str(day), row.ad_id) in traffic:
-                raise ValueError(f"{folder} has the ad {row.ad_id} more than once")
+                raise ValueError(f"ad_traffic of {day} has the ad {row.ad_id} more than once")
             traffic[str(day), row.ad_id] = row.impressions, row.clicks
     return traffic
 
