@@ -3,13 +3,14 @@
     spark-submit glue/local/duckdb_check.py --data_path file:///FOLDER/data --from YYYY-MM-DD --to YYYY-MM-DD
         --lookback_days 3
 
-Follows the definitions of `docs/lake.md` in SQL of its own; nothing but the two sides' rows passes through Python. Prints
+Follows the definitions of `docs/lake.md` in SQL of its own: Python reads no line, and takes only the two sides' rows. Prints
 {"ads": …, "days": …, "different": …, "differences": [{"day", "ad_id", "expected", "found"}, …]}: at most 100 of them, with
 pairs of impressions and clicks, null for an ad that is missing on one side. The exit status is 1 when any differ.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 from collections.abc import Iterator
@@ -31,9 +32,11 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 UUID = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{3})?"
 
-# DuckDB's reader takes a comma too many and numbers that JSON has not. They show once the strings are out of the way.
+# DuckDB's reader takes a comma too many, and `nan` and `inf` in any case. They show once the strings are out of the way.
 STRING = r'"(\\.|[^"\\])*"'
-NOT_JSON = r",\s*[\]}]|NaN|Infinity"
+NOT_JSON = r"(?i),\s*[\]}]|nan|inf"
+
+SAME_IN_JSON = bytes.maketrans(b"\r\x01", b"\t\x02")
 
 Traffic = dict[tuple[str, str], tuple[int, int]]
 
@@ -102,7 +105,7 @@ def keep(connection: duckdb.DuckDBPyConnection, table: str, data: Path, first: d
         lines = raw_objects(data, table, first - before, last + timedelta(days=lookback_days))
         with TemporaryDirectory() as folder:
             connection.execute("CREATE OR REPLACE TABLE objects (file VARCHAR, object VARCHAR, arrived_at TIMESTAMP)")
-            files = [link(Path(folder) / str(number), path) for number, (path, _) in enumerate(lines)]
+            files = [readable(Path(folder) / str(number), path) for number, (path, _) in enumerate(lines)]
             rows = [(file, path.name, arrived_at) for file, (path, arrived_at) in zip(files, lines)]
             if rows:
                 connection.executemany("INSERT INTO objects VALUES ($1, $2, $3)", rows)
@@ -134,11 +137,27 @@ def oldest_day(data: Path, table: str) -> str:
     return min(("-".join(part.split("=")[1] for part in folder.parts[-3:]) for folder in folders), default="9999-12-31")
 
 
-def link(file: Path, path: Path) -> str:
-    """A name of the object that DuckDB takes for neither a pattern nor a kind of file of its own."""
-    file = file.with_suffix(".gz" if path.name.endswith(".gz") else ".txt")
-    file.symlink_to(path.absolute())
+def readable(file: Path, path: Path) -> str:
+    """A file with the object's lines, whose name DuckDB takes for neither a pattern nor a kind of file of its own.
+
+    Whatever it is told of newlines, DuckDB ends a line at a carriage return, and it takes away the delimiter at a line's end. So
+    where there are any, characters take their place that mean the same in JSON: a tab, and a control character.
+    """
+    is_gzip = path.name.endswith(".gz")
+    if any(b"\r" in block or b"\x01" in block for block in blocks(path, is_gzip)):
+        file = file.with_suffix(".txt")
+        with file.open("wb") as copy:
+            copy.writelines(block.translate(SAME_IN_JSON) for block in blocks(path, is_gzip))
+    else:
+        file = file.with_suffix(".gz" if is_gzip else ".txt")
+        file.symlink_to(path.absolute())
     return str(file)
+
+
+def blocks(path: Path, is_gzip: bool) -> Iterator[bytes]:
+    with gzip.open(path) if is_gzip else path.open("rb") as content:
+        while block := content.read(2**20):
+            yield block
 
 
 def days(first: date, last: date) -> Iterator[date]:

@@ -1,5 +1,6 @@
 import gzip
 import json
+import random
 import shutil
 from datetime import date, datetime
 
@@ -52,7 +53,51 @@ def test_of_the_nasty_input_duckdb_keeps_what_the_labels_say(tmp_path, lines, fi
     assert kept(tmp_path, "impressions", first, date(2026, 11, 23)) == labelled(lines, first, date(2026, 11, 23))
 
 
-@pytest.mark.parametrize("line", ['{"a": 1,}', '{"a": NaN}', '{"a": [1,]}', '{"a": -Infinity}'])
+MEMBERS = ["7", "null", '"x"', "{}", "[1, 2]", '{"ad_id": 1, "ad_id": 2}', '"\\u0000"', "1e400", f'"{nasty.OTHER_AD}"', '"}, nan,]"']
+
+
+def mutated_lines(seed: str, count: int) -> list[tuple]:
+    """Events with members before, between and after their own, of the same names and others, some of them torn or spoilt."""
+    chance = random.Random(seed)
+    lines = []
+    for number in range(count):
+        own = {"impression_id": nasty.own_id(number), "ad_id": nasty.AD, "occurred_at": nasty.NOON}
+        members = [f'"{name}": "{value}"' for name, value in own.items()]
+        for _ in range(chance.choice([0, 1, 2, 5])):
+            name = chance.choice([*own, *own, "n", "", "$", "a.b", "*", "ad\\u005fid"])
+            members.insert(chance.randrange(len(members) + 1), f'"{name}": {chance.choice(MEMBERS)}')
+        line = ("{" + chance.choice([", ", ",", ",\t"]).join(members) + "}").encode()
+        for _ in range(chance.choice([0, 0, 1, 2])):
+            place = chance.randrange(len(line) + 1)
+            piece = chance.choice([b"\r", b" ", b"\t", b"", b'"', b",", b"\\", b"\xff", b"inf", b"\x01", b"\0", b"\v", b"{"])
+            line = line[:place] + piece + line[place:]
+        lines.append(("2026-11-20 12", f"{number % 3}.gz", line))
+    return lines
+
+
+def test_of_many_mutated_lines_duckdb_keeps_what_plain_python_keeps(tmp_path):
+    lines = mutated_lines("lines", 6000)
+    put_raw(tmp_path, "impressions", lines)
+    expected = expectation.lake(expectation.IMPRESSIONS, lines, nasty.LOOKBACK_DAYS)
+    assert kept(tmp_path, "impressions", DAY, DAY) == sorted(tuple(map(str, row[:4])) for row in expected)
+    assert 1000 < len(expected) < 5000
+
+
+def test_control_characters_are_what_json_makes_of_them(tmp_path):
+    event = nasty.impression(1, nasty.NOON)
+    lines = ["\r" + event, event.replace(" ", "\r").replace(nasty.NOON.replace(" ", "\r"), nasty.NOON) + "\r\r"]
+    lines = [line.replace(nasty.own_id(1), nasty.own_id(number)) for number, line in enumerate(lines)]
+    cut = nasty.impression(2, nasty.NOON, note="a?b").replace("?", "\r")
+    put_raw(tmp_path, "impressions", [("2026-11-20 12", "a.gz", line) for line in (*lines, cut)])
+    put_raw(tmp_path, "impressions", [("2026-11-20 12", "delimiter.gz", nasty.impression(4, nasty.NOON) + "\x01")])
+    folder = tmp_path / "raw/ad/impressions/year=2026/month=11/day=20/hour=12"
+    (folder / "plain").write_bytes(nasty.impression(3, nasty.NOON).replace("{", "{\r").encode())
+    assert [row[0] for row in kept(tmp_path, "impressions", DAY, DAY)] == [nasty.own_id(number) for number in (0, 1, 3)]
+
+
+@pytest.mark.parametrize(
+    "line", ['{"a": 1,}', '{"a": NaN}', '{"a": [1,]}', '{"a": -Infinity}', '{"a": nan}', '{"a": [-inf]}', '{"a": INFINITY}']
+)
 def test_what_only_duckdb_takes_for_json_is_no_event(tmp_path, line):
     event = nasty.impression(1, nasty.NOON)
     put_raw(tmp_path, "impressions", [("2026-11-20 12", "a.gz", event[:-1] + "," + line[1:])])
