@@ -30,10 +30,12 @@ from lake.table import EventTable
 SETTINGS = {
     # It takes a part of a plan that has no rows for one that need not be run, and what was counted there with it.
     "spark.sql.adaptive.optimizer.excludedRules": "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation",
+    # Each task writes a file of an event day, so their number is that of the files. It would make fewer of them.
+    "spark.sql.adaptive.coalescePartitions.enabled": "false",
 }
 
-# A task gets about so much of the raw day's compressed bytes, and a file about so many times less.
-RAW_BYTES_OF_TASK = 16 * 2**20
+# Of gzip'd raw lines about so much is left in the lake: ids, which are random, take 16 bytes in ORC and some 20 in gzip.
+STORED_OF_RAW = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ class Day:
         """Writes the run's files; returns how many lines had which fate."""
         if not hours:
             return dict.fromkeys(("raw", "kept", "repeats", "rejected", "late"), 0) | {"nulled": {}}
-        tasks = max(1, round(sum(hours.values()) / RAW_BYTES_OF_TASK))
+        tasks = max(1, round(sum(hours.values()) * STORED_OF_RAW / (self.arguments.file_mb * 2**20)))
         self.spark.conf.set("spark.sql.maxConcurrentOutputFileWriters", str(self.arguments.lookback_days + 8))
         lines = self.read_lines(list(hours))
         lines.createOrReplaceTempView("lines")
@@ -224,7 +226,6 @@ class Day:
         )
         rows = rows.where("fate <> 'repeat'").drop("fate", "dated").sortWithinPartitions(*self.table.sort)
         options = {"compression": self.arguments.compression, **session.ORC_OPTIONS}
-        self.spark.conf.set("spark.sql.adaptive.coalescePartitions.initialPartitionNum", str(tasks))
         self.spark.conf.set("spark.sql.shuffle.partitions", str(tasks))
         rows.write.mode("append").partitionBy("event_day").options(**options).orc(run)
         return fates.get

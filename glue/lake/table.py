@@ -22,10 +22,15 @@ OWN_COLUMNS = ("arrived_at", *PARTITION_KEYS)
 # What the reader of JSON is asked for; the others are read as they are. Text that must have a form is checked after.
 READ_AS_TEXT = ("string", "timestamp", "date")
 
+SIMPLE = r"string|bigint|double|decimal\(\d+,\d+\)|boolean"
+ALLOWED = "string, timestamp, date, bigint, double, decimal(p, s), boolean, or array or struct of these, but for timestamp and date"
+# Where a line writes a number or infinity in an odd way, it matters to these.
+ODD_KINDS = ("text", "double", "nested")
+
 
 @dataclass(frozen=True)
 class Column:
-    """A field of an event. `kind` is uuid, text, timestamp, date, double or typed (any other)."""
+    """A field of an event. `kind` is uuid, text, timestamp, date, double, nested (array or struct) or typed (any other)."""
 
     name: str
     type: str
@@ -58,6 +63,9 @@ class EventTable:
         uuids = names(parameters.get("event.uuid", ""))
         dtypes = spark.table(f"{database}.{name}").dtypes
         fields = [(column, kind) for column, kind in dtypes if column not in OWN_COLUMNS]
+        for column, kind in fields:
+            if not is_allowed(kind):
+                raise ValueError(f"{database}.{name}: the column {column} is {kind}; it must be {ALLOWED}")
         return cls(
             name,
             tuple(Column(column, kind, kind_of(column, kind, uuids)) for column, kind in fields),
@@ -81,8 +89,10 @@ class EventTable:
     def render(self, template: str, **values: Any) -> str:
         """The SQL of a template, with `[[list|between|each]]` and `{{value}}` replaced. docs/lake.md describes both."""
         lists: dict[str, list[dict[str, str]]] = {"columns": [vars(column) | {"json": column.json} for column in self.columns]}
-        for kind in ("uuid", "text", "timestamp", "date", "double", "typed"):
-            lists[kind] = [{"name": column.name} for column in self.columns if column.kind == kind]
+        for kind in ("uuid", "text", "timestamp", "date", "double", "nested", "typed"):
+            lists[kind] = [{"name": column.name, "type": column.type} for column in self.columns if column.kind == kind]
+        odd = any(column.kind in ODD_KINDS or column.type.startswith("decimal") for column in self.columns)
+        lists["odd"], lists["plain"] = ([{}], []) if odd else ([], [{}])
         lists["required"] = [reference(path) for path in self.required]
         lists["optional"] = [reference(name) for name in self.optional]
         lists["stored"] = [{"name": name} for name in self.stored]
@@ -106,12 +116,33 @@ def names(listed: str) -> tuple[str, ...]:
 def kind_of(column: str, type_name: str, uuids: tuple[str, ...]) -> str:
     if column in uuids:
         return "uuid"
+    if type_name.startswith(("array", "struct")):
+        return "nested"
     return {"string": "text"}.get(type_name, type_name if type_name in ("timestamp", "date", "double") else "typed")
+
+
+def is_allowed(type_name: str) -> bool:
+    """Whether the job can fill a column of the type, as Spark writes it."""
+    inner, before = type_name, ""
+    # From the inside out, what has allowed parts is a simple type itself.
+    while inner != before:
+        before = inner
+        inner = re.sub(rf"array<(?:{SIMPLE})>|struct<(?:[^<>:,]+:(?:{SIMPLE}),?)+>", "string", inner)
+    return re.fullmatch(f"{SIMPLE}|timestamp|date", inner) is not None
 
 
 def reference(path: str) -> dict[str, str]:
     """SQL of a field's value, and of whether the line has something in its place (`w` holds its fields as text, if they were read so)."""
     first, *rest = path.split(".")
     value = ".".join(f"`{name}`" for name in (first, *rest))
-    text = f"get_json_object(w.`{first}`, '$.{'.'.join(rest)}')" if rest else f"w.`{first}`"
-    return {"path": path, "value": value, "written": f"f.{value} IS NOT NULL OR {text} IS NOT NULL"}
+    written = f"f.{value} IS NOT NULL OR w.`{first}` IS NOT NULL"
+    if rest:
+        # As text an object is the same as text that looks like one, so it is read as an object too.
+        form = "string"
+        for name in reversed((first, *rest)):
+            form = f"struct<`{name}`: {form}>"
+        written = (
+            f"f.{value} IS NOT NULL OR get_json_object(w.`{first}`, '$.{'.'.join(rest)}') IS NOT NULL "
+            f"AND from_json(line, '{form}', {{{{options}}}}).{value} IS NOT NULL"
+        )
+    return {"path": path, "value": value, "written": written}

@@ -21,6 +21,7 @@ import org.apache.hadoop.fs.{FileSystem, Path}
 import org.apache.spark.SparkContext
 import org.apache.spark.sql.{DataFrame, Observation, Row, SparkSession}
 import org.apache.spark.sql.functions._
+import org.apache.spark.sql.types._
 
 object GlueApp {
 
@@ -29,7 +30,9 @@ object GlueApp {
     "spark.sql.session.timeZone" -> "UTC",
     "spark.sql.ansi.enabled" -> "false",
     // It skips a part of a plan that has no rows, and what would have been counted there.
-    "spark.sql.adaptive.optimizer.excludedRules" -> "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation"
+    "spark.sql.adaptive.optimizer.excludedRules" -> "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation",
+    // Each task writes a file of an event day, so their number is that of the files. It would make fewer of them.
+    "spark.sql.adaptive.coalescePartitions.enabled" -> "false"
   )
   private val LedgerTime = DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm:ss.SSSSSS").withZone(ZoneOffset.UTC)
 
@@ -135,8 +138,8 @@ object Arguments {
 /** The raw lines of a table and arrival day, on their way to a run's folder. */
 class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventTable) {
   private val day = arguments.day
-  /** A task gets about so much of the raw day's compressed bytes, and a file about so many times less. */
-  private val rawBytesOfTask = 16 << 20
+  /** Of gzip'd raw lines about so much is left in the lake. */
+  private val storedOfRaw = 2.0 / 3
   val raw: String = s"${arguments.dataPath}/raw/ad/${table.name}"
 
   /** The folders of the day's hours, with the bytes of their objects. */
@@ -157,7 +160,7 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
   /** Writes the run's files; returns how many lines had which fate, and `nulled NAME` for each optional field. */
   def fill(hours: Seq[(String, Long)], run: String): Map[String, Long] = {
     if (hours.isEmpty) return Map.empty[String, Long].withDefaultValue(0L)
-    val tasks = tasksFor(hours.map(_._2).sum.toDouble / rawBytesOfTask)
+    val tasks = tasksFor(hours.map(_._2).sum * storedOfRaw / (arguments.fileMb.toLong << 20))
     spark.conf.set("spark.sql.maxConcurrentOutputFileWriters", (arguments.lookbackDays + 8).toString)
     readLines(hours.map(_._1)).createOrReplaceTempView("lines")
     val (events, read) = observe(
@@ -207,7 +210,6 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
     val counts = fates.map { case (name, fate) => name -> s"count_if(fate = '$fate')" }
     val (rows, counted) = observe(decided, counts :+ ("oldest" -> "min(CASE WHEN fate = 'open' THEN dated END)"))
     val sorted = rows.where("fate <> 'repeat'").drop("fate", "dated").sortWithinPartitions(table.sort.map(col): _*)
-    spark.conf.set("spark.sql.adaptive.coalescePartitions.initialPartitionNum", tasks.toString)
     spark.conf.set("spark.sql.shuffle.partitions", tasks.toString)
     val options = Partition.OrcOptions + ("compression" -> arguments.compression)
     sorted.write.mode("append").partitionBy("event_day").options(options).orc(run)
@@ -266,7 +268,7 @@ object Json {
     new ObjectMapper().registerModule(DefaultScalaModule).enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
 }
 
-/** A field of an event. `kind` is uuid, text, timestamp, date, double or typed (any other). */
+/** A field of an event. `kind` is uuid, text, timestamp, date, double, nested (array or struct) or typed (any other). */
 case class Column(name: String, dataType: String, kind: String) {
 
   /** The type that the reader of JSON gives. */
@@ -288,9 +290,13 @@ case class EventTable(
   /** The SQL of a template, with `[[list|between|each]]` and `{{value}}` replaced. docs/lake.md describes both. */
   def render(template: String, values: Map[String, String]): String = {
     def named(names: Seq[String]) = names.map(name => Map("name" -> name))
-    val kinds = Seq("uuid", "text", "timestamp", "date", "double", "typed")
-    val lists = kinds.map(kind => kind -> named(columns.filter(_.kind == kind).map(_.name))).toMap ++ Seq(
-      "columns" -> columns.map(column => Map("name" -> column.name, "type" -> column.dataType, "json" -> column.json)),
+    def described(column: Column) = Map("name" -> column.name, "type" -> column.dataType, "json" -> column.json)
+    val kinds = Seq("uuid", "text", "timestamp", "date", "double", "nested", "typed")
+    val isOdd = columns.exists(column => EventTable.OddKinds(column.kind) || column.dataType.startsWith("decimal"))
+    val lists = kinds.map(kind => kind -> columns.filter(_.kind == kind).map(described)).toMap ++ Seq(
+      "odd" -> Seq(Map.empty[String, String]).filter(_ => isOdd),
+      "plain" -> Seq(Map.empty[String, String]).filterNot(_ => isOdd),
+      "columns" -> columns.map(described),
       "required" -> required.map(EventTable.reference),
       "optional" -> optional.map(EventTable.reference),
       "stored" -> named(stored)
@@ -304,20 +310,38 @@ case class EventTable(
 }
 
 object EventTable {
+  val Allowed = "string, timestamp, date, bigint, double, decimal(p, s), boolean, or array or struct of these, but for timestamp and date"
+
+  /** Where a line writes a number or infinity in an odd way, it matters to these. */
+  private val OddKinds = Set("text", "double", "nested")
   private val List = """(?s)\[\[(\w+)\|(.*?)\|(.*?)\]\]""".r
   private val Value = """\{\{(\w+)\}\}""".r
   private val Member = """(?<!\{)\{(\w+)\}(?!\})""".r
+
+  /** Whether the job can fill a column of the type. */
+  def isAllowed(dataType: DataType): Boolean = dataType == TimestampType || dataType == DateType || isAllowedInside(dataType)
+
+  private def isAllowedInside(dataType: DataType): Boolean = dataType match {
+    case StringType | LongType | DoubleType | BooleanType | _: DecimalType => true
+    case ArrayType(element, _)                                            => isAllowedInside(element)
+    case StructType(fields)                                               => fields.forall(field => isAllowedInside(field.dataType))
+    case _                                                                => false
+  }
 
   private def fill(names: Regex, text: String, values: Map[String, String]): String =
     names.replaceAllIn(text, found => Regex.quoteReplacement(values(found.group(1))))
 
   /** SQL of a field's value, and of whether the line has something in its place. `w` holds its fields if read as text. */
   private def reference(path: String): Map[String, String] = {
-    val parts = path.split('.')
-    val value = parts.map(name => s"`$name`").mkString(".")
-    val first = s"w.`${parts.head}`"
-    val text = if (parts.length == 1) first else s"get_json_object($first, '$$.${parts.tail.mkString(".")}')"
-    Map("path" -> path, "value" -> value, "written" -> s"f.$value IS NOT NULL OR $text IS NOT NULL")
+    val first +: rest = path.split('.').toSeq
+    val value = (first +: rest).map(name => s"`$name`").mkString(".")
+    // As text an object is the same as text that looks like one, so it is read as an object too.
+    val form = (first +: rest).foldRight("string")((name, inner) => s"struct<`$name`: $inner>")
+    val text =
+      if (rest.isEmpty) s"w.`$first` IS NOT NULL"
+      else
+        s"get_json_object(w.`$first`, '$$.${rest.mkString(".")}') IS NOT NULL AND from_json(line, '$form', {{options}}).$value IS NOT NULL"
+    Map("path" -> path, "value" -> value, "written" -> s"f.$value IS NOT NULL OR $text")
   }
 }
 
@@ -333,14 +357,20 @@ class Catalog(val spark: SparkSession, val files: Files, val database: String) {
     Arguments.check(missing.isEmpty, s"$database.$table is no table of events: it has no parameter ${missing.mkString(", ")}")
     def names(key: String) = parameters.getOrElse(key, "").split(',').map(_.trim).filter(_.nonEmpty).toSeq
     val uuids = names("event.uuid")
-    val types = spark.table(s"$database.$table").schema.map(field => field.name -> field.dataType.catalogString)
-    val columns = types.filterNot { case (column, _) => (Days.PartitionKeys :+ "arrived_at").contains(column) }.map {
+    val schema = spark.table(s"$database.$table").schema
+    val fields = schema.filterNot(field => (Days.PartitionKeys :+ "arrived_at").contains(field.name))
+    fields.find(field => !EventTable.isAllowed(field.dataType)).foreach { field =>
+      val given = s"$database.$table: the column ${field.name} is ${field.dataType.catalogString}"
+      throw new IllegalArgumentException(s"$given; it must be ${EventTable.Allowed}")
+    }
+    val columns = fields.map(field => field.name -> field.dataType.catalogString).map {
       case (column, kind) if uuids.contains(column)                             => Column(column, kind, "uuid")
       case (column, "string")                                                   => Column(column, "string", "text")
       case (column, kind) if Seq("timestamp", "date", "double").contains(kind) => Column(column, kind, kind)
+      case (column, kind) if kind.startsWith("array") || kind.startsWith("struct") => Column(column, kind, "nested")
       case (column, kind)                                                       => Column(column, kind, "typed")
     }
-    val stored = types.map(_._1).filterNot(Days.PartitionKeys.contains)
+    val stored = schema.map(_.name).filterNot(Days.PartitionKeys.contains)
     val (required, sort) = (names("event.required"), names("event.sort"))
     EventTable(table, columns, stored, parameters("event.id"), parameters("event.time"), required, sort)
   }

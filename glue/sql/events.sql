@@ -8,23 +8,43 @@
 -- A value that doesn't fit its column makes `problem` and is null. Such lines are few; only they are read again, as text,
 -- to tell a value that doesn't fit from one that isn't there, and from a line that is no JSON.
 --
--- values.json has what all statements share: the reader's options; the forms of text, in which digits are lists, since Java looks
--- a character up in a list in less time than in ranges; and how long after the start of the hour in which it arrived an
--- event may be dated: the hour itself, and one for clocks.
+-- Spark works a decimal out digit by digit: one like 1e99999999 takes it minutes. So a number with an exponent of more than four
+-- digits is made text, and that text and any like it get a mark, which no decimal may have. Elsewhere the mark is taken away
+-- again. Infinite doubles in objects and arrays, which JSON writes as text, become null on that way too. Few lines have a
+-- number that is odd enough, and tables without text, doubles and decimals aren't asked.
+--
+-- values.json has what all statements share: the reader's options; what is odd; the forms of text, in which digits are lists,
+-- since Java looks a character up in a list in less time than in ranges; and how long after the start of the hour in which
+-- it arrived an event may be dated: the hour itself, and one for clocks.
 WITH texts AS (
   SELECT CASE WHEN startswith(line, '\uFEFF') THEN trim(LEADING '\uFEFF' FROM line) ELSE line END AS line,
     CASE WHEN contains(file_name, '%') THEN url_decode(replace(file_name, '+', '%2B')) ELSE file_name END AS file_name,
     arrived_at
   FROM lines
 ),
+marked AS (
+  SELECT *, [[odd||CASE WHEN is_odd THEN
+      -- Split at the quotes that no backslash escapes: what comes second, fourth and so on is text.
+      replace(replace(array_join(transform(parts, (part, place) -> CASE
+          WHEN place % 2 = 0 THEN regexp_replace(part, '{{odd_token}}', '"{{mark}}$1"')
+          WHEN NOT startswith(trim(LEADING ' \t\r' FROM parts[place + 1]), ':')
+            AND replace(CASE WHEN contains(part, '\\u') THEN from_json(concat('["', part, '"]'), 'array<string>')[0] ELSE part END, ',', '')
+              RLIKE '{{odd_text}}' THEN concat('{{mark}}', part)
+          ELSE part
+        END), '"'), '{{hidden_quote}}', '\\"'), '{{hidden_backslash}}', '\\\\')
+      ELSE line END]][[plain||line]] AS marked_line
+  FROM [[odd||(SELECT *, CASE WHEN is_odd THEN
+      split(replace(replace(line, '\\\\', '{{hidden_backslash}}'), '\\"', '{{hidden_quote}}'), '"') END AS parts
+    FROM (SELECT *, line RLIKE '{{odd_number}}' AS is_odd FROM texts))]][[plain||texts]]
+),
 parsed AS (
-  SELECT *, from_json(concat('{"e":', line, '}'), 'e struct<[[columns|, |`{name}`: {json}]]>, problem string', {{options}}) AS p
-  FROM texts
+  SELECT *, from_json(concat('{"e":', marked_line, '}'), 'e struct<[[columns|, |`{name}`: {json}]]>, problem string', {{options}}) AS p
+  FROM marked
 ),
 checked AS (
-  SELECT line, file_name, arrived_at, p.e AS f,
+  SELECT line, file_name, arrived_at,[[odd|| is_odd,]] p.e AS f,
     CASE WHEN p.problem IS NOT NULL THEN
-      from_json(concat('{"e":', line, '}'), 'e struct<[[columns|, |`{name}`: string]]>, problem string', {{options}}) END AS w,
+      from_json(concat('{"e":', marked_line, '}'), 'e struct<[[columns|, |`{name}`: string]]>, problem string', {{options}}) END AS w,
     p.e IS NOT NULL OR p.problem IS NOT NULL AS is_json,
     -- The first brace that closes one is the last character: nothing can follow it.
     startswith(line, '{') AND split(line, '\\}', 2)[1] = ''
@@ -41,13 +61,15 @@ checked AS (
 valued AS (
   SELECT *,
     [[uuid||CASE WHEN f.`{name}` RLIKE '{{uuid_form}}' THEN lower(f.`{name}`) END AS `{name}`,
-    ]][[text||f.`{name}` AS `{name}`,
+    ]][[text||CASE WHEN is_odd THEN replace(f.`{name}`, '{{mark}}', '') ELSE f.`{name}` END AS `{name}`,
     ]][[timestamp||CASE WHEN f.`{name}` RLIKE '{{timestamp_form}}' THEN CAST(f.`{name}` AS timestamp) END AS `{name}`,
     ]][[date||CASE WHEN f.`{name}` RLIKE '{{date_form}}' THEN CAST(f.`{name}` AS date) END AS `{name}`,
     ]][[double||CASE WHEN abs(f.`{name}`) < double('Infinity') THEN f.`{name}` END AS `{name}`,
+    ]][[nested||CASE WHEN is_odd THEN from_json(replace(regexp_replace(to_json(f.`{name}`), '"-?Infinity"', 'null'), '{{mark}}', ''),
+      '{type}', {{options}}) ELSE f.`{name}` END AS `{name}`,
     ]][[typed||f.`{name}` AS `{name}`,
     ]]substr(f.`{{time}}`, 1, 10) AS event_day
-  FROM (SELECT line, file_name, arrived_at, f, w.e AS w,
+  FROM (SELECT line, file_name, arrived_at,[[odd|| is_odd,]] f, w.e AS w,
       NOT (is_json AND is_object AND is_text) OR has_half OR w.problem IS NOT NULL AS is_malformed FROM checked)
 ),
 judged AS (

@@ -84,13 +84,18 @@ def judge(table: dict, line: str | bytes, arrived: datetime) -> tuple[str | None
 
 def parse(text: str) -> Members:
     """The members of the line's object. Raises `ValueError` when the line is malformed."""
-    value = json.loads(text, object_pairs_hook=Members, parse_int=Number, parse_float=Number, parse_constant=refuse)
+    value = json.loads(text, object_pairs_hook=Members, parse_int=Number, parse_float=read_number, parse_constant=refuse)
     if not isinstance(value, Members):
         raise ValueError("no object")
     # Characters of all escapes, as two bytes each: half a pair can't be decoded.
     escapes = re.sub(r"\\(?:u(....)|.)", lambda found: chr(int(found[1] or "0", 16)), text)
     escapes.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
     return value
+
+
+def read_number(text: str) -> str:
+    """A number with a point or an exponent; with an exponent of more than four digits it is text."""
+    return text if re.search("[eE][+-]?[0-9]{5,}$", text) else Number(text)
 
 
 def refuse(word: str) -> None:

@@ -26,6 +26,7 @@ TABLE = {
         "note": "string",
         "tags": ["string"],
         "items": [{"sku": "string", "quantity": "bigint", "price": "decimal(12,2)", "gift": "boolean", "parts": ["bigint"]}],
+        "sizes": ["double"],
     },
     "id": "order_id",
     "time": "ordered_at",
@@ -222,13 +223,45 @@ TIES = [
     kept(406, note=10)[:3] + ("kept", {"note": "10"}),
 ]
 
-# What takes Java minutes to work out, or has no value in Java's terms.
+NONE = (None,) * 5
+BIG, SMALL = "1e99999999", "1e-99999999"
+
+# What would take Java minutes to work out: a number with an exponent of more than four digits is text, and so no decimal.
 BEYOND = [
-    kept(500, items=[{"price": "1e99999999"}], values={"items": [(None,) * 5]}),
-    rejected("invalid total", 501, '"total": 1e99999999'),
-    rejected("invalid total", 502, '"total": 1e-99999999'),
+    kept(500, items=[{"price": BIG}], values={"items": [NONE]}),
+    rejected("invalid total", 501, f'"total": {BIG}'),
+    rejected("invalid total", 502, f'"total": {SMALL}'),
     rejected("invalid total", 503, '"total": "1e-10000"'),
-    rejected("missing customer.id", 504, customer='{"id": 7}'),
-]
+    rejected("invalid total", 505, '"total": "1,e+9,9,9,9,9,9,9,9"'),
+    rejected("invalid total", 506, r'"total": "\u0031\u00659999999\u0039"'),
+    rejected("invalid total", 507, f'"total" : "{SMALL}"'),
+    rejected("invalid total", 508, '"total": 0.00E+00001'),
+    kept(509, f'"total": 1.5, "total":{BIG}'),
+    kept(510, f'"quantity": {BIG}, "weight" :{SMALL}'),
+    kept(511, f'"weight": 1, "weight": {BIG}', values={"weight": 1.0}),
+    kept(512, f'"items": [{{"price": {SMALL}, "quantity": {BIG}, "sku": {BIG}}}]', values={"items": [(BIG, *NONE[1:])]}),
+    kept(513, f'"items": [{{"sku": "12E34567", "price": 2, "parts": [{BIG}]}}, null, {{"sku": "\\u0031e99999\\\\\\"", "price": "0.5"}}]',
+         values={"items": [("12E34567", None, Decimal("2.00"), None, None), None, ('1e99999\\"', None, Decimal("0.50"), None, None)]}),
+    kept(514, f'"note": {BIG}', values={"note": BIG}),
+    kept(515, f'"note": [{BIG}, "{BIG}", "a, {BIG}, b", {{"1e99999": -1.5e+12345}}], "more": [{BIG}], "1e99999" : {BIG}',
+         values={"note": f'["{BIG}","{BIG}","a, {BIG}, b",{{"1e99999":"-1.5e+12345"}}]'}),
+    kept(516, f'"note": "\\\\\\"{BIG}\\"\\\\", "tags": ["{BIG}", {BIG}, "Infinity"]',
+         values={"note": f'\\"{BIG}"\\', "tags": [BIG, BIG, "Infinity"]}),
+    kept(517, '"note": 1e9999', values={"note": '"Infinity"'}),
+    rejected("malformed", 518, f'"note": 0{BIG}'),
+    rejected("malformed", 519, f'"note": {{{BIG}: 1}}'),
+    rejected("malformed", 520, f'"note": {BIG}x'),
+    rejected("malformed", 521, f'"note": "x {BIG}'),
+    rejected("malformed", 522, f'"note": +{BIG}, "total": 1.{BIG}'),
+    # Infinite doubles: none, in an array too, but text that says so is text.
+    kept(530, '"sizes": [1, 1e400, -1e999, 2.5]', values={"sizes": [1.0, None, None, 2.5]}),
+    kept(531, f'"sizes": [{"7" * 400}], "note": "-Infinity", "tags": ["Infinity", 1e400]',
+         values={"sizes": [None], "note": "-Infinity", "tags": ["Infinity", '"Infinity"']}),
+    kept(532, '"sizes": ["Infinity"]'),
+    kept(533, f'"sizes": [1, {BIG}]'),
+    # A member of what is no object isn't there, though it may look like one.
+    rejected("missing customer.id", 540, customer='{"id": 7}'),
+    rejected("missing customer.id", 541, customer='{"id": "x"}'),
+]  # fmt: skip
 
 LINES = FITTING + NULLED + REPEATED + REJECTED + TIES + BEYOND

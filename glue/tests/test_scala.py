@@ -4,6 +4,7 @@ import base64
 import gzip
 import itertools
 import json
+import re
 from datetime import datetime, timedelta
 
 import expectation
@@ -129,12 +130,46 @@ def orders(warehouse):
 
 
 def test_columns_of_every_type_end_the_same(orders, engines):
-    # Without those that take minutes: the reader of JSON is the same.
-    lines = [line for line in nasty_orders.LINES if line not in nasty_orders.BEYOND]
+    lines = nasty_orders.LINES
     put(orders, "orders", lines)
     days = sorted({hour[:10] for hour, *_ in lines})
     books, rows = engines.check(*days, table="orders")
+    assert rows == expectation.lake(nasty_orders.TABLE, lines, nasty.LOOKBACK_DAYS)
     assert len(rows) > 50 and set(books[0]["nulled"]) > {"quantity", "weight", "due_on", "tags", "items"}
+
+
+REFUSED = ["int", "float", "binary", "map<string,string>", "array<date>", "struct<a:bigint,at:array<struct<on:timestamp>>>"]
+
+
+@pytest.fixture
+def bad_table(warehouse):
+    """Makes a table of events with one more column, of the type."""
+    name = f"{warehouse.database}.bad"
+
+    def make(kind: str) -> None:
+        warehouse.spark.sql(f"DROP TABLE IF EXISTS {name}")
+        warehouse.spark.sql(
+            f"CREATE EXTERNAL TABLE {name} (`id` string, `at` timestamp, `odd` {kind}, `arrived_at` timestamp) "
+            "PARTITIONED BY (`year` string, `month` string, `day` string, `arrived` string) STORED AS ORC "
+            f"LOCATION '{warehouse.data_path}/lake/ad/bad' "
+            "TBLPROPERTIES ('event.id' = 'id', 'event.time' = 'at', 'event.required' = 'id,at', 'event.sort' = 'at,id')"
+        )
+
+    yield make
+    warehouse.spark.sql(f"DROP TABLE IF EXISTS {name}")
+
+
+def test_columns_of_other_types_are_refused_in_the_same_words(bad_table, engines):
+    for kind in REFUSED:
+        bad_table(kind)
+        message = re.escape(
+            f"dataless.bad: the column odd is {kind}; it must be string, timestamp, date, bigint, double, decimal(p, s), boolean, "
+            "or array or struct of these, but for timestamp and date"
+        )
+        with pytest.raises(scala.JobError, match=message):
+            engines.scala("2026-11-20", table="bad")
+        with pytest.raises(ValueError, match=message):
+            engines.python("2026-11-20", table="bad")
 
 
 def odd_files() -> dict[str, bytes]:
