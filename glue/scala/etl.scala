@@ -24,7 +24,6 @@ import org.apache.spark.sql.functions._
 import org.apache.spark.sql.types._
 
 object GlueApp {
-
   /** The results depend on these, so the job sets them itself. Everything else is the caller's. */
   private val Settings = Map(
     "spark.sql.session.timeZone" -> "UTC",
@@ -35,7 +34,6 @@ object GlueApp {
     "spark.sql.adaptive.coalescePartitions.enabled" -> "false"
   )
   private val LedgerTime = DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm:ss.SSSSSS").withZone(ZoneOffset.UTC)
-
   def main(sysArgs: Array[String]): Unit = {
     val arguments = Arguments.parse(sysArgs)
     val name = s"etl ${arguments.table} ${arguments.day}"
@@ -103,7 +101,6 @@ case class Arguments(
 object Arguments {
   private val Required = Seq("table", "day", "database", "data_path", "lookback_days", "sql")
   private val Compressions = "zstd, zlib, snappy"
-
   /** Reads `--name value` pairs, and leaves Glue's own alone. Throws `IllegalArgumentException`. */
   def parse(arguments: Array[String]): Arguments = {
     def isName(text: String) = text.startsWith("--")
@@ -141,7 +138,6 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
   /** Of gzip'd raw lines about so much is left in the lake. */
   private val storedOfRaw = 2.0 / 3
   val raw: String = s"${arguments.dataPath}/raw/ad/${table.name}"
-
   /** The folders of the day's hours, with the bytes of their objects. */
   def hours(): Seq[(String, Long)] = {
     val folder = s"$raw/${Days.path(Days.keys(day))}"
@@ -185,9 +181,7 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
   }
 
   private def tasksFor(share: Double): Int = math.max(1, math.rint(share).toInt)
-
   private def longs(counted: Map[String, Any]): Map[String, Long] = counted.collect { case (name, count: Long) => name -> count }
-
   /** What a statement of glue/sql makes of the views. */
   private def sql(name: String, values: (String, String)*): DataFrame = {
     val shared = Json.mapper.readValue(files.read(s"${arguments.sql}/values.json"), classOf[Map[String, String]])
@@ -244,7 +238,6 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
   * https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html
   */
 object ErrorObject {
-
   /** The lines in an error object, gzip or not. A record that can't be read counts as one, and so does a torn object. */
   def countEvents(content: Array[Byte]): Long = {
     val bytes = new ByteArrayInputStream(content)
@@ -270,7 +263,6 @@ object Json {
 
 /** A field of an event. `kind` is uuid, text, timestamp, date, double, nested (array or struct) or typed (any other). */
 case class Column(name: String, dataType: String, kind: String) {
-
   /** The type that the reader of JSON gives. */
   def json: String = if (Set("string", "timestamp", "date").contains(dataType)) "string" else dataType
 }
@@ -280,7 +272,6 @@ case class EventTable(
     name: String, columns: Seq[Column], stored: Seq[String], id: String, time: String, required: Seq[String], sort: Seq[String]
 ) {
   val optional: Seq[String] = columns.map(_.name).filterNot(required.contains)
-
   /** The order of arrival: hour, object, time, then the other fields as the table has them. */
   private val arrival: String = {
     val others = columns.map(_.name).filterNot(Set(id, time))
@@ -311,21 +302,18 @@ case class EventTable(
 
 object EventTable {
   val Allowed = "string, timestamp, date, bigint, double, decimal(p, s), boolean, or array or struct of these, but for timestamp and date"
-
   /** Where a line writes a number or infinity in an odd way, it matters to these. */
   private val OddKinds = Set("text", "double", "nested")
   private val List = """(?s)\[\[(\w+)\|(.*?)\|(.*?)\]\]""".r
   private val Value = """\{\{(\w+)\}\}""".r
   private val Member = """(?<!\{)\{(\w+)\}(?!\})""".r
-
   /** Whether the job can fill a column of the type. */
-  def isAllowed(dataType: DataType): Boolean = dataType == TimestampType || dataType == DateType || isAllowedInside(dataType)
-
-  private def isAllowedInside(dataType: DataType): Boolean = dataType match {
+  def isAllowed(dataType: DataType, isInside: Boolean = false): Boolean = dataType match {
     case StringType | LongType | DoubleType | BooleanType | _: DecimalType => true
-    case ArrayType(element, _)                                            => isAllowedInside(element)
-    case StructType(fields)                                               => fields.forall(field => isAllowedInside(field.dataType))
-    case _                                                                => false
+    case TimestampType | DateType                                          => !isInside
+    case ArrayType(element, _)                                             => isAllowed(element, isInside = true)
+    case StructType(fields)                                                => fields.forall(field => isAllowed(field.dataType, isInside = true))
+    case _                                                                 => false
   }
 
   private def fill(names: Regex, text: String, values: Map[String, String]): String =
@@ -333,14 +321,14 @@ object EventTable {
 
   /** SQL of a field's value, and of whether the line has something in its place. `w` holds its fields if read as text. */
   private def reference(path: String): Map[String, String] = {
-    val first +: rest = path.split('.').toSeq
-    val value = (first +: rest).map(name => s"`$name`").mkString(".")
+    val (names, first) = (path.split('.').toSeq, path.takeWhile(_ != '.'))
+    val value = names.map(name => s"`$name`").mkString(".")
     // As text an object is the same as text that looks like one, so it is read as an object too.
-    val form = (first +: rest).foldRight("string")((name, inner) => s"struct<`$name`: $inner>")
+    val form = names.foldRight("string")((name, inner) => s"struct<`$name`: $inner>")
     val text =
-      if (rest.isEmpty) s"w.`$first` IS NOT NULL"
+      if (names.size == 1) s"w.`$first` IS NOT NULL"
       else
-        s"get_json_object(w.`$first`, '$$.${rest.mkString(".")}') IS NOT NULL AND from_json(line, '$form', {{options}}).$value IS NOT NULL"
+        s"get_json_object(w.`$first`, '$$.${names.tail.mkString(".")}') IS NOT NULL AND from_json(line, '$form', {{options}}).$value IS NOT NULL"
     Map("path" -> path, "value" -> value, "written" -> s"f.$value IS NOT NULL OR $text")
   }
 }
@@ -348,7 +336,6 @@ object EventTable {
 /** A database of the catalog. */
 class Catalog(val spark: SparkSession, val files: Files, val database: String) {
   def name(table: String): String = s"`$database`.`$table`"
-
   /** Throws `IllegalArgumentException` when the table is not one of events. */
   def eventTable(table: String): EventTable = {
     val shown = spark.sql(s"SHOW TBLPROPERTIES ${name(table)}").collect()
@@ -359,16 +346,16 @@ class Catalog(val spark: SparkSession, val files: Files, val database: String) {
     val uuids = names("event.uuid")
     val schema = spark.table(s"$database.$table").schema
     val fields = schema.filterNot(field => (Days.PartitionKeys :+ "arrived_at").contains(field.name))
-    fields.find(field => !EventTable.isAllowed(field.dataType)).foreach { field =>
-      val given = s"$database.$table: the column ${field.name} is ${field.dataType.catalogString}"
-      throw new IllegalArgumentException(s"$given; it must be ${EventTable.Allowed}")
+    fields.foreach { field =>
+      val told = s"$database.$table: the column ${field.name} is ${field.dataType.catalogString}; it must be ${EventTable.Allowed}"
+      Arguments.check(EventTable.isAllowed(field.dataType), told)
     }
-    val columns = fields.map(field => field.name -> field.dataType.catalogString).map {
-      case (column, kind) if uuids.contains(column)                             => Column(column, kind, "uuid")
-      case (column, "string")                                                   => Column(column, "string", "text")
-      case (column, kind) if Seq("timestamp", "date", "double").contains(kind) => Column(column, kind, kind)
+    val columns = fields.map(field => (field.name, field.dataType.catalogString)).map {
+      case (column, kind) if uuids.contains(column)                                => Column(column, kind, "uuid")
+      case (column, "string")                                                      => Column(column, "string", "text")
+      case (column, kind) if Seq("timestamp", "date", "double").contains(kind)     => Column(column, kind, kind)
       case (column, kind) if kind.startsWith("array") || kind.startsWith("struct") => Column(column, kind, "nested")
-      case (column, kind)                                                       => Column(column, kind, "typed")
+      case (column, kind)                                                          => Column(column, kind, "typed")
     }
     val stored = schema.map(_.name).filterNot(Days.PartitionKeys.contains)
     val (required, sort) = (names("event.required"), names("event.sort"))
@@ -384,7 +371,6 @@ class Catalog(val spark: SparkSession, val files: Files, val database: String) {
   }
 
   def folder(table: String): String = location(name(table)).stripSuffix("/")
-
   /** Deletes the folder's runs that a job which died long ago has left. */
   def deleteDeadRuns(folder: String, live: Set[String]): Unit = {
     val limit = Partition.runOf(Instant.now().minus(Partition.LongestJob))
@@ -399,16 +385,11 @@ class Partition(catalog: Catalog, table: String, keys: Seq[(String, String)]) {
 
   private val name = catalog.name(table)
   private val spec = keys.map { case (key, value) => s"`$key` = '$value'" }.mkString(", ")
-
   def exists: Boolean = !spark.sql(s"SHOW PARTITIONS $name PARTITION ($spec)").isEmpty
-
   def hasRows: Boolean = exists && !spark.table(s"$database.$table").where(spec.replace(", ", " AND ")).isEmpty
-
   /** Where the catalog says that the partition's files are, if it has the partition. */
   private def location: Option[String] = if (exists) Some(catalog.location(s"$name PARTITION ($spec)")) else None
-
   private def folder = s"${catalog.folder(table)}/${Days.path(keys)}"
-
   /** Writes the rows as ORC to a fresh folder, which nothing reads yet; returns the folder. */
   def write(frame: DataFrame, compression: String): String = {
     val path = s"$folder/${Partition.newRun()}"
@@ -441,10 +422,8 @@ class Partition(catalog: Catalog, table: String, keys: Seq[(String, String)]) {
 }
 
 object Partition {
-
   /** Of a run whose name says this long ago nobody writes any more. */
   val LongestJob: Duration = Duration.ofDays(8)
-
   /** Why these: glue/lake/session.py. */
   val OrcOptions: Map[String, String] = Map(
     "orc.row.index.stride" -> "2500",
@@ -453,9 +432,7 @@ object Partition {
   )
 
   private val RunTime = DateTimeFormatter.ofPattern("'run-'yyyyMMdd'T'HHmmss").withZone(ZoneOffset.UTC)
-
   def runOf(moment: Instant): String = RunTime.format(moment)
-
   /** A name for a run's folder. Later runs have greater names. */
   def newRun(): String = s"${runOf(Instant.now())}-${UUID.randomUUID().toString.take(8)}"
 }
@@ -465,9 +442,7 @@ class ArrivalDay(catalog: Catalog, table: String, day: LocalDate) {
   import catalog.{database, files, spark}
 
   def folder: String = s"${catalog.folder(table)}/arrived=$day"
-
   def partition(eventDay: LocalDate) = new Partition(catalog, table, Days.keys(eventDay) :+ ("arrived" -> day.toString))
-
   /** The event days that have a partition in the catalog. */
   def eventDays(): Set[LocalDate] = {
     val shown = spark.sql(s"SHOW PARTITIONS ${catalog.name(table)} PARTITION (`arrived` = '$day')").collect()
@@ -492,17 +467,14 @@ class ArrivalDay(catalog: Catalog, table: String, day: LocalDate) {
 
 object Days {
   val PartitionKeys: Seq[String] = Seq("year", "month", "day", "arrived")
-
   /** The day's partition keys and values, zero-padded strings. */
   def keys(day: LocalDate): Seq[(String, String)] = PartitionKeys.zip(day.toString.split('-'))
-
   def path(keys: Seq[(String, String)]): String = keys.map { case (key, value) => s"$key=$value" }.mkString("/")
 }
 
 /** Files and folders wherever Hadoop finds them: S3 on AWS, a folder on a laptop. */
 class Files(spark: SparkSession) {
   private def systemOf(path: Path): FileSystem = path.getFileSystem(spark.sparkContext.hadoopConfiguration)
-
   /** The names of the folder's files and folders, with their bytes; none when it does not exist. */
   def list(folder: String): Map[String, Long] = {
     val path = new Path(folder)
@@ -519,7 +491,6 @@ class Files(spark: SparkSession) {
   }
 
   def delete(path: String): Unit = { systemOf(new Path(path)).delete(new Path(path), true); () }
-
   /** Deletes a folder that the catalog no longer points at. The files of a plain INSERT have the runs beside them. */
   def deleteReplaced(replaced: String, fresh: String): Unit =
     if (!new Path(fresh).toUri.getPath.startsWith(s"${new Path(replaced).toUri.getPath}/")) delete(replaced)
