@@ -132,7 +132,7 @@ def is_allowed(type_name: str) -> bool:
 
 
 def reference(path: str) -> dict[str, str]:
-    """SQL of a field's value, and of whether the line has something in its place (`w` holds its fields as text, if they were read so)."""
+    """SQL of a field's value, and of whether the line has something in its place. `w` holds its fields if read as text."""
     first, *rest = path.split(".")
     value = ".".join(f"`{name}`" for name in (first, *rest))
     written = f"f.{value} IS NOT NULL OR w.`{first}` IS NOT NULL"

@@ -323,12 +323,12 @@ object EventTable {
   private def reference(path: String): Map[String, String] = {
     val (names, first) = (path.split('.').toSeq, path.takeWhile(_ != '.'))
     val value = names.map(name => s"`$name`").mkString(".")
-    // As text an object is the same as text that looks like one, so it is read as an object too.
     val form = names.foldRight("string")((name, inner) => s"struct<`$name`: $inner>")
     val text =
       if (names.size == 1) s"w.`$first` IS NOT NULL"
       else
-        s"get_json_object(w.`$first`, '$$.${names.tail.mkString(".")}') IS NOT NULL AND from_json(line, '$form', {{options}}).$value IS NOT NULL"
+        s"get_json_object(w.`$first`, '$$.${names.tail.mkString(".")}') IS NOT NULL AND " +
+          s"from_json(line, '$form', {{options}}).$value IS NOT NULL"
     Map("path" -> path, "value" -> value, "written" -> s"f.$value IS NOT NULL OR $text")
   }
 }
