@@ -11,6 +11,7 @@ and leaves alone. So days are run in order. `docs/lake.md` defines the words. `g
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -173,7 +174,7 @@ class Day:
         """Writes the run's files; returns how many lines had which fate."""
         if not hours:
             return dict.fromkeys(("raw", "kept", "repeats", "rejected", "late"), 0) | {"nulled": {}}
-        tasks = max(1, round(sum(hours.values()) * STORED_OF_RAW / (self.arguments.file_mb * 2**20)))
+        tasks = max(1, math.ceil(sum(hours.values()) * STORED_OF_RAW / (self.arguments.file_mb * 2**20)))
         self.spark.conf.set("spark.sql.maxConcurrentOutputFileWriters", str(self.arguments.lookback_days + 8))
         lines = self.read_lines(list(hours))
         lines.createOrReplaceTempView("lines")

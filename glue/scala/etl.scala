@@ -156,7 +156,7 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
   /** Writes the run's files; returns how many lines had which fate, and `nulled NAME` for each optional field. */
   def fill(hours: Seq[(String, Long)], run: String): Map[String, Long] = {
     if (hours.isEmpty) return Map.empty[String, Long].withDefaultValue(0L)
-    val tasks = tasksFor(hours.map(_._2).sum * storedOfRaw / (arguments.fileMb.toLong << 20))
+    val tasks = tasksFor(math.ceil(hours.map(_._2).sum * storedOfRaw / (arguments.fileMb.toLong << 20)))
     spark.conf.set("spark.sql.maxConcurrentOutputFileWriters", (arguments.lookbackDays + 8).toString)
     readLines(hours.map(_._1)).createOrReplaceTempView("lines")
     val (events, read) = observe(
