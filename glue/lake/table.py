@@ -93,6 +93,7 @@ class EventTable:
             lists[kind] = [{"name": column.name, "type": column.type} for column in self.columns if column.kind == kind]
         odd = any(column.kind in ODD_KINDS or column.type.startswith("decimal") for column in self.columns)
         lists["odd"], lists["plain"] = ([{}], []) if odd else ([], [{}])
+        lists["infinite"] = [{}] if any(column.kind == "nested" and "double" in column.type for column in self.columns) else []
         lists["required"] = [reference(path) for path in self.required]
         lists["optional"] = [reference(name) for name in self.optional]
         lists["stored"] = [{"name": name} for name in self.stored]

@@ -287,6 +287,7 @@ case class EventTable(
     val lists = kinds.map(kind => kind -> columns.filter(_.kind == kind).map(described)).toMap ++ Seq(
       "odd" -> Seq(Map.empty[String, String]).filter(_ => isOdd),
       "plain" -> Seq(Map.empty[String, String]).filterNot(_ => isOdd),
+      "infinite" -> columns.filter(column => column.kind == "nested" && column.dataType.contains("double")).take(1).map(described),
       "columns" -> columns.map(described),
       "required" -> required.map(EventTable.reference),
       "optional" -> optional.map(EventTable.reference),

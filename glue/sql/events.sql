@@ -10,8 +10,8 @@
 --
 -- Spark works a decimal out digit by digit: one like 1e99999999 takes it minutes. So a number with an exponent of more than four
 -- digits is made text, and that text and any like it get a mark, which no decimal may have. Elsewhere the mark is taken away
--- again. Infinite doubles in objects and arrays, which JSON writes as text, become null on that way too. Few lines have a
--- number that is odd enough, and tables without text, doubles and decimals aren't asked.
+-- again. Infinite doubles in objects and arrays, which JSON writes as text, become null on that way too. Only lines that may
+-- have such a number take it, and tables in which it can't matter aren't asked.
 --
 -- values.json has what all statements share: the reader's options; what is odd; the forms of text, in which digits are lists,
 -- since Java looks a character up in a list in less time than in ranges; and how long after the start of the hour in which
@@ -35,7 +35,8 @@ marked AS (
       ELSE line END]][[plain||line]] AS marked_line
   FROM [[odd||(SELECT *, CASE WHEN is_odd THEN
       split(replace(replace(line, '\\\\', '{{hidden_backslash}}'), '\\"', '{{hidden_quote}}'), '"') END AS parts
-    FROM (SELECT *, line RLIKE '{{odd_number}}' AS is_odd FROM texts))]][[plain||texts]]
+    FROM (SELECT *, line RLIKE '{{odd_number}}']][[infinite||
+      OR line RLIKE '{{infinite_number}}' OR octet_length(line) > 309 AND line RLIKE '{{long_number}}']][[odd|| AS is_odd FROM texts))]][[plain||texts]]
 ),
 parsed AS (
   SELECT *, from_json(concat('{"e":', marked_line, '}'), 'e struct<[[columns|, |`{name}`: {json}]]>, problem string', {{options}}) AS p

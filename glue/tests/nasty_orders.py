@@ -233,7 +233,7 @@ BEYOND = [
     rejected("invalid total", 502, f'"total": {SMALL}'),
     rejected("invalid total", 503, '"total": "1e-10000"'),
     rejected("invalid total", 505, '"total": "1,e+9,9,9,9,9,9,9,9"'),
-    rejected("invalid total", 506, r'"total": "\u0031\u00659999999\u0039"'),
+    rejected("invalid total", 506, r'"total": "\u0031e99999999"'),
     rejected("invalid total", 507, f'"total" : "{SMALL}"'),
     rejected("invalid total", 508, '"total": 0.00E+00001'),
     kept(509, f'"total": 1.5, "total":{BIG}'),
