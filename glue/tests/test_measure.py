@@ -3,11 +3,12 @@
 import boto3
 import pytest
 from botocore.stub import Stubber
+from conftest import ROOT
 
 import etl
 import hive
-import measure
 import nasty
+from lake import measure
 
 OF_STACK = ["job.py", "--stack", "wh", "--JOB_NAME", "wh-etl", "--day", "2026-11-20"]
 DIMENSIONS = [{"Name": "Stack", "Value": "wh"}, {"Name": "Job", "Value": "wh-etl"}]
@@ -118,6 +119,7 @@ def test_the_etl_publishes_the_raw_lines_of_its_day(warehouse, cloudwatch):
         database=warehouse.database,
         data_path=warehouse.data_path,
         lookback_days="3",
+        sql=f"file://{ROOT}/glue/sql",
     )
     (books,) = warehouse.spark.table(f"{warehouse.database}.ledger").collect()
     assert lines == books["raw"] > 10
