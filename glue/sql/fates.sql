@@ -3,7 +3,8 @@
 -- Reads the views `events` (of events.sql or open.sql) and `known` (id_or_line, arrived_at): what was kept from the last hour of the
 -- day before. It comes first in the order of arrival, so it makes repeats of what follows, but not of events of the next
 -- day, whose window begins with the last hour of this one. So of an id at most two are kept: the first, and the first
--- of the next day, unless the other arrived in that hour too.
+-- of the next day, unless the other arrived in that hour too. What follows an event of an earlier day is open with it; what
+-- comes after another one is a repeat, whatever its day, since the first one is kept or known.
 WITH candidates AS (
   SELECT [[columns|, |`{name}`]], arrived_at, file_name, event_day, fate AS first_fate, aside, id_or_line FROM events
   UNION ALL
@@ -11,18 +12,18 @@ WITH candidates AS (
 ),
 ranked AS (
   SELECT *,
-    row_number() OVER (PARTITION BY id_or_line ORDER BY {{arrival}}) AS position,
-    min(arrived_at) OVER (PARTITION BY id_or_line ORDER BY {{arrival}} ROWS UNBOUNDED PRECEDING) AS first_arrival,
-    count_if(event_day > '{{day}}') OVER (PARTITION BY id_or_line ORDER BY {{arrival}} ROWS UNBOUNDED PRECEDING) AS of_next_day,
-    min(event_day) OVER (PARTITION BY id_or_line ORDER BY {{arrival}}
-      ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS oldest
+    row_number() OVER arrival AS position,
+    first_value(arrived_at) OVER arrival AS first_arrival,
+    first_value(event_day) OVER arrival AS first_day,
+    count_if(event_day > '{{day}}') OVER arrival AS of_next_day
   FROM candidates
+  WINDOW arrival AS (PARTITION BY id_or_line ORDER BY {{arrival}} ROWS UNBOUNDED PRECEDING)
 ),
 decided AS (
   SELECT *,
     CASE
       WHEN first_fate IS NOT NULL THEN first_fate
-      WHEN oldest < '{{open_before}}' THEN 'open'
+      WHEN first_day < '{{open_before}}' THEN 'open'
       WHEN position = 1
         OR event_day > '{{day}}' AND of_next_day = 1 AND first_arrival < TIMESTAMP '{{day}} 23:00:00' THEN 'kept'
       ELSE 'repeat'
