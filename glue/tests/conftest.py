@@ -23,6 +23,7 @@ from pyspark.sql import SparkSession  # noqa: E402
 import catalog  # noqa: E402
 import lake  # noqa: E402
 import nasty  # noqa: E402
+import scala  # noqa: E402
 import undelivered  # noqa: E402
 
 # Its functions travel to the executors as they do where jobs have it as a library.
@@ -151,3 +152,9 @@ def warehouse(shared_warehouse):
     """The warehouse, empty. Making its tables takes far longer than emptying them, so there is one for the run."""
     shared_warehouse.clear()
     return shared_warehouse
+
+
+@pytest.fixture(scope="session")
+def classes(tmp_path_factory):
+    """The compiled ETL in Scala. Compiling takes longer than most tests."""
+    return scala.compile(ROOT / "glue" / "scala" / "etl.scala", tmp_path_factory.mktemp("scala"))

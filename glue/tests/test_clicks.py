@@ -3,7 +3,7 @@
 import expectation
 import nasty
 from test_etl import NASTY_DAYS, expected_ledger, expected_rejected, ledger, put, rejected_bytes
-from test_scala import classes, engines  # noqa: F401
+from test_scala import engines  # noqa: F401
 
 OWN_ID = '"click_id": "c1c1c1c1-0000-4000-8000-00000000000C", '
 

@@ -15,8 +15,8 @@ import nasty
 DAY = "2026-11-20"
 
 
-def test_on_two_workers_both_jobs_write_what_the_definition_says(tmp_path):
-    run = subprocess.run([sys.executable, __file__, tmp_path], capture_output=True, text=True)
+def test_on_two_workers_both_jobs_write_what_the_definition_says(tmp_path, classes):
+    run = subprocess.run([sys.executable, __file__, tmp_path, classes], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-4000:]
     told = json.loads(run.stdout.splitlines()[-1])
     assert told["executors"] == 2
@@ -35,13 +35,11 @@ def small_input() -> list[tuple]:
     return [line for line in nasty.LINES if line[0].startswith(DAY)]
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, classes: Path) -> None:
     """Runs both jobs; prints as JSON what they told and wrote."""
     from pyspark.sql import SparkSession
 
-    import scala
-    from test_etl import run_etl
-    from test_scala import SCRIPT, Engines
+    from test_scala import Engines
 
     builder = SparkSession.builder.appName("cluster")
     settings = conftest.spark_defaults() | {
@@ -62,7 +60,6 @@ def main(folder: Path) -> None:
     aside = warehouse.folder / "data/raw-errors/impressions/processing-failed/year=2026/month=11/day=20/hour=10"
     aside.mkdir(parents=True)
     (aside / "object").write_text(json.dumps({"rawData": base64.b64encode(b"a\nb\n").decode()}), encoding="utf-8")
-    classes = scala.compile(SCRIPT, folder / "scala")
     told = {"executors": spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1}
     output = Captured()
     engines = Engines(warehouse, classes, output)
@@ -91,4 +88,4 @@ class Captured:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -5,7 +5,7 @@ import json
 import nasty
 import pytest
 from test_etl import ledger, run_etl
-from test_scala import classes, engines  # noqa: F401  (fixtures)
+from test_scala import engines  # noqa: F401  (a fixture)
 
 
 @pytest.fixture

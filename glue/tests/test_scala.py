@@ -20,14 +20,6 @@ from test_etl import (
 import etl
 import scala
 
-SCRIPT = ROOT / "glue" / "scala" / "etl.scala"
-
-
-@pytest.fixture(scope="session")
-def classes(tmp_path_factory):
-    return scala.compile(SCRIPT, tmp_path_factory.mktemp("scala"))
-
-
 class Engines:
     """Both jobs on one warehouse; each run returns the lines that the job printed."""
 
@@ -349,7 +341,8 @@ package com.amazonaws.services.glue {
 def test_on_glue_the_job_makes_a_glue_context(warehouse, tmp_path, capsys):
     """With a class that stands in for Glue's, which exists on AWS alone."""
     script = tmp_path / "etl.scala"
-    script.write_text(SCRIPT.read_text(encoding="utf-8") + GLUE_CONTEXT, encoding="utf-8")
+    job = (ROOT / "glue/scala/etl.scala").read_text(encoding="utf-8")
+    script.write_text(job + GLUE_CONTEXT, encoding="utf-8")
     on_glue = scala.compile(script, tmp_path)
     warehouse.spark._jvm.System.clearProperty("tests.glueContext")
     Engines(warehouse, on_glue, capsys).scala("2026-11-20")

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import nasty
 import pytest
 from test_erase import dynamodb, run_erase  # noqa: F401
-from test_scala import classes, engines  # noqa: F401
+from test_scala import engines  # noqa: F401
 
 import undelivered
 
