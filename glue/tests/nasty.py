@@ -21,11 +21,10 @@ def impression(number: int, occurred_at: str, ad_id: str = AD, **more) -> str:
 
 def objects(lines) -> dict[tuple[str, str], bytes]:
     """The content of the raw objects by hour of arrival and name: each line ended by a newline."""
-    content: dict[tuple[str, str], bytes] = {}
+    content: dict[tuple[str, str], bytearray] = {}
     for hour, name, line, *_ in lines:
-        text = line.encode() if isinstance(line, str) else line
-        content[hour, name] = content.get((hour, name), b"") + text + b"\n"
-    return content
+        content.setdefault((hour, name), bytearray()).extend((line.encode() if isinstance(line, str) else line) + b"\n")
+    return {place: bytes(text) for place, text in content.items()}
 
 
 def with_member(number: int, member: str) -> str:
