@@ -2,7 +2,7 @@
 
     event.id        the column of the event's own id
     event.time      the column of the event's time
-    event.required  columns without which a line is no event, the own id first; `a.b` is a member of an object
+    event.required  columns without which a line is rejected, the own id first; `a.b` is a member of an object
     event.uuid      text columns that hold UUIDs
     event.sort      the order of the rows within a file
 """

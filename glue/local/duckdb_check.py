@@ -140,7 +140,7 @@ def oldest_day(data: Path, table: str) -> str:
 def readable(file: Path, path: Path) -> str:
     """A file with the object's lines, whose name DuckDB takes for neither a pattern nor a kind of file of its own.
 
-    Whatever it is told of newlines, DuckDB ends a line at a carriage return, and it takes away the delimiter at a line's end. So
+    Whatever its option for newlines says, DuckDB ends a line at a carriage return, and it takes away the delimiter at a line's end. So
     where there are any, characters take their place that mean the same in JSON: a tab, and a control character.
     """
     is_gzip = path.name.endswith(".gz")

@@ -348,8 +348,8 @@ class Catalog(val spark: SparkSession, val files: Files, val database: String) {
     val schema = spark.table(s"$database.$table").schema
     val fields = schema.filterNot(field => (Days.PartitionKeys :+ "arrived_at").contains(field.name))
     fields.foreach { field =>
-      val told = s"$database.$table: the column ${field.name} is ${field.dataType.catalogString}; it must be ${EventTable.Allowed}"
-      Arguments.check(EventTable.isAllowed(field.dataType), told)
+      val refusal = s"$database.$table: the column ${field.name} is ${field.dataType.catalogString}; it must be ${EventTable.Allowed}"
+      Arguments.check(EventTable.isAllowed(field.dataType), refusal)
     }
     val columns = fields.map(field => (field.name, field.dataType.catalogString)).map {
       case (column, kind) if uuids.contains(column)                                => Column(column, kind, "uuid")

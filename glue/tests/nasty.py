@@ -138,7 +138,7 @@ LINES = [
     ("2026-11-20 12", "two-boms.gz", "\ufeff\ufeff" + impression(118, NOON), "kept"),
     ("2026-11-20 12", "blank-bom.gz", "\ufeff", "blank"),
     ("2026-11-20 12", "wide.gz", impression(119, NOON).encode("utf-16"), "malformed"),
-    # Bytes that are not UTF-8, wherever they are; the character that stands in for such bytes is one like any other.
+    # Bytes that are not UTF-8, wherever they are; U+FFFD, which readers put in their place, is a character like any other.
     ("2026-11-20 12", "a.gz", with_member(120, '"note": "ü"').encode("latin-1"), "malformed"),
     ("2026-11-20 12", "a.gz", with_member(121, '"ü": 1').encode("latin-1"), "malformed"),
     ("2026-11-20 12", "a.gz", impression(122, NOON).encode() + b"\xff", "malformed"),

@@ -154,7 +154,7 @@ NULLED = [
          values={"quantity": 5, "items": [("a", None, None, None, None)]}),
     # A decimal of more digits than the column has, or with an exponent of more than four.
     kept(180, items=[{"price": 9999999999.995}], values={"items": [(None,) * 5]}),
-    kept(181, items=[{"price": "dear"}], values={"items": [(None,) * 5]}),
+    kept(181, items=[{"price": "high"}], values={"items": [(None,) * 5]}),
 ]  # fmt: skip
 
 # Of several members of one name the last counts that is null or of the column's type.

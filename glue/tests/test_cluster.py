@@ -18,16 +18,16 @@ DAY = "2026-11-20"
 def test_on_two_workers_both_jobs_write_what_the_definition_says(tmp_path, classes):
     run = subprocess.run([sys.executable, __file__, tmp_path, classes], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-4000:]
-    told = json.loads(run.stdout.splitlines()[-1])
-    assert told["executors"] == 2
+    result = json.loads(run.stdout.splitlines()[-1])
+    assert result["executors"] == 2
     lines = small_input()
     rows = expectation.lake(expectation.IMPRESSIONS, lines, nasty.LOOKBACK_DAYS)
     books = expectation.books(expectation.IMPRESSIONS, lines, nasty.LOOKBACK_DAYS)[DAY]
     for engine in ("python", "scala"):
-        assert told[engine]["rows"] == [list(map(str, row)) for row in rows]
-        assert told[engine]["rejected"] == books["rejected"] > 0
-        assert {name: told[engine]["book"][name] for name in books} == dict(books)
-        assert told[engine]["book"]["undelivered"] == 2
+        assert result[engine]["rows"] == [list(map(str, row)) for row in rows]
+        assert result[engine]["rejected"] == books["rejected"] > 0
+        assert {name: result[engine]["book"][name] for name in books} == dict(books)
+        assert result[engine]["book"]["undelivered"] == 2
 
 
 def small_input() -> list[tuple]:
@@ -36,7 +36,7 @@ def small_input() -> list[tuple]:
 
 
 def main(folder: Path, classes: Path) -> None:
-    """Runs both jobs; prints as JSON what they told and wrote."""
+    """Runs both jobs; prints as JSON what they printed and wrote."""
     from pyspark.sql import SparkSession
 
     from test_scala import Engines
@@ -60,16 +60,16 @@ def main(folder: Path, classes: Path) -> None:
     aside = warehouse.folder / "data/raw-errors/impressions/processing-failed/year=2026/month=11/day=20/hour=10"
     aside.mkdir(parents=True)
     (aside / "object").write_text(json.dumps({"rawData": base64.b64encode(b"a\nb\n").decode()}), encoding="utf-8")
-    told = {"executors": spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1}
+    result = {"executors": spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1}
     output = Captured()
     engines = Engines(warehouse, classes, output)
     for engine in ("python", "scala"):
         with output:
             (book,) = getattr(engines, engine)(DAY)
         rows = [list(map(str, row)) for row in warehouse.rows("impressions")]
-        told[engine] = {"rows": rows, "rejected": len(warehouse.rows("rejected")), "book": book}
+        result[engine] = {"rows": rows, "rejected": len(warehouse.rows("rejected")), "book": book}
         warehouse.spark.sql("ALTER TABLE dataless.ledger DROP PARTITION (table_name='impressions')")
-    print(json.dumps(told))
+    print(json.dumps(result))
     spark.stop()
 
 

@@ -41,7 +41,7 @@ pub enum Command {
     Verify(DayRange),
     /// Print the raw lines that are no events, with the reason.
     Rejected(Rejected),
-    /// Put rejected lines that are events after all, or were mended by hand, back through the raw zone.
+    /// Put rejected lines that are events after all, or were corrected by hand, back through the raw zone.
     Replay(Replay),
     /// Erase an ad or an event from everything that is kept; without --yes, only say where it is.
     Erase(Erase),
@@ -175,7 +175,7 @@ pub struct Replay {
     /// The day of arrival (UTC), YYYY-MM-DD.
     #[arg(long, value_name = "D")]
     pub day: NaiveDate,
-    /// Lines that were mended by hand, as `rejected --json` prints them; `-` is standard input. Without it, the
+    /// Lines that were corrected by hand, as `rejected --json` prints them; `-` is standard input. Without it, the
     /// rejected lines that the beacons would take.
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,

@@ -474,7 +474,7 @@ fn the_journal_of_the_load_generator_is_the_ledger() {
 fn rejected_lines_are_replayed_once() {
     let day = days_ago(8);
     let lines = run(&["rejected", "--day", &day, "--json"]);
-    let mut mended = String::new();
+    let mut corrected = String::new();
     let mut count = 0;
     for line in lines.lines() {
         let mut line: Value = serde_json::from_str(line).unwrap();
@@ -484,13 +484,13 @@ fn rejected_lines_are_replayed_once() {
         }
         event["occurred_at"] = Value::from(format!("{day}T00:00:00.5Z"));
         line["line"] = Value::from(event.to_string());
-        mended.push_str(&format!("{line}\n"));
+        corrected.push_str(&format!("{line}\n"));
         count += 1;
     }
     assert!(count > 1, "{lines}");
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("mended.ndjson");
-    std::fs::write(&file, mended).unwrap();
+    let file = folder.path().join("corrected.ndjson");
+    std::fs::write(&file, corrected).unwrap();
     let replay = || -> Value {
         serde_json::from_str(&run(&["replay", "--day", &day, "--file", file.to_str().unwrap(), "--json"])).unwrap()
     };

@@ -173,7 +173,7 @@ mod tests {
         let set_aside = |day, table: &str, undelivered| LedgerRow { table: table.into(), undelivered, ..row(day, 3) };
         let rows =
             [set_aside("2026-11-20", "clicks", 2), set_aside("2026-11-20", "impressions", 5), row("2026-11-21", 3)];
-        let raw = rows.iter().map(|row| (TableDay { day: row.day, table: row.table.clone() }, row.raw)).collect();
+        let raw = rows.iter().map(|row| (row.place(), row.raw)).collect();
         let accounts = accounts(rows.into(), &raw, 3);
         assert_eq!(accounts.iter().map(|account| account.balanced).collect::<Vec<_>>(), [false, false, true]);
         let advice = undelivered(&accounts);
@@ -184,8 +184,7 @@ mod tests {
     #[test]
     fn another_batch_is_no_help_for_lines_that_were_set_aside() {
         let accounts_of = |rows: Vec<LedgerRow>, extra: u64| {
-            let place = |row: &LedgerRow| TableDay { day: row.day, table: row.table.clone() };
-            let raw = rows.iter().map(|row| (place(row), row.raw + extra)).collect();
+            let raw = rows.iter().map(|row| (row.place(), row.raw + extra)).collect();
             accounts(rows, &raw, 3)
         };
         let set_aside = |day| LedgerRow { undelivered: 2, ..row(day, 3) };

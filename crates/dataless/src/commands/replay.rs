@@ -1,4 +1,4 @@
-//! `replay`: rejected lines, mended, back through the raw zone.
+//! `replay`: rejected lines, corrected, back through the raw zone.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -65,7 +65,7 @@ pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
     } else {
         print(&report);
     }
-    // Who mended lines by hand wants to know of each that did not make it.
+    // Who corrected lines by hand wants to know of each that did not make it.
     Ok((options.file.is_none() || report.refused.is_empty()).into())
 }
 
@@ -111,21 +111,21 @@ fn mend(lines: &[RejectedLine], day: NaiveDate) -> Result<(Objects, Report)> {
     for ((table, folder), lines) in hours {
         let kind = if table == Kind::Click.table() { Kind::Click } else { Kind::Impression };
         let arrived = hour_of(&folder).with_context(|| format!("{folder} names no hour"))?;
-        let mut mended = Vec::new();
+        let mut corrected = Vec::new();
         for RejectedLine { source, line, .. } in lines {
             match read_event(kind, line, arrived + TimeDelta::hours(1)) {
-                Ok(event) => mended.push(event),
+                Ok(event) => corrected.push(event),
                 Err(problem) => report.refused.push(Refused { source: source.clone(), line: line.clone(), problem }),
             }
         }
-        if mended.is_empty() {
+        if corrected.is_empty() {
             continue;
         }
-        report.replayed += mended.len() as u64;
+        report.replayed += corrected.len() as u64;
         // Sorted, so that the same lines make the same object, whatever order they came in.
-        mended.sort();
-        mended.dedup();
-        let text = mended.concat();
+        corrected.sort();
+        corrected.dedup();
+        let text = corrected.concat();
         let mut digest = String::new();
         for byte in &Sha256::digest(&text)[..8] {
             write!(digest, "{byte:02x}")?;
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mended_line_goes_back_to_its_hour_in_the_raw_form() {
+    fn a_corrected_line_goes_back_to_its_hour_in_the_raw_form() {
         let lines = [rejected(9, &impression(1, "2026-11-19T23:30:00Z")), rejected(10, "{}"), rejected(10, "not json")];
         let (objects, report) = mend(&lines, day()).unwrap();
         assert_eq!((report.replayed, report.refused.len()), (1, 2));

@@ -50,7 +50,7 @@ impl LedgerRow {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct RejectedLine {
     pub table: String,
-    /// Why it is none. A line that was mended by hand may leave it out.
+    /// Why it is none. A line that was corrected by hand may leave it out.
     #[serde(default)]
     pub reason: String,
     /// The raw object that holds it, below the data prefix.
