@@ -111,21 +111,27 @@ struct Watched {
     seen: usize,
     /// How many executions they say that it has started.
     started: usize,
+    /// Whether they are all there will be.
+    is_over: bool,
 }
 
 impl Watched {
     fn new(arn: &str) -> Self {
-        Self { arn: arn.to_owned(), seen: 0, started: 0 }
+        Self { arn: arn.to_owned(), seen: 0, started: 0, is_over: false }
     }
 
     /// Shows the runs of jobs that ended since the last call.
     fn advance(&mut self, states: States<'_>, show: &mut impl FnMut(&JobRun)) -> Result<()> {
+        if self.is_over {
+            return Ok(());
+        }
         let events = events(states, &self.arn)?;
         for event in events.iter().skip(self.seen) {
             if let Some(run) = job_run(event) {
                 show(&run);
             }
             self.started += usize::from(starts_execution(event));
+            self.is_over |= ends_execution(event);
         }
         self.seen = events.len();
         Ok(())
@@ -206,6 +212,11 @@ fn events(states: States<'_>, arn: &str) -> Result<Vec<Value>> {
 }
 
 /// Whether an event is the start of a task that starts another execution.
+fn ends_execution(event: &Value) -> bool {
+    let ends = ["ExecutionSucceeded", "ExecutionFailed", "ExecutionAborted", "ExecutionTimedOut"];
+    event["type"].as_str().is_some_and(|kind| ends.contains(&kind))
+}
+
 fn starts_execution(event: &Value) -> bool {
     let resource = event["taskScheduledEventDetails"]["resource"].as_str().unwrap_or_default();
     event["type"] == "TaskScheduled" && resource.contains("startExecution")
