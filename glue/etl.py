@@ -15,6 +15,7 @@ import math
 import sys
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from functools import cached_property
 from typing import Any
 
 from awsglue.utils import getResolvedOptions
@@ -204,10 +205,14 @@ class Day:
             "nulled": {name: counted[f"nulled {name}"] for name in self.table.optional if counted[f"nulled {name}"]},
         }
 
+    @cached_property
+    def shared_values(self) -> dict[str, str]:
+        """What all statements of glue/sql share."""
+        return json.loads(files.read_text(self.spark, f"{self.arguments.sql}/values.json"))
+
     def sql(self, name: str, **values: Any) -> DataFrame:
         """What a statement of glue/sql makes of the views."""
-        shared = json.loads(files.read_text(self.spark, f"{self.arguments.sql}/values.json"))
-        values = shared | {"day": self.arguments.day} | values
+        values = self.shared_values | {"day": self.arguments.day} | values
         text = files.read_text(self.spark, f"{self.arguments.sql}/{name}.sql")
         return self.spark.sql(self.table.render(text, **values))
 

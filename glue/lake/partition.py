@@ -62,9 +62,9 @@ class Partition:
     def has_rows(self) -> bool:
         return self.exists() and bool(self.spark.table(f"{self.database}.{self.table}").where(self.condition).take(1))
 
-    def location(self) -> str:
-        """Where the catalog says that the partition's files are."""
-        return described(self.spark, f"{self.name} PARTITION ({self.spec})")
+    def location(self) -> str | None:
+        """Where the catalog says that the partition's files are, if it has the partition."""
+        return described(self.spark, f"{self.name} PARTITION ({self.spec})") if self.exists() else None
 
     def write(self, frame: DataFrame, compression: str) -> str:
         """Writes the rows as ORC to a fresh folder, which nothing reads yet; returns the folder."""
@@ -85,19 +85,16 @@ class Partition:
 
     def point_at(self, path: str) -> str | None:
         """Points the catalog at the folder; returns where it pointed before."""
-        if not self.exists():
-            self.spark.sql(f"ALTER TABLE {self.name} ADD IF NOT EXISTS PARTITION ({self.spec}) LOCATION '{path}'")
-            return None
         replaced = self.location()
-        self.spark.sql(f"ALTER TABLE {self.name} PARTITION ({self.spec}) SET LOCATION '{path}'")
+        change = f"PARTITION ({self.spec}) SET LOCATION" if replaced else f"ADD IF NOT EXISTS PARTITION ({self.spec}) LOCATION"
+        self.spark.sql(f"ALTER TABLE {self.name} {change} '{path}'")
         return replaced
 
     def drop(self) -> str | None:
         """Takes the partition out of the catalog; returns where its files are."""
-        if not self.exists():
-            return None
         replaced = self.location()
-        self.spark.sql(f"ALTER TABLE {self.name} DROP IF EXISTS PARTITION ({self.spec})")
+        if replaced:
+            self.spark.sql(f"ALTER TABLE {self.name} DROP IF EXISTS PARTITION ({self.spec})")
         return replaced
 
 

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyspark.sql import SparkSession
+from pyspark.sql.types import (
+    ArrayType, BooleanType, DataType, DateType, DecimalType, DoubleType, LongType, StringType, StructType, TimestampType,
+)  # fmt: skip
 
 PARTITION_KEYS = ("year", "month", "day", "arrived")
 # Every other column is a field of the event.
@@ -22,7 +25,8 @@ OWN_COLUMNS = ("arrived_at", *PARTITION_KEYS)
 # What the reader of JSON is asked for; the others are read as they are. Text that must have a form is checked after.
 READ_AS_TEXT = ("string", "timestamp", "date")
 
-SIMPLE = r"string|bigint|double|decimal\(\d+,\d+\)|boolean"
+# Types of columns, and of what is in them.
+SIMPLE = (StringType, LongType, DoubleType, DecimalType, BooleanType)
 ALLOWED = "string, timestamp, date, bigint, double, decimal(p, s), boolean, or array or struct of these, but for timestamp and date"
 # Where a line writes a number or infinity in an odd way, it matters to these.
 ODD_KINDS = ("text", "double", "nested")
@@ -61,15 +65,17 @@ class EventTable:
         if missing:
             raise ValueError(f"{database}.{name} is no table of events: it has no parameter {', '.join(missing)}")
         uuids = names(parameters.get("event.uuid", ""))
-        dtypes = spark.table(f"{database}.{name}").dtypes
-        fields = [(column, kind) for column, kind in dtypes if column not in OWN_COLUMNS]
-        for column, kind in fields:
-            if not is_allowed(kind):
-                raise ValueError(f"{database}.{name}: the column {column} is {kind}; it must be {ALLOWED}")
+        schema = spark.table(f"{database}.{name}").schema
+        fields = [field for field in schema if field.name not in OWN_COLUMNS]
+        for field in fields:
+            if not is_allowed(field.dataType):
+                kind = field.dataType.simpleString()
+                raise ValueError(f"{database}.{name}: the column {field.name} is {kind}; it must be {ALLOWED}")
+        types = {field.name: field.dataType.simpleString() for field in fields}
         return cls(
             name,
-            tuple(Column(column, kind, kind_of(column, kind, uuids)) for column, kind in fields),
-            tuple(column for column, _ in dtypes if column not in PARTITION_KEYS),
+            tuple(Column(column, kind, kind_of(column, kind, uuids)) for column, kind in types.items()),
+            tuple(column for column in schema.names if column not in PARTITION_KEYS),
             parameters["event.id"],
             parameters["event.time"],
             names(parameters["event.required"]),
@@ -122,14 +128,13 @@ def kind_of(column: str, type_name: str, uuids: tuple[str, ...]) -> str:
     return {"string": "text"}.get(type_name, type_name if type_name in ("timestamp", "date", "double") else "typed")
 
 
-def is_allowed(type_name: str) -> bool:
-    """Whether the job can fill a column of the type, as Spark writes it."""
-    inner, before = type_name, ""
-    # From the inside out, what has allowed parts is a simple type itself.
-    while inner != before:
-        before = inner
-        inner = re.sub(rf"array<(?:{SIMPLE})>|struct<(?:[^<>:,]+:(?:{SIMPLE}),?)+>", "string", inner)
-    return re.fullmatch(f"{SIMPLE}|timestamp|date", inner) is not None
+def is_allowed(kind: DataType, is_inside: bool = False) -> bool:
+    """Whether the job can fill a column of the type."""
+    if isinstance(kind, ArrayType):
+        return is_allowed(kind.elementType, is_inside=True)
+    if isinstance(kind, StructType):
+        return all(is_allowed(field.dataType, is_inside=True) for field in kind)
+    return isinstance(kind, SIMPLE) or isinstance(kind, (TimestampType, DateType)) and not is_inside
 
 
 def reference(path: str) -> dict[str, str]:

@@ -182,11 +182,12 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
 
   private def tasksFor(share: Double): Int = math.max(1, math.rint(share).toInt)
   private def longs(counted: Map[String, Any]): Map[String, Long] = counted.collect { case (name, count: Long) => name -> count }
+  /** What all statements of glue/sql share. */
+  private lazy val sharedValues = Json.mapper.readValue(files.read(s"${arguments.sql}/values.json"), classOf[Map[String, String]])
   /** What a statement of glue/sql makes of the views. */
   private def sql(name: String, values: (String, String)*): DataFrame = {
-    val shared = Json.mapper.readValue(files.read(s"${arguments.sql}/values.json"), classOf[Map[String, String]])
     val text = files.read(s"${arguments.sql}/$name.sql")
-    spark.sql(table.render(text, shared ++ values + ("day" -> day.toString)))
+    spark.sql(table.render(text, sharedValues ++ values + ("day" -> day.toString)))
   }
 
   /** The frame, and what SQL counts of it as it passes by. */
@@ -205,8 +206,8 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
     val (rows, counted) = observe(decided, counts :+ ("oldest" -> "min(CASE WHEN fate = 'open' THEN dated END)"))
     val sorted = rows.where("fate <> 'repeat'").drop("fate", "dated").sortWithinPartitions(table.sort.map(col): _*)
     spark.conf.set("spark.sql.shuffle.partitions", tasks.toString)
-    val options = Partition.OrcOptions + ("compression" -> arguments.compression)
-    sorted.write.mode("append").partitionBy("event_day").options(options).orc(run)
+    val writer = sorted.write.mode("append").partitionBy("event_day").options(Partition.OrcOptions)
+    writer.option("compression", arguments.compression).orc(run)
     (longs(counted.get), Option(counted.get("oldest")).map(oldest => LocalDate.parse(oldest.toString)))
   }
 
@@ -280,7 +281,6 @@ case class EventTable(
 
   /** The SQL of a template, with `[[list|between|each]]` and `{{value}}` replaced. docs/lake.md describes both. */
   def render(template: String, values: Map[String, String]): String = {
-    def named(names: Seq[String]) = names.map(name => Map("name" -> name))
     def described(column: Column) = Map("name" -> column.name, "type" -> column.dataType, "json" -> column.json)
     val kinds = Seq("uuid", "text", "timestamp", "date", "double", "nested", "typed")
     val isOdd = columns.exists(column => EventTable.OddKinds(column.kind) || column.dataType.startsWith("decimal"))
@@ -291,7 +291,7 @@ case class EventTable(
       "columns" -> columns.map(described),
       "required" -> required.map(EventTable.reference),
       "optional" -> optional.map(EventTable.reference),
-      "stored" -> named(stored)
+      "stored" -> stored.map(name => Map("name" -> name))
     )
     val scalars = Map("id" -> id, "time" -> time, "arrival" -> arrival) ++ values
     def filled(list: Regex.Match) =
@@ -347,9 +347,9 @@ class Catalog(val spark: SparkSession, val files: Files, val database: String) {
     val uuids = names("event.uuid")
     val schema = spark.table(s"$database.$table").schema
     val fields = schema.filterNot(field => (Days.PartitionKeys :+ "arrived_at").contains(field.name))
-    fields.foreach { field =>
-      val refusal = s"$database.$table: the column ${field.name} is ${field.dataType.catalogString}; it must be ${EventTable.Allowed}"
-      Arguments.check(EventTable.isAllowed(field.dataType), refusal)
+    fields.filterNot(field => EventTable.isAllowed(field.dataType)).foreach { field =>
+      val is = s"$database.$table: the column ${field.name} is ${field.dataType.catalogString}"
+      throw new IllegalArgumentException(s"$is; it must be ${EventTable.Allowed}")
     }
     val columns = fields.map(field => (field.name, field.dataType.catalogString)).map {
       case (column, kind) if uuids.contains(column)                                => Column(column, kind, "uuid")
@@ -359,8 +359,7 @@ class Catalog(val spark: SparkSession, val files: Files, val database: String) {
       case (column, kind)                                                          => Column(column, kind, "typed")
     }
     val stored = schema.map(_.name).filterNot(Days.PartitionKeys.contains)
-    val (required, sort) = (names("event.required"), names("event.sort"))
-    EventTable(table, columns, stored, parameters("event.id"), parameters("event.time"), required, sort)
+    EventTable(table, columns, stored, parameters("event.id"), parameters("event.time"), names("event.required"), names("event.sort"))
   }
 
   /** The location in the description of a table or a partition. */
