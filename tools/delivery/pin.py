@@ -4,8 +4,9 @@
 
 CloudFormation fetches code, state machines and nested templates when a change set is executed, which may be long after it was
 made. `sam package` names objects by their content, but S3 does not hold them to it: a later build may write something else
-under a name. So each object is compared with its name, and the template gets the version that was compared. What AWS::Include
-names is fetched when the change set is made; it is compared only. What this program does not recognise is refused.
+under a name. So each object is compared with its name, and the template gets the version that was compared. A nested template that
+names objects itself is pinned likewise, and uploaded under the name of its new content. What AWS::Include names is fetched when the
+change set is made; it is compared only. What this program does not recognise is refused.
 
 Exit status: 0 when all is pinned; 1 with a line for each object that is not what its name says, or is not pinned.
 https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-functioncode.html
@@ -28,10 +29,10 @@ import yaml
 
 # As `sam package` writes them.
 CODE = re.compile(r"^( *CodeUri:) s3://([^/\s]+)/(\S+)$", re.MULTILINE)
-DEFINITION = re.compile(r"^( *)(DefinitionUri:\n *Bucket: )(\S+)\n( *Key: )(\S+)$", re.MULTILINE)
+DEFINITION = re.compile(r"^( *)((?:DefinitionUri|DefinitionS3Location):\n *Bucket: )(\S+)\n( *Key: )(\S+)$", re.MULTILINE)
 # https://s3.<Region>.amazonaws.com/<bucket>/<key>
 NESTED = re.compile(r"^( *TemplateURL:) (https?://[^/\s]+)/([^/\s]+)/([^\s?]+)$", re.MULTILINE)
-FETCHED_LATE = ("CodeUri", "DefinitionUri", "TemplateURL")
+FETCHED_LATE = ("CodeUri", "DefinitionUri", "DefinitionS3Location", "TemplateURL")
 INCLUDED = re.compile(r"^( *Location:) s3://([^/\s]+)/(\S+)$", re.MULTILINE)
 
 
@@ -55,15 +56,29 @@ def name_of(content: bytes) -> str:
         return digest(b"".join(name.encode() + digest(archive.read(name)).encode() for name in names))
 
 
-def checked_version(s3, bucket: str, key: str) -> str:
-    """The version of an object, whose content was compared with its name."""
+def checked(s3, bucket: str, key: str) -> tuple[str, bytes]:
+    """The version of an object, and its content, which was compared with its name."""
     found = s3.get_object(Bucket=bucket, Key=key)
-    name = key.rsplit("/", 1)[-1].split(".")[0]
-    if (content := name_of(found["Body"].read())) != name:
-        raise NotWhatItWas(f"s3://{bucket}/{key}: its content is that of {content}; delete this version of it, and build again")
-    if found.get("VersionId", "null") == "null":
+    name, content = key.rsplit("/", 1)[-1].split(".")[0], found["Body"].read()
+    if (own := name_of(content)) != name:
+        raise NotWhatItWas(f"s3://{bucket}/{key}: its content is that of {own}; delete this version of it, and build again")
+    return version_of(found, bucket, key), content
+
+
+def version_of(answer: dict, bucket: str, key: str) -> str:
+    if answer.get("VersionId", "null") == "null":
         raise NotWhatItWas(f"s3://{bucket}/{key}: the bucket keeps no versions")
-    return found["VersionId"]
+    return answer["VersionId"]
+
+
+def pinned_child(s3, bucket: str, key: str) -> tuple[str, str]:
+    """Key and version of a nested template whose objects are pinned."""
+    version, content = checked(s3, bucket, key)
+    pinned = pin(content.decode(), s3).encode()
+    if pinned == content:
+        return key, version
+    own = "/".join([*key.split("/")[:-1], f"{digest(pinned)}.template"])
+    return own, version_of(s3.put_object(Bucket=bucket, Key=own, Body=pinned), bucket, own)
 
 
 def named(value, path: str = "") -> Iterator[tuple[str, str, object]]:
@@ -101,7 +116,7 @@ def pin(template: str, s3) -> str:
     def version(bucket: str, key: str) -> str:
         if (bucket, key) not in versions:
             try:
-                versions[bucket, key] = checked_version(s3, bucket, key)
+                versions[bucket, key], _ = checked(s3, bucket, key)
             except NotWhatItWas as error:
                 problems.append(str(error))
                 versions[bucket, key] = ""
@@ -117,7 +132,12 @@ def pin(template: str, s3) -> str:
 
     def nested(found: re.Match) -> str:
         field, host, bucket, key = found.groups()
-        return f"{field} {host}/{bucket}/{key}?versionId={version(bucket, key)}"
+        try:
+            key, own = pinned_child(s3, bucket, key)
+        except NotWhatItWas as error:
+            problems.append(str(error))
+            return found[0]
+        return f"{field} {host}/{bucket}/{key}?versionId={own}"
 
     pinned = NESTED.sub(nested, DEFINITION.sub(definition, CODE.sub(code, template)))
     for found in INCLUDED.finditer(template):
