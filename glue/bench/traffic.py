@@ -137,7 +137,7 @@ def old_jobs(folder: Path, commit: str) -> Path:
     """The jobs and the tables as they were at a commit. Raises when the history doesn't have it."""
 
     def fill(made: Path) -> None:
-        archive = subprocess.run(["git", "archive", commit, "glue", "template.yaml"], cwd=ROOT, stdout=subprocess.PIPE)
+        archive = subprocess.run(["git", "archive", commit], cwd=ROOT, stdout=subprocess.PIPE)
         if archive.returncode:
             raise SystemExit(f"could not read commit {commit}: is the clone shallow? Try git fetch --unshallow")
         subprocess.run(["tar", "-x", "-C", made], input=archive.stdout, check=True)

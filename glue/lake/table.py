@@ -5,6 +5,7 @@
     event.required  columns without which a line is rejected, the own id first; `a.b` is a member of an object
     event.uuid      text columns that hold UUIDs
     event.sort      the order of the rows within a file
+    event.erase     columns by which a person or a thing is erased
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """One Spark session for the run, with a metastore of its own and the deployed tables in it."""
 
-import copy
-import functools
 import gzip
 import json
 import os
@@ -10,10 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "glue"), str(ROOT / "glue" / "local"), str(ROOT / "glue" / "tests")]
+sys.path[:0] = [str(ROOT / "glue"), str(ROOT / "glue" / "local"), str(ROOT / "glue" / "tests"), str(ROOT / "tools" / "delivery")]
 # ORC timestamps are read in the JVM's time zone and handed to Python in Python's.
 os.environ["TZ"] = "UTC"
 
@@ -24,6 +21,7 @@ import catalog  # noqa: E402
 import lake  # noqa: E402
 import nasty  # noqa: E402
 import scala  # noqa: E402
+import templates  # noqa: E402
 import undelivered  # noqa: E402
 
 # Its functions travel to the executors as they do where jobs have it as a library.
@@ -59,31 +57,22 @@ def spark(tmp_path_factory):
     session.stop()
 
 
-class TemplateLoader(yaml.SafeLoader):
-    """Reads a CloudFormation template; of its functions only what table locations need."""
-
-
-def construct_function(loader, suffix, node):
-    if isinstance(node, yaml.ScalarNode):
-        return loader.construct_scalar(node).replace("${DataLakeBucket}", BUCKET.split("/")[2])
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    return loader.construct_mapping(node, deep=True)
-
-
-TemplateLoader.add_multi_constructor("!", construct_function)
-
-
-@functools.cache
-def template_resources() -> list[dict]:
-    return list(yaml.load((ROOT / "template.yaml").read_text(encoding="utf-8"), TemplateLoader)["Resources"].values())
+def in_bucket(part):
+    """With the bucket's name in its place: all that the location of a table refers to."""
+    if isinstance(part, list):
+        return [in_bucket(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    if list(part) == ["Fn::Sub"]:
+        return part["Fn::Sub"].replace("${DataLakeBucket}", BUCKET.split("/")[2])
+    return {key: in_bucket(one) for key, one in part.items()}
 
 
 def deployed_tables(database: str) -> list[dict]:
     """The template's tables as `aws glue get-tables` tells them."""
     return [
-        copy.deepcopy(resource["Properties"]["TableInput"]) | {"DatabaseName": database}
-        for resource in template_resources()
+        in_bucket(resource["Properties"]["TableInput"]) | {"DatabaseName": database}
+        for resource in templates.read(ROOT / "stacks" / "tables.yaml")["Resources"].values()
         if resource["Type"] == "AWS::Glue::Table"
     ]
 

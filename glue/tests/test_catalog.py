@@ -127,6 +127,7 @@ def test_parameters_tell_what_the_columns_of_events_mean(warehouse):
         "event.required": "impression_id,ad_id,occurred_at",
         "event.uuid": "impression_id,ad_id",
         "event.sort": "ad_id,occurred_at,impression_id",
+        "event.erase": "ad_id",
     }
     assert parameters("clicks") == {
         "event.id": "click_id",
@@ -134,6 +135,7 @@ def test_parameters_tell_what_the_columns_of_events_mean(warehouse):
         "event.required": "click_id,impression_id,ad_id,occurred_at",
         "event.uuid": "click_id,impression_id,ad_id",
         "event.sort": "ad_id,occurred_at,click_id",
+        "event.erase": "ad_id",
     }
     assert parameters("rejected") == {}
 

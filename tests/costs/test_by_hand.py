@@ -11,9 +11,11 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools" / "costs"))
 
 import costs  # noqa: E402
+import sources  # noqa: E402
+from account.template import Template  # noqa: E402
 
 DATA = costs.load()
-TEMPLATE = costs.read_sources()
+TEMPLATE = sources.read()
 
 
 def standing(line, template=TEMPLATE):
@@ -32,9 +34,8 @@ def test_a_month_of_glue():
 
 def test_workers_of_the_etl_count_for_its_runs_only():
     # 5 workers in 2 runs, 2 in 16: 42 DPU-minutes x 30 5/12 nights are 21.2917 DPU-hours.
-    text = (ROOT / "template.yaml").read_text(encoding="utf-8")
-    head, rest = text.split("  ETLNumberOfWorkers:\n", 1)
-    more = costs.from_template(f"{head}  ETLNumberOfWorkers:\n{rest.replace('Default: 2', 'Default: 5', 1)}", ledger="")
+    template = Template(ROOT / "template.yaml", {"ETLNumberOfWorkers": "5"}, {"AWS::StackName": sources.STACK_NAME})
+    more = sources.from_template(template)
     assert costs.month(DATA, TEMPLATE | {"workers_a_night": more["workers_a_night"]}, 1)["Glue, a minute a run (at least)"] == cents(9.37)
 
 
@@ -42,16 +43,19 @@ def test_a_night_runs_the_jobs_that_the_state_machine_runs():
     states = json.loads((ROOT / "pipeline" / "daily.asl.json").read_text(encoding="utf-8"))["States"]
 
     def jobs(*names):
-        found = re.findall(r'"JobName": "\$\{(\w+)\}"', "".join(json.dumps(states[name]) for name in names))
-        return {name.replace("ETLJob", "PythonETLJob") for name in found if not name.startswith("Redshift")}
+        return set(re.findall(r'"JobName": "(.*?)", "Arguments"', "".join(json.dumps(states[name]) for name in names)))
 
-    assert jobs("Fill the lake", "Check the ledgers") == set(costs.ARRIVAL_JOBS)
-    assert jobs("Derive") == set(costs.DERIVING_JOBS)
+    (etl,) = jobs("Fill the lake")
+    # Of each event type, in the language that is configured.
+    assert re.sub(r"\$\{ETLLanguage\}", "python", etl).endswith(f"& '{sources.ETL_JOB}' %}}") and jobs("Fill the lake with other types") == {etl}
+    assert jobs("Check the ledgers") == {"${LedgerJob}"} and sources.LEDGER_JOB == "ledger"
+    derived = {"${AdvertisingJob}": "advertising", "${AdTrafficJob}": "ad-traffic", "${AdTrafficLoadJob}": "ad-traffic-load"}
+    assert {derived[one] for one in jobs("Derive") if "Redshift" not in one} == set(sources.DERIVING_JOBS)
     assert states["Fill the lake"]["Items"] == states["Check the ledgers"]["Items"] == "{% $days %}"
     assert states["Derive"]["Items"] == "{% $touched %}"
     # From LookbackDays + 1 days before the day that arrived up to that day.
     assert "[-(${LookbackDays} + 1).." in states["Days"]["Assign"]["touched"]
-    assert costs.touched_days(3) == 5
+    assert sources.touched_days(3) == 5
 
 
 def test_writes_to_dynamodb():
@@ -76,18 +80,10 @@ def test_metrics_of_the_ledger():
 data = [metric(stack, "Unbalanced", table, 1, now), metric(stack, name, table, 0, day)]
 data.append(metric(stack, "RealTimeDivergence", table, 0.0, now, unit="Percent"))
 """
-    count = costs.ledger_metrics(ledger)
+    count = sources.ledger_metrics(ledger)
     assert count == 14
     assert standing("metrics of the ledger", TEMPLATE | {"ledger_metrics": count}) == (14, cents(0.35))
     assert TEMPLATE["ledger_metrics"] >= 14
-
-
-JOB = """  {name}:
-    Type: AWS::Glue::Job
-    Properties:
-      DefaultArguments:
-        --job-language: python
-"""
 
 
 def test_metrics_of_glue():
@@ -95,12 +91,12 @@ def test_metrics_of_glue():
     # recordsRead, shuffleBytesWritten, shuffleLocalBytesRead (9), diskSpaceUsed_MB (1), numberAllExecutors and
     # numberMaxNeededExecutors (2), and heap.usage, heap.used, read_bytes, write_bytes, cpuSystemLoad (5) of the driver, of the executor
     # and of all (3): 27.
-    plain = JOB.format(name="LedgerJob")
-    profiled = plain + '        --enable-metrics: "true"\n'
+    plain = {"--job-language": "python"}
+    profiled = plain | {"--enable-metrics": "true"}
     # --enable-observability-metrics: skewness.stage and skewness.job, succeed.ALL, workerUtilization (4); heap, non-heap and total, each
     # available, used and in percent (9), and disk, available, used and in percent (3), of the driver and of all: 28.
-    observed = profiled + '        --enable-observability-metrics: "true"\n'
-    assert [costs.glue_metrics(job, 2) for job in (plain, profiled, observed)] == [0, 27, 55]
+    observed = profiled | {"--enable-observability-metrics": "true"}
+    assert [sources.glue_metrics(job, 2) for job in (plain, profiled, observed)] == [0, 27, 55]
 
     # 6 jobs x 55 = 330. Under ALL in 2 of a day's 24 hours: 330 x 0.30 / 12 = 8.25. Under the ids of 547.5 runs, of 730 hours that a month
     # has, an hour each: 18 x 55 = 990 a night, 55 x 0.30 x 547.5 / 730 = 12.375.
@@ -116,20 +112,42 @@ def test_metrics_that_jobs_publish_of_themselves():
     assert standing("metrics of Glue") == (0, 0)
 
 
-def test_the_alarm_of_all_at_once_is_not_there_by_default():
-    watched = "  {name}:\n    Type: AWS::CloudWatch::Alarm\n{condition}    Properties:\n      MetricName: Errors\n"
-    always = watched.format(name="One", condition="")
-    seldom = watched.format(name="Two", condition="    Condition: HasNoRollbackAlarms\n")
-    assert costs.alarm_metrics(f"Resources:\n{always}\n{seldom}") == 1
+SMALL = """
+Parameters:
+  AllAtOnce: { Type: String, Default: "" }
+  DeliveryBufferSizeMB: { Type: Number, Default: 128 }
+  DeliveryBufferIntervalSeconds: { Type: Number, Default: 300 }
+  MetricsBufferSizeMB: { Type: Number, Default: 1 }
+  MetricsBufferIntervalSeconds: { Type: Number, Default: 15 }
+  GlueNumberOfWorkers: { Type: Number, Default: 2 }
+  LookbackDays: { Type: Number, Default: 3 }
+  NoncurrentVersionDays: { Type: Number, Default: 30 }
+Conditions:
+  HasIt: !Equals [!Ref AllAtOnce, "yes"]
+Globals: { Function: { MemorySize: 256 } }
+Resources:
+"""
 
 
-def test_only_the_jobs_of_the_night_count():
-    template = (ROOT / "template.yaml").read_text(encoding="utf-8")
-    head = template[: template.index("\nResources:")]
-    argument = '        --enable-metrics: "true"\n'
-    jobs = "".join(JOB.format(name=name) + argument for name in ("LedgerJob", "AdTrafficJob", "EraseJob"))
-    function = "  One:\n    Type: AWS::Serverless::Function\n    Properties:\n      MemorySize: 256\n"
-    assert costs.from_template(f"{head}\nGlobals:\n{function}Resources:\n{jobs}")["glue_metrics"] == 54
+def small(folder, resources):
+    """What is read of a template with these resources."""
+    (folder / "template.yaml").write_text(SMALL + resources)
+    return Template(folder / "template.yaml", {}, {"AWS::StackName": sources.STACK_NAME})
+
+
+def test_an_alarm_that_is_not_there_by_default_does_not_count(tmp_path):
+    alarms = "  One: { Type: AWS::CloudWatch::Alarm, Properties: {} }\n  Two: { Type: AWS::CloudWatch::Alarm, Condition: HasIt, Properties: {} }\n"
+    assert sources.from_template(small(tmp_path, alarms))["alarm_metrics"] == 1
+
+
+def test_only_the_jobs_of_the_night_count(tmp_path):
+    job = "  {0}: {{ Type: AWS::Glue::Job, Properties: {{ Name: !Sub '${{AWS::StackName}}-{1}', DefaultArguments: {{ --enable-metrics: '' }} }} }}\n"
+    names = ("ledger", "ad-traffic", "erase", "orders-scala-etl", "orders-python-etl")
+    jobs = "".join(job.format(f"Job{number}", name) for number, name in enumerate(names))
+    jobs = jobs.replace("} }\n", ", Command: {} } }\n")
+    found = sources.from_template(small(tmp_path, jobs))
+    # 27 each; ad-traffic runs 5 times.
+    assert (found["glue_metrics"], found["runs_a_night"], found["arrival_jobs"]) == (81, 7, 2)
 
 
 def test_replaced_files_of_the_lake():
@@ -183,19 +201,14 @@ def test_what_a_condition_guards_is_not_counted(tmp_path):
     root = tmp_path
     (root / "stacks").mkdir()
     (root / "glue").mkdir()
-    template = (ROOT / "template.yaml").read_text(encoding="utf-8")
-    head, rest = template.split("\nResources:\n", 1)
-    function = "  One:\n    Type: AWS::Serverless::Function\n    Properties:\n      MemorySize: 256\n"
-    stack = "  {0}:\n    Type: AWS::CloudFormation::Stack\n{1}    Properties:\n      TemplateURL: stacks/{0}.yaml\n"
-    stacks = stack.format("Always", "") + stack.format("Sometimes", "    Condition: HasIt\n")
-    (root / "template.yaml").write_text(f"{head}\nResources:\n{function}{stacks}")
-    dashboard = "Resources:\n  Board:\n    Type: AWS::CloudWatch::Dashboard\n    Properties: {}\n"
-    alarm = "  Bell:\n    Type: AWS::CloudWatch::Alarm\n    Properties: {}\n"
-    (root / "stacks" / "Always.yaml").write_text(dashboard + alarm)
-    (root / "stacks" / "Sometimes.yaml").write_text(dashboard + alarm)
+    stack = "  {0}: {{ Type: AWS::CloudFormation::Stack, {1} Properties: {{ TemplateURL: 'stacks/{0}.yaml' }} }}\n"
+    small(root, stack.format("Always", "") + stack.format("Again", "") + stack.format("Sometimes", "Condition: HasIt,"))
+    made = "Resources:\n  Board: { Type: AWS::CloudWatch::Dashboard, Properties: {} }\n  Bell: { Type: AWS::CloudWatch::Alarm, Properties: {} }\n"
+    for name in ("Always", "Again", "Sometimes"):
+        (root / "stacks" / f"{name}.yaml").write_text(made)
     (root / "api.yaml").write_text("paths:\n  /a:\n    get:\n      responses: {}\n    options:\n    x-amazon-apigateway-any-method:\n")
     (root / "glue" / "ledger.py").write_text("")
-    found = costs.read_sources(root)
-    assert (found["dashboards"], found["alarm_metrics"], found["methods"]) == (1, 1, 3)
+    found = sources.read(root)
+    assert (found["dashboards"], found["alarm_metrics"], found["methods"]) == (2, 2, 3)
     # No rule for the lake: its replaced files are kept as long as raw's, 30 days.
     assert found["lake_version_days"] == 30

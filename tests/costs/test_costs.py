@@ -9,9 +9,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools" / "costs"))
 
 import costs  # noqa: E402
+import sources  # noqa: E402
 
 DATA = costs.load()
-TEMPLATE = costs.read_sources()
+TEMPLATE = sources.read()
 
 
 def test_the_page_is_what_the_program_prints():
@@ -48,30 +49,9 @@ def test_the_figures_by_hand():
 
 
 def test_an_alarm_on_an_expression_is_billed_for_each_metric_in_it():
-    template = """Resources:
-  Simple:
-    Type: AWS::CloudWatch::Alarm
-    Properties:
-      MetricName: Errors
-  OfTwo:
-    Type: AWS::CloudWatch::Alarm
-    Properties:
-      Metrics:
-        - Id: share
-          Expression: 100 * a / b
-        - Id: a
-          MetricStat:
-            Period: 60
-        - Id: b
-          MetricStat:
-            Period: 60
-  Dashboard:
-    Type: AWS::CloudWatch::Dashboard
-Outputs:
-  None:
-    Value: nothing
-"""
-    assert costs.alarm_metrics(template) == 3
+    simple = {"MetricName": "Errors"}
+    of_two = {"Metrics": [{"Id": "share", "Expression": "100 * a / b"}, {"Id": "a", "MetricStat": {"Period": 60}}, {"Id": "b", "MetricStat": {}}]}
+    assert [sources.alarm_metrics(one) for one in (simple, of_two)] == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ sys.path.insert(0, str(ROOT / "tools" / "costs"))
 
 import costs  # noqa: E402
 import scale  # noqa: E402
+import sources  # noqa: E402
 
 PARAMETERS = scale.read_parameters()
 SCALE = {
@@ -83,8 +84,11 @@ def test_the_first_limit_is_the_least():
 
 def test_a_night_of_the_program_is_that_of_the_state_machine():
     states = json.loads((ROOT / "pipeline" / "daily.asl.json").read_text(encoding="utf-8"))["States"]
-    found = {name: len(set(re.findall(r'"JobName": "\$\{(\w+)\}"', json.dumps(states[name])))) for name in ("Fill the lake", "Check the ledgers")}
-    assert found == {"Fill the lake": 2, "Check the ledgers": 1}
+    found = {name: len(set(re.findall(r'"JobName": "', json.dumps(states[name])))) for name in ("Fill the lake", "Check the ledgers")}
+    assert found == {"Fill the lake": 1, "Check the ledgers": 1}
+    # Of each event type.
+    etl = states["Fill the lake"]["ItemProcessor"]["States"]["ETL"]
+    assert etl["Type"] == "Map" and etl["Items"] == "{% $ads %}" and sources.read()["arrival_jobs"] == 2 + 1
     # advertising, ad traffic, the load; Redshift is optional.
     derived = re.findall(r'"JobName": "\$\{(\w+)\}"', json.dumps(states["Derive"]))
     assert [name for name in derived if not name.startswith("Redshift")] == ["AdvertisingJob", "AdTrafficJob", "AdTrafficLoadJob"]

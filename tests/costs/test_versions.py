@@ -29,7 +29,7 @@ def days_kept(key):
 
 
 def table_locations():
-    for table in RESOURCES.values():
+    for table in templates.read(ROOT / "stacks" / "tables.yaml")["Resources"].values():
         if table["Type"] == "AWS::Glue::Table":
             yield table["Properties"]["TableInput"]["StorageDescriptor"]["Location"]["Fn::Sub"].removeprefix("s3://${DataLakeBucket}/")
 

@@ -5,12 +5,15 @@ Needs no stack.
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools" / "delivery"))
+
+import templates  # noqa: E402
 
 API = "https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-metrics-and-dimensions.html"
 LAMBDA = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html"
@@ -72,25 +75,24 @@ UNITS = {"Milliseconds": r"\bms\b", "Seconds": r"\(s\)", "Bytes": r"[Bb]ytes|GB"
 SENSELESS = {("AWS/ApiGateway", "Count"): {"Average"}, ("AWS/Lambda", "ConcurrentExecutions"): {"Sum"}}
 
 
-class Loader(yaml.SafeLoader):
-    """Reads the short intrinsic functions as their long forms."""
-
-
-Loader.add_multi_constructor(
-    "!", lambda loader, name, node: {
-        name if name == "Ref" else f"Fn::{name}": (
-            loader.construct_scalar(node) if isinstance(node, yaml.ScalarNode)
-            else loader.construct_sequence(node, deep=True) if isinstance(node, yaml.SequenceNode)
-            else loader.construct_mapping(node, deep=True)
-        )
-    },
-)
-TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(encoding="utf-8"), Loader)
+TEMPLATE = templates.read(ROOT / "template.yaml")
+STACKS = [templates.read(path) for path in sorted((ROOT / "stacks").glob("*.yaml"))]
 DASHBOARDS = {
     name: resource["Properties"]["DashboardBody"]["Fn::ToJsonString"]
-    for name, resource in yaml.load((ROOT / "stacks/dashboards.yaml").read_text(encoding="utf-8"), Loader)["Resources"].items()
+    for name, resource in templates.read(ROOT / "stacks/dashboards.yaml")["Resources"].items()
 }
-ALARMS = {name: each["Properties"] for name, each in TEMPLATE["Resources"].items() if each["Type"] == "AWS::CloudWatch::Alarm"}
+ALARMS = {
+    name: each["Properties"]
+    for stack in STACKS
+    for name, each in stack["Resources"].items()
+    if each["Type"] == "AWS::CloudWatch::Alarm"
+}
+# The event types, by the name that physical names have: each has the alarms of stacks/event.yaml.
+EVENT_TYPES = [
+    each["Properties"]["Parameters"]["NameSuffix"]
+    for each in TEMPLATE["Resources"].values()
+    if each.get("Properties", {}).get("TemplateURL") == "stacks/event.yaml"
+]
 # Those without a name of their own roll deployments back, and write to nobody.
 TELLING = {name: alarm for name, alarm in ALARMS.items() if "AlarmName" in alarm}
 
@@ -166,10 +168,7 @@ def test_widgets_do_not_cover_each_other_and_fit_the_grid():
 def test_a_night_that_is_later_than_the_one_before_is_not_missing():
     """CloudWatch slides a period of a day, so that one with data every night has none for as long as tonight is late."""
     found = [alarm for alarm in ALARMS.values() if "breaching" in json.dumps(alarm["TreatMissingData"])]
-    assert [alarm["AlarmName"]["Fn::Sub"] for alarm in found] == [
-        "${AWS::StackName}-impressions-ledger-missing",
-        "${AWS::StackName}-clicks-ledger-missing",
-    ]
+    assert [alarm["AlarmName"]["Fn::Sub"] for alarm in found] == ["${StackName}-${NameSuffix}-ledger-missing"]
     for alarm in found:
         assert alarm["Period"] == 3600 and alarm["EvaluationPeriods"] >= 24 + 4
         assert "DatapointsToAlarm" not in alarm, "all of the hours must be empty"
@@ -178,18 +177,18 @@ def test_a_night_that_is_later_than_the_one_before_is_not_missing():
 
 
 def test_a_verdict_of_the_books_fires_by_its_value_only():
-    for table in ("Impressions", "Clicks"):
-        alarm = ALARMS[f"{table}LedgerAlarm"]
-        assert alarm["TreatMissingData"] == "notBreaching"
-        assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == ("Maximum", "GreaterThanThreshold", 0)
+    alarm = ALARMS["LedgerAlarm"]
+    assert alarm["TreatMissingData"] == "notBreaching"
+    assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == ("Maximum", "GreaterThanThreshold", 0)
 
 
 def test_throttles_of_the_sink_are_an_alarm_of_their_own():
     """There, events that were acknowledged are at stake."""
     alarm = ALARMS["SinkThrottlesAlarm"]
-    assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": "MetricsSinkFunction"}}]
+    assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": {"Fn::Sub": "${StackName}-metrics-sink"}}]
     assert "acknowledged" in alarm["AlarmDescription"] and "raw-errors" in alarm["AlarmDescription"]
-    assert "MetricsSink" not in json.dumps(ALARMS["ThrottlesAlarm"])
+    for name in ("ThrottlesAlarm", "CaptureThrottlesAlarm"):
+        assert "metrics-sink" not in json.dumps(ALARMS[name])
 
 
 @pytest.mark.parametrize("name", TELLING)
@@ -197,7 +196,8 @@ def test_an_alarm_reaches_someone_says_what_to_do_and_treats_missing_data_on_pur
     alarm = ALARMS[name]
     assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}]
     assert alarm["TreatMissingData"]
-    assert 120 < len(alarm["AlarmDescription"]) <= 1024
+    description = alarm["AlarmDescription"]
+    assert 120 < len(description["Fn::Sub"] if isinstance(description, dict) else description) <= 1024
     threshold = alarm["Threshold"]
     if isinstance(threshold, dict):
         assert TEMPLATE["Parameters"][threshold["Ref"]]["Description"].count(".") >= 1, "a threshold has its reason"
@@ -206,7 +206,9 @@ def test_an_alarm_reaches_someone_says_what_to_do_and_treats_missing_data_on_pur
 def test_the_ops_dashboard_shows_every_alarm():
     ((_, properties),) = widgets("alarm")
     shown = [each["Fn::Sub"].removeprefix("${AlarmArnPrefix}") for each in properties["alarms"]]
-    assert sorted(shown) == sorted(alarm["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-") for alarm in TELLING.values())
+    named = [alarm["AlarmName"]["Fn::Sub"].removeprefix("${StackName}-") for alarm in TELLING.values()]
+    made = {name.replace("${NameSuffix}", event_type) for name in named for event_type in EVENT_TYPES}
+    assert sorted(shown) == sorted(made)
 
 
 def test_our_own_metrics_are_what_the_code_publishes():

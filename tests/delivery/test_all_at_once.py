@@ -1,7 +1,7 @@
 """DeploymentPreferenceType=AllAtOnce is the way out when an alarm is in ALARM: it must take the alarms off CodeDeploy's groups."""
 
 import pytest
-from processed import names_of, warehouse
+from processed import STACK_NAME, names_of, warehouse
 from resolver import resolve
 from templates import ROOT
 
@@ -18,30 +18,35 @@ def watched(option):
 
 def test_all_at_once_replaces_the_alarms_of_every_group():
     """An update without a list might leave the old one attached."""
-    never = names_of(warehouse("no traffic shifting"), "NeverAlarm")
+    never = names_of(warehouse("no traffic shifting").nested["AlarmsStack"], "NeverAlarm")
     assert list(watched("no traffic shifting").values()) == [(True, never)] * 4
 
 
 @pytest.mark.parametrize("option", ["defaults", "everything"])
 def test_every_other_type_watches_the_function_s_own_alarm(option):
+    own = {
+        "CaptureImpressionsFunctionDeploymentGroup": "capture-impressions",
+        "CaptureClicksFunctionDeploymentGroup": "capture-clicks",
+        "AdTrafficFunctionDeploymentGroup": "ad-traffic",
+        "MetricsSinkFunctionDeploymentGroup": "metrics-sink",
+    }
     for name, (enabled, alarms) in watched(option).items():
-        (own,) = names_of(warehouse(option), name.replace("FunctionDeploymentGroup", "ErrorsAlarm"))
-        assert enabled and own in alarms
+        assert enabled and f"{STACK_NAME}-{own[name]}-errors" in alarms
         assert not [one for one in alarms if "NeverAlarm" in one]
 
 
 def test_the_alarm_in_their_place_never_fires():
     stack = resolve(ROOT / "template.yaml", ALL_AT_ONCE)
-    alarm = stack.resources["NeverAlarm"]["Properties"]
+    alarm = stack.one("NeverAlarm")["Properties"]
     assert alarm["TreatMissingData"] == "notBreaching"
-    # Nothing sends data: no function has this name, since those of a stack end with what CloudFormation adds.
+    # Nothing sends data: no function has this name.
     assert (alarm["Namespace"], alarm["Dimensions"]) == (
         "AWS/Lambda",
         [{"Name": "FunctionName", "Value": "dataless-none"}],
     )
-    names = [one["Properties"].get("FunctionName") for one in stack.resources.values() if "Function" in one["Type"]]
-    assert "dataless-none" not in names
+    names = [one["Properties"]["FunctionName"] for one in stack.resources.values() if one["Type"] == "AWS::Serverless::Function"]
+    assert len(names) == 8 and "dataless-none" not in names
 
 
 def test_it_costs_nothing_otherwise():
-    assert "NeverAlarm" not in resolve(ROOT / "template.yaml", {}).resources
+    assert not [name for name in resolve(ROOT / "template.yaml", {}).all_resources() if "NeverAlarm" in name]

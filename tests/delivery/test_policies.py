@@ -65,8 +65,18 @@ TRIED = [
 @pytest.fixture(scope="module")
 def stack():
     assert STACK, "DATALESS_STACK is not set: these tests need a deployed stack"
-    pages = boto3.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK)
-    return {one["LogicalResourceId"]: one["PhysicalResourceId"] for page in pages for one in page["StackResourceSummaries"]}
+    return resources_of(STACK)
+
+
+def resources_of(stack):
+    """Physical ids by logical ids, with those of the stacks below it."""
+    pages = boto3.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
+    found = {}
+    for one in (one for page in pages for one in page["StackResourceSummaries"]):
+        found[one["LogicalResourceId"]] = one["PhysicalResourceId"]
+        if one["ResourceType"] == "AWS::CloudFormation::Stack":
+            found |= resources_of(one["PhysicalResourceId"])
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import re
 from itertools import product
 
 import pytest
+from iam import as_list
 from resolver import Refused, resolve
 from templates import ROOT, read
 
@@ -48,7 +49,7 @@ def test_every_combination_resolves():
         has_new_zone = has_name and "HostedZoneID" not in parameters
         assert ("NameServers" in stack.outputs) == has_new_zone
         assert ("DnsStack/Zone" in stack.all_resources()) == has_new_zone
-        assert ("WebAclAssociation" in stack.resources) == ("WebAclArn" in parameters)
+        assert ("ApiAccessStack/WebAclAssociation" in stack.all_resources()) == ("WebAclArn" in parameters)
 
 
 @pytest.mark.parametrize(
@@ -118,18 +119,34 @@ def test_a_key_is_used_for_all_that_is_stored():
     assert seen == set(KEY_OF)
 
 
+def uses_of_the_key(stack):
+    """By role, what it may do with the key: by a policy of its own, or by one that several roles share."""
+    found = {}
+    for name, one in stack.all_resources().items():
+        if one["Type"] == "AWS::IAM::Role":
+            attached = [arn.strip("<>") for arn in one["Properties"].get("ManagedPolicyArns", []) if arn.startswith("<")]
+            documents = [policy["PolicyDocument"] for policy in one["Properties"].get("Policies", [])]
+            documents += [stack.one(policy)["Properties"]["PolicyDocument"] for policy in attached]
+            statements = [statement for document in documents for statement in document["Statement"] if "kms:" in str(statement["Action"])]
+            found[name] = {action for statement in statements for action in as_list(statement["Action"]) if statement["Resource"] == KEY}
+    return found
+
+
 def test_who_writes_what_a_key_encrypts_may_use_it():
-    stack = resolve(TEMPLATE, {"KmsKeyArn": KEY} | MACHINES)
-    without = resolve(TEMPLATE, MACHINES)
-    keyless = {"ApiGatewayLoggingRole", "TrafficShiftRole"}
-    for name, one in stack.resources.items():
-        if one["Type"] == "AWS::IAM::Role" and name not in keyless:
-            attached = one["Properties"].get("ManagedPolicyArns", [])
-            assert {"<KeyReadPolicy>", "<KeyUsePolicy>"} & set(attached), name
-            assert not any("Key" in arn for arn in without.resources[name]["Properties"].get("ManagedPolicyArns", [])), name
-    for name in ("EmrStack/NodeRole", "RedshiftStack/Role", "ScriptInstanceStack/Role"):
-        policies = stack.all_resources()[name]["Properties"]["Policies"]
-        assert "Key" in [policy["PolicyName"] for policy in policies], name
+    may, without = (uses_of_the_key(resolve(TEMPLATE, key | MACHINES)) for key in ({"KmsKeyArn": KEY}, {}))
+    assert len(may) > 15 and not any(without.values())
+    # What API Gateway, CodeDeploy and flow logs do has nothing to do with it. EMR has a key of its own.
+    keyless = {"ApiLogsStack/ApiGatewayLoggingRole", "FunctionsStack/TrafficShiftRole"} | {
+        f"MachinesStack/{one}" for one in ("EmrStack/ServiceRole", "NetworkStack/FlowLogRole")
+    }
+    assert keyless <= set(may)
+    # These only read what is encrypted: their variables.
+    functions = {"FunctionsStack/MetricsSinkRole", "FunctionsStack/PreTrafficRole", "TrafficStack/AdTrafficRole"}
+    functions |= {f"{events}/CaptureRole" for events in ("ImpressionsEvents", "ClicksEvents")}
+    for name, actions in may.items():
+        if name not in keyless:
+            assert actions >= ({"kms:Decrypt"} if name in functions else {"kms:Decrypt", "kms:GenerateDataKey"}), name
+            assert name not in functions or actions == {"kms:Decrypt"}, name
 
 
 def denials(resource):
@@ -138,15 +155,19 @@ def denials(resource):
 
 
 def test_plain_http_is_refused_wherever_a_policy_can_say_so():
+    seen = set()
     guarded = {"AWS::S3::Bucket": "AWS::S3::BucketPolicy", "AWS::SNS::Topic": "AWS::SNS::TopicPolicy", "AWS::SQS::Queue": "AWS::SQS::QueuePolicy"}
-    for path in (TEMPLATE, ROOT / "build.yaml", ROOT / "build-machines.yaml", *(ROOT / "stacks").glob("*.yaml")):
-        resources = read(path)["Resources"]
+    for path in (TEMPLATE, ROOT / "build.yaml", ROOT / "build-machines.yaml"):
+        resources = resolve(path, {}).all_resources()
         for name, one in resources.items():
             if policy_type := guarded.get(one["Type"]):
-                policies = [other for other in resources.values() if other["Type"] == policy_type and {"Ref": name} in (
+                token = f"<{name.rsplit('/', 1)[-1]}>"
+                policies = [other for other in resources.values() if other["Type"] == policy_type and token in (
                     [other["Properties"].get("Bucket")] + other["Properties"].get("Topics", []) + other["Properties"].get("Queues", [])
                 )]
                 assert policies and denials(policies[0]), f"{path.name}: {name}"
+                seen.add(one["Type"])
+    assert seen == set(guarded)
 
 
 def test_access_logs_go_where_they_are_told():
@@ -188,7 +209,9 @@ def test_statements_without_a_resource_say_why():
 def test_no_version_gets_traffic_unchecked():
     template = read(TEMPLATE)
     resources, preference = template["Resources"], template["Globals"]["Function"]["DeploymentPreference"]
-    assert preference == {"Type": {"Ref": "DeploymentPreferenceType"}, "Role": {"Fn::GetAtt": ["TrafficShiftRole", "Arn"]}}
+    assert preference == {
+        "Type": {"Ref": "DeploymentPreferenceType"}, "Role": {"Fn::GetAtt": ["FunctionsStack", "Outputs.TrafficShiftRoleArn"]},
+    }  # fmt: skip
     functions = [name for name, one in resources.items() if one["Type"] == "AWS::Serverless::Function" and not name.endswith("Check")]
     assert len(functions) >= 4
     tests = (ROOT / "crates" / "pre-traffic" / "src" / "test_event.rs").read_text(encoding="utf-8")
@@ -197,8 +220,8 @@ def test_no_version_gets_traffic_unchecked():
         own = resources[name]["Properties"]["DeploymentPreference"]
         assert own["Hooks"] == {"PreTraffic": {"Ref": check}}
         condition, alarms, _ = own["Alarms"]["Fn::If"]
-        assert condition == "HasRollbackAlarms" and {"Ref": name.removesuffix("Function") + "ErrorsAlarm"} in alarms
-        assert all(resources[alarm["Ref"]]["Type"] == "AWS::CloudWatch::Alarm" for alarm in alarms)
+        outputs = [alarm["Fn::GetAtt"][1] for alarm in alarms]
+        assert condition == "HasRollbackAlarms" and len(outputs) == 2 and outputs[0].endswith("ErrorsAlarm")
         properties = resources[check]["Properties"]
         variables = properties["Environment"]["Variables"]
         assert variables["NEW_VERSION"] == {"Ref": f"{name}.Version"}

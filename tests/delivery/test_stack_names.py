@@ -33,8 +33,25 @@ def test_no_template_can_replace_the_stack_of_another(old, new):
     assert [name for name in kept if before[name]["Type"] != after[name]["Type"]]
 
 
+# What a warehouse had in its root until its parts got stacks of their own, on all conditions.
+FORMER = {
+    "GlueDatabase": "AWS::Glue::Database", "LedgerTable": "AWS::Glue::Table", "ImpressionsDeliveryStream": "AWS::KinesisFirehose::DeliveryStream",
+    "LakeJobRole": "AWS::IAM::Role", "DailyPipeline": "AWS::Serverless::StateMachine",
+}  # fmt: skip
+
+
+def test_a_warehouse_whose_parts_would_move_is_not_updated():
+    """Its names exist already. The type of a resource cannot change, so CloudFormation refuses before it makes or deletes any."""
+    resources = read(ROOT / "template.yaml")["Resources"]
+    kept = [name for name in FORMER.keys() & resources.keys() if "Condition" not in resources[name]]
+    assert [name for name in kept if resources[name]["Type"] != FORMER[name]]
+    assert not [name for name in kept if resources[name]["Type"] == FORMER[name]]
+    guide = (ROOT / "docs" / "delivery.md").read_text(encoding="utf-8")
+    assert all(f"`{name}` would change" in " ".join(guide.split()) for name in kept)
+
+
 # What CloudFormation would name by the logical id alone: the right to it would have to be given for every branch.
-NAMED = {"AWS::Glue::Job", "AWS::Scheduler::Schedule", "AWS::SecretsManager::Secret", "AWS::Serverless::StateMachine"}
+NAMED = {"AWS::Glue::Job", "AWS::Scheduler::Schedule", "AWS::SecretsManager::Secret", "AWS::StepFunctions::StateMachine"}
 OPTIONS = {
     "EnableEC2Instance": "yes", "EnableRedshift": "yes", "RedshiftPassword": "Not-a-secret-1", "Orchestrator": "DataPipeline",
     "AccessKeyID": "AKIAIOSFODNN7EXAMPLE", "SecretAccessKey": "not-a-secret",
@@ -46,5 +63,5 @@ def test_names_begin_with_the_stack():
     for name, one in warehouse(**OPTIONS).items():
         if one["Type"] in NAMED:
             seen.add(one["Type"])
-            assert one["Properties"].get("Name", "").startswith(f"{WAREHOUSE}-"), name
+            assert one["Properties"].get("Name", one["Properties"].get("StateMachineName", "")).startswith(f"{WAREHOUSE}-"), name
     assert seen == NAMED

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools" / "delivery"))
 
 import runnable  # noqa: E402
+import templates  # noqa: E402
 from account import Finding  # noqa: E402
 from account.calls import Account  # noqa: E402
 from account.deployments import PIPELINE, WAREHOUSE, Deployment, deploy_pipeline  # noqa: E402
@@ -81,6 +82,9 @@ def large(stub):
     def large(warehouse=True):
         limits = {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 1000}
         stub("lambda", "get_account_settings", {"AccountLimit": limits})
+        functions = [one for one in templates.read(ROOT / WAREHOUSE)["Resources"].values() if one["Type"] == "AWS::Serverless::Function"]
+        for _ in functions if warehouse else ():
+            stub("lambda", "get_function", error="ResourceNotFoundException")
         for names in (of_glue, of_codebuild) if warehouse else (of_codebuild,):
             quotas = [{"QuotaName": name, "QuotaCode": "L-1", "Value": value} for name, value in names.items()]
             stub("service-quotas", "list_aws_default_service_quotas", {"Quotas": quotas})

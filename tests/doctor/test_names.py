@@ -42,6 +42,11 @@ def make_schedule(account, name):
     )
 
 
+def make_function(account, name):
+    role = account.client("iam").create_role(RoleName="runs", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    account.client("lambda").create_function(FunctionName=name, Role=role, PackageType="Image", Code={"ImageUri": "1.dkr.ecr/image:1"})
+
+
 DEFINITION = '{"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}'
 
 MADE = {
@@ -71,7 +76,8 @@ MADE = {
         lambda account, name: account.client("logs").create_log_group(logGroupName=name),
     ),
     "AWS::Scheduler::Schedule": ("shop-main-daily", make_schedule),
-    "AWS::Serverless::StateMachine": (
+    "AWS::Serverless::Function": ("shop-main-capture-clicks", make_function),
+    "AWS::StepFunctions::StateMachine": (
         "shop-main-daily",
         lambda account, name: account.client("stepfunctions").create_state_machine(name=name, definition=DEFINITION, roleArn=ROLE),
     ),
@@ -106,7 +112,7 @@ def test_the_repository_that_exists_is_used_again(account, pipeline):
 
 
 def test_the_state_machine_that_exists_is_deleted_by_its_arn(account, warehouse):
-    MADE["AWS::Serverless::StateMachine"][1](account, "shop-main-daily")
+    MADE["AWS::StepFunctions::StateMachine"][1](account, "shop-main-daily")
     (found,) = [one for one in stacks.check_names(account, warehouse) if one.stops]
     arn = "arn:aws:states:us-east-1:123456789012:stateMachine:shop-main-daily"
     assert found.command == f"aws stepfunctions delete-state-machine --state-machine-arn {arn}"

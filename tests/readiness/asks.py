@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import iam
 import physical
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
-from processed import all_stacks, arns_of
+from processed import all_stacks, arns_of, names_of
 
 HANDLERS = ("create", "read", "update", "delete")
 DYNAMIC = re.compile(r"\{\{resolve:secretsmanager:(arn:[^}]*?):SecretString")
@@ -130,6 +130,12 @@ class Asks:
         self.stacks, self.bucket = list(all_stacks(warehouse)), bucket
         # Types with actions of their schemas for which a resource has no ARN here: nothing asks for them.
         self.dropped: set[tuple[str, str]] = set()
+        # What a resource names that is in another stack: ARNs by the name that it has there.
+        self.arns = {}
+        for _, stack in self.stacks:
+            for name in stack.resources:
+                for own, arns in zip(names_of(stack, name), arns_of(stack, name)):
+                    self.arns.setdefault(own, set()).update(arns)
         # Roles by their ARN: whom they trust, and what bounds them.
         self.roles = {}
         for _, stack in self.stacks:
@@ -172,7 +178,11 @@ class Asks:
 
     def named(self, stack, name):
         """ARNs that the resource names itself, and those of what it refers to."""
-        found = {one for one in texts(stack.resources[name]["Properties"]) if one.startswith("arn:")}
+        # What a nested stack is handed is for what is in it.
+        is_stack = stack.resources[name]["Type"] == "AWS::CloudFormation::Stack"
+        written = set() if is_stack else set(texts(stack.resources[name]["Properties"]))
+        found = {one for one in written if one.startswith("arn:")}
+        found |= {arn for one in written for arn in self.arns.get(re.sub("^s3://([^/]+)/.*", r"\1", one), ())}
         for other in stack.edges.get(name, set()) | self.shifting(stack, name):
             if other in stack.resources and other != name:
                 found |= {arn for arns in arns_of(stack, other) for arn in arns}

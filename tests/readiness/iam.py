@@ -131,25 +131,23 @@ def allowed(granted: list[Statement], action: str, arn: str, context: dict) -> b
     return any(one.effect == "Allow" for one in matching) and not any(one.effect == "Deny" for one in matching)
 
 
-def statements_of(role: str, stack, others: tuple = ()) -> list[Statement]:
-    """A role's statements: its own, those of the stack's policies that it attaches, and those that attach themselves to it."""
-    found = []
+def statements_of(role: str, stack, everywhere: tuple = ()) -> list[Statement]:
+    """A role's statements: its own, those of the policies that it attaches, and those that attach themselves to it.
+
+    The policies are looked for in these stacks, by default in the role's own. A permissions boundary grants nothing.
+    """
+    from processed import arns_of, names_of
+
     properties = stack.resources[role]["Properties"]
+    found = []
     for one in properties.get("Policies", []):
         found += statements(f"{role}/{one['PolicyName']}", one["PolicyDocument"])
-    for name, resource in stack.resources.items():
-        if resource["Type"] not in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
-            continue
-        is_attached = name in stack.edges.get(role, ()) or role in stack.edges.get(name, ()) and "Roles" in resource["Properties"]
-        if is_attached and name != role:
-            # A permissions boundary grants nothing.
-            if properties.get("PermissionsBoundary") and is_boundary(properties, stack, name):
+    names, attached = set(names_of(stack, role)), set(properties.get("ManagedPolicyArns", []))
+    for other in everywhere or (stack,):
+        for name, resource in other.resources.items():
+            if resource["Type"] not in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
                 continue
-            found += statements(name, resource["Properties"]["PolicyDocument"])
+            arns = {arn for arns in arns_of(other, name) for arn in arns}
+            if names & set(resource["Properties"].get("Roles", [])) or attached & arns:
+                found += statements(name, resource["Properties"]["PolicyDocument"])
     return found
-
-
-def is_boundary(properties: dict, stack, policy: str) -> bool:
-    from processed import arns_of
-
-    return properties["PermissionsBoundary"] in [arn for arns in arns_of(stack, policy) for arn in arns]

@@ -5,15 +5,17 @@ import iam
 import pytest
 import yaml
 from combinations import ROOT
-from processed import listed, warehouse
+from processed import all_stacks, listed, warehouse
 
 LISTS = [ROOT / "crates" / "calls.yaml", ROOT / "glue" / "calls.yaml", ROOT / "pipeline" / "calls.yaml"]
 OPTIONS = ["defaults", "everything"]
 
 # Roles of services: what they do is the service's documented behaviour, and not in code of the repository.
 OF_SERVICES = {
-    "ApiGatewayLoggingRole", "ClicksDeliveryRole", "DailyPipelineScheduleRole", "ImpressionsDeliveryRole", "RawCrawlerRole", "TrafficShiftRole",
+    "ApiGatewayLoggingRole", "DailyPipelineScheduleRole", "DeliveryRole", "RawCrawlerRole", "TrafficShiftRole",
 }  # fmt: skip
+# What runs on machines is software of others.
+OF_MACHINES = {f"MachinesStack/{name}Stack" for name in ("DataPipeline", "Emr", "Network", "Redshift", "ScriptInstance")}
 
 
 def roles():
@@ -26,7 +28,12 @@ ROLES = dict(roles())
 
 
 def test_every_role_is_listed():
-    made = {name for name, one in warehouse("everything").resources.items() if one["Type"] == "AWS::IAM::Role"}
+    made = {
+        name
+        for place, stack in all_stacks(warehouse("everything"))
+        for name, one in stack.resources.items()
+        if one["Type"] == "AWS::IAM::Role" and place not in OF_MACHINES
+    }
     assert made == set(ROLES) | OF_SERVICES
 
 
@@ -64,7 +71,7 @@ def test_a_client_may_be_made_in_a_package(tmp_path):
 
 def test_the_list_is_what_the_state_machine_calls():
     role = ROLES["DailyPipelineRole"]
-    substitutions = warehouse("defaults").resources["DailyPipeline"]["Properties"]["DefinitionSubstitutions"]
+    substitutions = warehouse("defaults").one("DailyPipeline")["Properties"]["DefinitionSubstitutions"]
     found = calls.integrations(role["folder"] / role["code"][0], substitutions | {"ParallelDays": "2"})
     assert found == {need["by"] for need in role["needs"] if "by" in need}
 
@@ -72,13 +79,15 @@ def test_the_list_is_what_the_state_machine_calls():
 # --- the roles against the list -------------------------------------------------------------------------------------
 
 
-def wanted(name, option):
-    """Actions, ARNs and contexts of the calls with an option; none when the option makes no such role."""
-    stack = warehouse(option)
-    if name not in stack.resources:
-        return
+def stacks_with(name, option):
+    """Those with a role of this name: each event type has its own, an option may make none."""
+    return [stack for place, stack in all_stacks(warehouse(option)) if name in stack.resources and place not in OF_MACHINES]
+
+
+def wanted(name, stack):
+    """Actions, ARNs and contexts of the calls."""
     resolver = stack.resolver
-    bucket = stack.template.parameters["ScriptsBucket"] or resolver.physical_id("DataLakeBucket")
+    bucket = stack.template.parameters.get("ScriptsBucket", "")
     for need in ROLES[name]["needs"]:
         if "condition" in need and not resolver.condition({"Condition": need["condition"]}):
             continue
@@ -91,30 +100,39 @@ def wanted(name, option):
                     yield action, arn, context
 
 
+def granted(name, stack, option):
+    return iam.statements_of(name, stack, tuple(one for _, one in all_stacks(warehouse(option))))
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_each_option_makes_the_roles_that_it_needs(name):
+    assert len(stacks_with(name, "everything")) == (2 if name == "CaptureRole" else 1)
+    assert bool(stacks_with(name, "defaults")) == (ROLES[name].get("condition") is None)
+
+
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("name", ROLES)
 def test_the_role_may_make_its_calls(name, option):
-    stack = warehouse(option)
-    calls_made = list(wanted(name, option))
-    assert bool(calls_made) == (name in stack.resources)
-    granted = iam.statements_of(name, stack) if calls_made else []
-    problems = {f"{action} on {arn}" for action, arn, context in calls_made if not iam.allowed(granted, action, arn, context)}
-    assert not problems, listed(problems)
+    for stack in stacks_with(name, option):
+        calls_made, statements = list(wanted(name, stack)), granted(name, stack, option)
+        problems = {f"{action} on {arn}" for action, arn, context in calls_made if not iam.allowed(statements, action, arn, context)}
+        assert calls_made and not problems, listed(problems)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("name", ROLES)
 def test_the_role_may_make_no_others(name, option):
     """Each action of a statement, and each of its resources, is what a call needs."""
-    stack = warehouse(option)
-    calls_made = list(wanted(name, option))
     problems = set()
-    for statement in iam.statements_of(name, stack) if calls_made else []:
-        if statement.place in ROLES[name].get("unused", []):
-            continue
-        matching = [(action, arn) for action, arn, context in calls_made if statement.matches(action, arn, context)]
-        problems |= {f"{statement.place}: {one} on {statement.resources}" for one in statement.actions if one not in {a for a, _ in matching}}
-        problems |= {f"{statement.place}: {one}" for one in statement.resources if not any(iam.like(arn, one) for _, arn in matching)}
+    for stack in stacks_with(name, option):
+        calls_made = list(wanted(name, stack))
+        for statement in granted(name, stack, option):
+            if statement.place in ROLES[name].get("unused", []):
+                continue
+            matching = [(action, arn) for action, arn, context in calls_made if statement.matches(action, arn, context)]
+            actions = {action for action, _ in matching}
+            problems |= {f"{statement.place}: {one} on {statement.resources}" for one in statement.actions if one not in actions}
+            problems |= {f"{statement.place}: {one}" for one in statement.resources if not any(iam.like(arn, one) for _, arn in matching)}
     assert not problems, listed(problems)
 
 

@@ -111,7 +111,7 @@ def statements(stacks):
     for stack in stacks:
         for role, one in stack.resources.items():
             if one["Type"] == "AWS::IAM::Role":
-                yield from ((role, statement) for statement in iam.statements_of(role, stack))
+                yield from ((role, statement) for statement in iam.statements_of(role, stack, tuple(stacks)))
 
 
 def is_documented(group):

@@ -1,12 +1,12 @@
 """The state machine of the night: what it repeats, how long it waits, and where a redrive goes on."""
 
 import json
-import re
 
 import pytest
-from combinations import ROOT
+from combinations import ROOT, TEMPLATE
 from options import OPTIONS
 from processed import STACK_NAME, warehouse
+from resolver import read_template
 
 # The errors of StartJobRun that may pass by themselves. Any other is the same again; a run that failed has none of these names.
 # https://docs.aws.amazon.com/glue/latest/webapi/API_StartJobRun.html, https://docs.aws.amazon.com/glue/latest/webapi/CommonErrors.html
@@ -49,7 +49,7 @@ def test_a_refused_request_is_repeated_and_a_failed_run_is_not():
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_glue_repeats_no_run_either_and_lets_those_without_room_wait(option):
-    jobs = [one["Properties"] for one in warehouse(option).resources.values() if one["Type"] == "AWS::Glue::Job"]
+    jobs = [one["Properties"] for one in warehouse(option).all_resources().values() if one["Type"] == "AWS::Glue::Job"]
     assert len(jobs) >= 9
     assert {(job["MaxRetries"], job["JobRunQueuingEnabled"]) for job in jobs} <= {(0, True), (0, "true")}
 
@@ -81,11 +81,17 @@ def test_a_fault_of_one_day_keeps_no_other_day_from_its_check_and_no_day_from_it
     while name:
         order.append(name)
         state = DEFINITION["States"][name]
-        name = {"Is it a range?": "Last day", "Is it long?": "Fill the lake", "Do all books balance?": "Open books"}.get(
+        choices = {
+            "Is it a range?": "Last day",
+            "Is it long?": "Fill the lake",
+            "Does it check the ledgers?": "Check the ledgers",
+            "Do all books balance?": "Open books",
+        }
+        name = choices.get(
             name, state.get("Default", state.get("Next"))
         )
     assert [name for name in order if DEFINITION["States"][name]["Type"] == "Map"] == [
-        "Fill the lake", "Derive", "Check the ledgers", "Open books",
+        "Fill the lake", "Derive", "Fill the lake with other types", "Check the ledgers", "Open books",
     ]  # fmt: skip
     states = DEFINITION["States"]
     (catch,) = states["Check the ledgers"]["ItemProcessor"]["States"]["Check the ledger"]["Catch"]
@@ -95,20 +101,19 @@ def test_a_fault_of_one_day_keeps_no_other_day_from_its_check_and_no_day_from_it
 
 
 def test_a_task_outlasts_its_job_and_an_execution_its_tasks():
-    text = (ROOT / "template.yaml").read_text(encoding="utf-8")
-    (most,) = re.findall(r"  GlueTimeoutMinutes:\n(?:    .*\n)*?    MaxValue: (\d+)\n", text)
+    minutes = read_template(TEMPLATE)["Parameters"]["GlueTimeoutMinutes"]
+    most, usual = minutes["MaxValue"], minutes["Default"]
     for name, state in JOBS.items():
-        assert state["TimeoutSeconds"] >= int(most) * 60 + QUEUE_SECONDS, name
+        assert state["TimeoutSeconds"] >= most * 60 + QUEUE_SECONDS, name
     assert max(state["TimeoutSeconds"] for state in JOBS.values()) < DEFINITION["TimeoutSeconds"] <= LONGEST_EXECUTION
     # The longest range, a day after the other, of jobs that take as long as they may by default.
-    (usual,) = re.findall(r"  GlueTimeoutMinutes:\n(?:    .*\n)*?    Default: (\d+)\n", text)
     days = 367 + 30 + 1
-    assert days * len(JOBS) * int(usual) * 60 < DEFINITION["TimeoutSeconds"]
+    assert days * len(JOBS) * usual * 60 < DEFINITION["TimeoutSeconds"]
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_execution_that_fails_is_reported_by_a_rule(option):
-    stack = warehouse(option)
+    stack = warehouse(option).nested["PipelineStack"]
     rules = {name: one["Properties"] for name, one in stack.resources.items() if one["Type"] == "AWS::Events::Rule"}
     pattern = rules["DailyPipelineFailures"]["EventPattern"]
     assert pattern["source"] == ["aws.states"] and pattern["detail-type"] == ["Step Functions Execution Status Change"]

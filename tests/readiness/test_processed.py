@@ -1,12 +1,14 @@
 """What the transforms make of the templates: nothing dangles, nothing is selected past the end, each waits for what it needs."""
 
+import functools
+import json
 import subprocess
 import sys
 
 import pytest
 from combinations import ROOT
 from options import OPTIONS
-from processed import PSEUDO, NotProcessed, all_stacks, answered, listed, warehouse
+from processed import PSEUDO, NotProcessed, all_stacks, answered, listed, names_of, warehouse
 from resolver import Dangling, Resolver, read_template
 
 LANGUAGE_EXTENSIONS = "AWS::LanguageExtensions"
@@ -121,15 +123,47 @@ CHILDREN_WAIT = [
 ]
 
 
-def reached(stack, name):
-    """All that a resource waits for, at any remove."""
-    found, left = set(), [name]
-    while left:
-        for one in stack.edges.get(left.pop(), ()):
-            if one not in found:
-                found.add(one)
-                left.append(one)
-    return found
+class Order:
+    """What waits for what in a stack and those below it, by the paths of resources, such as `TablesStack/GlueDatabase`.
+
+    All of a nested stack waits for what its parameters name; who names an output of it waits for all of it.
+    """
+
+    def __init__(self, stack):
+        self.types, self.edges = {}, {}
+        for place, one in all_stacks(stack):
+            prefix = f"{place}/" if place else ""
+            for name, resource in one.resources.items():
+                path = prefix + name
+                self.types[path] = resource["Type"]
+                self.edges.setdefault(path, set()).update(prefix + other for other in one.edges.get(name, ()) if other in one.resources)
+                if place:
+                    self.edges[path].add(f"{place}:begin")
+                    self.edges.setdefault(place, set()).add(path)
+        for place, _ in all_stacks(stack):
+            if place:
+                # A nested stack is there when all in it is; nothing in it begins before what it waits for.
+                inside = {path for path in self.edges.get(place, ()) if path.startswith(f"{place}/")}
+                self.edges[f"{place}:begin"] = {f"{parent}:begin" for parent in [place.rpartition("/")[0]] if parent}
+                self.edges[f"{place}:begin"] |= self.edges[place] - inside
+
+    def reached(self, path):
+        """All that a resource waits for, at any remove."""
+        found, left = set(), [path]
+        while left:
+            for one in self.edges.get(left.pop(), ()):
+                if one not in found:
+                    found.add(one)
+                    left.append(one)
+        return found
+
+    def of_type(self, kind):
+        return {path for path, one in self.types.items() if one == kind}
+
+
+@functools.cache
+def order(option):
+    return Order(warehouse(option))
 
 
 def of_type(stack, kind):
@@ -137,15 +171,20 @@ def of_type(stack, kind):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
+def test_nothing_waits_for_itself(option):
+    """Across the stacks: a child that needs what another one has, and has what that one needs, is never made."""
+    assert [path for path in order(option).types if path in order(option).reached(path)] == []
+
+
+@pytest.mark.parametrize("option", OPTIONS)
 def test_each_waits_for_what_it_needs(option):
-    missing, seen = [], set()
-    for place, stack in all_stacks(warehouse(option)):
-        for waiting, awaited, why in WAITS:
-            # Where none of it is made, it is somebody else's, and there already.
-            for name in of_type(stack, waiting) if of_type(stack, awaited) else ():
-                seen.add((waiting, awaited))
-                if not reached(stack, name) & of_type(stack, awaited):
-                    missing.append(f"{place} {name} does not wait for {awaited}: {why}".strip())
+    waits, missing, seen = order(option), [], set()
+    for waiting, awaited, why in WAITS:
+        # Where none of it is made, it is somebody else's, and there already.
+        for path in waits.of_type(waiting) if waits.of_type(awaited) else ():
+            seen.add((waiting, awaited))
+            if not waits.reached(path) & waits.of_type(awaited):
+                missing.append(f"{path} does not wait for {awaited}: {why}")
     assert not missing, listed(missing)
     assert seen >= {(waiting, awaited) for waiting, awaited, _ in WAITS if waiting.startswith(("AWS::Kinesis", "AWS::Lambda", "AWS::Glue"))}
 
@@ -153,20 +192,21 @@ def test_each_waits_for_what_it_needs(option):
 @pytest.mark.parametrize("option", OPTIONS)
 def test_the_stage_waits_for_the_right_to_log(option):
     """With no role for logging in the account, API Gateway refuses a stage with access logs."""
-    stack = warehouse(option)
-    (stage,) = of_type(stack, "AWS::ApiGateway::Stage")
-    account = of_type(stack, "AWS::ApiGateway::Account")
+    waits = order(option)
+    (stage,) = waits.of_type("AWS::ApiGateway::Stage")
+    account = waits.of_type("AWS::ApiGateway::Account")
     assert bool(account) == (OPTIONS[option].get("ManageApiGatewayLogging") != "false")
-    assert account <= reached(stack, stage)
+    assert account <= waits.reached(stage)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_children_wait_for_each_other(option):
-    stack = warehouse(option)
+    waits = order(option)
+    leaf = {path.rsplit("/", 1)[-1]: path for path, kind in waits.types.items() if kind == "AWS::CloudFormation::Stack"}
     for child, awaited in CHILDREN_WAIT:
-        wanted = of_type(stack, awaited) if "::" in awaited else {awaited} & set(stack.nested)
-        if child in stack.nested and wanted:
-            assert wanted & reached(stack, child), f"{child} does not wait for {awaited}"
+        wanted = waits.of_type(awaited) if "::" in awaited else {leaf[awaited]} if awaited in leaf else set()
+        if child in leaf and wanted:
+            assert wanted & waits.reached(leaf[child]), f"{child} does not wait for {awaited}"
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -175,19 +215,25 @@ def test_who_uses_a_role_waits_for_its_policies(option):
 
     Left out are functions and what shifts their traffic: the policies name the functions, and are used only by later deployments.
     """
-    later = {"AWS::Lambda::Function", "AWS::Lambda::Version", "AWS::Lambda::Alias", "AWS::CodeDeploy::DeploymentGroup", "AWS::IAM::Policy"}
-    problems = []
+    later = {"AWS::Lambda::Function", "AWS::Lambda::Version", "AWS::Lambda::Alias", "AWS::CodeDeploy::DeploymentGroup", "AWS::CloudFormation::Stack"}
+    waits, problems, attached, roles = order(option), [], {}, {}
     for place, stack in all_stacks(warehouse(option)):
-        policies = {}
-        for name in of_type(stack, "AWS::IAM::Policy"):
-            for role in stack.edges[name] & of_type(stack, "AWS::IAM::Role"):
-                policies.setdefault(role, set()).add(name)
-        for name, resource in stack.resources.items():
-            if resource["Type"] in later:
-                continue
-            for role in stack.edges.get(name, set()) & set(policies):
-                if not policies[role] <= reached(stack, name):
-                    problems.append(f"{place} {name} uses {role} and does not wait for {policies[role]}".strip())
+        for name, one in stack.resources.items():
+            path = f"{place}/{name}".lstrip("/")
+            if one["Type"] == "AWS::IAM::Role":
+                roles |= dict.fromkeys(names_of(stack, name), path)
+            if one["Type"] == "AWS::IAM::Policy":
+                for role in one["Properties"]["Roles"]:
+                    attached.setdefault(role, set()).add(path)
+    assert attached and set(attached) <= set(roles)
+    for place, stack in all_stacks(warehouse(option)):
+        for name, one in stack.resources.items():
+            path = f"{place}/{name}".lstrip("/")
+            text = json.dumps(one["Properties"])
+            for role, policies in attached.items():
+                uses = f":role/{role}" in text and one["Type"] not in later
+                if uses and not policies <= waits.reached(path):
+                    problems.append(f"{path} uses {role} and does not wait for {policies}")
     assert not problems, listed(problems)
 
 

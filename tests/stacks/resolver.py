@@ -45,13 +45,25 @@ class Stack:
     edges: dict[str, set[str]] = field(default_factory=dict)
 
     def all_resources(self) -> dict[str, dict]:
-        """Those of the nested stacks too, as `NetworkStack/Vpc`."""
+        """Those of the nested stacks too, as `TablesStack/GlueDatabase`."""
         below = {
             f"{name}/{inner}": resource
             for name, stack in self.nested.items()
             for inner, resource in stack.all_resources().items()
         }
         return self.resources | below
+
+    def one(self, path: str) -> dict:
+        """The resource of this id, here or in a stack below, such as `LedgerJob`, or `ClicksEvents/DeliveryRole` where several have it."""
+        ((_, found),) = [(name, one) for name, one in self.all_resources().items() if f"/{name}".endswith(f"/{path}")]
+        return found
+
+    def all_nested(self) -> dict[str, Stack]:
+        """The stacks below this one, at any depth, by logical id."""
+        found = dict(self.nested)
+        for stack in self.nested.values():
+            found |= stack.all_nested()
+        return found
 
 
 def resolve(
@@ -129,7 +141,7 @@ class Resolver:
             values = {key: self.value(one) for key, one in properties.get("Parameters", {}).items()}
             child = self.path.parent / properties["TemplateURL"]
             nested_pseudo = self.pseudo | {"AWS::StackName": f"{self.pseudo['AWS::StackName']}-{name}-1ABCDEFGHIJ2K"}
-            self.made.nested[name] = type(self)(child, values, nested_pseudo, {}).stack()
+            self.made.nested[name] = type(self)(child, values, nested_pseudo, self.deployed).stack()
             self.at = before
         return self.made.nested[name]
 
@@ -212,7 +224,8 @@ class Resolver:
 
     def reference(self, name: str) -> Any:
         if name in self.parameters:
-            return self.parameters[name]
+            is_list = self.template["Parameters"][name]["Type"] == "CommaDelimitedList"
+            return self.parameters[name].split(",") if is_list else self.parameters[name]
         if name in self.pseudo:
             return self.pseudo[name]
         # SAM: a resource that it makes beside the one that is named, such as Function.Alias.

@@ -33,7 +33,7 @@ class Definition:
     """The objects of the pipeline by id: their fields as lists, since a field may be given several times."""
 
     def __init__(self, chosen):
-        stack = resolve(TEMPLATE, chosen).nested["DataPipelineStack"]
+        stack = resolve(TEMPLATE, chosen).all_nested()["DataPipelineStack"]
         self.objects: dict[str, dict[str, list[str]]] = {}
         self.references: list[tuple[str, str, str]] = []
         for one in stack.resources["Pipeline"]["Properties"]["PipelineObjects"]:
@@ -123,7 +123,7 @@ def test_who_runs_what(definitions):
                 expected = ("workerGroup", ["dataless-hive" if is_hive else "dataless-worker"])
             assert fields.get(expected[0]) == expected[1], f"{named(chosen)}: {name}"
         worker_group = "dataless-worker" if chosen["EnableEC2Instance"] else None
-        script_instance = resolve(TEMPLATE, chosen).resources.get("ScriptInstanceStack")
+        script_instance = resolve(TEMPLATE, chosen).all_resources().get("MachinesStack/ScriptInstanceStack")
         assert (script_instance and script_instance["Properties"]["Parameters"]["WorkerGroup"]) == worker_group
 
 
@@ -184,5 +184,5 @@ def test_the_items_have_the_table_s_keys_and_numbers():
         "impressions BIGINT",
         "clicks BIGINT",
     ]
-    table = resolve(TEMPLATE, {}).resources["AdTrafficTable"]["Properties"]
+    table = resolve(TEMPLATE, {}).one("AdTrafficTable")["Properties"]
     assert {one["AttributeName"] for one in table["KeySchema"]} == {"ad_id", "day"}

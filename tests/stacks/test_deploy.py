@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+from pathlib import Path
 
 import boto3
 import pytest
@@ -59,12 +60,12 @@ def deploy(chosen):
     outputs: dict[str, dict[str, str]] = {}
     for name in ORDER:
         wanted = resolve(TEMPLATE, chosen, outputs=outputs)
-        if name not in wanted.nested:
+        if name not in wanted.all_nested():
             continue
-        properties = wanted.resources[name]["Properties"]
+        properties = wanted.one(name)["Properties"]
         cloudformation.create_stack(
             StackName=f"dataless-{name}",
-            TemplateBody=template_body(ROOT / properties["TemplateURL"], properties["Parameters"]),
+            TemplateBody=template_body(ROOT / "stacks" / Path(properties["TemplateURL"]).name, properties["Parameters"]),
             Parameters=[
                 {"ParameterKey": key, "ParameterValue": with_examples(str(value))}
                 for key, value in properties["Parameters"].items()
@@ -74,7 +75,7 @@ def deploy(chosen):
         (stack,) = cloudformation.describe_stacks(StackName=f"dataless-{name}")["Stacks"]
         assert stack["StackStatus"] == "CREATE_COMPLETE"
         outputs[name] = {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}
-        assert set(wanted.nested[name].outputs) - set(outputs[name]) <= UNKNOWN_TO_MOTO
+        assert set(wanted.all_nested()[name].outputs) - set(outputs[name]) <= UNKNOWN_TO_MOTO
     return outputs
 
 
@@ -171,19 +172,17 @@ def test_redshift_with_one_and_several_nodes(nodes, kind):
         "warehouse",
     )
     assert cluster["Encrypted"] and cluster["EnhancedVpcRouting"] and not cluster["PubliclyAccessible"]
-    resolved = resolve(TEMPLATE, {"EnableRedshift": "yes", "RedshiftNumberOfNodes": nodes} | PASSWORD).all_resources()
-    secret = json.loads(resolved["RedshiftStack/Password"]["Properties"]["SecretString"])
+    resolved = resolve(TEMPLATE, {"EnableRedshift": "yes", "RedshiftNumberOfNodes": nodes} | PASSWORD)
+    secret = json.loads(resolved.one("RedshiftStack/Password")["Properties"]["SecretString"])
     assert secret == {"username": "warehouse", "password": PASSWORD["RedshiftPassword"]}
-    properties = resolved["RedshiftStack/Cluster"]["Properties"]
+    properties = resolved.one("RedshiftStack/Cluster")["Properties"]
     assert (properties["ClusterType"], properties["ClusterIdentifier"]) == (kind, "dataless")
 
 
 def test_redshift_keeps_its_password_itself_when_none_is_given():
-    properties = resolve(TEMPLATE, {"EnableRedshift": "yes"}).all_resources()["RedshiftStack/Cluster"]["Properties"]
+    properties = resolve(TEMPLATE, {"EnableRedshift": "yes"}).one("RedshiftStack/Cluster")["Properties"]
     assert properties["ManageMasterPassword"] is True and "MasterUserPassword" not in properties
-    given = resolve(TEMPLATE, {"EnableRedshift": "yes"} | PASSWORD).all_resources()["RedshiftStack/Cluster"][
-        "Properties"
-    ]
+    given = resolve(TEMPLATE, {"EnableRedshift": "yes"} | PASSWORD).one("RedshiftStack/Cluster")["Properties"]
     assert given["MasterUserPassword"] == PASSWORD["RedshiftPassword"] and "ManageMasterPassword" not in given
 
 
@@ -195,7 +194,7 @@ def test_an_emr_cluster_for_work_by_hand_ends_itself():
     made = boto3.client("cloudformation").describe_stack_resources(StackName="dataless-EmrStack")["StackResources"]
     names = {one["LogicalResourceId"]: one.get("PhysicalResourceId") for one in made}
     assert emr.describe_security_configuration(Name=names["SecurityConfiguration"])["SecurityConfiguration"]
-    properties = resolve(TEMPLATE, {"EnableEMRCluster": "yes"}).all_resources()["EmrStack/Cluster"]["Properties"]
+    properties = resolve(TEMPLATE, {"EnableEMRCluster": "yes"}).one("EmrStack/Cluster")["Properties"]
     assert properties["Instances"]["CoreInstanceGroup"]["InstanceCount"] == "1"
     assert properties["AutoTerminationPolicy"] == {"IdleTimeout": "3600"}
 

@@ -30,7 +30,7 @@ def rules_between(groups):
 
 def add_ways_out(ids, chosen):
     """Rules for what leaves a group and names another: moto's CloudFormation passes over them."""
-    for name, resource in resolve(TEMPLATE, chosen).nested["EmrStack"].resources.items():
+    for name, resource in resolve(TEMPLATE, chosen).all_nested()["EmrStack"].resources.items():
         for rule in resource["Properties"].get("SecurityGroupEgress", []) if name in GROUPS else []:
             other = rule["DestinationSecurityGroupId"].strip("<>")
             permission = {"UserIdGroupPairs": [{"GroupId": ids[other]}]}
@@ -81,7 +81,7 @@ def test_the_rules_outlive_the_cluster():
 def test_the_pipeline_s_clusters_start_after_the_rules():
     """It takes the groups from the outputs of the stack, which are there when all of that stack is."""
     chosen = {"Orchestrator": "DataPipeline", "EnablePipeline": "yes", "EnableEMRCluster": "yes"}
-    given = read_template(TEMPLATE)["Resources"]["DataPipelineStack"]["Properties"]["Parameters"]
-    assert "EmrStack" in resolve(TEMPLATE, chosen).nested
+    given = read_template(ROOT / "stacks" / "machines.yaml")["Resources"]["DataPipelineStack"]["Properties"]["Parameters"]
+    assert "EmrStack" in resolve(TEMPLATE, chosen).all_nested()
     for name in GROUPS:
         assert f"Outputs.{name}" in str(given[f"EMR{name}"])

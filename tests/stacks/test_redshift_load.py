@@ -249,7 +249,7 @@ def test_a_variable_without_a_value_is_an_error():
 
 
 def test_the_deployed_job_gives_every_argument():
-    job = resolve(TEMPLATE, {"EnableRedshift": "yes"}).resources["RedshiftLoadJob"]["Properties"]
+    job = resolve(TEMPLATE, {"EnableRedshift": "yes"}).one("RedshiftLoadJob")["Properties"]
     arguments = [f"{name}={value}" for name, value in job["DefaultArguments"].items()]
     assert job["Command"]["Name"] == "pythonshell" and job["MaxCapacity"] == 0.0625
     assert load.parse(["load.py", *arguments, "--day=2026-11-20"]).steps == list(load.STEPS)

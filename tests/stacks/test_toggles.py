@@ -7,8 +7,11 @@ from combinations import PASSWORD, ROOT, TEMPLATE, all_combinations, named, togg
 from resolver import Refused, read_template, resolve
 
 
-# Every warehouse has it.
-DASHBOARDS = "DashboardsStack"
+# Every warehouse has them.
+ALWAYS = {
+    "AlarmsStack", "ApiLogsStack", "ClicksEvents", "DashboardsStack", "FunctionsStack", "ImpressionsEvents", "JobsStack", "PipelineStack",
+    "TablesStack", "TrafficStack",
+}  # fmt: skip
 
 
 def wanted_stacks(chosen):
@@ -20,12 +23,13 @@ def wanted_stacks(chosen):
     stacks = {stack for stack, enabled in machines.items() if enabled}
     if stacks:
         stacks.add("NetworkStack")
-    stacks.add(DASHBOARDS)
+    if chosen["EnableRedshift"]:
+        stacks.add("RedshiftJobsStack")
     if chosen["Orchestrator"] == "DataPipeline":
         stacks.add("DataPipelineLockStack")
         if chosen["EnablePipeline"]:
             stacks.add("DataPipelineStack")
-    return stacks
+    return stacks | ALWAYS | ({"MachinesStack"} if stacks - {"DataPipelineLockStack"} else set())
 
 
 def test_no_combination_has_a_dangling_reference():
@@ -33,15 +37,15 @@ def test_no_combination_has_a_dangling_reference():
     assert len(combinations) == 32 * 6
     for chosen in combinations:
         stack = resolve(TEMPLATE, chosen)
-        assert set(stack.nested) == wanted_stacks(chosen), named(chosen)
+        assert set(stack.all_nested()) == wanted_stacks(chosen), named(chosen)
 
 
 def test_by_default_there_is_no_machine_and_no_network():
     stack = resolve(TEMPLATE, {})
-    assert set(stack.nested) == {DASHBOARDS}
+    assert set(stack.nested) == ALWAYS
     expensive = ("AWS::EC2::", "AWS::EMR::", "AWS::Redshift::", "AWS::DataPipeline::")
     assert [name for name, one in stack.all_resources().items() if one["Type"].startswith(expensive)] == []
-    assert not any("Redshift" in name for name in stack.resources)
+    assert not any("Redshift" in name for name in stack.all_resources())
 
 
 @pytest.mark.parametrize("chosen", toggles(), ids=named)
@@ -114,7 +118,7 @@ def test_the_lock_holds_every_toggle_of_an_active_pipeline():
     }.items():
         stack = resolve(TEMPLATE, chosen | {toggle: value})
         seen.add(stack.nested["DataPipelineLockStack"].outputs["Toggles"])
-        assert stack.resources["DataPipelineStack"]["Properties"]["Parameters"]["LockExport"] == (
+        assert stack.one("DataPipelineStack")["Properties"]["Parameters"]["LockExport"] == (
             "dataless:deploy-once-with-EnablePipeline-blank-before-you-change-this"
         )
     assert len(seen) == 4

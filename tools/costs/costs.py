@@ -6,7 +6,8 @@
                                                  print a month of 50 events a second, one a request
     python3 tools/costs/costs.py --measure-gzip  the bytes of an event after gzip, for prices.toml
 
-Prices and assumptions are in prices.toml beside this file. Sizes and counts are read from the templates, api.yaml and the ledger job.
+Prices and assumptions are in prices.toml beside this file. Sizes and counts are read from the templates, api.yaml and the ledger job
+(sources.py).
 """
 
 import argparse
@@ -19,6 +20,8 @@ import tomllib
 import uuid
 from pathlib import Path
 
+import sources
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PAGE = ROOT / "docs" / "costs.md"
@@ -26,10 +29,6 @@ PAGE = ROOT / "docs" / "costs.md"
 MILLION = 1_000_000
 EVENTS_A_SECOND = (1, 100, 10_000)
 
-# What the nightly state machine (pipeline/daily.asl.json) runs: once for the day that arrived, and for each event day that it touched.
-ARRIVAL_JOBS = ("ImpressionsPythonETLJob", "ClicksPythonETLJob", "LedgerJob")
-DERIVING_JOBS = ("AdvertisingJob", "AdTrafficJob", "AdTrafficLoadJob")
-NIGHTLY_JOBS = ARRIVAL_JOBS + DERIVING_JOBS
 EVENTS_A_REQUEST = (1, 10, 100, 500)
 
 # Firehose bills records in steps of 5 KB. https://aws.amazon.com/firehose/pricing/
@@ -46,121 +45,10 @@ STREAM_METRICS = 2
 # "Your account is charged for accessing method-level CloudWatch metrics", not for those of the API or the stage.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-stages.html
 METRICS_A_METHOD = 5
-METHOD = r"^    (?:get|put|post|delete|options|head|patch|x-amazon-apigateway-any-method):$"
-
-
-def glue_metrics(job, workers):
-    """The metrics that a run of a Glue job publishes, by its arguments.
-
-    With --enable-metrics: 9 sums, the disk and 2 counts of executors; heap (share and bytes), S3 (read and written) and CPU for the
-    driver, for each executor and for all. Streaming jobs have more.
-    https://docs.aws.amazon.com/glue/latest/dg/monitoring-awsglue-with-cloudwatch-metrics.html
-    With --enable-observability-metrics: 2 of skew, the success, the workers' use; 9 of memory and 3 of disk for the driver and for
-    all. Those of throughput, which short runs lack, are left out.
-    https://docs.aws.amazon.com/glue/latest/dg/monitor-observability.html
-    """
-    profile = 9 + 1 + 2 + 5 * (workers + 1) if "--enable-metrics:" in job else 0
-    observability = 2 + 1 + 1 + 2 * (9 + 3) if "--enable-observability-metrics:" in job else 0
-    return profile + observability
-
-
-def job_metrics(job):
-    """The metrics that glue/lake/measure.py publishes of a job that imports it: time, rows (the ledger has none) and failures."""
-    if "/lake.zip" not in job:
-        return 0
-    return 2 if "/glue/ledger.py" in job else 3
-
-
-def touched_days(lookback_days):
-    """The event days of a night: those that an arriving event may have, tomorrow's clocks left out, and the one before them, whose
-    impressions may be clicked on the next day."""
-    return lookback_days + 2
 
 
 def load():
     return tomllib.loads((HERE / "prices.toml").read_text(encoding="utf-8"))
-
-
-def read_sources(root=ROOT):
-    """What the stack has in any case: the template with the stacks that no condition guards, the API, the ledger job."""
-    text = (root / "template.yaml").read_text(encoding="utf-8")
-    children = [
-        re.search(r"^      TemplateURL: (\S+)$", one, re.MULTILINE)[1]
-        for one in resources(text, "CloudFormation::Stack").values()
-        if not re.search(r"^    Condition: ", one, re.MULTILINE)
-    ]
-    paths = [*children, "api.yaml", "glue/ledger.py"]
-    *stacks, api, ledger = [(root / path).read_text(encoding="utf-8") for path in paths]
-    return from_template("\n".join([text, *stacks]), api, ledger)
-
-
-def resources(text, kind):
-    """The resources of a type, each with its text."""
-    parts = re.split(r"^  (\w+):$", text, flags=re.MULTILINE)
-    found = zip(parts[1::2], parts[2::2])
-    return {name: body for name, body in found if re.search(rf"^    Type: AWS::{kind}$", body, re.MULTILINE)}
-
-
-def from_template(text, api="", ledger=""):
-    """What is read from the sources: memory of the functions, buffers of the streams, things with a monthly price."""
-    jobs = resources(text, "Glue::Job")
-
-    def default(parameter):
-        return float(re.search(rf"^  {parameter}:\n(?:    .*\n)*?    Default: (\S+)$", text, re.MULTILINE)[1])
-
-    def count(kind):
-        return len(re.findall(rf"^    Type: AWS::{kind}$", text, re.MULTILINE))
-
-    def workers(job):
-        found = re.search(r"^      NumberOfWorkers: (?:!Ref (\w+)|(\d+))$", job, re.MULTILINE)
-        # A job without is not in the template, but in a test of what is read from it.
-        return int(found[2] or default(found[1])) if found else 2
-
-    touched = touched_days(int(default("LookbackDays")))
-    nightly = {name: jobs[name] for name in NIGHTLY_JOBS if name in jobs}
-    runs = {name: touched if name in DERIVING_JOBS else 1 for name in nightly}
-    profiles = {name: glue_metrics(job, workers(job)) for name, job in nightly.items()}
-    return {
-        "memory_mb": int(re.search(r"^    MemorySize: (\d+)$", text, re.MULTILINE)[1]),
-        "object_mb": default("DeliveryBufferSizeMB"),
-        "object_seconds": default("DeliveryBufferIntervalSeconds"),
-        "batch_mb": default("MetricsBufferSizeMB"),
-        "batch_seconds": default("MetricsBufferIntervalSeconds"),
-        "workers": int(default("GlueNumberOfWorkers")),
-        "touched_days": touched,
-        "runs_a_night": sum(runs.values()),
-        "workers_a_night": sum(runs[name] * workers(job) for name, job in nightly.items()),
-        "lake_version_days": lake_version_days(text) or int(default("NoncurrentVersionDays")),
-        "methods": len(re.findall(METHOD, api, re.MULTILINE)),
-        "ledger_metrics": ledger_metrics(ledger),
-        "glue_metrics": sum(profiles.values()),
-        "glue_metrics_of_runs": sum(runs[name] * count for name, count in profiles.items()),
-        "job_metrics": sum(job_metrics(job) for job in nightly.values()),
-        "dashboards": count("CloudWatch::Dashboard"),
-        "alarm_metrics": alarm_metrics(text),
-        "secrets": count("SecretsManager::Secret"),
-    }
-
-
-def alarm_metrics(text):
-    """The metrics that alarms watch. An alarm on an expression watches all that go into it, and is billed for each. The one that
-    takes the place of others while a deployment is all at once is not there by default."""
-    alarms = [one for one in resources(text, "CloudWatch::Alarm").values() if "Condition: HasNoRollbackAlarms" not in one]
-    return sum(max(1, len(re.findall(r"\bMetricStat:", alarm))) for alarm in alarms)
-
-
-def lake_version_days(text):
-    """Days that replaced files of the lake are kept by a lifecycle rule of their own, or nothing."""
-    rules = re.split(r"^          - Id: ", text, flags=re.MULTILINE)
-    days = [re.search(r"NoncurrentDays: (\d+)", rule) for rule in rules if re.search(r"Prefix: data/lake/$", rule, re.MULTILINE)]
-    return min((int(found[1]) for found in days if found), default=None)
-
-
-def ledger_metrics(text):
-    """The metrics that the ledger job publishes, for two tables."""
-    figures = re.search(r"^METRICS = \{(.*?)\}", text, re.MULTILINE | re.DOTALL)
-    names = {*re.findall(r'"(\w+)":', figures[1] if figures else ""), *re.findall(r'\bmetric\((?:\w+, )*"(\w+)"', text)}
-    return 2 * len(names)
 
 
 def firehose_bytes(record_bytes):
@@ -334,8 +222,8 @@ def section_month(data, template):
     workload = data["workload"]
     above = f"""At a steady rate, {workload["events_a_request"]} events a request and {workload["ads_a_day"]:,} ads with traffic on a
         day; storage is that of the first month. For a case of your own: `costs.py --rate 50 --batch 1`."""
-    below = f"""The nightly jobs are billed for a minute at least, and the table has that minute: {len(ARRIVAL_JOBS)} runs for the day
-        that arrived, and {len(DERIVING_JOBS)} for each of the {template["touched_days"]} event days that it touched. How long they take for
+    below = f"""The nightly jobs are billed for a minute at least, and the table has that minute: {template["arrival_jobs"]} runs for the day
+        that arrived, and {len(sources.DERIVING_JOBS)} for each of the {template["touched_days"]} event days that it touched. How long they take for
         {EVENTS_A_SECOND[-1] * 86400 // MILLION} million events a day was not tried, for want of an account.
         [lake.md](lake.md#scale-and-costs) computes it; expect this line to grow, and
         raise `ETLNumberOfWorkers`. Writes to DynamoDB are those of rows that changed, so there are fewer. A night replaces what was derived
@@ -445,7 +333,7 @@ def main():
     if arguments.measure_gzip:
         print(f"{measure_gzip():.1f}")
         return
-    template = read_sources()
+    template = sources.read()
     if arguments.rate is not None:
         if arguments.batch is not None:
             data["workload"]["events_a_request"] = arguments.batch

@@ -11,6 +11,8 @@ import math
 import re
 
 import costs
+import sources
+import templates
 
 PAGE = costs.ROOT / "docs" / "lake.md"
 TITLE = "Scale and costs"
@@ -22,13 +24,9 @@ GB, MIB = 10**9, 2**20
 
 def read_parameters():
     """Defaults of the parameters that bound a day."""
-    text = (costs.ROOT / "template.yaml").read_text(encoding="utf-8")
-
-    def default(name):
-        return int(re.search(rf"^  {name}:\n(?:    .*\n)*?    Default: (\d+)$", text, re.MULTILINE)[1])
-
+    declared = templates.read(costs.ROOT / "template.yaml")["Parameters"]
     names = ("LookbackDays", "ETLNumberOfWorkers", "GlueNumberOfWorkers", "GlueTimeoutMinutes", "AthenaScanLimitBytes")
-    return {name: default(name) for name in names}
+    return {name: int(declared[name]["Default"]) for name in names}
 
 
 def executor_vcpus(scale, workers):
@@ -55,7 +53,7 @@ def night(data, parameters, events):
     etl_minutes = max(LEAST_MINUTES, minutes_of(scale, etl_cpu, etl_workers))
     # advertising has the work; ad_traffic adds up its rows, and the load writes a row an ad.
     derive_minutes = max(LEAST_MINUTES, minutes_of(scale, derive_cpu, other_workers))
-    days = costs.touched_days(parameters["LookbackDays"])
+    days = sources.touched_days(parameters["LookbackDays"])
     etl_dpu_minutes = etl_workers * etl_minutes + parameters["ETLNumberOfWorkers"] * LEAST_MINUTES
     ledger_dpu_minutes = 2 * LEAST_MINUTES
     derive_dpu_minutes = days * other_workers * (derive_minutes + 2 * LEAST_MINUTES)
@@ -107,7 +105,7 @@ def nearest(data, parameters, events):
 
 def section(data, parameters):
     scale = data["scale"]
-    days = costs.touched_days(parameters["LookbackDays"])
+    days = sources.touched_days(parameters["LookbackDays"])
     rows = []
     for events in EVENTS_A_DAY:
         one = night(data, parameters, events)

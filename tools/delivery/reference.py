@@ -48,7 +48,7 @@ BILLED = {
     "AWS::SecretsManager::Secret": "month",
     "AWS::Serverless::Api": "request, and GB that leaves AWS",
     "AWS::Serverless::Function": "request, and GB-second",
-    "AWS::Serverless::StateMachine": "state transition, 4,000 a month are free",
+    "AWS::StepFunctions::StateMachine": "state transition, 4,000 a month are free",
     "AWS::DataPipeline::Pipeline": "activity and month",
     "AWS::WAFv2::WebACLAssociation": "the web ACL: month, rules, requests",
 }
@@ -147,7 +147,8 @@ def page() -> str:
         retained(),
         "How to take it all down: [delivery.md](delivery.md#taking-it-down).",
         "## What costs money",
-        "By the resources of each template; a stack in `stacks/` is there only when its parameters ask for it. What it comes to at 1, 100 and 10,000 "
+        "By the resources of each template. `stacks/event.yaml` is made once per event type; the optional parts are made only when their parameters "
+        "ask for them. What it comes to at 1, 100 and 10,000 "
         "events a second, with prices and their date: [costs.md](costs.md#a-month).",
         billed(),
     ]

@@ -31,7 +31,7 @@ LANGUAGE_EXTENSIONS, SERVERLESS = "AWS::LanguageExtensions", "AWS::Serverless-20
 # What `sam package` writes in place of a path on the disk.
 PACKAGED = {
     "AWS::Serverless::Function": ("CodeUri", "s3://builds/packages/0123456789abcdef0123456789abcdef"),
-    "AWS::Serverless::StateMachine": ("DefinitionUri", {"Bucket": "builds", "Key": "packages/0123456789abcdef0123456789abcdef"}),
+    "AWS::StepFunctions::StateMachine": ("DefinitionS3Location", {"Bucket": "builds", "Key": "packages/0123456789abcdef0123456789abcdef"}),
 }
 
 
@@ -128,7 +128,6 @@ apigateway.time = Clock()
 
 
 def translated(template, parameters, pseudo):
-    packaged(template)
     # The names of AWS's managed policies are not used: the templates give ARNs.
     values = SamParameterValues({**parameters, **pseudo}).parameter_values
     return Translator({}, Parser()).translate(template, values)
@@ -137,6 +136,7 @@ def translated(template, parameters, pseudo):
 def processed(path, parameters, pseudo):
     source = included(read(path), path.parent)
     template = json.loads(json.dumps(source))
+    packaged(template)
     names = transforms(template)
     if unknown := set(names) - {LANGUAGE_EXTENSIONS, SERVERLESS}:
         raise ValueError(f"{path.name} names transforms that are not known here: {sorted(unknown)}")

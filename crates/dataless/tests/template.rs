@@ -18,6 +18,12 @@ fn template() -> Value {
     serde_yaml_ng::from_str(&read("template.yaml")).unwrap()
 }
 
+/// The templates of the stacks below it.
+fn children() -> Vec<Value> {
+    let files = std::fs::read_dir(root().join("stacks")).unwrap().map(|entry| entry.unwrap().path());
+    files.map(|path| serde_yaml_ng::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()).collect()
+}
+
 fn names(section: &Value) -> BTreeSet<String> {
     let mapping = section.as_mapping().into_iter().flatten();
     mapping.map(|(name, _)| name.as_str().unwrap().to_owned()).collect()
@@ -179,8 +185,9 @@ fn every_substitution_in_what_the_template_includes_resolves() {
 #[test]
 fn every_script_that_a_job_names_exists() {
     let mut found = BTreeSet::new();
-    // Several stand in one text, with commas between them.
-    for text in texts(&template()["Resources"]).iter().flat_map(|text| text.split(',')) {
+    let in_templates: Vec<String> = children().iter().flat_map(|child| texts(&child["Resources"])).collect();
+    // Several are in one text, with commas between them.
+    for text in in_templates.iter().flat_map(|text| text.split(',')) {
         let is_script = [".py", ".hql", ".scala", ".sql"].iter().any(|ending| text.ends_with(ending));
         if let Some(start) = text.find("/glue/").or_else(|| text.find("/pipeline/")).filter(|_| is_script) {
             let path = text[start + 1..].to_owned();
@@ -188,7 +195,7 @@ fn every_script_that_a_job_names_exists() {
             found.insert(path);
         }
     }
-    assert!(found.contains("glue/etl.py"), "{found:?}");
+    assert!(found.contains("glue/etl.py") && found.contains("glue/scala/etl.scala"), "{found:?}");
 }
 
 #[test]

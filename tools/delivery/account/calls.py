@@ -26,6 +26,7 @@ ACTIONS = {
     ("lakeformation", "get_data_lake_settings"): "lakeformation:GetDataLakeSettings",
     ("lakeformation", "list_permissions"): "lakeformation:ListPermissions",
     ("lambda", "get_account_settings"): "lambda:GetAccountSettings",
+    ("lambda", "get_function"): "lambda:GetFunction",
     ("logs", "describe_log_groups"): "logs:DescribeLogGroups",
     ("scheduler", "get_schedule"): "scheduler:GetSchedule",
     ("service-quotas", "list_aws_default_service_quotas"): "servicequotas:ListAWSDefaultServiceQuotas",

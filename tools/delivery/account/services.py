@@ -35,13 +35,13 @@ SERVICES = {
     "AWS::SSM": "ssm",
     "AWS::Scheduler": "scheduler",
     "AWS::SecretsManager": "secretsmanager",
+    "AWS::StepFunctions": "stepfunctions",
     "AWS::WAFv2": "waf-regional",
 }
 # What SAM makes of its own types.
 SAM_SERVICES = {
     "AWS::Serverless::Api": ["apigateway"],
     "AWS::Serverless::Function": ["lambda", "codedeploy"],
-    "AWS::Serverless::StateMachine": ["stepfunctions"],
 }
 
 # Where the list of services can be read; it is about every Region.

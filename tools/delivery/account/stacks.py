@@ -179,8 +179,13 @@ NAMED = {
         found("scheduler", "get_schedule", "Name", "ResourceNotFound"),
         "aws scheduler delete-schedule --name {}",
     ),
-    "AWS::Serverless::StateMachine": (
-        "Name",
+    "AWS::Serverless::Function": (
+        "FunctionName",
+        found("lambda", "get_function", "FunctionName", "ResourceNotFound"),
+        "aws lambda delete-function --function-name {}",
+    ),
+    "AWS::StepFunctions::StateMachine": (
+        "StateMachineName",
         has_state_machine,
         f"aws stepfunctions delete-state-machine --state-machine-arn {STATE_MACHINE}",
     ),

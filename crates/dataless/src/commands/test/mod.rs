@@ -218,6 +218,7 @@ impl Suite<'_> {
             Tool::new(self.tools.program(ToolSet::Audit, program), self.log(name)).dir(self.workspace.root())
         };
         let checkov = audit("checkov", "checkov").args(["--quiet", "--compact", "--skip-download"]);
+        let checkov = checkov.args(["--config-file", ".config/checkov.yaml"]);
         let checkov = checkov.args(["--framework", "cloudformation", "--file", "template.yaml", "build.yaml"]);
         let checkov = checkov.arg("build-machines.yaml");
         self.tool("checkov", checkov.args(stacks(self.workspace)?), Counted::AsOne)?;

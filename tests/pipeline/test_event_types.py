@@ -1,0 +1,101 @@
+"""A third event type in the deployed state machine: its list has one entry more, and a function stands in for Glue."""
+
+import io
+import json
+import uuid
+import zipfile
+from collections import Counter
+
+import boto3
+import pytest
+
+DAY = "2026-03-01"
+NIGHT = {"from": DAY, "to": DAY, "part": True}
+
+# Plays Glue: every run succeeds, but for those of the job that it is told to fail.
+ECHO = """import os
+
+def handler(event, context):
+    if event["JobName"] == os.environ["FAILING"]:
+        raise RuntimeError(event["JobName"])
+    return {"JobName": event["JobName"], "Arguments": event["Arguments"]}
+"""
+
+
+class Machine:
+    """The deployed definition with other types, and a stand-in for what runs jobs."""
+
+    def __init__(self, warehouse, types, failing):
+        self.warehouse, self.name = warehouse, f"types-{uuid.uuid4().hex[:8]}"
+        deployed = warehouse.states.describe_state_machine(stateMachineArn=warehouse.state_machine)
+        resources = {state["Resource"] for state in tasks(json.loads(deployed["definition"])) if ":function:" in state["Resource"]}
+        (glue,) = resources
+        assert "['impressions','clicks']" in deployed["definition"]
+        definition = deployed["definition"].replace(glue, self.echo(failing)).replace("['impressions','clicks']", str(types).replace(" ", ""))
+        created = warehouse.states.create_state_machine(name=self.name, definition=definition, roleArn=deployed["roleArn"])
+        self.arn = created["stateMachineArn"]
+
+    def echo(self, failing):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("echo.py", ECHO)
+        return boto3.client("lambda").create_function(
+            FunctionName=self.name, Runtime="python3.11", Handler="echo.handler", Role="arn:aws:iam::000000000000:role/local",
+            Code={"ZipFile": packed.getvalue()}, Environment={"Variables": {"FAILING": failing}},
+        )["FunctionArn"]  # fmt: skip
+
+    def run(self):
+        """The jobs that ended well, in their order, and the status of the execution."""
+        execution = self.warehouse.states.start_execution(stateMachineArn=self.arn, input=json.dumps(NIGHT))["executionArn"]
+        ended = self.warehouse.wait(execution)
+        history = self.warehouse.states.get_execution_history(executionArn=execution, maxResults=1000)["events"]
+        outputs = [json.loads(one["taskSucceededEventDetails"]["output"]) for one in history if one["type"] == "TaskSucceeded"]
+        return [one["JobName"].removeprefix("dataless-") for one in outputs], ended["status"]
+
+    def close(self):
+        self.warehouse.states.delete_state_machine(stateMachineArn=self.arn)
+        boto3.client("lambda").delete_function(FunctionName=self.name)
+
+
+def tasks(machine):
+    for state in machine["States"].values():
+        if state["Type"] == "Task":
+            yield state
+        if "ItemProcessor" in state:
+            yield from tasks(state["ItemProcessor"])
+
+
+@pytest.fixture
+def machine(warehouse):
+    made = []
+
+    def make(types, failing=""):
+        made.append(Machine(warehouse, types, failing))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+ADS = ["impressions-python-etl", "clicks-python-etl"]
+DERIVED = {"advertising", "ad-traffic", "ad-traffic-load"}
+
+
+def test_another_type_is_filled_after_what_waits_for_the_ads(machine):
+    jobs, status = machine(["impressions", "order_items", "clicks"]).run()
+    assert status == "SUCCEEDED"
+    assert sorted(jobs[:2]) == sorted(ADS) and jobs[-1] == "order-items-python-etl"
+    # LookbackDays + 2 days are derived.
+    assert Counter(jobs[2:-1]) == dict.fromkeys(DERIVED, 5)
+
+
+def test_a_failure_of_another_type_keeps_no_answer_from_anybody(machine):
+    jobs, status = machine(["order_items", "clicks", "impressions"], failing="dataless-order-items-python-etl").run()
+    assert status == "FAILED"
+    assert set(jobs) == {*ADS, *DERIVED}
+
+
+def test_a_failure_of_an_ad_s_type_derives_nothing_from_half_a_day(machine):
+    jobs, status = machine(["impressions", "clicks"], failing="dataless-clicks-python-etl").run()
+    assert status == "FAILED" and set(jobs) <= {"impressions-python-etl"}
