@@ -1,0 +1,10 @@
+#![doc = include_str!("../README.md")]
+
+mod json;
+mod model;
+mod read;
+
+pub use model::{
+    Decimal, EventType, Field, MAX_DEPTH, MAX_FIELDS, MAX_PRECISION, MAX_TYPE_NAME, Object, Reference, Value,
+};
+pub use read::{SchemaError, read_all, read_type};
