@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use events::Kind;
+use events::EventType;
 use lambda_support::environment::{Environment, EnvironmentError, Process};
 use lambda_support::http::AllowedOrigins;
 use lambda_support::sdk;
@@ -11,6 +11,7 @@ use lambda_support::sdk;
 use crate::delivery::DeliveryStream;
 use crate::firehose::Firehose;
 use crate::packing::MAX_RECORD_BYTES;
+use crate::refused::Refused;
 
 /// The name of the delivery stream that takes the events.
 const DELIVERY_STREAM_NAME: &str = "DELIVERY_STREAM_NAME";
@@ -19,14 +20,16 @@ const DELIVERY_STREAM_NAME: &str = "DELIVERY_STREAM_NAME";
 /// does not answer, starting late helps nobody.
 const WARM_UP_LIMIT: Duration = Duration::from_secs(1);
 
-/// What a beacon needs to work: the kind of its events, where they go, and who may ask.
+/// What a beacon needs to work: the type of its events, where they go, and who may ask.
 #[derive(Debug)]
 pub struct Context<S> {
-    pub(crate) kind: Kind,
+    pub(crate) event_type: &'static EventType,
     pub(crate) stream: S,
     pub(crate) allowed_origins: AllowedOrigins,
     /// [`MAX_RECORD_BYTES`], but in tests that want many records.
     pub(crate) max_record_bytes: usize,
+    /// Where metrics of refused events go, if anywhere.
+    pub(crate) refused: Option<Refused>,
     pub(crate) clock: fn() -> DateTime<Utc>,
 }
 
@@ -35,11 +38,12 @@ impl Context<Firehose> {
     ///
     /// # Errors
     /// When a variable is missing; the error names it.
-    pub fn from_env(kind: Kind) -> Result<Self, EnvironmentError> {
+    pub fn from_env(event_type: &'static EventType) -> Result<Self, EnvironmentError> {
         let stream_name = Process.required(DELIVERY_STREAM_NAME)?;
         let allowed_origins = AllowedOrigins::from_env(&Process)?;
         let client = aws_sdk_firehose::Client::new(&sdk::config(&Process)?);
-        Ok(Self::new(kind, Firehose::new(client, stream_name), allowed_origins))
+        let refused = Refused::from_env(&Process)?;
+        Ok(Self { refused, ..Self::new(event_type, Firehose::new(client, stream_name), allowed_origins) })
     }
 
     /// Opens the connection to Firehose while Lambda still initialises, when the processor is at full speed.
@@ -51,8 +55,8 @@ impl Context<Firehose> {
 }
 
 impl<S: DeliveryStream> Context<S> {
-    /// A context around any delivery stream.
-    pub fn new(kind: Kind, stream: S, allowed_origins: AllowedOrigins) -> Self {
-        Self { kind, stream, allowed_origins, max_record_bytes: MAX_RECORD_BYTES, clock: Utc::now }
+    /// A context around any delivery stream, without metrics of refused events.
+    pub fn new(event_type: &'static EventType, stream: S, allowed_origins: AllowedOrigins) -> Self {
+        Self { event_type, stream, allowed_origins, max_record_bytes: MAX_RECORD_BYTES, refused: None, clock: Utc::now }
     }
 }

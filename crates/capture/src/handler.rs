@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::context::Context;
 use crate::delivery::{DeliveryStream, deliver};
 use crate::packing::pack;
+use crate::refused::log;
 
 /// The longest body that is read: 1 MiB, which is 2 KiB for each of 500 events whose longest sensible form has about
 /// 230 bytes. API Gateway and Lambda would let 6 MB through.
@@ -51,10 +52,20 @@ async fn capture<S: DeliveryStream>(request: &Request, context: &Context<S>) -> 
         let message = format!("the body has {} bytes: send at most {MAX_BODY_BYTES}", body.len());
         return error(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", &message);
     }
-    let batch = match Batch::parse(context.kind, body, (context.clock)(), Uuid::now_v7) {
+    let now = (context.clock)();
+    let table = context.event_type.name;
+    let batch = match Batch::parse(context.event_type, body, now, Uuid::now_v7) {
         Ok(batch) => batch,
-        Err(refused) => return error(StatusCode::BAD_REQUEST, refused.code(), &refused.to_string()),
+        Err(refused) => {
+            if let Some(metrics) = &context.refused {
+                log(&metrics.of_batch(table, &refused, now));
+            }
+            return error(StatusCode::BAD_REQUEST, refused.code(), &refused.to_string());
+        }
     };
+    if let Some(metrics) = &context.refused {
+        log(&metrics.of_events(table, batch.events(), now));
+    }
 
     let ends: Vec<usize> = batch.events().iter().flatten().map(|stored| stored.line.end).collect();
     let records = pack(&ends, context.max_record_bytes);
@@ -132,7 +143,7 @@ mod tests {
     use std::collections::HashMap;
     use std::sync::Mutex;
 
-    use events::Kind;
+    use events::IMPRESSIONS;
     use lambda_http::http;
     use lambda_support::http::AllowedOrigins;
     use proptest::prelude::*;
@@ -191,7 +202,7 @@ mod tests {
 
     fn context(faults: Vec<Fault>) -> Context<Memory> {
         let stream = Memory { faults: Mutex::new(faults), held: Mutex::default() };
-        let mut context = Context::new(Kind::Impression, stream, AllowedOrigins::Any);
+        let mut context = Context::new(&IMPRESSIONS, stream, AllowedOrigins::Any);
         context.clock = || "2026-11-20T12:00:00Z".parse().unwrap();
         context
     }

@@ -6,8 +6,9 @@ mod error;
 mod firehose;
 mod handler;
 mod packing;
+mod refused;
 
-use events::Kind;
+use events::EventType;
 use lambda_http::Error;
 use lambda_support::environment::Process;
 use lambda_support::{http, logging};
@@ -18,13 +19,13 @@ pub use error::PutError;
 pub use handler::{MAX_BODY_BYTES, handle};
 pub use packing::{MAX_CALL_BYTES, MAX_CALL_RECORDS, MAX_RECORD_BYTES, Packed, pack};
 
-/// Runs a beacon for one kind of event until Lambda ends the process.
+/// Runs a beacon for one event type until Lambda ends the process.
 ///
 /// # Errors
 /// When the configuration is not complete: Lambda then logs the error and reports the function as not starting.
-pub async fn run(kind: Kind) -> Result<(), Error> {
+pub async fn run(event_type: &'static EventType) -> Result<(), Error> {
     logging::init(&Process);
-    let context = Context::from_env(kind).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    let context = Context::from_env(event_type).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
     context.warm_up().await;
     let context = &context;
     http::run(move |request| handle(request, context)).await

@@ -8,9 +8,11 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, Ma
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::encode::{Encoded, Encoder};
 use crate::error::{BatchError, EventError};
-use crate::kind::{Kind, MAX_IDS, OCCURRED_AT};
-use crate::time::OccurredAt;
+use crate::id::ID_LEN;
+use crate::problem::{Problem, Reason};
+use crate::table::EventType;
 
 /// The most events a request may carry. Firehose takes as many records in a call, so a batch is never split for its
 /// count, and 500 events fit in one record of it.
@@ -43,23 +45,23 @@ impl Batch {
     /// When the body is no batch of 1 to [`MAX_EVENTS`] events. A bad event is no error of the batch: its place in
     /// [`Batch::events`] says what is wrong with it.
     pub fn parse(
-        kind: Kind,
+        event_type: &'static EventType,
         body: &[u8],
         now: DateTime<Utc>,
         mut new_id: impl FnMut() -> Uuid,
     ) -> Result<Self, BatchError> {
         let text = std::str::from_utf8(body).map_err(|error| BatchError::InvalidJson(error.to_string()))?;
-        let batch = Self { events: Vec::new(), ndjson: Vec::with_capacity(text.len()) };
-        let mut reader = Reader { kind, now, new_id: &mut new_id, batch, count: 0 };
+        let encoder = Encoder::new(event_type, now, text.len());
+        let mut reader = Reader { event_type, new_id: &mut new_id, encoder, events: Vec::new(), count: 0 };
         if read_body(text, BodySeed(&mut reader)).is_ok() {
             return reader.finish();
         }
         // Some event, or the body, holds what serde_json refuses. Element by element it shows which of them, and
         // costs a second look only here.
-        reader.reset();
-        let elements = read_body(text, RawBodySeed(kind)).map_err(|error| batch_error(kind, &error))?;
+        reader.start_again_with_care();
+        let elements = read_body(text, RawBodySeed(event_type)).map_err(|error| batch_error(event_type, &error))?;
         for element in elements {
-            reader.read_alone(element);
+            reader.take_alone(element);
         }
         reader.finish()
     }
@@ -83,154 +85,68 @@ fn read_body<'de, S: DeserializeSeed<'de>>(text: &'de str, seed: S) -> serde_jso
     Ok(value)
 }
 
-fn batch_error(kind: Kind, error: &serde_json::Error) -> BatchError {
+fn batch_error(event_type: &EventType, error: &serde_json::Error) -> BatchError {
     if error.is_data() {
-        BatchError::InvalidBatch { problem: error.to_string(), key: kind.table() }
+        BatchError::InvalidBatch { problem: error.to_string(), key: event_type.name }
     } else {
         BatchError::InvalidJson(error.to_string())
     }
 }
 
 struct Reader<'a> {
-    kind: Kind,
-    now: DateTime<Utc>,
+    event_type: &'static EventType,
     new_id: &'a mut dyn FnMut() -> Uuid,
-    batch: Batch,
+    encoder: Encoder,
+    events: Vec<Event>,
     /// How many events there were, those past the limit included.
     count: usize,
 }
 
 impl Reader<'_> {
-    fn reset(&mut self) {
-        self.batch = Batch::default();
+    fn start_again_with_care(&mut self) {
+        self.encoder.start_again_with_care();
+        self.events.clear();
         self.count = 0;
     }
 
-    fn finish(self) -> Result<Batch, BatchError> {
+    fn finish(mut self) -> Result<Batch, BatchError> {
         match self.count {
-            0 => Err(BatchError::InvalidBatch { problem: "it has no event".to_owned(), key: self.kind.table() }),
-            1..=MAX_EVENTS => Ok(self.batch),
+            0 => Err(BatchError::InvalidBatch { problem: "it has no event".to_owned(), key: self.event_type.name }),
+            1..=MAX_EVENTS => Ok(Batch { events: self.events, ndjson: std::mem::take(self.encoder.lines()) }),
             count => Err(BatchError::TooManyEvents(count)),
         }
     }
 
-    fn take(&mut self, fields: Result<Fields<'_>, EventError>) {
+    fn take<'de, D: Deserializer<'de>>(&mut self, event: D) -> Result<(), D::Error> {
         self.count += 1;
-        if self.count <= MAX_EVENTS {
-            let event = fields.and_then(|fields| self.encode(&fields));
-            self.batch.events.push(event);
+        if self.count > MAX_EVENTS {
+            return IgnoredAny::deserialize(event).map(|_| ());
+        }
+        let event = match self.encoder.event(event)? {
+            Ok(encoded) => Ok(self.store(&encoded)),
+            Err(problem) => Err(EventError::new(&problem)),
+        };
+        self.events.push(event);
+        Ok(())
+    }
+
+    fn take_alone(&mut self, element: &RawValue) {
+        if self.take(&mut serde_json::Deserializer::from_str(element.get())).is_err() {
+            // JSON as such, yet with a number or a name that stands for nothing.
+            self.encoder.drop_event();
+            let problem = Problem::new(Reason::NotAnObject(self.event_type));
+            self.events.push(Err(EventError::new(&problem)));
         }
     }
 
-    fn read_alone(&mut self, element: &RawValue) {
-        let fields = match FieldsSeed(self.kind).deserialize(&mut serde_json::Deserializer::from_str(element.get())) {
-            Ok(fields) => fields,
-            // JSON as such, yet with a number or an escape that stands for nothing.
-            Err(_) => Err(EventError::not_an_object(self.kind)),
-        };
-        self.take(fields);
-    }
-
-    fn encode(&mut self, fields: &Fields<'_>) -> Event {
-        let names = self.kind.ids();
-        let mut ids: [&str; MAX_IDS] = [""; MAX_IDS];
-        let mut own_is_missing = false;
-        for (place, name) in names.iter().enumerate() {
-            match &fields.ids[place] {
-                Some(Value::Text(text)) if is_id(text) => ids[place] = text,
-                Some(_) => return Err(EventError::invalid_id(name)),
-                None if place == 0 => own_is_missing = true,
-                None => return Err(EventError::missing(name)),
-            }
-        }
-        let occurred_at = match &fields.occurred_at {
-            Some(Value::Text(text)) => OccurredAt::parse(text, self.now)?,
-            Some(Value::NotText) => return Err(EventError::invalid_time()),
-            None => return Err(EventError::missing(OCCURRED_AT)),
-        };
-        let mut buffer = Uuid::encode_buffer();
-        let given_id = own_is_missing.then(&mut self.new_id);
-        if let Some(id) = given_id {
-            ids[0] = id.hyphenated().encode_lower(&mut buffer);
-        }
-
-        let out = &mut self.batch.ndjson;
-        let raw = self.kind.raw_line();
-        let start = out.len();
-        out.extend_from_slice(raw.template.as_bytes());
-        let line = &mut out[start..];
-        for (place, id) in raw.ids.iter().zip(ids) {
-            let hole = &mut line[*place..][..ID_LEN];
-            hole.copy_from_slice(id.as_bytes());
-            hole.make_ascii_lowercase();
-        }
-        let occurred_at = occurred_at.to_raw();
-        line[raw.occurred_at..][..occurred_at.len()].copy_from_slice(&occurred_at);
-        Ok(Stored { line: start..out.len(), given_id })
-    }
-}
-
-/// The length of a UUID in its hyphenated form.
-const ID_LEN: usize = uuid::fmt::Hyphenated::LENGTH;
-
-/// Which bytes may stand in a hyphenated UUID, and where: a bit for digits, one for hyphens.
-const DIGIT: u8 = 1;
-const HYPHEN: u8 = 2;
-const BYTES: [u8; 256] = {
-    let mut bytes = [0; 256];
-    let mut byte = 0;
-    while byte < bytes.len() {
-        bytes[byte] = match byte as u8 {
-            b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' => DIGIT,
-            b'-' => HYPHEN,
-            _ => 0,
-        };
-        byte += 1;
-    }
-    bytes
-};
-
-/// Whether a text is a hyphenated UUID. It is copied as it stands: nobody needs the number that it writes.
-fn is_id(text: &str) -> bool {
-    let Ok(text) = <&[u8; ID_LEN]>::try_from(text.as_bytes()) else { return false };
-    let all = |range: std::ops::Range<usize>, kind: u8| {
-        text[range].iter().fold(kind, |common, byte| common & BYTES[usize::from(*byte)]) == kind
-    };
-    // Without an early end: what is wrong is rare, and branches are dear.
-    all(0..8, DIGIT)
-        & all(8..9, HYPHEN)
-        & all(9..13, DIGIT)
-        & all(13..14, HYPHEN)
-        & all(14..18, DIGIT)
-        & all(18..19, HYPHEN)
-        & all(19..23, DIGIT)
-        & all(23..24, HYPHEN)
-        & all(24..ID_LEN, DIGIT)
-}
-
-/// The values of an event's fields as they stand in the body.
-#[derive(Default)]
-struct Fields<'de> {
-    ids: [Option<Value<'de>>; MAX_IDS],
-    occurred_at: Option<Value<'de>>,
-}
-
-enum Value<'de> {
-    Text(Cow<'de, str>),
-    NotText,
-}
-
-impl<'de> Deserialize<'de> for Value<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&'de RawValue>::deserialize(deserializer)?.get();
-        let Some(inner) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
-            return Ok(Self::NotText);
-        };
-        if !inner.contains('\\') {
-            return Ok(Self::Text(Cow::Borrowed(inner)));
-        }
-        // An escape that stands for nothing, such as half a surrogate pair, makes it no text.
-        Ok(serde_json::from_str(raw).map_or(Self::NotText, |text| Self::Text(Cow::Owned(text))))
+    fn store(&mut self, encoded: &Encoded) -> Stored {
+        let lines = self.encoder.lines();
+        let given_id = encoded.id_hole.map(|hole| {
+            let id = (self.new_id)();
+            id.hyphenated().encode_lower(&mut lines[hole..][..ID_LEN]);
+            id
+        });
+        Stored { line: encoded.start..lines.len(), given_id }
     }
 }
 
@@ -241,8 +157,8 @@ impl<'de> DeserializeSeed<'de> for BodySeed<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let kind = self.0.kind;
-        deserializer.deserialize_map(BodyVisitor { kind, array: EventsSeed(self.0) })
+        let event_type = self.0.event_type;
+        deserializer.deserialize_map(BodyVisitor { event_type, array: EventsSeed(self.0) })
     }
 }
 
@@ -264,27 +180,34 @@ impl<'de> Visitor<'de> for EventsSeed<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        let kind = self.0.kind;
-        while let Some(fields) = elements.next_element_seed(FieldsSeed(kind))? {
-            self.0.take(fields);
-        }
+        while elements.next_element_seed(EventSeed(self.0))?.is_some() {}
         Ok(())
     }
 }
 
+struct EventSeed<'r, 'a>(&'r mut Reader<'a>);
+
+impl<'de> DeserializeSeed<'de> for EventSeed<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.0.take(deserializer)
+    }
+}
+
 /// Reads the same object without looking into the events.
-struct RawBodySeed(Kind);
+struct RawBodySeed(&'static EventType);
 
 impl<'de> DeserializeSeed<'de> for RawBodySeed {
     type Value = Vec<&'de RawValue>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(BodyVisitor { kind: self.0, array: std::marker::PhantomData })
+        deserializer.deserialize_map(BodyVisitor { event_type: self.0, array: std::marker::PhantomData })
     }
 }
 
 struct BodyVisitor<S> {
-    kind: Kind,
+    event_type: &'static EventType,
     array: S,
 }
 
@@ -292,11 +215,11 @@ impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for BodyVisitor<S> {
     type Value = S::Value;
 
     fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "an object with the key `{}`", self.kind.table())
+        write!(out, "an object with the key `{}`", self.event_type.name)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<S::Value, A::Error> {
-        let key = self.kind.table();
+        let key = self.event_type.name;
         let missing = || de::Error::custom(format_args!("the key `{key}` is missing"));
         let Some(first) = map.next_key::<Cow<'de, str>>()? else { return Err(missing()) };
         if first != key {
@@ -310,112 +233,11 @@ impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for BodyVisitor<S> {
     }
 }
 
-/// Reads one event: any JSON value, of which only an object can be right.
-struct FieldsSeed(Kind);
-
-impl<'de> DeserializeSeed<'de> for FieldsSeed {
-    type Value = Result<Fields<'de>, EventError>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for FieldsSeed {
-    type Value = Result<Fields<'de>, EventError>;
-
-    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("an event")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Fields::default();
-        let mut error = None;
-        while let Some(field) = map.next_key_seed(FieldNameSeed(self.0))? {
-            let (slot, name) = match field {
-                FieldName::Id(place) => (&mut fields.ids[place], self.0.ids()[place]),
-                FieldName::OccurredAt => (&mut fields.occurred_at, OCCURRED_AT),
-                FieldName::Unknown(unknown) => {
-                    map.next_value::<IgnoredAny>()?;
-                    error.get_or_insert(unknown);
-                    continue;
-                }
-            };
-            if slot.replace(map.next_value()?).is_some() {
-                error.get_or_insert_with(|| EventError::duplicate(name));
-            }
-        }
-        Ok(error.map_or(Ok(fields), Err))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
-        while elements.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Err(EventError::not_an_object(self.0)))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Err(EventError::not_an_object(self.0)))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Err(EventError::not_an_object(self.0)))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Err(EventError::not_an_object(self.0)))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Err(EventError::not_an_object(self.0)))
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(Err(EventError::not_an_object(self.0)))
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Err(EventError::not_an_object(self.0)))
-    }
-}
-
-enum FieldName {
-    Id(usize),
-    OccurredAt,
-    Unknown(EventError),
-}
-
-struct FieldNameSeed(Kind);
-
-impl<'de> DeserializeSeed<'de> for FieldNameSeed {
-    type Value = FieldName;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<FieldName, D::Error> {
-        deserializer.deserialize_identifier(self)
-    }
-}
-
-impl Visitor<'_> for FieldNameSeed {
-    type Value = FieldName;
-
-    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("a field's name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<FieldName, E> {
-        if let Some(place) = self.0.ids().iter().position(|id| *id == name) {
-            return Ok(FieldName::Id(place));
-        }
-        if name == OCCURRED_AT {
-            return Ok(FieldName::OccurredAt);
-        }
-        Ok(FieldName::Unknown(EventError::unknown(name, self.0)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::EventErrorCode::{self, *};
+    use crate::{CLICKS, IMPRESSIONS};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -428,8 +250,8 @@ mod tests {
         "2026-11-20T12:00:00Z".parse().unwrap()
     }
 
-    fn parse(kind: Kind, body: &str) -> Result<Batch, BatchError> {
-        Batch::parse(kind, body.as_bytes(), now(), || GIVEN)
+    fn parse(event_type: &'static EventType, body: &str) -> Result<Batch, BatchError> {
+        Batch::parse(event_type, body.as_bytes(), now(), || GIVEN)
     }
 
     fn lines(batch: &Batch) -> Vec<&str> {
@@ -439,7 +261,7 @@ mod tests {
 
     /// The codes of a batch of impressions, `None` for a stored one.
     fn codes(elements: &str) -> Vec<Option<EventErrorCode>> {
-        let batch = parse(Kind::Impression, &format!("{{\"impressions\":[{elements}]}}")).unwrap();
+        let batch = parse(&IMPRESSIONS, &format!("{{\"impressions\":[{elements}]}}")).unwrap();
         batch.events().iter().map(|event| event.as_ref().err().map(EventError::code)).collect()
     }
 
@@ -449,7 +271,7 @@ mod tests {
 
     #[test]
     fn an_impression_becomes_a_line_of_144_bytes() {
-        let batch = parse(Kind::Impression, &format!("{{\"impressions\":[{}]}}", good())).unwrap();
+        let batch = parse(&IMPRESSIONS, &format!("{{\"impressions\":[{}]}}", good())).unwrap();
         let expected =
             format!("{{\"impression_id\":\"{ID}\",\"ad_id\":\"{AD}\",\"occurred_at\":\"2026-11-20 11:59:58.000\"}}\n");
         assert_eq!(lines(&batch), [&expected]);
@@ -463,7 +285,7 @@ mod tests {
             "{{\"clicks\":[{{\"occurred_at\":\"{AT}\",\"ad_id\":\"{AD}\",\"click_id\":\"{ID}\",\
              \"impression_id\":\"11111111-1111-4111-8111-111111111111\"}}]}}"
         );
-        let batch = parse(Kind::Click, &body).unwrap();
+        let batch = parse(&CLICKS, &body).unwrap();
         let expected = format!(
             "{{\"click_id\":\"{ID}\",\"impression_id\":\"11111111-1111-4111-8111-111111111111\",\"ad_id\":\"{AD}\",\
              \"occurred_at\":\"2026-11-20 11:59:58.000\"}}\n"
@@ -474,7 +296,7 @@ mod tests {
     #[test]
     fn an_event_without_its_own_id_gets_one_and_is_told() {
         let body = json!({"impressions": [{"ad_id": AD, "occurred_at": AT}]}).to_string();
-        let batch = parse(Kind::Impression, &body).unwrap();
+        let batch = parse(&IMPRESSIONS, &body).unwrap();
         assert_eq!(batch.events()[0].as_ref().unwrap().given_id, Some(GIVEN));
         assert!(lines(&batch)[0].starts_with("{\"impression_id\":\"00000000-0000-0000-0000-000000000007\","));
     }
@@ -482,7 +304,7 @@ mod tests {
     #[test]
     fn ids_are_written_in_lower_case_so_that_repeats_are_found() {
         let upper = good().replace(ID, &ID.to_uppercase());
-        let batch = parse(Kind::Impression, &format!("{{\"impressions\":[{upper}]}}")).unwrap();
+        let batch = parse(&IMPRESSIONS, &format!("{{\"impressions\":[{upper}]}}")).unwrap();
         assert!(lines(&batch)[0].contains(ID));
     }
 
@@ -544,12 +366,12 @@ mod tests {
 
     #[test]
     fn one_to_500_events_make_a_batch() {
-        let of = |count| parse(Kind::Impression, &format!("{{\"impressions\":[{}]}}", vec![good(); count].join(",")));
+        let of = |count| parse(&IMPRESSIONS, &format!("{{\"impressions\":[{}]}}", vec![good(); count].join(",")));
         assert_eq!(of(0).unwrap_err().code(), "InvalidBatch");
         assert_eq!(of(500).unwrap().events().len(), 500);
         assert_eq!(of(501).unwrap_err(), BatchError::TooManyEvents(501));
         assert_eq!(
-            parse(Kind::Impression, &format!("{{\"impressions\":[1e999{}]}}", ",{}".repeat(500))).unwrap_err(),
+            parse(&IMPRESSIONS, &format!("{{\"impressions\":[1e999{}]}}", ",{}".repeat(500))).unwrap_err(),
             BatchError::TooManyEvents(501)
         );
     }
@@ -573,9 +395,9 @@ mod tests {
             (format!("{{\"impressions\":[{good}],\"clicks\":[]}}"), "InvalidBatch"),
             (format!("{{\"impressions\":[{good}],\"impressions\":[{good}]}}"), "InvalidBatch"),
         ] {
-            assert_eq!(parse(Kind::Impression, &body).unwrap_err().code(), code, "{body}");
+            assert_eq!(parse(&IMPRESSIONS, &body).unwrap_err().code(), code, "{body}");
         }
-        let not_utf8 = Batch::parse(Kind::Click, b"\xff", now(), Uuid::nil).unwrap_err();
+        let not_utf8 = Batch::parse(&CLICKS, b"\xff", now(), Uuid::nil).unwrap_err();
         assert_eq!(not_utf8.code(), "InvalidJson");
     }
 
@@ -584,14 +406,14 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
         assert_eq!(codes(&good().replace('}', &format!(",\"x\":{deep}}}"))), [Some(UnknownField)]);
         assert_eq!(codes(&format!("{deep},{}", good())), [Some(NotAnObject), None]);
-        assert_eq!(parse(Kind::Click, &"[".repeat(200_000)).unwrap_err().code(), "InvalidBatch");
+        assert_eq!(parse(&CLICKS, &"[".repeat(200_000)).unwrap_err().code(), "InvalidBatch");
     }
 
     #[test]
     fn messages_name_the_field_and_cut_a_long_name() {
         let long = "x".repeat(10_000);
         let body = format!("{{\"impressions\":[{{\"{long}\":1}}]}}");
-        let batch = parse(Kind::Impression, &body).unwrap();
+        let batch = parse(&IMPRESSIONS, &body).unwrap();
         let message = batch.events()[0].as_ref().unwrap_err().message().to_owned();
         assert!(message.contains("impression_id, ad_id, occurred_at") && message.len() < 150, "{message}");
     }
@@ -638,7 +460,7 @@ mod tests {
             ),
         ) {
             let body = json!({"impressions": &elements}).to_string();
-            let batch = parse(Kind::Impression, &body).unwrap();
+            let batch = parse(&IMPRESSIONS, &body).unwrap();
             prop_assert_eq!(batch.events().len(), elements.len());
             let mut expected = Vec::new();
             for (event, element) in batch.events().iter().zip(&elements) {
@@ -667,7 +489,7 @@ mod tests {
 
         #[test]
         fn no_body_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Batch::parse(Kind::Click, &body, now(), Uuid::nil);
+            let _ = Batch::parse(&CLICKS, &body, now(), Uuid::nil);
         }
     }
 }

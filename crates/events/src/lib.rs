@@ -1,11 +1,25 @@
 #![doc = include_str!("../README.md")]
 
 mod batch;
+mod encode;
 mod error;
-mod kind;
+mod id;
+mod number;
+mod problem;
+#[doc(hidden)]
+pub mod table;
+mod text;
 mod time;
+
+/// The tables that `build.rs` makes from `events/*.json`.
+mod types {
+    use crate::table::{EventType, Field, Object, Value};
+
+    include!(concat!(env!("OUT_DIR"), "/types.rs"));
+}
 
 pub use batch::{Batch, Event, MAX_EVENTS, Stored};
 pub use error::{BatchError, EventError, EventErrorCode};
-pub use kind::Kind;
-pub use time::{MAX_AHEAD, MAX_BEHIND, OccurredAt};
+pub use table::EventType;
+pub use time::{MAX_AHEAD, MAX_BEHIND};
+pub use types::*;

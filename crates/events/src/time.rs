@@ -1,8 +1,6 @@
-//! When an event occurred: two forms in, one form out.
+//! Times and days: what is accepted of them, and the one form in which times are written.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
-
-use crate::error::EventError;
 
 /// How far ahead of the server's clock an event may be dated: clocks of devices differ.
 pub const MAX_AHEAD: TimeDelta = TimeDelta::minutes(15);
@@ -10,38 +8,47 @@ pub const MAX_AHEAD: TimeDelta = TimeDelta::minutes(15);
 /// How far behind the server's clock an event may be dated: devices that were offline catch up.
 pub const MAX_BEHIND: TimeDelta = TimeDelta::days(30);
 
-/// An event's time in UTC, to the millisecond.
+/// A moment in UTC, to the millisecond, in the years 0001 to 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct OccurredAt(NaiveDateTime);
+pub(crate) struct Time(NaiveDateTime);
+
+/// On which side of the accepted range an event's time is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OutOfRange {
+    /// More than [`MAX_AHEAD`] ahead.
+    Early,
+    /// More than [`MAX_BEHIND`] behind.
+    Late,
+}
 
 /// The length of the raw form, `YYYY-MM-DD HH:MM:SS.mmm`.
 const RAW_LEN: usize = 23;
 
-impl OccurredAt {
+impl Time {
     /// Reads `YYYY-MM-DD HH:MM:SS[.fff]` (UTC) or RFC 3339 with a `T`, whose offset is applied and whose fraction is cut
-    /// to milliseconds, and holds the time against the server's clock. `api.yaml` has the same rule as a pattern.
-    ///
-    /// # Errors
-    /// `InvalidTime` when it is neither form, `TooEarly` and `TooLate` when it is out of range.
-    pub fn parse(text: &str, now: DateTime<Utc>) -> Result<Self, EventError> {
-        let parsed =
-            parse_plain(text.as_bytes()).or_else(|| parse_rfc3339(text)).ok_or_else(EventError::invalid_time)?;
-        let ahead = parsed.signed_duration_since(now.naive_utc());
+    /// to milliseconds. `api.yaml` has the same rule as a pattern.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let time = parse_plain(text.as_bytes()).or_else(|| parse_rfc3339(text))?;
+        // An offset may lead out of the years that have four digits.
+        (1..=9999).contains(&time.year()).then_some(Self(time))
+    }
+
+    /// Holds the time against the server's clock.
+    pub(crate) fn check(self, now: DateTime<Utc>) -> Result<(), OutOfRange> {
+        let ahead = self.0.signed_duration_since(now.naive_utc());
         if ahead > MAX_AHEAD {
-            return Err(EventError::too_early());
+            return Err(OutOfRange::Early);
         }
         if ahead < -MAX_BEHIND {
-            return Err(EventError::too_late());
+            return Err(OutOfRange::Late);
         }
-        Ok(Self(parsed))
+        Ok(())
     }
 
     /// The raw form: `YYYY-MM-DD HH:MM:SS.mmm`, 23 ASCII bytes.
-    #[must_use]
-    pub fn to_raw(self) -> [u8; RAW_LEN] {
+    pub(crate) fn to_raw(self) -> [u8; RAW_LEN] {
         let mut out = *b"0000-00-00 00:00:00.000";
         let (date, time) = (self.0.date(), self.0.time());
-        // Range-checked against a clock of this age: the year has four digits.
         put_digits(&mut out[0..4], date.year().unsigned_abs());
         put_digits(&mut out[5..7], date.month());
         put_digits(&mut out[8..10], date.day());
@@ -75,6 +82,16 @@ fn parse_plain(text: &[u8]) -> Option<NaiveDateTime> {
     date.and_hms_milli_opt(digits(&text[11..13])?, digits(&text[14..16])?, digits(&text[17..19])?, millis)
 }
 
+/// Whether a text is a day of the calendar, `YYYY-MM-DD` in the years 0001 to 9999.
+pub(crate) fn is_date(text: &str) -> bool {
+    let text = text.as_bytes();
+    let parse = || {
+        let year = i32::try_from(digits(&text[0..4])?).ok().filter(|year| *year > 0)?;
+        NaiveDate::from_ymd_opt(year, digits(&text[5..7])?, digits(&text[8..10])?)
+    };
+    text.len() == 10 && (text[4], text[7]) == (b'-', b'-') && parse().is_some()
+}
+
 fn digits(text: &[u8]) -> Option<u32> {
     text.iter().try_fold(0, |value, byte| byte.is_ascii_digit().then(|| value * 10 + u32::from(byte - b'0')))
 }
@@ -92,7 +109,6 @@ fn parse_rfc3339(text: &str) -> Option<NaiveDateTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::EventErrorCode::{InvalidTime, TooEarly, TooLate};
     use proptest::prelude::*;
 
     fn now() -> DateTime<Utc> {
@@ -100,7 +116,7 @@ mod tests {
     }
 
     fn raw(text: &str) -> String {
-        String::from_utf8(OccurredAt::parse(text, now()).unwrap().to_raw().to_vec()).unwrap()
+        String::from_utf8(Time::parse(text).unwrap().to_raw().to_vec()).unwrap()
     }
 
     #[test]
@@ -152,16 +168,52 @@ mod tests {
             "2026-11-20T11:59:58Z ",
             "02026-11-20T11:59:58Z",
         ] {
-            assert_eq!(OccurredAt::parse(given, now()).unwrap_err().code(), InvalidTime, "{given}");
+            assert_eq!(Time::parse(given), None, "{given}");
         }
     }
 
     #[test]
     fn the_range_is_fifteen_minutes_ahead_and_thirty_days_back_inclusive() {
-        assert_eq!(raw("2026-11-20 12:15:00.000"), "2026-11-20 12:15:00.000");
-        assert_eq!(OccurredAt::parse("2026-11-20 12:15:00.001", now()).unwrap_err().code(), TooEarly);
-        assert_eq!(raw("2026-10-21 12:00:00.000"), "2026-10-21 12:00:00.000");
-        assert_eq!(OccurredAt::parse("2026-10-21 11:59:59.999", now()).unwrap_err().code(), TooLate);
+        for (given, expected) in [
+            ("2026-11-20 12:15:00.000", Ok(())),
+            ("2026-11-20 12:15:00.001", Err(OutOfRange::Early)),
+            ("9999-12-31 23:59:59.999", Err(OutOfRange::Early)),
+            ("2026-10-21 12:00:00.000", Ok(())),
+            ("2026-10-21 11:59:59.999", Err(OutOfRange::Late)),
+            ("0001-01-01 00:00:00.000", Err(OutOfRange::Late)),
+        ] {
+            assert_eq!(Time::parse(given).unwrap().check(now()), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn years_have_four_digits_and_begin_with_1() {
+        for given in ["0001-01-01 00:00:00", "9999-12-31T23:59:59.999Z", "0001-01-01T05:30:00+05:30"] {
+            assert!(Time::parse(given).is_some(), "{given}");
+        }
+        for given in ["0000-12-31 23:59:59", "0001-01-01T05:29:59+05:30", "9999-12-31T23:59:59-00:01"] {
+            assert_eq!(Time::parse(given), None, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_a_day_of_the_calendar() {
+        for given in ["2026-11-20", "2024-02-29", "0001-01-01", "9999-12-31"] {
+            assert!(is_date(given), "{given}");
+        }
+        for given in [
+            "",
+            "2026-02-29",
+            "2026-11-31",
+            "2026-13-01",
+            "0000-01-01",
+            "2026-1-01",
+            "+026-01-01",
+            "2026/11/20",
+            "2026-11-2０",
+        ] {
+            assert!(!is_date(given), "{given}");
+        }
     }
 
     proptest! {
@@ -175,7 +227,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,30}") {
-            let _ = OccurredAt::parse(&text, now());
+            let _ = (Time::parse(&text), is_date(&text));
         }
     }
 }

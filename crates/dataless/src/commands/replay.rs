@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use console::style;
-use events::{Batch, Kind};
+use events::{Batch, EventType};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
@@ -103,17 +103,17 @@ fn read_lines(path: &Path) -> Result<Vec<RejectedLine>> {
 /// Reads the lines as the beacons would have at the time: those that are events go back to the hour in which they
 /// first came, so that they are no later than they were.
 fn mend(lines: &[RejectedLine], day: NaiveDate) -> Result<(Objects, Report)> {
-    let mut hours: BTreeMap<(&str, String), Vec<&RejectedLine>> = BTreeMap::new();
+    let mut hours: BTreeMap<String, (&'static EventType, Vec<&RejectedLine>)> = BTreeMap::new();
     for line in lines {
-        hours.entry(place(line, day)?).or_default().push(line);
+        let (event_type, folder) = place(line, day)?;
+        hours.entry(folder).or_insert((event_type, Vec::new())).1.push(line);
     }
     let (mut objects, mut report) = (Objects::new(), Report::default());
-    for ((table, folder), lines) in hours {
-        let kind = if table == Kind::Click.table() { Kind::Click } else { Kind::Impression };
+    for (folder, (event_type, lines)) in hours {
         let arrived = hour_of(&folder).with_context(|| format!("{folder} names no hour"))?;
         let mut corrected = Vec::new();
         for RejectedLine { source, line, .. } in lines {
-            match read_event(kind, line, arrived + TimeDelta::hours(1)) {
+            match read_event(event_type, line, arrived + TimeDelta::hours(1)) {
                 Ok(event) => corrected.push(event),
                 Err(problem) => report.refused.push(Refused { source: source.clone(), line: line.clone(), problem }),
             }
@@ -138,19 +138,18 @@ fn mend(lines: &[RejectedLine], day: NaiveDate) -> Result<(Objects, Report)> {
     Ok((objects, report))
 }
 
-/// The table of a line and the folder of the raw object that holds it.
-fn place(line: &RejectedLine, day: NaiveDate) -> Result<(&'static str, String)> {
-    let kind = match line.table.as_str() {
-        "impressions" => Kind::Impression,
-        "clicks" => Kind::Click,
-        other => bail!("{other} is no table of events: it must be impressions or clicks"),
+/// The event type of a line and the folder of the raw object that holds it.
+fn place(line: &RejectedLine, day: NaiveDate) -> Result<(&'static EventType, String)> {
+    let Some(event_type) = events::ALL.iter().find(|event_type| event_type.name == line.table) else {
+        let tables: Vec<_> = events::ALL.iter().map(|event_type| event_type.name).collect();
+        bail!("{} is not a table of events: it must be one of {}", line.table, tables.join(", "));
     };
     let folder = line.source.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let expected = format!("raw/ad/{}/{}/hour=", kind.table(), day.format("year=%Y/month=%m/day=%d"));
+    let expected = format!("raw/ad/{}/{}/hour=", event_type.name, day.format("year=%Y/month=%m/day=%d"));
     if !folder.starts_with(&expected) || hour_of(folder).is_none() {
         bail!("the source {} is no raw object of the table {} and the day {day}", line.source, line.table);
     }
-    Ok((kind.table(), folder.to_owned()))
+    Ok((event_type, folder.to_owned()))
 }
 
 /// The start of the hour that a folder such as `…/year=2026/month=11/day=20/hour=09` names.
@@ -162,17 +161,17 @@ fn hour_of(folder: &str) -> Option<DateTime<Utc>> {
 }
 
 /// The raw form of an event, newline included, or what is wrong with it.
-fn read_event(kind: Kind, line: &str, now: DateTime<Utc>) -> Result<String, String> {
-    let body = format!("{{\"{}\":[{line}]}}", kind.table());
+fn read_event(event_type: &'static EventType, line: &str, now: DateTime<Utc>) -> Result<String, String> {
+    let body = format!("{{\"{}\":[{line}]}}", event_type.name);
     let mut given = false;
     let new_id = || {
         given = true;
         uuid::Uuid::nil()
     };
-    let batch = Batch::parse(kind, body.as_bytes(), now, new_id).map_err(|error| error.to_string())?;
+    let batch = Batch::parse(event_type, body.as_bytes(), now, new_id).map_err(|error| error.to_string())?;
     match batch.events() {
         // An id of ours would be another one at the next replay, and make a second event of the line.
-        _ if given => Err(format!("{} is missing: give the event one", kind.ids()[0])),
+        _ if given => Err(format!("{} is missing: give the event one", event_type.id_field())),
         [Ok(_)] => Ok(String::from_utf8_lossy(batch.ndjson()).into_owned()),
         [Err(error)] => Err(error.message().to_owned()),
         _ => Err("the line is more than one event".to_owned()),

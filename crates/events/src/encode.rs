@@ -1,0 +1,437 @@
+//! One pass over an event: each value is checked and written as soon as it is read.
+
+use chrono::{DateTime, Utc};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::id;
+use crate::number;
+use crate::problem::{Problem, Reason};
+use crate::table::{EventType, Field, Object, Value};
+use crate::text::{self, Text};
+use crate::time::{OutOfRange, Time, is_date};
+
+/// What a check says of a value: nothing, or what is wrong with it.
+type Checked<T = ()> = Result<T, Box<Problem>>;
+
+/// Checks events and writes their lines, one behind the other.
+pub(crate) struct Encoder {
+    event_type: &'static EventType,
+    now: DateTime<Utc>,
+    /// The lines.
+    out: Vec<u8>,
+    /// Where the line of the event that is being read begins.
+    event_start: usize,
+    /// The members that were written of the objects that are being read, the outermost object's first.
+    members: Vec<Member>,
+    /// For objects whose fields must change places.
+    scratch: Vec<u8>,
+    careful: bool,
+}
+
+/// A member as it was written, comma included.
+#[derive(Clone, Copy)]
+struct Member {
+    /// The place of its field in the schema.
+    place: usize,
+    start: usize,
+    end: usize,
+}
+
+/// A valid event whose line is written, but for the id that the server must give it.
+pub(crate) struct Encoded {
+    pub(crate) start: usize,
+    /// Where the digits of its own id belong, if the client gave none.
+    pub(crate) id_hole: Option<usize>,
+}
+
+impl Encoder {
+    /// An encoder for a body of this size.
+    pub(crate) fn new(event_type: &'static EventType, now: DateTime<Utc>, size: usize) -> Self {
+        let out = Vec::with_capacity(size);
+        Self { event_type, now, out, event_start: 0, members: Vec::new(), scratch: Vec::new(), careful: false }
+    }
+
+    /// Forgets the lines. From now on a value that is not what it must be never fails the reader, which takes longer.
+    pub(crate) fn start_again_with_care(&mut self) {
+        self.out.clear();
+        self.careful = true;
+    }
+
+    pub(crate) fn lines(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    /// Takes back what was written of an event at which the reader failed.
+    pub(crate) fn drop_event(&mut self) {
+        self.out.truncate(self.event_start);
+    }
+
+    /// Reads an event and writes its line, or nothing if it is not valid.
+    pub(crate) fn event<'de, D: Deserializer<'de>>(&mut self, event: D) -> Result<Checked<Encoded>, D::Error> {
+        let start = self.out.len();
+        self.event_start = start;
+        self.members.clear();
+        let checked = event.deserialize_any(NestedSeed { value: None, encoder: self })?;
+        match &checked {
+            Ok(_) => self.out.push(b'\n'),
+            Err(_) => self.out.truncate(start),
+        }
+        Ok(checked.map(|id_hole| Encoded { start, id_hole }))
+    }
+
+    /// Reads the members of an object. An error is first that a field does not belong there, in the order of the body;
+    /// then that a field has no good value, or none at all, in the order of the schema.
+    fn object<'de, A: MapAccess<'de>>(
+        &mut self,
+        object: &'static Object,
+        own_id: Option<usize>,
+        mut map: A,
+    ) -> Result<Checked<Option<usize>>, A::Error> {
+        let base = self.members.len();
+        let start = self.out.len();
+        let mut seen: u128 = 0;
+        // The place behind that of the last member that was in the schema's order.
+        let mut next = 0;
+        let mut in_order = true;
+        let mut id_hole = None;
+        let mut misplaced: Option<Box<Problem>> = None;
+        let mut invalid: Option<(usize, Box<Problem>)> = None;
+        self.out.push(b'{');
+        while let Some(name) = map.next_key_seed(NameSeed { object, next })? {
+            let place = match name {
+                Name::Field(place) if seen >> place & 1 == 0 => place,
+                Name::Field(place) => {
+                    map.next_value::<IgnoredAny>()?;
+                    misplaced
+                        .get_or_insert_with(|| Problem::new(Reason::Duplicate).in_field(object.fields[place].name));
+                    continue;
+                }
+                Name::Unknown(problem) => {
+                    map.next_value::<IgnoredAny>()?;
+                    misplaced.get_or_insert(problem);
+                    continue;
+                }
+            };
+            seen |= 1 << place;
+            if place < next {
+                in_order = false;
+            } else {
+                if let Some(own_id) = own_id.filter(|own_id| (next..place).contains(own_id)) {
+                    id_hole = Some(self.hole(own_id, &object.fields[own_id]));
+                }
+                next = place + 1;
+            }
+            let field = &object.fields[place];
+            let member_start = self.out.len();
+            self.out.extend_from_slice(field.key.as_bytes());
+            if let Err(problem) = map.next_value_seed(ValueSeed { value: &field.value, encoder: self })?
+                && invalid.as_ref().is_none_or(|(first, _)| place < *first)
+            {
+                invalid = Some((place, problem.in_field(field.name)));
+            }
+            self.out.push(b',');
+            self.members.push(Member { place, start: member_start, end: self.out.len() });
+        }
+        let missing = object.required & !seen;
+        let missing = (missing != 0).then(|| missing.trailing_zeros() as usize);
+        if let Some(problem) = misplaced {
+            return Ok(Err(problem));
+        }
+        match (invalid, missing) {
+            (Some((place, problem)), missing) if missing.is_none_or(|missing| place < missing) => {
+                return Ok(Err(problem));
+            }
+            (_, Some(place)) => return Ok(Err(Problem::new(Reason::Missing).in_field(object.fields[place].name))),
+            _ => {}
+        }
+        if let Some(own_id) = own_id {
+            if seen >> own_id & 1 == 1 {
+                // It came late, to where it belongs: the hole goes.
+                if id_hole.take().is_some() {
+                    let hole = self.members.iter().position(|member| member.place == own_id);
+                    self.members.remove(hole.unwrap_or_default());
+                }
+            } else if id_hole.is_none() {
+                id_hole = Some(self.hole(own_id, &object.fields[own_id]));
+            }
+        }
+        if !in_order {
+            self.rearrange(base, start + 1);
+            if let (Some(_), Some(own_id)) = (id_hole, own_id) {
+                let before = self.members[base..].iter().filter(|member| member.place < own_id);
+                let before: usize = before.map(|member| member.end - member.start).sum();
+                id_hole = Some(start + 1 + before + object.fields[own_id].key.len() + 1);
+            }
+        }
+        self.members.truncate(base);
+        // In place of the last member's comma.
+        if self.out.len() > start + 1 {
+            self.out.pop();
+        }
+        self.out.push(b'}');
+        Ok(Ok(id_hole))
+    }
+
+    /// Writes the event's own id, whose digits are not known yet, and says where they belong.
+    fn hole(&mut self, place: usize, field: &Field) -> usize {
+        let start = self.out.len();
+        self.out.extend_from_slice(field.key.as_bytes());
+        let digits = self.out.len() + 1;
+        self.out.extend_from_slice(b"\"00000000-0000-0000-0000-000000000000\",");
+        self.members.push(Member { place, start, end: self.out.len() });
+        digits
+    }
+
+    /// Writes the members of an object again, in the order of the schema.
+    fn rearrange(&mut self, base: usize, start: usize) {
+        self.scratch.clear();
+        self.members[base..].sort_unstable_by_key(|member| member.place);
+        for member in &self.members[base..] {
+            self.scratch.extend_from_slice(&self.out[member.start..member.end]);
+        }
+        self.out.truncate(start);
+        self.out.extend_from_slice(&self.scratch);
+    }
+
+    /// Reads the items of an array. What is wrong with their number goes before what is wrong with one of them.
+    fn array<'de, A: SeqAccess<'de>>(
+        &mut self,
+        value: &'static Value,
+        (items, min, max): (&'static Value, u32, u32),
+        mut array: A,
+    ) -> Result<Checked, A::Error> {
+        let mut count: u32 = 0;
+        let mut invalid = None;
+        self.out.push(b'[');
+        while count < max {
+            let Some(checked) = array.next_element_seed(ValueSeed { value: items, encoder: self })? else { break };
+            if let Err(problem) = checked {
+                invalid.get_or_insert_with(|| problem.in_item(count));
+            }
+            self.out.push(b',');
+            count += 1;
+        }
+        let mut too_many = false;
+        while array.next_element::<IgnoredAny>()?.is_some() {
+            too_many = true;
+        }
+        if too_many || count < min {
+            return Ok(Err(Problem::new(Reason::Invalid(value))));
+        }
+        if count > 0 {
+            self.out.pop();
+        }
+        self.out.push(b']');
+        Ok(invalid.map_or(Ok(()), Err))
+    }
+
+    /// Checks a value that is neither an object nor an array, and writes it.
+    fn scalar(&mut self, value: &'static Value, raw: &str) -> Checked {
+        let invalid = || Err(Problem::new(Reason::Invalid(value)));
+        match value {
+            Value::Uuid => match Text::read(raw) {
+                Text::Text(text) if id::is_id(&text) => id::write(&text, &mut self.out),
+                _ => return invalid(),
+            },
+            Value::EventTime | Value::DateTime => {
+                let Text::Text(text) = Text::read(raw) else { return invalid() };
+                let Some(time) = Time::parse(&text) else { return invalid() };
+                if matches!(value, Value::EventTime) {
+                    time.check(self.now).map_err(|out_of_range| {
+                        Problem::new(match out_of_range {
+                            OutOfRange::Early => Reason::Early,
+                            OutOfRange::Late => Reason::Late,
+                        })
+                    })?;
+                }
+                self.quote(&time.to_raw());
+            }
+            Value::Date => match Text::read(raw) {
+                Text::Text(text) if is_date(&text) => self.quote(text.as_bytes()),
+                _ => return invalid(),
+            },
+            Value::Text { min, max } => match Text::read(raw) {
+                Text::Text(text) if text::has_chars(&text, *min, *max) => text::write(&text, &mut self.out),
+                Text::HalfPair => return Err(Problem::new(Reason::HalfPair)),
+                _ => return invalid(),
+            },
+            Value::Enum(texts) => {
+                let start = self.out.len();
+                match Text::read(raw) {
+                    Text::Text(text) => text::write(&text, &mut self.out),
+                    _ => return invalid(),
+                }
+                if !texts.iter().any(|text| text.as_bytes() == &self.out[start..]) {
+                    return invalid();
+                }
+            }
+            Value::Integer { min, max } => match number::integer(raw) {
+                Some(number) if (*min..=*max).contains(&number) => self.copy(raw),
+                _ => return invalid(),
+            },
+            Value::Number { min, max } => match number::double(raw) {
+                Some(number) if min.is_none_or(|min| number >= min) && max.is_none_or(|max| number <= max) => {
+                    self.copy(raw);
+                }
+                _ => return invalid(),
+            },
+            Value::Decimal { scale, min, max } => match number::decimal(raw, *scale) {
+                Some(number) if (*min..=*max).contains(&number) => self.copy(raw),
+                _ => return invalid(),
+            },
+            Value::Boolean if raw == "true" || raw == "false" => self.copy(raw),
+            Value::Boolean | Value::Array { .. } | Value::Object(_) => return invalid(),
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, raw: &str) {
+        self.out.extend_from_slice(raw.as_bytes());
+    }
+
+    fn quote(&mut self, text: &[u8]) {
+        self.out.push(b'"');
+        self.out.extend_from_slice(text);
+        self.out.push(b'"');
+    }
+}
+
+/// Reads the value of a field or an item.
+struct ValueSeed<'e> {
+    value: &'static Value,
+    encoder: &'e mut Encoder,
+}
+
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
+    type Value = Checked;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Checked, D::Error> {
+        let Self { value, encoder } = self;
+        if !matches!(value, Value::Array { .. } | Value::Object(_)) {
+            return Ok(encoder.scalar(value, <&RawValue>::deserialize(deserializer)?.get()));
+        }
+        let careful = encoder.careful;
+        let seed = NestedSeed { value: Some(value), encoder };
+        let checked = if careful {
+            // Whatever the value is, the reader can go on behind it.
+            let raw = <&RawValue>::deserialize(deserializer)?.get();
+            let checked = serde_json::Deserializer::from_str(raw).deserialize_any(seed);
+            checked.unwrap_or_else(|_| Err(Problem::new(Reason::Invalid(value))))
+        } else {
+            deserializer.deserialize_any(seed)?
+        };
+        Ok(checked.map(|_| ()))
+    }
+}
+
+/// Reads any JSON value, of which only an array or an object can be right.
+struct NestedSeed<'e> {
+    /// What it must be. None for the event itself, which says where its own id is missing.
+    value: Option<&'static Value>,
+    encoder: &'e mut Encoder,
+}
+
+impl NestedSeed<'_> {
+    fn refused<E>(self) -> Result<Checked<Option<usize>>, E> {
+        let reason = self.value.map_or(Reason::NotAnObject(self.encoder.event_type), Reason::Invalid);
+        Ok(Err(Problem::new(reason)))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for NestedSeed<'_> {
+    type Value = Checked<Option<usize>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for NestedSeed<'_> {
+    type Value = Checked<Option<usize>>;
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("any value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let event_type = self.encoder.event_type;
+        match self.value {
+            None => self.encoder.object(&event_type.object, Some(event_type.id), map),
+            Some(Value::Object(object)) => self.encoder.object(object, None, map),
+            Some(_) => {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                self.refused()
+            }
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+        if let Some(value @ Value::Array { items, min, max }) = self.value {
+            return Ok(self.encoder.array(value, (items, *min, *max), array)?.map(|()| None));
+        }
+        while array.next_element::<IgnoredAny>()?.is_some() {}
+        self.refused()
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        self.refused()
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        self.refused()
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        self.refused()
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        self.refused()
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        self.refused()
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        self.refused()
+    }
+}
+
+/// A name in an object: the place of its field, or the problem that there is none.
+enum Name {
+    Field(usize),
+    Unknown(Box<Problem>),
+}
+
+/// Reads a name. The field that the schema has `next` is the most likely one.
+struct NameSeed {
+    object: &'static Object,
+    next: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for NameSeed {
+    type Value = Name;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Name, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for NameSeed {
+    type Value = Name;
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("a field's name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+        let (before, after) = self.object.fields.split_at(self.next);
+        let find = |fields: &[Field]| fields.iter().position(|field| field.name == name);
+        Ok(match find(after).map(|place| self.next + place).or_else(|| find(before)) {
+            Some(place) => Name::Field(place),
+            None => Name::Unknown(Problem::unknown(self.object, name)),
+        })
+    }
+}
