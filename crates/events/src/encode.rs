@@ -231,11 +231,11 @@ impl Encoder {
         let invalid = || Err(Problem::new(Reason::Invalid(value)));
         match value {
             Value::Uuid => match Text::read(raw) {
-                Text::Text(text) if id::is_id(&text) => id::write(&text, &mut self.out),
+                Text::Good(text) if id::is_id(&text) => id::write(&text, &mut self.out),
                 _ => return invalid(),
             },
             Value::EventTime | Value::DateTime => {
-                let Text::Text(text) = Text::read(raw) else { return invalid() };
+                let Text::Good(text) = Text::read(raw) else { return invalid() };
                 let Some(time) = Time::parse(&text) else { return invalid() };
                 if matches!(value, Value::EventTime) {
                     time.check(self.now).map_err(|out_of_range| {
@@ -248,18 +248,18 @@ impl Encoder {
                 self.quote(&time.to_raw());
             }
             Value::Date => match Text::read(raw) {
-                Text::Text(text) if is_date(&text) => self.quote(text.as_bytes()),
+                Text::Good(text) if is_date(&text) => self.quote(text.as_bytes()),
                 _ => return invalid(),
             },
             Value::Text { min, max } => match Text::read(raw) {
-                Text::Text(text) if text::has_chars(&text, *min, *max) => text::write(&text, &mut self.out),
+                Text::Good(text) if text::has_chars(&text, *min, *max) => text::write(text, &mut self.out),
                 Text::HalfPair => return Err(Problem::new(Reason::HalfPair)),
                 _ => return invalid(),
             },
             Value::Enum(texts) => {
                 let start = self.out.len();
                 match Text::read(raw) {
-                    Text::Text(text) => text::write(&text, &mut self.out),
+                    Text::Good(text) => text::write(text, &mut self.out),
                     _ => return invalid(),
                 }
                 if !texts.iter().any(|text| text.as_bytes() == &self.out[start..]) {

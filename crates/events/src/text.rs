@@ -5,7 +5,7 @@ use std::borrow::Cow;
 /// A JSON value that should be a text, and what it is.
 pub(crate) enum Text<'de> {
     /// A text, with its escapes undone.
-    Text(Cow<'de, str>),
+    Good(Cow<'de, str>),
     /// A text of JSON that is none of Unicode: half a surrogate pair is in it.
     HalfPair,
     /// Another value.
@@ -17,15 +17,15 @@ impl<'de> Text<'de> {
     pub(crate) fn read(raw: &'de str) -> Self {
         let Some(inner) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return Self::Other };
         if !inner.contains('\\') {
-            return Self::Text(Cow::Borrowed(inner));
+            return Self::Good(Cow::Borrowed(inner));
         }
-        serde_json::from_str(raw).map_or(Self::HalfPair, |text| Self::Text(Cow::Owned(text)))
+        serde_json::from_str(raw).map_or(Self::HalfPair, |text| Self::Good(Cow::Owned(text)))
     }
 }
 
 /// Writes a text as JSON: `"` and `\` with a backslash before them, control characters as their short escapes or as
 /// `\u00xx`, everything else as it is. So the same text always has the same bytes.
-pub(crate) fn write(text: &Cow<'_, str>, out: &mut Vec<u8>) {
+pub(crate) fn write(text: Cow<'_, str>, out: &mut Vec<u8>) {
     match text {
         // Without escapes in the body, it has nothing that needs one.
         Cow::Borrowed(text) => {
@@ -35,7 +35,7 @@ pub(crate) fn write(text: &Cow<'_, str>, out: &mut Vec<u8>) {
         }
         Cow::Owned(text) => {
             // Writing a text to a vector cannot fail.
-            let _ = serde_json::to_writer(out, text);
+            let _ = serde_json::to_writer(out, &text);
         }
     }
 }

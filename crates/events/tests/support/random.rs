@@ -89,7 +89,7 @@ impl Random<'_> {
             let is_present = if field.required { !self.is_odd() } else { self.rng.bool() };
             if is_present {
                 let is_time = own.is_some_and(|(_, time)| time == field.name);
-                let sample = if is_time && !self.is_odd() { self.own_time() } else { self.value(&field.value) };
+                let sample = if is_time { self.own_time() } else { self.value(&field.value) };
                 line.push(format!("\"{}\":{}", field.name, sample.line));
                 members.push((field.name.clone(), sample));
             } else if is_own_id {
@@ -101,7 +101,7 @@ impl Random<'_> {
         }
         let mut is_refused = false;
         if self.is_odd() {
-            let name = self.one_of(&["x", "", "Count", "order-id", "\\u0000", "é", "null"]);
+            let name = self.one_of(&["nothing", "", "Count", "order-id", "\\u0000", "é", "null"]);
             members.insert(self.rng.usize(..=members.len()), (name.to_owned(), Sample::plain(self.one_of(&ODD))));
         }
         let judged: Vec<_> = members.iter().map(|(name, sample)| format!("\"{name}\":{}", sample.judged)).collect();
@@ -216,7 +216,7 @@ impl Random<'_> {
             }
             Value::Enum(texts) => {
                 let text = self.one_of(texts);
-                let texts = [text.to_uppercase(), format!("{text} "), text[1..].to_owned()];
+                let texts = [text.to_uppercase(), format!("{text} "), text.chars().skip(1).collect()];
                 let text = self.one_of(&texts);
                 self.written_text(&text)
             }
@@ -242,7 +242,8 @@ impl Random<'_> {
             Value::Decimal(decimal) => {
                 let Decimal { scale, min, max, .. } = *decimal;
                 match self.rng.u8(..5) {
-                    0 => Sample::plain(point(min - 1, scale)),
+                    // Without a minimum it is the negative of the maximum, which JSON Schema does not know.
+                    0 => Sample::refused(point(min - 1, scale)),
                     1 => Sample::plain(point(max + 1, scale)),
                     2 => Sample::plain(point(self.units(*decimal) * 10 + 3, scale + 1)),
                     3 => Sample::plain(format!("\"{}\"", point(max, scale))),
@@ -279,6 +280,12 @@ impl Random<'_> {
     }
 
     fn own_time(&mut self) -> Sample {
+        if self.is_odd() {
+            // JSON Schema knows no clock.
+            let back = self.one_of(&[-900_001, -86_400_000, 2_592_000_001, 25_920_000_000]);
+            let far = Sample { judged: "null".to_owned(), ..self.time(now() - TimeDelta::milliseconds(back)) };
+            return if self.rng.bool() { far } else { self.odd(&Value::DateTime) };
+        }
         let back = TimeDelta::milliseconds(self.rng.i64(-900_000..=2_592_000_000));
         self.time(now() - back)
     }

@@ -44,7 +44,7 @@ fn value(rng: &mut Rng, depth: u32) -> String {
         2 => r#""type":"string","enum":["on","off","\"","ä\\"]"#.to_owned(),
         3 => {
             let min = rng.i32(-1000..1000);
-            format!(r#""type":"integer","minimum":{min},"maximum":{}"#, min + rng.i32(..1000))
+            format!(r#""type":"integer","minimum":{min},"maximum":{}"#, min + rng.i32(0..1000))
         }
         4 => r#""type":"integer""#.to_owned(),
         5 => {
