@@ -1,5 +1,6 @@
 //! What tests, benchmarks and the long run of random bodies share: tables of any schema, and random events of it.
 #![allow(dead_code, reason = "none of them needs everything")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../build/model.rs"]
 mod model;

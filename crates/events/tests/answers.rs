@@ -1,0 +1,252 @@
+//! What is wrong with an event is said with the path to it and what would be right, whatever the order of the keys.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{GIVEN, ORDERS, READINGS, Type, random};
+
+const ID: &str = "0192d3c4-9a5b-7c6d-8e7f-001122334455";
+
+fn orders() -> Type {
+    Type::new("orders", ORDERS)
+}
+
+fn order() -> Value {
+    json!({
+        "order_id": ID,
+        "customer_id": ID,
+        "ordered_at": "2026-11-20T11:59:58Z",
+        "currency": "EUR",
+        "total": 30,
+        "express": false,
+        "items": [
+            {"sku": "a", "quantity": 1, "price": 10},
+            {"sku": "b", "quantity": 1, "price": 10},
+            {"sku": "c", "quantity": 1, "price": 10},
+        ],
+    })
+}
+
+/// The order with another value at a place, as JSON.
+fn order_with(pointer: &str, value: &str) -> String {
+    let mut order = order();
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    match order.pointer_mut(parent).unwrap() {
+        Value::Object(object) => drop(object.insert(name.to_owned(), json!("@"))),
+        Value::Array(array) => array[name.parse::<usize>().unwrap()] = json!("@"),
+        _ => unreachable!("places are in objects and arrays"),
+    }
+    order.to_string().replace("\"@\"", value)
+}
+
+fn problem(event: &str) -> (&'static str, String) {
+    orders().line(event).unwrap_err()
+}
+
+#[test]
+fn an_error_names_the_path_and_what_would_be_right() {
+    let days = "is more than 30 days back: events are accepted for 30 days only";
+    for (pointer, value, code, message) in [
+        ("/order_id", "null", "InvalidId", "`order_id` is not a UUID: write 8-4-4-4-12 hexadecimal digits, such as "),
+        ("/customer_id", "\"7\"", "InvalidId", "`customer_id` is not a UUID: write 8-4-4-4-12"),
+        (
+            "/ordered_at",
+            "\"now\"",
+            "InvalidTime",
+            "`ordered_at` is not a time: write `YYYY-MM-DD HH:MM:SS[.fff]` in UTC",
+        ),
+        ("/ordered_at", "\"2026-10-01 00:00:00\"", "TooLate", &format!("`ordered_at` {days}")),
+        (
+            "/deliver_on",
+            "\"2026-02-29\"",
+            "InvalidValue",
+            "`deliver_on`: write a day of the calendar as a string, `YYYY-MM-DD`",
+        ),
+        ("/currency", "\"eur\"", "InvalidValue", "`currency`: write one of \"EUR\", \"JPY\", \"USD\""),
+        (
+            "/total",
+            "0.001",
+            "InvalidValue",
+            "`total`: write a number from 0 to 9999999.99 with at most 2 digits after the point",
+        ),
+        ("/total", "\"1\"", "InvalidValue", "`total`: write a number from 0 to 9999999.99"),
+        ("/weight", "-1e-9", "InvalidValue", "`weight`: write a number of at least 0"),
+        ("/express", "0", "InvalidValue", "`express`: write true or false"),
+        ("/note", "7", "InvalidValue", "`note`: write a string of at most 200 characters"),
+        (
+            "/note",
+            "\"\\ud83d!\"",
+            "InvalidValue",
+            "`note`: half a surrogate pair is not a character, write both halves or none",
+        ),
+        ("/items", "[]", "InvalidValue", "`items`: write an array of 1 to 50 items"),
+        ("/items", "{\"a\":1}", "InvalidValue", "`items`: write an array of 1 to 50 items"),
+        ("/items", "1e999", "InvalidValue", "`items`: write an array of 1 to 50 items"),
+        ("/items/1", "[7]", "InvalidValue", "`items[1]`: write an object with sku, quantity, price"),
+        ("/items/1", "1e999", "InvalidValue", "`items[1]`: write an object with sku, quantity, price"),
+        ("/items/1", "{\"\\udc00\":1}", "InvalidValue", "`items[1]`: write an object with sku, quantity, price"),
+        ("/items/1", "{}", "MissingField", "`items[1].sku` is missing: add it"),
+        ("/items/2/sku", "\"\"", "InvalidValue", "`items[2].sku`: write a string of 1 to 40 characters"),
+        (
+            "/items/2/price",
+            "-0.01",
+            "InvalidValue",
+            "`items[2].price`: write a number from 0 to 99999.99 with at most 2 digits",
+        ),
+        (
+            "/items/0/quantity",
+            "1.0",
+            "InvalidValue",
+            "`items[0].quantity`: write an integer from 1 to 1000, without a point",
+        ),
+        (
+            "/items/2/colour",
+            "1",
+            "UnknownField",
+            "unknown field `items[2].colour`: remove it, the fields are sku, quantity, price",
+        ),
+        ("/items/0/sku", "\"a\",\"sku\":\"b\"", "DuplicateField", "`items[0].sku` stands more than once: keep one"),
+    ] {
+        let event = order_with(pointer, value);
+        let found = problem(&event);
+        assert_eq!(found.0, code, "{event}: {}", found.1);
+        assert!(found.1.starts_with(message), "{event}: {}", found.1);
+    }
+}
+
+#[test]
+fn messages_are_short_and_cut_what_the_client_wrote() {
+    let long = "x".repeat(5_000);
+    let (_, message) = problem(&order_with(&format!("/items/2/{long}"), "1"));
+    assert!(message.starts_with("unknown field `items[2].xxx") && message.len() < 120, "{message}");
+}
+
+/// Every order of the members of an object.
+fn permutations(members: &[&str]) -> Vec<String> {
+    if members.len() < 2 {
+        return vec![members.join(",")];
+    }
+    let mut all = Vec::new();
+    for (at, first) in members.iter().enumerate() {
+        let rest = [&members[..at], &members[at + 1..]].concat();
+        all.extend(permutations(&rest).iter().map(|rest| format!("{first},{rest}")));
+    }
+    all
+}
+
+#[test]
+fn the_first_error_is_that_of_the_schemas_first_field_in_any_order_of_keys() {
+    // Missing are `currency` and later ones, not good `total` and `customer_id`.
+    let members =
+        ["\"total\":null", "\"note\":7", "\"customer_id\":1", "\"ordered_at\":\"2026-11-20 11:59:58\"", "\"items\":[]"];
+    let answers: std::collections::BTreeSet<_> =
+        permutations(&members).iter().map(|members| problem(&format!("{{{members}}}"))).collect();
+    assert_eq!(answers.len(), 1);
+    assert!(answers.first().unwrap().1.starts_with("`customer_id` is not a UUID"), "{answers:?}");
+    let members = ["\"total\":null", "\"note\":7", "\"ordered_at\":\"2026-11-20 11:59:58\"", "\"items\":[]"];
+    for members in permutations(&members) {
+        assert_eq!(problem(&format!("{{{members}}}")).1, "`customer_id` is missing: add it");
+    }
+    // Within an item, too.
+    for members in permutations(&["\"price\":-1", "\"quantity\":0", "\"sku\":\"\""]) {
+        let (_, message) = problem(&order_with("/items/1", &format!("{{{members}}}")));
+        assert!(message.starts_with("`items[1].sku`: "), "{message}");
+    }
+}
+
+#[test]
+fn a_field_that_does_not_belong_there_is_the_first_error_of_its_object() {
+    for members in permutations(&["\"total\":null", "\"colour\":7", "\"items\":[{\"size\":1}]"]) {
+        assert!(problem(&format!("{{{members}}}")).1.starts_with("unknown field `colour`"));
+    }
+    for members in permutations(&["\"price\":-1", "\"sku\":\"\"", "\"sku\":\"\""]) {
+        let (_, message) = problem(&order_with("/items/1", &format!("{{{members}}}")));
+        assert_eq!(message, "`items[1].sku` stands more than once: keep one");
+    }
+}
+
+#[test]
+fn the_first_item_that_is_not_valid_is_named_unless_there_are_too_many() {
+    let items = |count: usize| format!("[{}]", vec!["{\"sku\":\"a\",\"quantity\":1,\"price\":1}"; count].join(","));
+    assert!(orders().line(&order_with("/items", &items(50))).is_ok());
+    let with_two = items(50).replacen("\"a\"", "1", 2);
+    assert!(problem(&order_with("/items", &with_two)).1.starts_with("`items[0].sku`"));
+    for count in [51, 20_000] {
+        let too_many = items(count).replacen("\"a\"", "1", 1);
+        assert_eq!(problem(&order_with("/items", &too_many)).1, "`items`: write an array of 1 to 50 items");
+    }
+}
+
+#[test]
+fn null_is_the_value_of_no_field() {
+    let readings = Type::new("readings", READINGS);
+    let valid = "\"count\":1,\"read_at\":\"2026-11-20 11:59:58\",\"place\":{\"room\":\"a\"}";
+    assert!(readings.line(&format!("{{{valid}}}")).is_ok());
+    for field in &readings.model.object.fields {
+        let name = &field.name;
+        let others: Vec<_> = valid.split(",\"").map(|member| format!("\"{}", member.trim_start_matches('"'))).collect();
+        let others: Vec<_> =
+            others.iter().filter(|member| !member.starts_with(&format!("\"{name}\""))).cloned().collect();
+        let (code, message) = readings.line(&format!("{{\"{name}\":null,{}}}", others.join(","))).unwrap_err();
+        assert!(code.starts_with("Invalid") && message.starts_with(&format!("`{name}`")), "{code}: {message}");
+    }
+}
+
+#[test]
+fn what_serde_json_refuses_in_one_event_does_not_touch_the_others() {
+    let orders = orders();
+    let good = order().to_string();
+    for bad in ["1e999", "\"\\ud800\"", "{\"\\ud800\":1}"] {
+        for bad in
+            [bad.to_owned(), order_with("/items", bad), order_with("/items/0", bad), order_with("/items/0/sku", bad)]
+        {
+            let batch = orders.parse(&format!("{good},{bad},{good}")).unwrap();
+            let stored: Vec<bool> = batch.events().iter().map(Result::is_ok).collect();
+            assert_eq!(stored, [true, false, true], "{bad}");
+            let alone = orders.parse(&format!("{good},{good}")).unwrap();
+            assert_eq!(batch.ndjson(), alone.ndjson(), "{bad}");
+        }
+    }
+}
+
+#[test]
+fn depth_uses_up_no_stack() {
+    let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    for pointer in ["/items", "/items/1", "/items/1/sku", "/note", "/unknown"] {
+        let (code, _) = problem(&order_with(pointer, &deep));
+        assert!(["InvalidValue", "UnknownField"].contains(&code), "{pointer}: {code}");
+    }
+}
+
+#[test]
+fn the_own_id_is_put_where_the_schema_has_it() {
+    let readings = Type::new("readings", READINGS);
+    let id = format!("\"reading_id\":\"{}\"", ID.replace("0192", "FFFF"));
+    let (level, count) = ("\"level\":1", "\"count\":2");
+    let (at, place) = ("\"read_at\":\"2026-11-20 11:59:58.000\"", "\"place\":{\"room\":\"a\"}");
+    for with_id in [false, true] {
+        let mut members = vec![level, count, at, place];
+        if with_id {
+            members.push(&id);
+        }
+        let given = format!("\"reading_id\":\"{GIVEN}\"");
+        let expected_id = if with_id { id.to_lowercase() } else { given };
+        let expected = format!("{{{count},{level},{expected_id},{at},{place}}}\n");
+        for members in permutations(&members) {
+            assert_eq!(readings.line(&format!("{{{members}}}")).unwrap(), expected, "{members}");
+        }
+    }
+}
+
+#[test]
+fn a_line_is_read_back_as_itself() {
+    let readings = Type::new("readings", READINGS);
+    let mut rng = fastrand::Rng::with_seed(3);
+    let lines: Vec<String> = (0..500)
+        .map(|_| random::event(&mut rng, &readings.model, 0.0).written)
+        .map(|event| readings.line(&event).unwrap())
+        .collect();
+    let again = readings.parse(&lines.concat().trim_end().replace('\n', ",")).unwrap();
+    assert_eq!(std::str::from_utf8(again.ndjson()).unwrap(), lines.concat());
+}
