@@ -24,7 +24,7 @@ fn object(model: &event_types::Object, time: Option<&str>) -> Object {
     for (place, field) in model.fields.iter().enumerate() {
         required |= u128::from(field.required) << place;
         let value = if time == Some(&field.name) { Value::EventTime } else { value(&field.value) };
-        fields.push(Field { name: leak(&field.name), key: leak(&format!("\"{}\":", field.name)), value });
+        fields.push(Field { name: leak(&field.name), key: leak(&format!(",\"{}\":", field.name)), value });
     }
     Object { fields: fields.leak(), required }
 }

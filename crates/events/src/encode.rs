@@ -8,7 +8,7 @@ use crate::id;
 use crate::number;
 use crate::problem::{Problem, Reason};
 use crate::table::{EventType, Field, Object, Value};
-use crate::text::{self, Text};
+use crate::text;
 use crate::time::{OutOfRange, Time, is_date};
 
 /// What a check says of a value: nothing, or what is wrong with it.
@@ -29,7 +29,7 @@ pub(crate) struct Encoder {
     careful: bool,
 }
 
-/// A member as it was written, comma included.
+/// A member as it was written, with the comma before it.
 #[derive(Clone, Copy)]
 struct Member {
     /// The place of its field in the schema.
@@ -72,7 +72,7 @@ impl Encoder {
         let start = self.out.len();
         self.event_start = start;
         self.members.clear();
-        let checked = event.deserialize_any(NestedSeed { value: None, encoder: self })?;
+        let checked = event.deserialize_any(AnySeed { value: None, encoder: self })?;
         match &checked {
             Ok(_) => self.out.push(b'\n'),
             Err(_) => self.out.truncate(start),
@@ -97,7 +97,6 @@ impl Encoder {
         let mut id_hole = None;
         let mut misplaced: Option<Box<Problem>> = None;
         let mut invalid: Option<(usize, Box<Problem>)> = None;
-        self.out.push(b'{');
         while let Some(name) = map.next_key_seed(NameSeed { object, next })? {
             let place = match name {
                 Name::Field(place) if seen >> place & 1 == 0 => place,
@@ -130,7 +129,6 @@ impl Encoder {
             {
                 invalid = Some((place, problem.in_field(field.name)));
             }
-            self.out.push(b',');
             self.members.push(Member { place, start: member_start, end: self.out.len() });
         }
         let missing = object.required & !seen;
@@ -157,20 +155,25 @@ impl Encoder {
             }
         }
         if !in_order {
-            self.rearrange(base, start + 1);
+            self.rearrange(base, start);
             if let (Some(_), Some(own_id)) = (id_hole, own_id) {
                 let before = self.members[base..].iter().filter(|member| member.place < own_id);
                 let before: usize = before.map(|member| member.end - member.start).sum();
-                id_hole = Some(start + 1 + before + object.fields[own_id].key.len() + 1);
+                id_hole = Some(start + before + object.fields[own_id].key.len() + 1);
             }
         }
         self.members.truncate(base);
-        // In place of the last member's comma.
-        if self.out.len() > start + 1 {
-            self.out.pop();
-        }
-        self.out.push(b'}');
+        self.close(start, b"{}");
         Ok(Ok(id_hole))
+    }
+
+    /// Puts brackets around members or items: the first in place of the first comma.
+    fn close(&mut self, start: usize, [open, close]: &[u8; 2]) {
+        match self.out.get_mut(start) {
+            Some(comma) => *comma = *open,
+            None => self.out.push(*open),
+        }
+        self.out.push(*close);
     }
 
     /// Writes the event's own id, whose digits are not known yet, and says where they belong.
@@ -178,7 +181,7 @@ impl Encoder {
         let start = self.out.len();
         self.out.extend_from_slice(field.key.as_bytes());
         let digits = self.out.len() + 1;
-        self.out.extend_from_slice(b"\"00000000-0000-0000-0000-000000000000\",");
+        self.out.extend_from_slice(b"\"00000000-0000-0000-0000-000000000000\"");
         self.members.push(Member { place, start, end: self.out.len() });
         digits
     }
@@ -202,14 +205,18 @@ impl Encoder {
         mut array: A,
     ) -> Result<Checked, A::Error> {
         let mut count: u32 = 0;
+        let start = self.out.len();
         let mut invalid = None;
-        self.out.push(b'[');
         while count < max {
-            let Some(checked) = array.next_element_seed(ValueSeed { value: items, encoder: self })? else { break };
+            let end = self.out.len();
+            self.out.push(b',');
+            let Some(checked) = array.next_element_seed(ValueSeed { value: items, encoder: self })? else {
+                self.out.truncate(end);
+                break;
+            };
             if let Err(problem) = checked {
                 invalid.get_or_insert_with(|| problem.in_item(count));
             }
-            self.out.push(b',');
             count += 1;
         }
         let mut too_many = false;
@@ -219,24 +226,20 @@ impl Encoder {
         if too_many || count < min {
             return Ok(Err(Problem::new(Reason::Invalid(value))));
         }
-        if count > 0 {
-            self.out.pop();
-        }
-        self.out.push(b']');
+        self.close(start, b"[]");
         Ok(invalid.map_or(Ok(()), Err))
     }
 
-    /// Checks a value that is neither an object nor an array, and writes it.
-    fn scalar(&mut self, value: &'static Value, raw: &str) -> Checked {
+    /// Checks a text, which in the body `is_plain` if it had no escapes, and writes it.
+    fn text(&mut self, value: &'static Value, text: &str, is_plain: bool) -> Checked {
         let invalid = || Err(Problem::new(Reason::Invalid(value)));
         match value {
-            Value::Uuid => match Text::read(raw) {
-                Text::Good(text) if id::is_id(&text) => id::write(&text, &mut self.out),
-                _ => return invalid(),
+            Value::Uuid => match id::quoted(text) {
+                Some(id) => self.out.extend_from_slice(&id),
+                None => return invalid(),
             },
             Value::EventTime | Value::DateTime => {
-                let Text::Good(text) = Text::read(raw) else { return invalid() };
-                let Some(time) = Time::parse(&text) else { return invalid() };
+                let Some(time) = Time::parse(text) else { return invalid() };
                 if matches!(value, Value::EventTime) {
                     time.check(self.now).map_err(|out_of_range| {
                         Problem::new(match out_of_range {
@@ -245,55 +248,38 @@ impl Encoder {
                         })
                     })?;
                 }
-                self.quote(&time.to_raw());
+                self.out.extend_from_slice(&time.quoted());
             }
-            Value::Date => match Text::read(raw) {
-                Text::Good(text) if is_date(&text) => self.quote(text.as_bytes()),
-                _ => return invalid(),
-            },
-            Value::Text { min, max } => match Text::read(raw) {
-                Text::Good(text) if text::has_chars(&text, *min, *max) => text::write(text, &mut self.out),
-                Text::HalfPair => return Err(Problem::new(Reason::HalfPair)),
-                _ => return invalid(),
-            },
+            Value::Date if is_date(text) => text::write(text, is_plain, &mut self.out),
+            Value::Text { min, max } if text::has_chars(text, *min, *max) => text::write(text, is_plain, &mut self.out),
             Value::Enum(texts) => {
                 let start = self.out.len();
-                match Text::read(raw) {
-                    Text::Good(text) => text::write(text, &mut self.out),
-                    _ => return invalid(),
-                }
+                text::write(text, is_plain, &mut self.out);
                 if !texts.iter().any(|text| text.as_bytes() == &self.out[start..]) {
                     return invalid();
                 }
             }
-            Value::Integer { min, max } => match number::integer(raw) {
-                Some(number) if (*min..=*max).contains(&number) => self.copy(raw),
-                _ => return invalid(),
-            },
-            Value::Number { min, max } => match number::double(raw) {
-                Some(number) if min.is_none_or(|min| number >= min) && max.is_none_or(|max| number <= max) => {
-                    self.copy(raw);
-                }
-                _ => return invalid(),
-            },
-            Value::Decimal { scale, min, max } => match number::decimal(raw, *scale) {
-                Some(number) if (*min..=*max).contains(&number) => self.copy(raw),
-                _ => return invalid(),
-            },
-            Value::Boolean if raw == "true" || raw == "false" => self.copy(raw),
-            Value::Boolean | Value::Array { .. } | Value::Object(_) => return invalid(),
+            _ => return invalid(),
         }
         Ok(())
     }
 
-    fn copy(&mut self, raw: &str) {
+    /// Checks a value that must be a number, and writes it as it is.
+    fn number(&mut self, value: &'static Value, raw: &str) -> Checked {
+        let is_valid = match value {
+            Value::Integer { min, max } => number::integer(raw).is_some_and(|number| (*min..=*max).contains(&number)),
+            Value::Number { min, max } => number::double(raw)
+                .is_some_and(|number| min.is_none_or(|min| number >= min) && max.is_none_or(|max| number <= max)),
+            Value::Decimal { scale, min, max } => {
+                number::decimal(raw, *scale).is_some_and(|number| (*min..=*max).contains(&number))
+            }
+            _ => false,
+        };
+        if !is_valid {
+            return Err(Problem::new(Reason::Invalid(value)));
+        }
         self.out.extend_from_slice(raw.as_bytes());
-    }
-
-    fn quote(&mut self, text: &[u8]) {
-        self.out.push(b'"');
-        self.out.extend_from_slice(text);
-        self.out.push(b'"');
+        Ok(())
     }
 }
 
@@ -308,16 +294,18 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Checked, D::Error> {
         let Self { value, encoder } = self;
-        if !matches!(value, Value::Array { .. } | Value::Object(_)) {
-            return Ok(encoder.scalar(value, <&RawValue>::deserialize(deserializer)?.get()));
+        if matches!(value, Value::Integer { .. } | Value::Number { .. } | Value::Decimal { .. }) {
+            return Ok(encoder.number(value, <&RawValue>::deserialize(deserializer)?.get()));
         }
         let careful = encoder.careful;
-        let seed = NestedSeed { value: Some(value), encoder };
+        let seed = AnySeed { value: Some(value), encoder };
         let checked = if careful {
             // Whatever the value is, the reader can go on behind it.
             let raw = <&RawValue>::deserialize(deserializer)?.get();
-            let checked = serde_json::Deserializer::from_str(raw).deserialize_any(seed);
-            checked.unwrap_or_else(|_| Err(Problem::new(Reason::Invalid(value))))
+            serde_json::Deserializer::from_str(raw).deserialize_any(seed).unwrap_or_else(|_| {
+                let is_text = matches!(value, Value::Text { .. }) && raw.starts_with('"');
+                Err(Problem::new(if is_text { Reason::HalfPair } else { Reason::Invalid(value) }))
+            })
         } else {
             deserializer.deserialize_any(seed)?
         };
@@ -325,21 +313,21 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     }
 }
 
-/// Reads any JSON value, of which only an array or an object can be right.
-struct NestedSeed<'e> {
+/// Reads any JSON value but those that must be numbers, which are wanted as they are written.
+struct AnySeed<'e> {
     /// What it must be. None for the event itself, which says where its own id is missing.
     value: Option<&'static Value>,
     encoder: &'e mut Encoder,
 }
 
-impl NestedSeed<'_> {
+impl AnySeed<'_> {
     fn refused<E>(self) -> Result<Checked<Option<usize>>, E> {
         let reason = self.value.map_or(Reason::NotAnObject(self.encoder.event_type), Reason::Invalid);
         Ok(Err(Problem::new(reason)))
     }
 }
 
-impl<'de> DeserializeSeed<'de> for NestedSeed<'_> {
+impl<'de> DeserializeSeed<'de> for AnySeed<'_> {
     type Value = Checked<Option<usize>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -347,7 +335,7 @@ impl<'de> DeserializeSeed<'de> for NestedSeed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for NestedSeed<'_> {
+impl<'de> Visitor<'de> for AnySeed<'_> {
     type Value = Checked<Option<usize>>;
 
     fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -374,8 +362,21 @@ impl<'de> Visitor<'de> for NestedSeed<'_> {
         self.refused()
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        self.refused()
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        let Some(value) = self.value else { return self.refused() };
+        // The reader would have made a copy if there were escapes in it.
+        Ok(self.encoder.text(value, text, true).map(|()| None))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        let Some(value) = self.value else { return self.refused() };
+        Ok(self.encoder.text(value, text, false).map(|()| None))
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Self::Value, E> {
+        let Some(Value::Boolean) = self.value else { return self.refused() };
+        self.encoder.out.extend_from_slice(if flag { b"true" } else { b"false" });
+        Ok(Ok(None))
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
@@ -387,10 +388,6 @@ impl<'de> Visitor<'de> for NestedSeed<'_> {
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        self.refused()
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
         self.refused()
     }
 

@@ -21,6 +21,35 @@ pub(crate) fn double(text: &str) -> Option<f64> {
 /// A decimal in units of its last digit: with scale 2, 19.9 is 1990. None when it has more digits after the point than
 /// `scale`, zeros at its end aside, or does not fit into 38 digits.
 pub(crate) fn decimal(text: &str, scale: u8) -> Option<i128> {
+    short_decimal(text.as_bytes(), scale).or_else(|| any_decimal(text, scale))
+}
+
+/// Nearly every decimal: up to 18 digits, no more after the point than `scale`, and no exponent.
+fn short_decimal(text: &[u8], scale: u8) -> Option<i128> {
+    let (is_negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.len() > 18 {
+        return None;
+    }
+    let mut value: i64 = 0;
+    let mut point = None;
+    for (at, byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => value = value * 10 + i64::from(byte - b'0'),
+            b'.' => point = Some(at),
+            _ => return None,
+        }
+    }
+    let after_point = point.map_or(0, |point| digits.len() - point - 1);
+    let zeros = u32::from(scale).checked_sub(u32::try_from(after_point).ok()?)?;
+    let value = if is_negative { -value } else { value };
+    // Up to this power of ten the product has at most 37 digits.
+    (zeros < 20).then(|| i128::from(value) * i128::from(10_u64.pow(zeros)))
+}
+
+fn any_decimal(text: &str, scale: u8) -> Option<i128> {
     let (number, exponent) = split_exponent(text)?;
     let (is_negative, digits) = number.strip_prefix('-').map_or((false, number), |digits| (true, digits));
     let mut value: i128 = 0;
@@ -41,12 +70,8 @@ pub(crate) fn decimal(text: &str, scale: u8) -> Option<i128> {
             zeros = 0;
         }
     }
-    if value == 0 {
-        return Some(0);
-    }
     // The value is what the digits up to the last that is not zero write, times ten to the power of what follows.
-    let power = i64::from(exponent) + i64::from(scale) + zeros - after_point;
-    let value = shifted(value, power)?;
+    let value = shifted(value, i64::from(exponent) + i64::from(scale) + zeros - after_point)?;
     Some(if is_negative { -value } else { value })
 }
 
@@ -55,8 +80,7 @@ fn shifted(value: i128, power: i64) -> Option<i128> {
     if value == 0 {
         return Some(0);
     }
-    let power = u32::try_from(power).ok()?;
-    let shifted = value.checked_mul(10_i128.checked_pow(power)?)?;
+    let shifted = value.checked_mul(10_i128.checked_pow(u32::try_from(power).ok()?)?)?;
     (shifted.ilog10() < MAX_DIGITS).then_some(shifted)
 }
 
@@ -65,7 +89,7 @@ fn split_exponent(text: &str) -> Option<(&str, i32)> {
     if !matches!(text.as_bytes().first(), Some(b'-' | b'0'..=b'9')) {
         return None;
     }
-    let Some(at) = text.find(['e', 'E']) else { return Some((text, 0)) };
+    let Some(at) = text.bytes().position(|byte| byte | 0x20 == b'e') else { return Some((text, 0)) };
     let (number, exponent) = (&text[..at], &text[at + 1..]);
     if exponent.trim_start_matches(['+', '-']).len() > MAX_EXPONENT_DIGITS {
         return None;

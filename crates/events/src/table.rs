@@ -40,7 +40,7 @@ pub struct Object {
 pub struct Field {
     /// Its name.
     pub name: &'static str,
-    /// Its name as it is written: `"name":`.
+    /// Its name as it is written, with the comma before it: `,"name":`.
     pub key: &'static str,
     /// What its value must be.
     pub value: Value,

@@ -9,8 +9,12 @@ pub const MAX_AHEAD: TimeDelta = TimeDelta::minutes(15);
 pub const MAX_BEHIND: TimeDelta = TimeDelta::days(30);
 
 /// A moment in UTC, to the millisecond, in the years 0001 to 9999.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Time(NaiveDateTime);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Time {
+    at: NaiveDateTime,
+    /// `YYYY-MM-DD HH:MM:SS.mmm`.
+    raw: [u8; RAW_LEN],
+}
 
 /// On which side of the accepted range an event's time is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,18 +28,22 @@ pub(crate) enum OutOfRange {
 /// The length of the raw form, `YYYY-MM-DD HH:MM:SS.mmm`.
 const RAW_LEN: usize = 23;
 
+/// The raw form of no time.
+const EMPTY: &[u8; RAW_LEN] = b"0000-00-00 00:00:00.000";
+
 impl Time {
     /// Reads `YYYY-MM-DD HH:MM:SS[.fff]` (UTC) or RFC 3339 with a `T`, whose offset is applied and whose fraction is cut
     /// to milliseconds. `api.yaml` has the same rule as a pattern.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let time = parse_plain(text.as_bytes()).or_else(|| parse_rfc3339(text))?;
-        // An offset may lead out of the years that have four digits.
-        (1..=9999).contains(&time.year()).then_some(Self(time))
+        parse_plain(text.as_bytes()).or_else(|| parse_rfc3339(text).map(Self::from)).filter(|time| {
+            // An offset may lead out of the years that have four digits.
+            (1..=9999).contains(&time.at.year())
+        })
     }
 
     /// Holds the time against the server's clock.
     pub(crate) fn check(self, now: DateTime<Utc>) -> Result<(), OutOfRange> {
-        let ahead = self.0.signed_duration_since(now.naive_utc());
+        let ahead = self.at.signed_duration_since(now.naive_utc());
         if ahead > MAX_AHEAD {
             return Err(OutOfRange::Early);
         }
@@ -45,18 +53,26 @@ impl Time {
         Ok(())
     }
 
-    /// The raw form: `YYYY-MM-DD HH:MM:SS.mmm`, 23 ASCII bytes.
-    pub(crate) fn to_raw(self) -> [u8; RAW_LEN] {
-        let mut out = *b"0000-00-00 00:00:00.000";
-        let (date, time) = (self.0.date(), self.0.time());
-        put_digits(&mut out[0..4], date.year().unsigned_abs());
-        put_digits(&mut out[5..7], date.month());
-        put_digits(&mut out[8..10], date.day());
-        put_digits(&mut out[11..13], time.hour());
-        put_digits(&mut out[14..16], time.minute());
-        put_digits(&mut out[17..19], time.second());
-        put_digits(&mut out[20..23], time.nanosecond() / 1_000_000);
-        out
+    /// The raw form with quotes around it: `"YYYY-MM-DD HH:MM:SS.mmm"`.
+    pub(crate) fn quoted(&self) -> [u8; RAW_LEN + 2] {
+        let mut quoted = [b'"'; RAW_LEN + 2];
+        quoted[1..=RAW_LEN].copy_from_slice(&self.raw);
+        quoted
+    }
+}
+
+impl From<NaiveDateTime> for Time {
+    fn from(at: NaiveDateTime) -> Self {
+        let mut raw = *EMPTY;
+        let (date, time) = (at.date(), at.time());
+        put_digits(&mut raw[0..4], date.year().unsigned_abs());
+        put_digits(&mut raw[5..7], date.month());
+        put_digits(&mut raw[8..10], date.day());
+        put_digits(&mut raw[11..13], time.hour());
+        put_digits(&mut raw[14..16], time.minute());
+        put_digits(&mut raw[17..19], time.second());
+        put_digits(&mut raw[20..23], time.nanosecond() / 1_000_000);
+        Self { at, raw }
     }
 }
 
@@ -67,19 +83,29 @@ fn put_digits(out: &mut [u8], mut value: u32) {
     }
 }
 
-fn parse_plain(text: &[u8]) -> Option<NaiveDateTime> {
-    let millis = match text.len() {
-        19 => 0,
-        RAW_LEN if text[19] == b'.' => digits(&text[20..23])?,
+/// Reads `YYYY-MM-DD HH:MM:SS[.fff]`, and the same with a `T` and a `Z`: its digits are those of the raw form.
+fn parse_plain(text: &[u8]) -> Option<Time> {
+    let plain = match text {
+        [plain @ .., b'Z' | b'z'] if matches!(plain.get(10), Some(b'T' | b't')) => plain,
+        _ if text.get(10) == Some(&b' ') => text,
         _ => return None,
     };
-    let separators = (text[4], text[7], text[10], text[13], text[16]);
-    if separators != (b'-', b'-', b' ', b':', b':') {
+    let millis = match plain.len() {
+        19 => 0,
+        RAW_LEN if plain[19] == b'.' => digits(&plain[20..])?,
+        _ => return None,
+    };
+    if (plain[4], plain[7], plain[13], plain[16]) != (b'-', b'-', b':', b':') {
         return None;
     }
-    let year = i32::try_from(digits(&text[0..4])?).ok()?;
-    let date = NaiveDate::from_ymd_opt(year, digits(&text[5..7])?, digits(&text[8..10])?)?;
-    date.and_hms_milli_opt(digits(&text[11..13])?, digits(&text[14..16])?, digits(&text[17..19])?, millis)
+    let year = i32::try_from(digits(&plain[0..4])?).ok()?;
+    let date = NaiveDate::from_ymd_opt(year, digits(&plain[5..7])?, digits(&plain[8..10])?)?;
+    let (hour, minute, second) = (digits(&plain[11..13])?, digits(&plain[14..16])?, digits(&plain[17..19])?);
+    let at = date.and_hms_milli_opt(hour, minute, second, millis)?;
+    let mut raw = *EMPTY;
+    raw[..plain.len()].copy_from_slice(plain);
+    raw[10] = b' ';
+    Some(Time { at, raw })
 }
 
 /// Whether a text is a day of the calendar, `YYYY-MM-DD` in the years 0001 to 9999.
@@ -116,7 +142,7 @@ mod tests {
     }
 
     fn raw(text: &str) -> String {
-        String::from_utf8(Time::parse(text).unwrap().to_raw().to_vec()).unwrap()
+        String::from_utf8(Time::parse(text).unwrap().raw.to_vec()).unwrap()
     }
 
     #[test]
