@@ -59,6 +59,20 @@ pub struct Field {
     pub since: Option<String>,
     /// `examples`: values as JSON, as the schema writes them.
     pub examples: Vec<String>,
+    /// `x-sample`: how often which value occurs in random events.
+    pub sample: Distribution,
+}
+
+/// How the values of random events are distributed. Validation and the lake do not care.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Distribution {
+    /// Each value as often as another.
+    #[default]
+    Uniform,
+    /// `normal`: most values are near the middle between the limits.
+    Normal,
+    /// `zipf`: few values are frequent, the first or the least of all most.
+    Zipf,
 }
 
 /// The field that an `x-references` names: `impressions.impression_id`.

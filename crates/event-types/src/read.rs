@@ -6,7 +6,8 @@ use thiserror::Error;
 
 use crate::json::Json;
 use crate::model::{
-    Decimal, EventType, Field, MAX_DEPTH, MAX_FIELDS, MAX_PRECISION, MAX_TYPE_NAME, Object, Reference, Value,
+    Decimal, Distribution, EventType, Field, MAX_DEPTH, MAX_FIELDS, MAX_PRECISION, MAX_TYPE_NAME, Object, Reference,
+    Value,
 };
 
 /// The dialect that every schema names.
@@ -207,7 +208,7 @@ fn object(schema: &Schema<'_>, depth: usize) -> Result<Object, Problem> {
 }
 
 fn field(name: &str, schema: &Schema<'_>, required: bool, depth: usize) -> Result<Field, Problem> {
-    let value = value(schema, depth, &["description", "x-references", "x-since", "examples"])?;
+    let value = value(schema, depth, &["description", "x-references", "x-since", "x-sample", "examples"])?;
     let references = match schema.get("x-references") {
         None => None,
         Some(_) if depth > 1 => {
@@ -225,6 +226,12 @@ fn field(name: &str, schema: &Schema<'_>, required: bool, depth: usize) -> Resul
         }
     };
     let since = schema.get("x-since").map(|_| schema.text("x-since").map(str::to_owned)).transpose()?;
+    let sample = match schema.get("x-sample").map(|_| schema.text("x-sample")).transpose()? {
+        None => Distribution::Uniform,
+        Some("normal") => Distribution::Normal,
+        Some("zipf") => Distribution::Zipf,
+        Some(other) => return Err(schema.problem("x-sample", format!("`{other}` is not one of normal, zipf"))),
+    };
     let examples = match schema.get("examples") {
         None => Vec::new(),
         Some(Json::Array(items)) => items.iter().map(Json::to_text).collect(),
@@ -238,6 +245,7 @@ fn field(name: &str, schema: &Schema<'_>, required: bool, depth: usize) -> Resul
         references,
         since,
         examples,
+        sample,
     })
 }
 
