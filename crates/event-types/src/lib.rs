@@ -6,7 +6,8 @@ mod read;
 mod sample;
 
 pub use model::{
-    Decimal, Distribution, EventType, Field, MAX_DEPTH, MAX_FIELDS, MAX_PRECISION, MAX_TYPE_NAME, Object, Reference, Value,
+    Decimal, Distribution, EventType, Field, MAX_DEPTH, MAX_FIELDS, MAX_PRECISION, MAX_TYPE_NAME, Object, Reference,
+    Value,
 };
 pub use read::{SchemaError, read_all, read_type};
 pub use sample::Sampler;

@@ -82,21 +82,20 @@ impl Sampler {
 
     /// The next event, in the order of the schema's fields and with its own id. `now` is in milliseconds of Unix time.
     pub fn next(&mut self, now: i64) -> String {
-        let mut rng = self.rng.fork();
-        let late = rng.f64() < self.late.0;
+        let late = self.rng.f64() < self.late.0;
         let behind = if late { self.late.1.as_millis().try_into().unwrap_or(0) } else { 0 };
-        let time = now - behind - rng.i64(0..1_000);
-        let id = uuid(&mut rng);
-        let own_time = self.time(time);
+        let time = now.saturating_sub(behind).saturating_sub(self.rng.i64(0..1_000));
+        let id = uuid(&mut self.rng);
+        let seed = self.rng.u64(..);
         let mut out = Vec::new();
-        self.write(&mut rng, &id, &own_time, time, &mut out);
+        self.write(seed, &id, &self.time(time), time, &mut out);
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    /// Appends an event with this own id and time, whatever they are; `rng` decides on its other fields. `time`, in
+    /// Appends an event with this own id and time, whatever they are; `seed` decides on its other fields. `time`, in
     /// milliseconds of Unix time, is what its other times and dates are near to.
-    pub fn write(&self, rng: &mut Rng, id: &str, own_time: &str, time: i64, out: &mut Vec<u8>) {
-        let mut event = Event { sampler: self, rng, id, own_time, time, out };
+    pub fn write(&self, seed: u64, id: &str, own_time: &str, time: i64, out: &mut Vec<u8>) {
+        let mut event = Event { sampler: self, rng: Rng::with_seed(seed), id, own_time, time, out };
         event.object(&self.event_type.object, true);
     }
 
@@ -109,7 +108,7 @@ impl Sampler {
 /// An event that is being written.
 struct Event<'a> {
     sampler: &'a Sampler,
-    rng: &'a mut Rng,
+    rng: Rng,
     id: &'a str,
     own_time: &'a str,
     time: i64,
@@ -148,7 +147,7 @@ impl Event<'_> {
         let pool = field.references.as_ref().and_then(|reference| sampler.pools.get(&reference.event_type));
         match pool {
             Some(ids) if !ids.is_empty() => {
-                let id = &ids[place(self.rng, field.sample, ids.len())];
+                let id = &ids[place(&mut self.rng, field.sample, ids.len())];
                 self.text(id);
             }
             _ => self.value(&field.value, &field.name, field.sample),
@@ -175,21 +174,21 @@ impl Event<'_> {
                 self.text(&words);
             }
             Value::Enum(texts) => {
-                let text = &texts[place(self.rng, sample, texts.len())];
+                let text = &texts[place(&mut self.rng, sample, texts.len())];
                 self.text(text);
             }
             Value::Integer { min, max } => {
                 let (low, high) = usual(*min, *max);
                 let integer = match self.at_limit(sample) {
                     Some(limit) => limit.integer(i128::from(*min), i128::from(*max)),
-                    None => integer(self.rng, sample, i128::from(low), i128::from(high)),
+                    None => integer(&mut self.rng, sample, i128::from(low), i128::from(high)),
                 };
                 self.write(format_args!("{integer}"));
             }
             Value::Decimal(decimal) => {
                 let units = match self.at_limit(sample) {
                     Some(limit) => limit.integer(decimal.min, decimal.max),
-                    None => integer(self.rng, sample, decimal.min, decimal.max),
+                    None => integer(&mut self.rng, sample, decimal.min, decimal.max),
                 };
                 self.decimal(units, usize::from(decimal.scale));
             }
@@ -220,7 +219,7 @@ impl Event<'_> {
             Some(limit) if limit.upper => high,
             Some(_) => low,
             None => {
-                let share = share(self.rng, sample, usual);
+                let share = share(&mut self.rng, sample, usual);
                 // Each by itself: their difference can be beyond all doubles.
                 (low * (1.0 - share) + high * share).clamp(low, high)
             }
@@ -254,7 +253,7 @@ impl Event<'_> {
         }
         // By the name, so that a customer of one type is a customer of another one as well.
         let seed = name.bytes().fold(0_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
-        let rank = place(self.rng, sample, POPULAR as usize) as u64;
+        let rank = place(&mut self.rng, sample, POPULAR as usize) as u64;
         Rng::with_seed(seed.wrapping_mul(POPULAR).wrapping_add(rank))
     }
 

@@ -1,5 +1,7 @@
 //! Random events: every one must be valid by its schema, which is read here anew, as plain JSON.
 
+#![allow(clippy::unwrap_used, reason = "all of this is part of tests")]
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ fn schema(properties: &Value, required: &[&str]) -> String {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Order", "description": "A customer ordered.", "type": "object", "additionalProperties": false,
         "x-group": "shop", "x-id": "order_id", "x-time": "ordered_at", "x-sort": ["ordered_at"],
-        "required": [&["ordered_at"], required].concat(),
+        "required": ([&["ordered_at"], required].concat()),
         "properties": all
     })
     .to_string()
