@@ -100,11 +100,20 @@ fn add_all(to: &mut BTreeMap<Code, u64>, from: &BTreeMap<Code, u64>) {
     }
 }
 
+/// The account of a table.
+#[derive(Debug, Clone, Default)]
+pub struct TableAccount {
+    /// Its events.
+    pub count: Count,
+    /// Of its batches: from when one was to be sent until the last of its events was settled.
+    pub latency: Times,
+}
+
 /// The account of a connection, or of all.
 #[derive(Debug, Clone)]
 pub struct Account {
-    /// Of impressions and of clicks.
-    pub counts: [Count; 2],
+    /// Of each table, by its number.
+    pub tables: Vec<TableAccount>,
     /// Requests, repeated ones included.
     pub requests: u64,
     /// Requests that repeated events.
@@ -115,8 +124,6 @@ pub struct Account {
     pub bytes_sent: u64,
     /// Bytes of answers' bodies.
     pub bytes_received: u64,
-    /// Of each table's batches: from when it was to be sent until the last of its events was settled.
-    pub latency: [Times; 2],
     /// Of each request: from when it was sent until it was answered.
     pub service: Times,
 }
@@ -125,27 +132,34 @@ impl Account {
     /// An account with nothing in it.
     pub fn new() -> Self {
         Self {
-            counts: Default::default(),
+            tables: Vec::new(),
             requests: 0,
             retries: 0,
             causes: BTreeMap::new(),
             bytes_sent: 0,
             bytes_received: 0,
-            latency: [Times::new(), Times::new()],
             service: Times::new(),
         }
     }
 
+    /// The account of a table.
+    pub fn table(&mut self, table: Table) -> &mut TableAccount {
+        let count = self.tables.len().max(table.index() + 1);
+        self.tables.resize_with(count, TableAccount::default);
+        &mut self.tables[table.index()]
+    }
+
     /// The count of a table.
     pub fn count(&mut self, table: Table) -> &mut Count {
-        &mut self.counts[table as usize]
+        &mut self.table(table).count
     }
 
     /// Adds another account to this one.
     pub fn add(&mut self, other: &Self) {
-        for table in Table::ALL {
-            self.counts[table as usize].add(&other.counts[table as usize]);
-            self.latency[table as usize].add(&other.latency[table as usize]);
+        for (number, table) in other.tables.iter().enumerate() {
+            let own = self.table(Table::of(number));
+            own.count.add(&table.count);
+            own.latency.add(&table.latency);
         }
         self.requests += other.requests;
         self.retries += other.retries;
@@ -266,7 +280,7 @@ mod tests {
         let mut two = one.clone();
         two.count(Table::Clicks).settled(&event(Kind::Repeat), &Fate::Refused("B".into()));
         one.add(&two);
-        let count = &one.counts[1];
+        let count = &one.tables[1].count;
         assert_eq!((count.sent, count.repeats, count.late), (2, 2, 2));
         assert_eq!(count.refused, BTreeMap::from([("A".into(), 2), ("B".into(), 1)]));
         assert_eq!(one.service.summary().count, 2);

@@ -8,6 +8,7 @@ use crate::files;
 use crate::journal::Journal;
 use crate::run::{INTERRUPTED, run};
 use crate::traffic::{Plan, Schedule, usual_impressions};
+use crate::types::Wanted;
 use anyhow::{Context, bail};
 use chrono::{Days, NaiveDate, Utc};
 use clap::{Args, Parser, Subcommand};
@@ -17,12 +18,17 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The configuration that is read when none is named.
 const CONFIG: &str = "load-generator/config.yaml";
+/// The schemas that are read when no folder is named.
+const SCHEMAS: &str = "events";
+/// The types of the simulation.
+const SIMULATED: [&str; 2] = ["impressions", "clicks"];
 
-/// Simulates the users of ads and posts their impressions and clicks.
+/// Simulates the users of ads and posts their impressions and clicks; and random events of any other type.
 ///
 /// Exit status: 0 when every event was acknowledged, 1 when not, 2 for a wrong command line or configuration, 130 when
 /// interrupted.
@@ -63,6 +69,14 @@ struct TrafficArgs {
     /// The same seed, day and configuration give the same events; a random one if not given
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
+
+    /// Make this many random events of other types besides, spread over the same time: orders=200,returns=10
+    #[arg(long, value_name = "TYPE=N", value_delimiter = ',', value_parser = wanted)]
+    events: Vec<(String, u64)>,
+
+    /// The folder of the schemas, <type>.json, of the types of --events
+    #[arg(long, value_name = "DIR", default_value = SCHEMAS)]
+    schemas: PathBuf,
 
     /// The chance that an impression is clicked, instead of the configuration's ClickthroughProbability
     #[arg(long, value_name = "P", value_parser = share)]
@@ -112,7 +126,7 @@ struct FilesArgs {
     #[arg(long, value_name = "DAY", value_parser = day)]
     day: NaiveDate,
 
-    /// The folder for data/raw/ad/{impressions,clicks}/year=…/month=…/day=…/hour=…/*.gz
+    /// The folder for data/raw/<group>/<type>/year=…/month=…/day=…/hour=…/*.gz
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
@@ -175,6 +189,33 @@ impl TrafficArgs {
         self.impressions.unwrap_or_else(|| usual_impressions(&config.users, duration))
     }
 
+    /// The types of `--events`, with their schemas.
+    fn others(&self) -> anyhow::Result<Vec<Wanted>> {
+        if self.events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let types = event_types::read_all(&self.schemas)
+            .with_context(|| format!("failed to read the schemas in {}", self.schemas.display()))?;
+        let others = self.events.iter().enumerate().map(|(place, (name, count))| {
+            if SIMULATED.contains(&name.as_str()) {
+                bail!("--events: {name} are made by the simulation: use --impressions and --clickthrough");
+            }
+            if self.events[..place].iter().any(|(before, _)| before == name) {
+                bail!("--events: {name} is there twice");
+            }
+            let event_type = types.iter().find(|event_type| event_type.name == *name).with_context(|| {
+                let known: Vec<&str> = types.iter().map(|event_type| event_type.name.as_str()).collect();
+                format!(
+                    "--events: could not find {name}.json in {}: it has {}",
+                    self.schemas.display(),
+                    known.join(", ")
+                )
+            })?;
+            Ok(Wanted { event_type: event_type.clone(), count: *count })
+        });
+        others.collect()
+    }
+
     fn seed(&self) -> u64 {
         // Short enough to be typed again.
         self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000_000)
@@ -186,7 +227,7 @@ fn execute(arguments: RunArgs) -> Result<ExitCode, Failure> {
     let (journal, entry) = match &arguments.journal {
         None => (None, None),
         Some(path) => {
-            let (journal, entry) = Journal::create(path).map_err(Failure::Usage)?;
+            let (journal, entry) = Journal::create(path, Arc::clone(&plan.types)).map_err(Failure::Usage)?;
             (Some(journal), Some(entry))
         }
     };
@@ -213,7 +254,6 @@ fn prepare(arguments: &RunArgs) -> anyhow::Result<(Config, Plan, String, Target)
         Some(url) => url.clone(),
         None => config.base_url.expand(|name| std::env::var(name).ok())?,
     };
-    let target = Target::new(&base_url, &config.requests).context("the base URL is wrong")?;
     let schedule = match arguments.day {
         Some(day) => {
             let impressions = traffic.impressions_of_day(&config);
@@ -225,7 +265,8 @@ fn prepare(arguments: &RunArgs) -> anyhow::Result<(Config, Plan, String, Target)
             Schedule::Live { start: Utc::now(), until, impressions: traffic.impressions, rate: arguments.rate }
         }
     };
-    let plan = Plan::new(&config, traffic.seed(), schedule);
+    let plan = Plan::new(&config, traffic.seed(), schedule, traffic.others()?);
+    let target = Target::new(&base_url, &config.requests, &plan.types).context("the base URL is wrong")?;
     Ok((config, plan, base_url, target))
 }
 
@@ -233,7 +274,8 @@ fn write_files(arguments: &FilesArgs) -> Result<ExitCode, Failure> {
     let config = arguments.traffic.config().map_err(Failure::Usage)?;
     let impressions = arguments.traffic.impressions_of_day(&config);
     let schedule = Schedule::Day { day: arguments.day, impressions, rate: None };
-    let plan = Plan::new(&config, arguments.traffic.seed(), schedule);
+    let others = arguments.traffic.others().map_err(Failure::Usage)?;
+    let plan = Plan::new(&config, arguments.traffic.seed(), schedule, others);
     let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let threads = arguments.threads.map_or_else(cores, usize::from);
     let report = files::write(plan, arguments.day, &arguments.out, threads).map_err(Failure::Run)?;
@@ -285,6 +327,15 @@ fn past_day(text: &str) -> anyhow::Result<NaiveDate> {
         bail!("that day is not over yet in UTC");
     }
     Ok(day)
+}
+
+fn wanted(text: &str) -> Result<(String, u64), String> {
+    let wrong = || "not a type and a count like orders=200".to_owned();
+    let (name, count) = text.split_once('=').ok_or_else(wrong)?;
+    match count.parse() {
+        Ok(count) if !name.is_empty() && (1..=1_000_000_000_000).contains(&count) => Ok((name.to_owned(), count)),
+        _ => Err(wrong()),
+    }
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -4,6 +4,7 @@ use crate::answer::{CONNECT_FAILED, NO_ANSWER, TIMEOUT, Trouble, retry_after};
 use crate::config::Requests;
 use crate::event::Table;
 use crate::http1::{Broken, Http1};
+use crate::types::Types;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use chrono::Utc;
@@ -48,9 +49,9 @@ pub struct Target {
     connector: HttpsConnector<HttpConnector>,
     base: Uri,
     /// The beacons, of each table.
-    uris: [Uri; 2],
+    uris: Vec<Uri>,
     /// With HTTP/1.1, requests up to the length of the body, of each table.
-    heads: [Vec<u8>; 2],
+    heads: Vec<Vec<u8>>,
     http2: bool,
     gzip: bool,
     timeout: Duration,
@@ -60,7 +61,7 @@ pub struct Target {
 
 impl Target {
     /// The beacons below `base_url`, say `https://example.org/v1`.
-    pub fn new(base_url: &str, requests: &Requests) -> anyhow::Result<Self> {
+    pub fn new(base_url: &str, requests: &Requests, types: &Types) -> anyhow::Result<Self> {
         let base: Uri = base_url.parse().with_context(|| format!("\"{base_url}\" is not a URL"))?;
         let Some(authority) = base.authority() else { bail!("\"{base_url}\" is not a URL with a host") };
         let secure = match base.scheme_str() {
@@ -74,12 +75,12 @@ impl Target {
         let host = &authority.as_str()[authority.as_str().find('@').map_or(0, |at| at + 1)..];
         let uri = |table: Table| {
             let path = base.path().trim_end_matches('/');
-            let text = format!("{}://{authority}{path}/{}", if secure { "https" } else { "http" }, table.name());
+            let text = format!("{}://{authority}{path}/{}", if secure { "https" } else { "http" }, types.name(table));
             text.parse::<Uri>().with_context(|| format!("\"{text}\" is not a URL"))
         };
-        let uris = [uri(Table::Impressions)?, uri(Table::Clicks)?];
+        let uris = types.tables().map(uri).collect::<anyhow::Result<Vec<_>>>()?;
         let encoding = if requests.gzip { "content-encoding: gzip\r\n" } else { "" };
-        let heads = uris.each_ref().map(|uri| {
+        let heads = uris.iter().map(|uri| {
             format!(
                 "POST {} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\nuser-agent: {AGENT}\r\n\
                  {encoding}content-length: ",
@@ -87,6 +88,7 @@ impl Target {
             )
             .into_bytes()
         });
+        let heads = heads.collect();
         let builder = HttpsConnectorBuilder::new().with_tls_config(tls(secure)?).https_or_http();
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
@@ -113,7 +115,7 @@ impl Target {
     fn request(&self, table: Table, body: Bytes) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uris[table as usize].clone();
+        *request.uri_mut() = self.uris[table.index()].clone();
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
@@ -219,7 +221,7 @@ impl Connection {
                     Http1::new(TokioIo::new(stream))
                 }
             };
-            match connection.exchange(&self.target.heads[table as usize], body, sent).await {
+            match connection.exchange(&self.target.heads[table.index()], body, sent).await {
                 Ok(answer) => {
                     self.http1 = Some(connection);
                     return Ok(answer);
@@ -269,12 +271,13 @@ async fn read(response: Response<Incoming>) -> anyhow::Result<Answer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ads::Ads;
     use crate::config::Config;
     use std::path::Path;
 
     fn target(url: &str) -> anyhow::Result<Target> {
         let config = Config::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config.yaml")).unwrap();
-        Target::new(url, &config.requests)
+        Target::new(url, &config.requests, &Types::new(Ads::new(1, 0.0), Vec::new()))
     }
 
     #[test]

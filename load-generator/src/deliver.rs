@@ -1,7 +1,6 @@
 //! Takes batches from the feed and sees each through to its end.
 
 use crate::account::{Account, Fate};
-use crate::ads::Ads;
 use crate::answer::{CONNECT_FAILED, Code, Trouble, Verdict, Verdicts, backoff, judge};
 use crate::client::Connection;
 use crate::config::Requests;
@@ -11,6 +10,7 @@ use crate::feed::Feed;
 use crate::journal::Entry;
 use crate::progress::Progress;
 use crate::random::Stream;
+use crate::types::Types;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
@@ -96,8 +96,8 @@ impl Default for Control {
 pub struct Shared {
     /// Where batches come from.
     pub feed: Feed,
-    /// The ads, for writing events.
-    pub ads: Ads,
+    /// The types, for writing events.
+    pub types: Arc<Types>,
     /// How to send.
     pub requests: Requests,
     /// Ends the run.
@@ -179,7 +179,7 @@ impl Courier {
         if !handed_over {
             shared.feed.handed_over(table, number);
         }
-        self.account.latency[table as usize].record(since.elapsed());
+        self.account.table(table).latency.record(since.elapsed());
     }
 
     async fn try_once(&mut self, table: Table, events: &[Event], sent: &mut (dyn FnMut() + Send)) -> Verdicts {
@@ -203,7 +203,7 @@ impl Courier {
 
     fn write_body(&mut self, table: Table, events: &[Event]) {
         self.body.clear();
-        self.writer.batch(table, events, &self.shared.ads, &mut self.body);
+        self.writer.batch(table, events, &self.shared.types, &mut self.body);
         if self.shared.requests.gzip {
             let mut encoder = GzEncoder::new(Vec::with_capacity(self.body.len() / 2), Compression::fast());
             // A vector takes every write.

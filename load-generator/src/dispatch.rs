@@ -45,12 +45,20 @@ pub struct Dispatcher<T: Iterator<Item = Planned>> {
     size: usize,
     /// The longest that an event waits for its batch to fill; without it, a batch is sent when full or at the end.
     age: Option<Duration>,
-    /// Events that are due, with the time when they were.
-    queues: [VecDeque<(Duration, Event)>; 2],
-    numbers: [u64; 2],
+    /// By the number of their table.
+    queues: Vec<Queue>,
     /// The batches of impressions that were not handed over yet, oldest first; the last is the one being filled.
     outstanding: VecDeque<Outstanding>,
     stopped: bool,
+}
+
+/// The events of a table that are due.
+#[derive(Debug, Default)]
+struct Queue {
+    /// With the time when they were.
+    events: VecDeque<(Duration, Event)>,
+    /// The number of the next batch.
+    number: u64,
 }
 
 /// A batch of impressions for whose clicks it's too early.
@@ -76,8 +84,7 @@ impl<T: Iterator<Item = Planned>> Dispatcher<T> {
             traffic: traffic.peekable(),
             size: size.max(1),
             age,
-            queues: Default::default(),
-            numbers: [0; 2],
+            queues: Vec::new(),
             outstanding: VecDeque::from([Outstanding::new(0, 0)]),
             stopped: false,
         }
@@ -89,10 +96,8 @@ impl<T: Iterator<Item = Planned>> Dispatcher<T> {
             return Next::Finished;
         }
         let next_due = loop {
-            for table in Table::ALL {
-                if self.queues[table as usize].len() >= self.size {
-                    return Next::Batch(self.release(table, now));
-                }
+            if let Some(full) = self.queues.iter().position(|queue| queue.events.len() >= self.size) {
+                return Next::Batch(self.release(Table::of(full), now));
             }
             match self.traffic.peek().map(|planned| Duration::from_micros(planned.due)) {
                 Some(due) if due <= now => {
@@ -104,8 +109,8 @@ impl<T: Iterator<Item = Planned>> Dispatcher<T> {
             }
         };
         let mut wake = next_due;
-        for table in Table::ALL {
-            let Some(&(oldest, _)) = self.queues[table as usize].front() else { continue };
+        for table in (0..self.queues.len()).map(Table::of) {
+            let Some(&(oldest, _)) = self.queue(table).front() else { continue };
             let Some(deadline) = self.deadline(oldest) else {
                 // Without an age, there is nothing to wait for but more events.
                 if next_due.is_none() && !self.may_come(table) {
@@ -127,10 +132,10 @@ impl<T: Iterator<Item = Planned>> Dispatcher<T> {
 
     /// Tells that a batch of impressions is on its way, so that their clicks may follow.
     pub fn handed_over(&mut self, number: u64) {
-        let clicks = &mut self.queues[Table::Clicks as usize];
         if let Some(batch) = self.outstanding.iter_mut().find(|batch| batch.number == number) {
             batch.handed_over = true;
-            clicks.extend(batch.waiting.drain(..));
+            let clicks = std::mem::take(&mut batch.waiting);
+            self.queue(Table::Clicks).extend(clicks);
         }
         while self.outstanding.front().is_some_and(|batch| batch.handed_over) {
             self.outstanding.pop_front();
@@ -148,18 +153,31 @@ impl<T: Iterator<Item = Planned>> Dispatcher<T> {
 
     /// Puts an event where it waits.
     fn take(&mut self, due: Duration, Planned { view, event, .. }: Planned) {
-        if event.table == Table::Impressions {
-            self.queues[Table::Impressions as usize].push_back((due, event));
-            if let Some(filling) = self.outstanding.back_mut() {
-                filling.views.end = filling.views.end.max(view + 1);
+        match event.table {
+            Table::Impressions => {
+                if let Some(filling) = self.outstanding.back_mut() {
+                    filling.views.end = filling.views.end.max(view + 1);
+                }
             }
-            return;
+            Table::Clicks => {
+                let place = self.outstanding.partition_point(|batch| batch.views.end <= view);
+                if let Some(batch) = self.outstanding.get_mut(place)
+                    && batch.views.contains(&view)
+                    && !batch.handed_over
+                {
+                    batch.waiting.push((due, event));
+                    return;
+                }
+            }
+            Table::Other(_) => {}
         }
-        let place = self.outstanding.partition_point(|batch| batch.views.end <= view);
-        match self.outstanding.get_mut(place) {
-            Some(batch) if batch.views.contains(&view) && !batch.handed_over => batch.waiting.push((due, event)),
-            _ => self.queues[Table::Clicks as usize].push_back((due, event)),
-        }
+        self.queue(event.table).push_back((due, event));
+    }
+
+    fn queue(&mut self, table: Table) -> &mut VecDeque<(Duration, Event)> {
+        let count = self.queues.len().max(table.index() + 1);
+        self.queues.resize_with(count, Queue::default);
+        &mut self.queues[table.index()].events
     }
 
     /// Whether events of the table can still come once the traffic has ended.
@@ -172,15 +190,15 @@ impl<T: Iterator<Item = Planned>> Dispatcher<T> {
     }
 
     fn release(&mut self, table: Table, now: Duration) -> Batch {
-        let queue = &mut self.queues[table as usize];
-        let count = queue.len().min(self.size);
-        let oldest = queue.front().map_or(now, |&(due, _)| due);
-        let youngest = queue.get(count - 1).map_or(now, |&(due, _)| due);
-        let events = queue.drain(..count).map(|(_, event)| event).collect();
+        let queue = &mut self.queues[table.index()];
+        let count = queue.events.len().min(self.size);
+        let oldest = queue.events.front().map_or(now, |&(due, _)| due);
+        let youngest = queue.events.get(count - 1).map_or(now, |&(due, _)| due);
+        let events = queue.events.drain(..count).map(|(_, event)| event).collect();
+        let number = queue.number;
+        queue.number += 1;
         let aged = self.deadline(oldest).unwrap_or(now);
         let intended = if count == self.size { youngest } else { aged };
-        let number = self.numbers[table as usize];
-        self.numbers[table as usize] += 1;
         if table == Table::Impressions {
             let end = self.outstanding.back().map_or(0, |filling| filling.views.end);
             self.outstanding.push_back(Outstanding::new(number + 1, end));

@@ -1,29 +1,40 @@
-//! Impressions and clicks, and how they are written.
+//! Events, and how they are written.
 
-use crate::ads::{Ads, written};
+use crate::ads::written;
+use crate::types::Types;
 use chrono::DateTime;
+use event_types::Sampler;
 use serde::Serialize;
 use uuid::Uuid;
 
-/// The two kinds of events, each with its beacon and its table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
+/// The types of events, each with its beacon and its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
     /// An ad was shown.
     Impressions,
     /// An ad that was shown was clicked.
     Clicks,
+    /// A type that only its schema knows, by its number among the others of the run.
+    Other(u16),
 }
 
 impl Table {
-    /// Both, in the order of their numbers.
-    pub const ALL: [Self; 2] = [Self::Impressions, Self::Clicks];
-
-    /// `impressions` or `clicks`: the path of the beacon, the key of its batches and the name of the table.
-    pub fn name(self) -> &'static str {
+    /// The number of the type.
+    #[inline]
+    pub fn index(self) -> usize {
         match self {
-            Self::Impressions => "impressions",
-            Self::Clicks => "clicks",
+            Self::Impressions => 0,
+            Self::Clicks => 1,
+            Self::Other(number) => 2 + usize::from(number),
+        }
+    }
+
+    /// The type with a number.
+    pub fn of(index: usize) -> Self {
+        match index {
+            0 => Self::Impressions,
+            1 => Self::Clicks,
+            index => Self::Other(u16::try_from(index - 2).unwrap_or(u16::MAX)),
         }
     }
 }
@@ -32,17 +43,23 @@ impl Table {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Defect {
-    /// The event has no `ad_id`.
+    /// The event has no `ad_id`. Only impressions and clicks have one.
     NoAd,
     /// The event's own id is cut short.
     ShortId,
-    /// `occurred_at` is a word.
+    /// The event's time is a word.
     NoTime,
 }
 
 impl Defect {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::NoAd, Self::ShortId, Self::NoTime];
+    /// Those that events of a type can have.
+    pub fn of(table: Table) -> &'static [Self] {
+        const ALL: [Defect; 3] = [Defect::NoAd, Defect::ShortId, Defect::NoTime];
+        match table {
+            Table::Impressions | Table::Clicks => &ALL,
+            Table::Other(_) => &ALL[1..],
+        }
+    }
 }
 
 /// Whether an event is as it should be.
@@ -59,7 +76,7 @@ pub enum Kind {
 /// An event on its way. 56 bytes, so that many can wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event {
-    /// Impression or click.
+    /// Its type.
     pub table: Table,
     /// Fresh, repeated or malformed.
     pub kind: Kind,
@@ -67,15 +84,18 @@ pub struct Event {
     pub late: bool,
     /// Made by a bot.
     pub bot: bool,
-    /// The ad's number among [`Ads`].
+    /// The ad's number among the ads.
     pub ad: u32,
     /// The event's own id.
     pub id: Uuid,
-    /// The impression that was clicked; of an impression, its own id.
+    /// The impression that was clicked; of any other event, its own id.
     pub impression: Uuid,
     /// When it occurred: milliseconds of Unix time.
     pub occurred_at: i64,
 }
+
+/// The time of events that have none.
+const NO_TIME: &str = "yesterday";
 
 /// Writes events as JSON objects without white space, in the form that the raw zone keeps.
 #[derive(Debug)]
@@ -92,7 +112,7 @@ impl Default for Writer {
 
 impl Writer {
     /// Appends an event.
-    pub fn event(&mut self, event: &Event, ads: &Ads, out: &mut Vec<u8>) {
+    pub fn event(&mut self, event: &Event, types: &Types, out: &mut Vec<u8>) {
         let defect = match event.kind {
             Kind::Malformed(defect) => Some(defect),
             _ => None,
@@ -102,6 +122,7 @@ impl Writer {
         match event.table {
             Table::Impressions => out.extend_from_slice(br#"{"impression_id":""#),
             Table::Clicks => out.extend_from_slice(br#"{"click_id":""#),
+            Table::Other(number) => return self.sample(event, types.sampler(number), id, defect, out),
         }
         out.extend_from_slice(id);
         if event.table == Table::Clicks {
@@ -110,15 +131,25 @@ impl Writer {
         }
         if defect != Some(Defect::NoAd) {
             out.extend_from_slice(br#"","ad_id":""#);
-            out.extend_from_slice(ads.id(event.ad));
+            out.extend_from_slice(types.ads.id(event.ad));
         }
         out.extend_from_slice(br#"","occurred_at":""#);
         if defect == Some(Defect::NoTime) {
-            out.extend_from_slice(b"yesterday");
+            out.extend_from_slice(NO_TIME.as_bytes());
         } else {
             self.time(event.occurred_at, out);
         }
         out.extend_from_slice(br#""}"#);
+    }
+
+    /// Appends an event whose fields follow from its id, so that it is the same each time that it's written.
+    fn sample(&mut self, event: &Event, sampler: &Sampler, id: &[u8], defect: Option<Defect>, out: &mut Vec<u8>) {
+        let mut time = Vec::new();
+        self.time(event.occurred_at, &mut time);
+        let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+        let time = if defect == Some(Defect::NoTime) { NO_TIME } else { text(&time) };
+        let (seed, _) = event.id.as_u64_pair();
+        sampler.write(seed, text(id), time, event.occurred_at, out);
     }
 
     /// Appends a time as `YYYY-MM-DD HH:MM:SS.mmm`.
@@ -151,15 +182,15 @@ impl Writer {
     }
 
     /// Appends a batch as a beacon takes it: `{"impressions":[…]}`.
-    pub fn batch(&mut self, table: Table, events: &[Event], ads: &Ads, out: &mut Vec<u8>) {
+    pub fn batch(&mut self, table: Table, events: &[Event], types: &Types, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{""#);
-        out.extend_from_slice(table.name().as_bytes());
+        out.extend_from_slice(types.name(table).as_bytes());
         out.extend_from_slice(br#"":["#);
         for (place, event) in events.iter().enumerate() {
             if place > 0 {
                 out.push(b',');
             }
-            self.event(event, ads, out);
+            self.event(event, types, out);
         }
         out.extend_from_slice(b"]}");
     }
@@ -168,7 +199,12 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ads::Ads;
     use serde_json::Value;
+
+    fn types() -> Types {
+        Types::new(Ads::new(2, 0.0), Vec::new())
+    }
 
     fn event(table: Table, kind: Kind) -> Event {
         Event {
@@ -185,7 +221,7 @@ mod tests {
 
     fn text(event: &Event) -> String {
         let mut out = Vec::new();
-        Writer::default().event(event, &Ads::new(2, 0.0), &mut out);
+        Writer::default().event(event, &types(), &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -234,7 +270,7 @@ mod tests {
     fn a_batch_is_what_a_beacon_takes() {
         let mut out = Vec::new();
         let events = [event(Table::Impressions, Kind::Fresh); 3];
-        Writer::default().batch(Table::Impressions, &events, &Ads::new(2, 0.0), &mut out);
+        Writer::default().batch(Table::Impressions, &events, &types(), &mut out);
         let batch: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(batch["impressions"].as_array().unwrap().len(), 3);
     }

@@ -4,6 +4,7 @@ use crate::day::SECOND;
 use crate::event::{Event, Kind, Table, Writer};
 use crate::progress::Line;
 use crate::traffic::{Plan, part_of_users};
+use crate::types::ByType;
 use anyhow::{Context, anyhow, bail};
 use chrono::{Datelike, NaiveDate};
 use flate2::Compression;
@@ -18,8 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// A part of the users writes files of its own; so many impressions make another part.
-const IMPRESSIONS_PER_PART: u64 = 50_000;
+/// A part of the users writes files of its own; so many impressions, or events of another type, make another part.
+const EVENTS_PER_PART: u64 = 50_000;
 /// The most parts. Each has a file an hour: together as many as Data Firehose makes that buffers for 225 seconds.
 const PARTS_LIMIT: u64 = 16;
 /// How much text is compressed at once.
@@ -77,22 +78,20 @@ pub struct FilesReport {
     pub seed: u64,
     /// The day on which the events arrived.
     pub day: NaiveDate,
-    /// The folder that `data/raw/ad` is in.
+    /// The folder that `data/raw` is in.
     pub out: PathBuf,
     /// How long it took.
     pub seconds: f64,
     /// Lines written, a second.
     pub events_per_second: f64,
-    /// The impressions.
-    pub impressions: TableFiles,
-    /// The clicks.
-    pub clicks: TableFiles,
+    /// The lines of each type.
+    pub events: ByType<TableFiles>,
 }
 
 impl Display for FilesReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "Raw files of {} below {}, seed {}", self.day, self.out.display(), self.seed)?;
-        for (name, table) in [("impressions", &self.impressions), ("clicks", &self.clicks)] {
+        for (name, table) in &self.events.0 {
             writeln!(
                 f,
                 "  {name:<12}{:>14} lines in {} files, {} ({} of text): {} repeats, {} late, {} malformed",
@@ -112,13 +111,14 @@ impl Display for FilesReport {
 /// Writes the traffic of a day below `out`, with so many threads. What is written doesn't depend on their number.
 pub fn write(plan: Plan, day: NaiveDate, out: &Path, threads: usize) -> anyhow::Result<FilesReport> {
     let plan = Arc::new(plan);
-    let impressions = plan.expected_impressions();
-    let parts = (impressions / IMPRESSIONS_PER_PART).clamp(1, PARTS_LIMIT).min(u64::from(plan.users())) as u32;
+    let most = plan.types.wanted().fold(plan.expected_impressions(), |most, (_, count)| most.max(count));
+    let parts = (most / EVENTS_PER_PART).clamp(1, PARTS_LIMIT).min(u64::from(plan.users())) as u32;
     let line = Line::new(plan.expected_events());
     let next_part = AtomicU32::new(0);
     let started = Instant::now();
-    let work = || -> anyhow::Result<[TableFiles; 2]> {
-        let mut tables = <[TableFiles; 2]>::default();
+    let none = || vec![TableFiles::default(); plan.types.count()];
+    let work = || -> anyhow::Result<Vec<TableFiles>> {
+        let mut tables = none();
         loop {
             let part = next_part.fetch_add(1, Ordering::Relaxed);
             if part >= parts {
@@ -130,7 +130,7 @@ pub fn write(plan: Plan, day: NaiveDate, out: &Path, threads: usize) -> anyhow::
             }
         }
     };
-    let mut tables = <[TableFiles; 2]>::default();
+    let mut tables = none();
     std::thread::scope(|scope| -> anyhow::Result<()> {
         let threads: Vec<_> = (0..threads.min(parts as usize)).map(|_| scope.spawn(work)).collect();
         for thread in threads {
@@ -145,17 +145,16 @@ pub fn write(plan: Plan, day: NaiveDate, out: &Path, threads: usize) -> anyhow::
     Ok(report(&plan, day, out, started.elapsed(), tables))
 }
 
-fn report(plan: &Plan, day: NaiveDate, out: &Path, took: Duration, tables: [TableFiles; 2]) -> FilesReport {
+fn report(plan: &Plan, day: NaiveDate, out: &Path, took: Duration, tables: Vec<TableFiles>) -> FilesReport {
     let seconds = took.as_secs_f64();
-    let [impressions, clicks] = tables;
+    let lines: u64 = tables.iter().map(|table| table.lines).sum();
     FilesReport {
         seed: plan.seed(),
         day,
         out: out.to_owned(),
         seconds: (seconds * 1_000.0).round() / 1_000.0,
-        events_per_second: ((impressions.lines + clicks.lines) as f64 / seconds.max(1e-9)).round(),
-        impressions,
-        clicks,
+        events_per_second: (lines as f64 / seconds.max(1e-9)).round(),
+        events: plan.types.named(tables),
     }
 }
 
@@ -166,8 +165,9 @@ struct Part {
     out: PathBuf,
     number: u32,
     writer: Writer,
-    open: [Option<Open>; 2],
-    tables: [TableFiles; 2],
+    /// By the number of their table.
+    open: Vec<Option<Open>>,
+    tables: Vec<TableFiles>,
 }
 
 /// A file that is being written, under another name until it's whole.
@@ -181,33 +181,34 @@ struct Open {
 
 impl Part {
     fn new(plan: Arc<Plan>, day: NaiveDate, out: &Path, number: u32) -> Self {
+        let count = plan.types.count();
         Self {
             plan,
             day,
             out: out.to_owned(),
             number,
             writer: Writer::default(),
-            open: [None, None],
-            tables: Default::default(),
+            open: std::iter::repeat_with(|| None).take(count).collect(),
+            tables: vec![TableFiles::default(); count],
         }
     }
 
-    fn write(mut self, parts: u32, line: &Line) -> anyhow::Result<[TableFiles; 2]> {
+    fn write(mut self, parts: u32, line: &Line) -> anyhow::Result<Vec<TableFiles>> {
         let plan = Arc::clone(&self.plan);
         let traffic = plan.traffic(part_of_users(plan.users(), self.number, parts));
         for planned in traffic {
             let (table, hour) = (planned.event.table, planned.at / (3_600 * SECOND));
             self.file(table, hour, line)?;
-            let Some(open) = &mut self.open[table as usize] else { continue };
-            self.writer.event(&planned.event, &plan.ads, &mut open.text);
+            let Some(open) = &mut self.open[table.index()] else { continue };
+            self.writer.event(&planned.event, &plan.types, &mut open.text);
             open.text.push(b'\n');
             open.lines += 1;
-            self.tables[table as usize].count(&planned.event);
+            self.tables[table.index()].count(&planned.event);
             if open.text.len() >= CHUNK {
-                self.tables[table as usize].text_bytes += open.flush()?;
+                self.tables[table.index()].text_bytes += open.flush()?;
             }
         }
-        for table in Table::ALL {
+        for table in plan.types.tables() {
             self.close(table, line)?;
         }
         Ok(self.tables)
@@ -215,14 +216,15 @@ impl Part {
 
     /// Makes sure that the file of the hour is open; hours only go up.
     fn file(&mut self, table: Table, hour: u64, line: &Line) -> anyhow::Result<()> {
-        if self.open[table as usize].as_ref().is_some_and(|open| open.hour == hour) {
+        if self.open[table.index()].as_ref().is_some_and(|open| open.hour == hour) {
             return Ok(());
         }
         self.close(table, line)?;
         let day = self.day;
         let folder = self.out.join(format!(
-            "data/raw/ad/{}/year={:04}/month={:02}/day={:02}/hour={hour:02}",
-            table.name(),
+            "data/raw/{}/{}/year={:04}/month={:02}/day={:02}/hour={hour:02}",
+            self.plan.types.group(table),
+            self.plan.types.name(table),
             day.year(),
             day.month(),
             day.day()
@@ -235,13 +237,13 @@ impl Part {
         let temporary = unfinished(&path);
         let file = File::create(&temporary).with_context(|| format!("could not create {}", temporary.display()))?;
         let encoder = GzEncoder::new(file, Compression::fast());
-        self.open[table as usize] = Some(Open { hour, lines: 0, encoder, text: Vec::with_capacity(CHUNK + 256), path });
+        self.open[table.index()] = Some(Open { hour, lines: 0, encoder, text: Vec::with_capacity(CHUNK + 256), path });
         Ok(())
     }
 
     fn close(&mut self, table: Table, line: &Line) -> anyhow::Result<()> {
-        let Some(mut open) = self.open[table as usize].take() else { return Ok(()) };
-        let written = &mut self.tables[table as usize];
+        let Some(mut open) = self.open[table.index()].take() else { return Ok(()) };
+        let written = &mut self.tables[table.index()];
         written.text_bytes += open.flush()?;
         written.files += 1;
         let file = open.encoder.finish()?;

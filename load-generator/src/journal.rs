@@ -5,12 +5,14 @@
 use crate::account::Fate;
 use crate::ads::written;
 use crate::event::{Defect, Event, Kind, Writer};
+use crate::types::Types;
 use anyhow::{Context, anyhow};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -46,12 +48,13 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Starts a journal in a new file, or over an old one. It ends when all entries are dropped.
-    pub fn create(path: &Path) -> anyhow::Result<(Self, Entry)> {
+    /// Starts a journal of these types in a new file, or over an old one. It ends when all entries are dropped.
+    pub fn create(path: &Path, types: Arc<Types>) -> anyhow::Result<(Self, Entry)> {
         let file = File::create(path).with_context(|| format!("could not create the journal {}", path.display()))?;
         let (sender, receiver) = sync_channel(BACKLOG);
-        let writer =
-            std::thread::Builder::new().name("loadgen-journal".to_owned()).spawn(move || write(file, &receiver))?;
+        let writer = std::thread::Builder::new()
+            .name("loadgen-journal".to_owned())
+            .spawn(move || write(file, &types, &receiver))?;
         Ok((Self { writer }, Entry(sender)))
     }
 
@@ -62,7 +65,7 @@ impl Journal {
     }
 }
 
-fn write(file: File, receiver: &Receiver<Settled>) -> std::io::Result<()> {
+fn write(file: File, types: &Types, receiver: &Receiver<Settled>) -> std::io::Result<()> {
     let mut encoder = GzEncoder::new(BufWriter::new(file), Compression::fast());
     let mut writer = Writer::default();
     let mut text = Vec::with_capacity(2 * CHUNK);
@@ -75,7 +78,7 @@ fn write(file: File, receiver: &Receiver<Settled>) -> std::io::Result<()> {
         let code = code.map_or_else(|| "null".to_owned(), |code| serde_json::Value::from(code.as_ref()).to_string());
         let end = format!(r#","fate":"{fate}","code":{code},"tries":{tries}}}"#) + "\n";
         for event in &events {
-            line(event, &mut writer, &mut text);
+            line(event, types, &mut writer, &mut text);
             text.extend_from_slice(end.as_bytes());
             if text.len() >= CHUNK {
                 encoder.write_all(&text)?;
@@ -88,7 +91,7 @@ fn write(file: File, receiver: &Receiver<Settled>) -> std::io::Result<()> {
 }
 
 /// The part of a line that says which event it's about.
-fn line(event: &Event, writer: &mut Writer, text: &mut Vec<u8>) {
+fn line(event: &Event, types: &Types, writer: &mut Writer, text: &mut Vec<u8>) {
     let kind = match event.kind {
         Kind::Fresh => "fresh",
         Kind::Repeat => "repeat",
@@ -97,7 +100,7 @@ fn line(event: &Event, writer: &mut Writer, text: &mut Vec<u8>) {
         Kind::Malformed(Defect::NoTime) => "malformed_no_time",
     };
     text.extend_from_slice(br#"{"table":""#);
-    text.extend_from_slice(event.table.name().as_bytes());
+    text.extend_from_slice(types.name(event.table).as_bytes());
     text.extend_from_slice(br#"","id":""#);
     text.extend_from_slice(&written(event.id));
     text.extend_from_slice(br#"","occurred_at":""#);
@@ -111,16 +114,21 @@ fn line(event: &Event, writer: &mut Writer, text: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ads::Ads;
     use crate::event::Table;
     use serde_json::{Value, json};
     use std::io::Read;
     use uuid::Uuid;
 
+    fn types() -> Arc<Types> {
+        Arc::new(Types::new(Ads::new(1, 0.0), Vec::new()))
+    }
+
     #[test]
     fn a_journal_has_a_line_for_every_event() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.gz");
-        let (journal, entry) = Journal::create(&path).unwrap();
+        let (journal, entry) = Journal::create(&path, types()).unwrap();
         let event = Event {
             table: Table::Clicks,
             kind: Kind::Malformed(Defect::ShortId),
@@ -153,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_journal_that_cannot_be_written_is_said_so() {
-        let error = Journal::create(Path::new("/nonexistent/journal.gz")).unwrap_err();
+        let error = Journal::create(Path::new("/nonexistent/journal.gz"), types()).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/journal.gz"));
     }
 }

@@ -19,3 +19,4 @@ pub mod random;
 pub mod report;
 pub mod run;
 pub mod traffic;
+pub mod types;

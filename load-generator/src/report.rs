@@ -1,10 +1,11 @@
 //! The account of a run, for people and for machines.
 
-use crate::account::{Account, Count, Summary};
+use crate::account::{Account, Count, Summary, TableAccount};
 use crate::answer::Code;
 use crate::deliver::Stopped;
 use crate::event::Table;
 use crate::traffic::{Plan, Schedule};
+use crate::types::ByType;
 use chrono::NaiveDate;
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
@@ -31,11 +32,9 @@ pub struct Report {
     pub events_per_second: f64,
     /// Of well-formed events sent for the first time: clicks by impression.
     pub clickthrough_rate: Option<f64>,
-    /// The impressions.
-    pub impressions: TableReport,
-    /// The clicks.
-    pub clicks: TableReport,
-    /// The requests of both.
+    /// The events of each type.
+    pub events: ByType<TableReport>,
+    /// The requests of all types.
     pub requests: RequestsReport,
 }
 
@@ -72,16 +71,18 @@ pub struct RequestsReport {
 
 impl Report {
     /// The report of a run that took so long.
-    pub fn new(plan: &Plan, base_url: String, account: Account, stopped: Option<Stopped>, took: Duration) -> Self {
+    pub fn new(plan: &Plan, base_url: String, mut account: Account, stopped: Option<Stopped>, took: Duration) -> Self {
         let seconds = took.as_secs_f64();
         let per_second = |count: u64| (count as f64 / seconds.max(1e-9)).round();
-        let latency = account.latency.each_ref().map(|times| times.summary());
-        let [impressions, clicks] = account.counts;
         let first_time = |count: &Count| count.sent - count.repeats - count.malformed;
-        let (viewed, clicked) = (first_time(&impressions), first_time(&clicks));
-        let [impressions_latency, clicks_latency] = latency;
+        let viewed = first_time(account.count(Table::Impressions));
+        let clicked = first_time(account.count(Table::Clicks));
+        let table =
+            |TableAccount { count, latency }: TableAccount| TableReport { count, latency_ms: latency.summary() };
+        account.tables.resize_with(plan.types.count(), TableAccount::default);
+        let events = plan.types.named(account.tables.into_iter().map(table));
         Self {
-            complete: stopped.is_none() && impressions.is_complete() && clicks.is_complete(),
+            complete: stopped.is_none() && events.0.iter().all(|(_, table)| table.count.is_complete()),
             stopped,
             base_url,
             seed: plan.seed(),
@@ -90,10 +91,9 @@ impl Report {
                 Schedule::Live { .. } => None,
             },
             seconds: (seconds * 1_000.0).round() / 1_000.0,
-            events_per_second: per_second(impressions.sent + clicks.sent),
+            events_per_second: per_second(events.0.iter().map(|(_, table)| table.count.sent).sum()),
             clickthrough_rate: (viewed > 0).then(|| clicked as f64 / viewed as f64),
-            impressions: TableReport { count: impressions, latency_ms: impressions_latency },
-            clicks: TableReport { count: clicks, latency_ms: clicks_latency },
+            events,
             requests: RequestsReport {
                 count: account.requests,
                 retries: account.retries,
@@ -105,10 +105,6 @@ impl Report {
                 service_ms: account.service.summary(),
             },
         }
-    }
-
-    fn tables(&self) -> [(Table, &TableReport); 2] {
-        [(Table::Impressions, &self.impressions), (Table::Clicks, &self.clicks)]
     }
 }
 
@@ -124,13 +120,21 @@ impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let when = self.day.map_or_else(|| "live".to_owned(), |day| format!("of {day}"));
         writeln!(f, "Events {when} to {}, seed {}", self.base_url, self.seed)?;
-        writeln!(f, "  {:<20}{:>14}{:>14}", "", "impressions", "clicks")?;
+        write!(f, "  {:<20}", "")?;
+        let width = |name: &str| name.len().max(12) + 2;
+        for (name, _) in &self.events.0 {
+            write!(f, "{name:>0$}", width(name))?;
+        }
+        writeln!(f)?;
         let row = |f: &mut Formatter<'_>, what: &str, value: fn(&Count) -> u64, always: bool| {
-            let [impressions, clicks] = self.tables().map(|(_, table)| value(&table.count));
-            if !always && impressions + clicks == 0 {
+            if !always && self.events.0.iter().all(|(_, table)| value(&table.count) == 0) {
                 return Ok(());
             }
-            writeln!(f, "  {what:<20}{:>14}{:>14}", HumanCount(impressions).to_string(), HumanCount(clicks).to_string())
+            write!(f, "  {what:<20}")?;
+            for (name, table) in &self.events.0 {
+                write!(f, "{:>1$}", HumanCount(value(&table.count)).to_string(), width(name))?;
+            }
+            writeln!(f)
         };
         row(f, "sent", |count| count.sent, true)?;
         row(f, "  repeats", |count| count.repeats, false)?;
@@ -146,13 +150,13 @@ impl Display for Report {
             writeln!(f, "  {:<20}{rate:>14.4}", "clickthrough rate")?;
         }
         writeln!(f, "  {:<20}{:>9}{:>9}{:>9}{:>9}{:>9}", "milliseconds", "50 %", "90 %", "99 %", "99.9 %", "most")?;
-        for (table, report) in self.tables() {
-            milliseconds(f, table.name(), &report.latency_ms)?;
+        for (name, table) in &self.events.0 {
+            milliseconds(f, name, &table.latency_ms)?;
         }
         milliseconds(f, "a request", &self.requests.service_ms)?;
-        for (table, report) in self.tables() {
-            for (code, count) in &report.count.refused {
-                writeln!(f, "  {} {} refused: {code}", HumanCount(*count), table.name())?;
+        for (name, table) in &self.events.0 {
+            for (code, count) in &table.count.refused {
+                writeln!(f, "  {} {name} refused: {code}", HumanCount(*count))?;
             }
         }
         for (code, count) in &self.requests.causes {

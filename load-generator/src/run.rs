@@ -40,7 +40,7 @@ pub fn run(
     };
     let shared = Arc::new(Shared {
         feed: Feed::new(Dispatcher::new(plan.all_traffic(), requests.batch_size, age), kind),
-        ads: plan.ads.clone(),
+        types: Arc::clone(&plan.types),
         requests,
         control: Control::new(),
         progress: Progress::default(),

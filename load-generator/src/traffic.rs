@@ -1,4 +1,4 @@
-//! The simulation: who views and clicks what, and when.
+//! The simulation: who views and clicks what, and when; and the random events of other types beside it.
 //!
 //! [`Traffic`] is an iterator over events in the order of their clock. It knows no time but its own: whoever takes
 //! the events decides whether to wait for it. A user takes 48 bytes, a click that is being considered 80.
@@ -8,9 +8,11 @@ use crate::config::{Bots, Config, Late, Repeats, Users};
 use crate::day::{DAY, DayShape, SECOND};
 use crate::event::{Defect, Event, Kind, Table};
 use crate::random::{Key, Stream};
+use crate::types::{REFERRED, Types, Wanted};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Utc};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,8 +51,10 @@ pub struct Plan {
     key: Key,
     /// The moment from which events' clocks count, in milliseconds of Unix time.
     epoch: i64,
-    /// The ads.
-    pub ads: Ads,
+    /// The types, with the ads.
+    pub types: Arc<Types>,
+    /// The seconds over which a live schedule spreads the events of other types.
+    length: f64,
     users: Users,
     /// `ViewFrequency` and `ViewVariance` in seconds.
     view: (f64, f64),
@@ -62,19 +66,21 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of a configuration, a seed and a schedule.
-    pub fn new(config: &Config, seed: u64, schedule: Schedule) -> Self {
+    /// The plan of a configuration, a seed and a schedule, with events of other types.
+    pub fn new(config: &Config, seed: u64, schedule: Schedule, others: Vec<Wanted>) -> Self {
         let (day, epoch) = match schedule {
             Schedule::Live { start, .. } => (0, start),
             Schedule::Day { day, .. } => (day.num_days_from_ce() as u64, day.and_time(NaiveTime::MIN).and_utc()),
         };
         let Users { view_frequency, view_variance, .. } = config.users;
-        Self {
+        let mut types = Types::new(Ads::new(config.ads.count, config.ads.zipf_exponent), others);
+        let mut plan = Self {
             schedule,
             seed,
             key: Key::new(seed).child(day),
             epoch: epoch.timestamp_millis(),
-            ads: Ads::new(config.ads.count, config.ads.zipf_exponent),
+            types: Arc::new(types.clone()),
+            length: length(&config.users, schedule),
             users: config.users,
             view: (view_frequency.as_secs_f64(), view_variance.as_secs_f64()),
             bots: config.bots,
@@ -82,7 +88,23 @@ impl Plan {
             late: config.late,
             malformed: config.malformed,
             shape: config.day.clone(),
+        };
+        if types.refer() {
+            types.refer_to(plan.first_ids());
+            plan.types = Arc::new(types);
         }
+        plan
+    }
+
+    /// The ids of the first events of each table, so that what refers to them refers to events that there are.
+    fn first_ids(&self) -> Vec<Vec<String>> {
+        let mut ids = vec![Vec::new(); self.types.count()];
+        let first = Arc::new(self.clone()).all_traffic().take(REFERRED * ids.len());
+        for Planned { event, .. } in first.filter(|planned| planned.event.kind == Kind::Fresh) {
+            ids[event.table.index()].push(event.id.to_string());
+        }
+        ids.iter_mut().for_each(|ids| ids.truncate(REFERRED));
+        ids
     }
 
     /// When events occur.
@@ -114,10 +136,11 @@ impl Plan {
         let clicks = self.users.clickthrough_probability * (1.0 - self.bots.share)
             + self.bots.clickthrough_probability * self.bots.share;
         let extra = 1.0 + self.repeats.share + self.malformed;
-        (self.expected_impressions() as f64 * (1.0 + clicks) * extra) as u64
+        let others: u64 = self.types.wanted().map(|(_, count)| count).sum();
+        ((self.expected_impressions() as f64 * (1.0 + clicks) + others as f64) * extra) as u64
     }
 
-    /// The events that a part of the users makes.
+    /// The events that a part of the users makes, and as large a part of the events of other types.
     ///
     /// All parts of a day together make the same events, however many parts there are. Of a live schedule, which
     /// users share the impressions that are wanted is settled among all of them: it has one part.
@@ -125,6 +148,7 @@ impl Plan {
         let mut traffic = Traffic {
             plan: Arc::clone(self),
             views: BinaryHeap::new(),
+            others: self.others(&part),
             progress: Vec::new(),
             first_user: part.start,
             pending: BinaryHeap::new(),
@@ -163,6 +187,42 @@ impl Plan {
         self.users.count
     }
 
+    /// The turns of other types' events in a part of the users.
+    fn others(&self, part: &Range<u32>) -> BinaryHeap<Reverse<Turn>> {
+        let turn = |(other, count): (u16, u64)| {
+            let bound = |user: u32| share_of(count, u64::from(user), self.users.count);
+            let (number, end) = (bound(part.start), bound(part.end));
+            (number < end).then(|| Reverse(Turn { at: self.turn_at(other, number), other, number, end }))
+        };
+        self.types.wanted().filter_map(turn).collect()
+    }
+
+    /// When an event of another type occurs: they are spread like the impressions of a day, else evenly.
+    fn turn_at(&self, other: u16, number: u64) -> u64 {
+        let share = (number as f64 + 0.5) / self.types.wanted_of(other) as f64;
+        match self.schedule {
+            Schedule::Day { .. } => self.shape.time(share),
+            Schedule::Live { .. } => (share * self.length * SECOND as f64) as u64,
+        }
+    }
+
+    /// The stream of an event of another type, whose name counts and not its number: that is the command line's.
+    fn stream_of(&self, other: u16, number: u64) -> Stream {
+        let name = self.types.name(Table::Other(other)).bytes();
+        // Users have the children up to 2^32.
+        name.fold(self.key.child(u64::MAX), |key, byte| key.child(byte.into())).child(number).stream()
+    }
+
+    /// What a clock shows in milliseconds of Unix time, for a late event when it occurred.
+    fn occurred_at(&self, at: u64, late: bool) -> i64 {
+        let delay = if late { self.late.by.as_millis() as i64 } else { 0 };
+        self.epoch + (at / 1_000) as i64 - delay
+    }
+
+    fn is_late(&self, stream: &mut Stream) -> bool {
+        self.late.share > 0.0 && stream.unit() < self.late.share
+    }
+
     #[inline]
     fn user(&self, user: u32) -> Key {
         self.key.child(u64::from(user))
@@ -186,13 +246,26 @@ impl Plan {
 
     /// A user's share of the day's impressions and of its time.
     fn progress(&self, user: u32, impressions: u64) -> Progress {
-        let before = |user: u64| u128::from(user) * u128::from(impressions) / u128::from(self.users.count);
-        let views = (before(u64::from(user) + 1) - before(u64::from(user))) as u64;
+        let before = |user: u64| share_of(impressions, user, self.users.count);
+        let views = before(u64::from(user) + 1) - before(u64::from(user));
         let key = self.user(user);
         let total: f64 = (0..views).map(|view| self.gap(&mut key.child(view).stream())).sum();
         let first = if views > 0 { self.gap(&mut key.child(0).stream()) } else { 0.0 };
         Progress { at: self.phase(user) * first, total, views }
     }
+}
+
+/// How many of `count` fall to so many of the users.
+fn share_of(count: u64, users: u64, all: u32) -> u64 {
+    (u128::from(count) * u128::from(users) / u128::from(all)) as u64
+}
+
+/// About how many seconds users view.
+fn length(users: &Users, schedule: Schedule) -> f64 {
+    let Schedule::Live { until, impressions, rate, .. } = schedule else { return 0.0 };
+    let rate = rate.unwrap_or_else(|| f64::from(users.count) / users.view_frequency.as_secs_f64());
+    let by_number = impressions.map_or(f64::INFINITY, |impressions| impressions as f64 / rate);
+    until.map_or(by_number, |until| until.as_secs_f64().min(by_number))
 }
 
 /// The impressions that users make in a time.
@@ -225,7 +298,16 @@ struct View {
     number: u64,
 }
 
-/// An event that follows from a view, later.
+/// The next event of another type, up to the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    at: u64,
+    other: u16,
+    number: u64,
+    end: u64,
+}
+
+/// An event that follows from another one, later.
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     at: u64,
@@ -262,7 +344,7 @@ pub struct Planned {
     pub due: u64,
     /// When it occurs, or is sent again: microseconds on the schedule's clock, of a day since midnight.
     pub at: u64,
-    /// The number of the view that it comes from, counted from 0 in the order of views.
+    /// The number of the view that it comes from, counted from 0 in the order of views. Other types have none: it's 0.
     pub view: u64,
     /// The event.
     pub event: Event,
@@ -273,6 +355,7 @@ pub struct Planned {
 pub struct Traffic {
     plan: Arc<Plan>,
     views: BinaryHeap<Reverse<View>>,
+    others: BinaryHeap<Reverse<Turn>>,
     /// Of each user of the part; empty for a live schedule.
     progress: Vec<Progress>,
     first_user: u32,
@@ -287,21 +370,27 @@ impl Iterator for Traffic {
     type Item = Planned;
 
     fn next(&mut self) -> Option<Planned> {
-        let view_at = self.next_view_at();
-        let pending_at = self.pending.peek().map(|Reverse(pending)| pending.at);
-        match (view_at, pending_at) {
-            (None, None) => None,
-            (Some(at), None) => self.view(at),
-            (Some(at), Some(pending)) if at < pending => self.view(at),
-            _ => self.pending.pop().map(|Reverse(Pending { at, view, event, .. })| {
-                let due = if matches!(self.plan.schedule, Schedule::Live { .. }) { at } else { self.due };
-                Planned { due, at, view, event }
-            }),
+        let view = self.next_view_at();
+        let pending = self.pending.peek().map(|Reverse(pending)| pending.at);
+        let other = self.others.peek().map(|Reverse(turn)| turn.at);
+        let first = [view, pending, other].into_iter().flatten().min()?;
+        if pending == Some(first) {
+            let Reverse(Pending { at, view, event, .. }) = self.pending.pop()?;
+            Some(Planned { due: self.due(at), at, view, event })
+        } else if view == Some(first) {
+            self.view(first)
+        } else {
+            self.other()
         }
     }
 }
 
 impl Traffic {
+    /// When what is no view is to be sent: on a day together with the last view.
+    fn due(&self, at: u64) -> u64 {
+        if matches!(self.plan.schedule, Schedule::Live { .. }) { at } else { self.due }
+    }
+
     /// When the next view occurs, if there is to be one.
     fn next_view_at(&self) -> Option<u64> {
         let Reverse(view) = self.views.peek()?;
@@ -331,17 +420,16 @@ impl Traffic {
         // What every view draws comes first, so that the views stay the same when a share below is changed.
         let mut stream = plan.user(user).child(number).stream();
         plan.gap(&mut stream);
-        let ad = plan.ads.draw(&mut stream);
+        let ad = plan.types.ads.draw(&mut stream);
         let impression = stream.uuid();
         let clicks = stream.unit();
         let considers = stream.unit();
         let click = stream.uuid();
 
         let bot = plan.is_bot(user);
-        let late = plan.late.share > 0.0 && stream.unit() < plan.late.share;
+        let late = plan.is_late(&mut stream);
         let event = |table, kind, id, at: u64| {
-            let delay = if late { plan.late.by.as_millis() as i64 } else { 0 };
-            let occurred_at = plan.epoch + (at / 1_000) as i64 - delay;
+            let occurred_at = plan.occurred_at(at, late);
             Event { table, kind, late, bot, ad, id, impression, occurred_at }
         };
         let shown = event(Table::Impressions, Kind::Fresh, impression, at);
@@ -354,6 +442,24 @@ impl Traffic {
             self.follow(&plan, clicked, at, view, &mut stream);
         }
         Some(Planned { due, at, view, event: shown })
+    }
+
+    /// Takes the next event of another type.
+    fn other(&mut self) -> Option<Planned> {
+        let plan = Arc::clone(&self.plan);
+        let Reverse(Turn { at, other, number, end }) = self.others.pop()?;
+        let next = number + 1;
+        if next < end {
+            self.others.push(Reverse(Turn { at: plan.turn_at(other, next), other, number: next, end }));
+        }
+        let mut stream = plan.stream_of(other, number);
+        let id = stream.uuid();
+        let late = plan.is_late(&mut stream);
+        let occurred_at = plan.occurred_at(at, late);
+        let table = Table::Other(other);
+        let event = Event { table, kind: Kind::Fresh, late, bot: false, ad: 0, id, impression: id, occurred_at };
+        self.follow(&plan, event, at, 0, &mut stream);
+        Some(Planned { due: self.due(at), at, view: 0, event })
     }
 
     /// Takes the user whose view is next, and puts the user's view after that in its place.
@@ -378,7 +484,7 @@ impl Traffic {
         match next {
             Some(at) => *top = Reverse(View { at, user: view.user, number }),
             None => {
-                std::collections::binary_heap::PeekMut::pop(top);
+                PeekMut::pop(top);
             }
         }
         Some(view)
@@ -392,8 +498,9 @@ impl Traffic {
         }
         if plan.malformed > 0.0 && stream.unit() < plan.malformed {
             let id = stream.uuid();
-            let impression = if event.table == Table::Impressions { id } else { event.impression };
-            let kind = Kind::Malformed(Defect::ALL[(stream.bits() % Defect::ALL.len() as u64) as usize]);
+            let impression = if event.table == Table::Clicks { event.impression } else { id };
+            let defects = Defect::of(event.table);
+            let kind = Kind::Malformed(defects[(stream.bits() % defects.len() as u64) as usize]);
             self.pend(at, view, Event { kind, id, impression, ..event });
         }
     }
@@ -469,7 +576,7 @@ ConsiderVariance: 2s}
     }
 
     fn plan(more: &str, seed: u64, schedule: Schedule) -> Arc<Plan> {
-        Arc::new(Plan::new(&config(more), seed, schedule))
+        Arc::new(Plan::new(&config(more), seed, schedule, Vec::new()))
     }
 
     fn of_day(more: &str, seed: u64, impressions: u64) -> Vec<Planned> {
@@ -510,6 +617,7 @@ ConsiderVariance: 2s}
                         assert!(event.occurred_at > impression.occurred_at);
                         assert_eq!(event.ad, impression.ad);
                     }
+                    Table::Other(_) => panic!("nobody asked for {event:?}"),
                 }
             }
         }
@@ -584,7 +692,7 @@ ConsiderVariance: 2s}
                     .map_while(|view| {
                         let mut stream = plan.user(user).child(view).stream();
                         plan.gap(&mut stream);
-                        plan.ads.draw(&mut stream);
+                        plan.types.ads.draw(&mut stream);
                         at.get(&stream.uuid()).copied()
                     })
                     .collect()

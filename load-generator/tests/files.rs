@@ -72,13 +72,13 @@ fn files_have_the_layout_and_the_lines_of_the_raw_zone() {
         }
     }
     for table in ["impressions", "clicks"] {
-        assert_eq!(report[table]["lines"], seen[table]);
-        assert_eq!(report[table]["bytes"], bytes[table]);
+        assert_eq!(report["events"][table]["lines"], seen[table]);
+        assert_eq!(report["events"][table]["bytes"], bytes[table]);
     }
-    let count = |key: &str| report["impressions"][key].as_u64().unwrap();
+    let count = |key: &str| report["events"]["impressions"][key].as_u64().unwrap();
     assert_eq!(count("lines") - count("repeats") - count("malformed"), 5_000);
     assert!(count("late") > 400);
-    assert_eq!(tree.len() as u64, count("files") + report["clicks"]["files"].as_u64().unwrap());
+    assert_eq!(tree.len() as u64, count("files") + report["events"]["clicks"]["files"].as_u64().unwrap());
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn the_files_are_gzip_without_a_time_so_that_they_can_be_compared() {
     let (path, _) = tree(&out).into_iter().next().unwrap();
     let header = GzDecoder::new(File::open(out.join(path)).unwrap());
     assert_eq!(header.header().map(|header| header.mtime()), Some(0));
-    assert_eq!(report["clicks"]["files"], json!(0));
+    assert_eq!(report["events"]["clicks"]["files"], json!(0));
 }
 
 #[test]

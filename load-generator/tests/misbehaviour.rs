@@ -137,11 +137,11 @@ fn no_failure_of_the_server_makes_the_account_wrong() {
         for table in ["impressions", "clicks"] {
             let count = |fate: &str| fates.get(&(table.to_owned(), fate.to_owned())).copied().unwrap_or(0);
             let refused: u64 =
-                report[table]["refused"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
-            assert_eq!(report[table]["acknowledged"], count("acknowledged"));
-            assert_eq!(report[table]["unknown"], count("unknown"));
+                report["events"][table]["refused"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
+            assert_eq!(report["events"][table]["acknowledged"], count("acknowledged"));
+            assert_eq!(report["events"][table]["unknown"], count("unknown"));
             assert_eq!(refused, count("refused"));
-            assert_eq!(report[table]["sent"], count("acknowledged") + count("unknown") + count("refused"));
+            assert_eq!(report["events"][table]["sent"], count("acknowledged") + count("unknown") + count("refused"));
             // Every fate was met, by many.
             assert!(["acknowledged", "unknown", "refused"].iter().all(|fate| count(fate) > 10), "{fates:?}");
         }
@@ -157,7 +157,10 @@ fn what_is_refused_after_it_may_have_been_stored_is_unknown() {
     let arguments = ["--day", DAY, "--impressions", "10", "--clickthrough", "0", "--journal", path.to_str().unwrap()];
     let (output, report) = run(&server, &config, &arguments);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!((&report["impressions"]["unknown"], &report["impressions"]["refused"]), (&json!(10), &json!({})));
+    assert_eq!(
+        (&report["events"]["impressions"]["unknown"], &report["events"]["impressions"]["refused"]),
+        (&json!(10), &json!({}))
+    );
     assert!(journal(&path).iter().all(|row| row["fate"] == "unknown" && row["code"] == "Http403" && row["tries"] == 2));
 }
 
@@ -192,7 +195,10 @@ fn a_connection_that_was_closed_while_it_was_idle_is_made_again() {
         loadgen(&["-c", path.to_str().unwrap(), "--base-url", &url, "--json", "--impressions", "10"]).output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(output.status.success(), "{report}");
-    assert_eq!((&report["impressions"]["acknowledged"], &report["requests"]["retries"]), (&json!(10), &json!(0)));
+    assert_eq!(
+        (&report["events"]["impressions"]["acknowledged"], &report["requests"]["retries"]),
+        (&json!(10), &json!(0))
+    );
 }
 
 /// The server says when to come back, and is not asked before; meanwhile the other connections go on.

@@ -35,10 +35,10 @@ fn a_day_is_sent_to_the_last_click_and_accounted_for() {
     assert_eq!(report["complete"], true);
     assert_eq!((&report["day"], &report["seed"]), (&json!(DAY), &json!(7)));
     for (table, count) in [("impressions", 5_000), ("clicks", clicks.len())] {
-        assert_eq!(report[table]["sent"], count);
-        assert_eq!(report[table]["acknowledged"], count);
-        assert_eq!(report[table]["unknown"], 0);
-        assert_eq!(report[table]["refused"], json!({}));
+        assert_eq!(report["events"][table]["sent"], count);
+        assert_eq!(report["events"][table]["acknowledged"], count);
+        assert_eq!(report["events"][table]["unknown"], 0);
+        assert_eq!(report["events"][table]["refused"], json!({}));
     }
     assert_eq!(report["requests"]["count"], server.received().len());
     assert_eq!(report["requests"]["retries"], 0);
@@ -106,9 +106,9 @@ fn only_what_failed_is_sent_again() {
         let sent_thrice = times.values().filter(|&&times| times == 3).count();
         assert_eq!(sent_once + sent_thrice, times.len());
         assert!(sent_thrice >= times.len() / 3);
-        assert_eq!(report[table]["sent"], times.len());
-        assert_eq!(report[table]["acknowledged"], times.len());
-        assert_eq!(report[table]["retried"], 2 * sent_thrice);
+        assert_eq!(report["events"][table]["sent"], times.len());
+        assert_eq!(report["events"][table]["acknowledged"], times.len());
+        assert_eq!(report["events"][table]["retried"], 2 * sent_thrice);
     }
     assert!(report["requests"]["causes"]["NotStored"].as_u64() > Some(0));
 }
@@ -124,9 +124,9 @@ fn a_final_refusal_is_counted_by_its_code_and_not_sent_again() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(server.events("impressions").len(), 1_000);
     assert_eq!(report["complete"], false);
-    assert_eq!(report["impressions"]["refused"], json!({"InvalidEvent": 100}));
-    assert_eq!(report["impressions"]["acknowledged"], 900);
-    assert_eq!(report["clicks"]["sent"], 0);
+    assert_eq!(report["events"]["impressions"]["refused"], json!({"InvalidEvent": 100}));
+    assert_eq!(report["events"]["impressions"]["acknowledged"], 900);
+    assert_eq!(report["events"]["clicks"]["sent"], 0);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_server_that_asks_to_wait_is_waited_for() {
     assert_eq!(report["requests"]["causes"], json!({"Http429": 1, "Http502": 1, "Http503": 1}));
     assert_eq!(report["requests"]["retries"], 3);
     assert!(report["seconds"].as_f64().unwrap() >= 1.0);
-    assert!(report["impressions"]["latency_ms"]["max"].as_f64().unwrap() >= 1_000.0);
+    assert!(report["events"]["impressions"]["latency_ms"]["max"].as_f64().unwrap() >= 1_000.0);
     assert!(report["requests"]["service_ms"]["count"] == 4);
 }
 
@@ -164,7 +164,7 @@ fn what_the_server_may_have_stored_is_unknown() {
         let (_folder, config) = config("Requests: {Tries: 2, Connections: 1}\n");
         let (output, report) = run(&server, &config, &["--day", DAY, "--impressions", "10", "--clickthrough", "0"]);
         assert_eq!(output.status.code(), Some(1));
-        assert_eq!(report["impressions"]["unknown"], 10, "{report}");
+        assert_eq!(report["events"]["impressions"]["unknown"], 10, "{report}");
         assert_eq!(report["requests"]["causes"], json!({code: 1, "Http503": 1}));
     }
 }
@@ -175,7 +175,7 @@ fn what_was_certainly_not_stored_is_refused() {
     let (_folder, config) = config("Requests: {Tries: 3}\n");
     let (output, report) = run(&server, &config, &["--day", DAY, "--impressions", "10", "--clickthrough", "0"]);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(report["impressions"]["refused"], json!({"Http503": 10}));
+    assert_eq!(report["events"]["impressions"]["refused"], json!({"Http503": 10}));
     assert_eq!(server.received().len(), 3);
 }
 
@@ -191,9 +191,9 @@ fn a_server_that_is_not_there_is_given_up() {
     assert_eq!(output.status.code(), Some(1));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["stopped"], "unreachable");
-    let sent = report["impressions"]["sent"].as_u64().unwrap();
+    let sent = report["events"]["impressions"]["sent"].as_u64().unwrap();
     assert!(sent <= 100, "{sent}");
-    assert_eq!(report["impressions"]["refused"], json!({"ConnectFailed": sent}));
+    assert_eq!(report["events"]["impressions"]["refused"], json!({"ConnectFailed": sent}));
     assert!(report["requests"]["connection_error"].as_str().unwrap().to_lowercase().contains("refused"), "{report}");
     assert_eq!(report["requests"]["bytes_sent"], 0);
 }
@@ -205,7 +205,7 @@ fn a_server_that_takes_nothing_is_given_up() {
     let (output, report) = run(&server, &config, &["--day", DAY, "--impressions", "100000"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!((&report["stopped"], server.received().len()), (&json!("refused"), 3));
-    assert_eq!(report["impressions"]["refused"], json!({"Http403": report["impressions"]["sent"]}));
+    assert_eq!(report["events"]["impressions"]["refused"], json!({"Http403": report["events"]["impressions"]["sent"]}));
 }
 
 #[test]
@@ -272,9 +272,9 @@ fn an_interrupt_finishes_what_is_under_way_and_reports() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["stopped"], "interrupted");
     assert_eq!(report["complete"], false);
-    let sent = report["impressions"]["sent"].as_u64().unwrap();
+    let sent = report["events"]["impressions"]["sent"].as_u64().unwrap();
     assert!(sent >= 500);
-    assert_eq!(report["impressions"]["acknowledged"], sent);
+    assert_eq!(report["events"]["impressions"]["acknowledged"], sent);
     assert_eq!(server.events("impressions").len() as u64, sent);
 }
 
@@ -308,12 +308,12 @@ fn the_journal_has_every_event_and_its_fate() {
     for (table, key) in [("impressions", "impression_id"), ("clicks", "click_id")] {
         let of = |wanted: &dyn Fn(&Value) -> bool| rows.iter().filter(|r| r["table"] == table && wanted(r)).count();
         let kind = |kind: &'static str| move |row: &Value| row["kind"].as_str().unwrap().starts_with(kind);
-        assert_eq!(report[table]["sent"], of(&|_| true));
-        assert_eq!(report[table]["repeats"], of(&kind("repeat")));
-        assert_eq!(report[table]["malformed"], of(&kind("malformed")));
-        assert_eq!(report[table]["late"], of(&|row| row["late"] == true));
-        assert_eq!(report[table]["bots"], of(&|row| row["bot"] == true));
-        assert_eq!(report[table]["refused"], json!({"InvalidEvent": of(&kind("malformed"))}));
+        assert_eq!(report["events"][table]["sent"], of(&|_| true));
+        assert_eq!(report["events"][table]["repeats"], of(&kind("repeat")));
+        assert_eq!(report["events"][table]["malformed"], of(&kind("malformed")));
+        assert_eq!(report["events"][table]["late"], of(&|row| row["late"] == true));
+        assert_eq!(report["events"][table]["bots"], of(&|row| row["bot"] == true));
+        assert_eq!(report["events"][table]["refused"], json!({"InvalidEvent": of(&kind("malformed"))}));
         assert!(rows.iter().all(|row| (row["fate"] == "refused") == kind("malformed")(row)));
         // Tries are what the server saw, and what it stored is what was acknowledged, repeats twice.
         let seen = ids(&server.events(table), key);
@@ -359,7 +359,7 @@ fn https_is_spoken_with_servers_that_the_machine_trusts() {
             (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap())
         };
         let (status, report) = send(&trusted);
-        assert_eq!((status, &report["impressions"]["acknowledged"]), (Some(0), &json!(2_000)), "{report}");
+        assert_eq!((status, &report["events"]["impressions"]["acknowledged"]), (Some(0), &json!(2_000)), "{report}");
         assert!(server.received().iter().all(|request| request.http2 == more.contains("Http2")));
 
         // Another server's certificate.
@@ -428,8 +428,11 @@ fn with_a_rate_latency_counts_from_when_a_batch_was_to_be_sent() {
     assert_eq!(server.events("impressions").len(), 1_000);
     let at = |times: &Value, quantile| times[quantile].as_f64().unwrap();
     // One request in a hundred was slow, yet a quarter of the batches was due while it was.
-    assert!(at(&report["impressions"]["latency_ms"], "p90") > 100.0, "{report}");
-    assert!(at(&report["requests"]["service_ms"], "p90") < at(&report["impressions"]["latency_ms"], "p90"), "{report}");
+    assert!(at(&report["events"]["impressions"]["latency_ms"], "p90") > 100.0, "{report}");
+    assert!(
+        at(&report["requests"]["service_ms"], "p90") < at(&report["events"]["impressions"]["latency_ms"], "p90"),
+        "{report}"
+    );
 }
 
 #[cfg(target_os = "linux")]
