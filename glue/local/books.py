@@ -1,8 +1,9 @@
 """Counts the books in the ORC files themselves, without the metastore and without what a job said of its work.
 
-    spark-submit glue/local/books.py --data_path file:///FOLDER/data --day 2026-11-20
+    spark-submit glue/local/books.py --data_path file:///FOLDER/data --day 2026-11-20 \\
+        --tables ad/impressions,ad/clicks
 
-Prints one JSON object: lake rows of all days, the ledger's sums, and of the day the rows of advertising, those clicked,
+Tables of events are named by their folders, group and type. Prints one JSON object: lake rows of all days, the ledger's sums, and of the day the rows of advertising, those clicked,
 and ad_traffic row by row.
 """
 
@@ -18,24 +19,26 @@ from pyspark.sql import functions as F
 
 from catalog import find_partitions
 
-TABLES = ("impressions", "clicks")
 DAY = ["year", "month", "day"]
 
 
 def main(argv: list[str]) -> None:
-    options = getResolvedOptions(argv, ["data_path", "day"])
+    options = getResolvedOptions(argv, ["data_path", "day", "tables"])
     spark = SparkSession.builder.appName("books").getOrCreate()
-    print(json.dumps(books(spark, options["data_path"].rstrip("/"), options["day"])))
+    print(json.dumps(books(spark, options["data_path"].rstrip("/"), options["day"], options["tables"].split(","))))
 
 
-def books(spark: SparkSession, data: str, day: str) -> dict[str, Any]:
+def books(spark: SparkSession, data: str, day: str, tables: list[str]) -> dict[str, Any]:
     """The books below a data prefix; a table without files has no rows."""
-    lake = {table: read(spark, f"{data}/lake/ad/{table}", [*DAY, "arrived"], "ad_id string").count() for table in TABLES}
+    lake = {
+        table.split("/")[-1]: read(spark, f"{data}/lake/{table}", [*DAY, "arrived"], "arrived_at timestamp").count()
+        for table in tables
+    }
     ledger = {
         table: read(
             spark, f"{data}/ledger/table_name={table}", DAY, "raw bigint, repeats bigint, rejected bigint, late bigint"
         ).agg(*(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("raw", "repeats", "rejected", "late"))).first()
-        for table in TABLES
+        for table in lake
     }
     advertising = (
         read(spark, f"{data}/lake/ad/advertising", DAY, "impression_id string, click_at timestamp", day)
@@ -46,9 +49,9 @@ def books(spark: SparkSession, data: str, day: str) -> dict[str, Any]:
         spark, f"{data}/lake/ad/ad_traffic", DAY, "ad_id string, impressions bigint, clicks bigint", day
     ).collect()
     return {
-        "ledger": {table: ledger[table]["raw"] for table in TABLES},
+        "ledger": {table: ledger[table]["raw"] for table in lake},
         "lake": lake,
-        **{name: {table: ledger[table][name] for table in TABLES} for name in ("repeats", "rejected", "late")},
+        **{name: {table: ledger[table][name] for table in lake} for name in ("repeats", "rejected", "late")},
         "advertising": advertising.asDict(),
         "ad_traffic": [[row.ad_id, row.impressions, row.clicks] for row in ad_traffic],
     }

@@ -66,6 +66,10 @@ pub struct Demo {
     /// How many impressions to send.
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub impressions: u64,
+    /// Types of events to send besides, at random from their schemas, such as orders or orders=500. Without a number it
+    /// is a thousand.
+    #[arg(long, value_name = "TYPE[=N]", value_delimiter = ',', value_parser = read_wanted)]
+    pub events: Vec<(String, u64)>,
     /// What the events are drawn from: the same seed sends the same events.
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
@@ -82,6 +86,15 @@ pub struct Demo {
     /// measured of functions is measured with it.
     #[arg(long)]
     pub release: bool,
+}
+
+/// A type of events and how many of it.
+fn read_wanted(text: &str) -> Result<(String, u64), String> {
+    let (name, count) = text.split_once('=').unwrap_or((text, "1000"));
+    match count.parse() {
+        Ok(count @ 1..=10_000_000) if !name.is_empty() => Ok((name.to_owned(), count)),
+        _ => Err("it must be a type, or a type and a count up to 10000000: orders=500".to_owned()),
+    }
 }
 
 #[derive(Args, Debug)]

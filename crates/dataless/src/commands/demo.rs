@@ -3,26 +3,31 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use chrono::{Days, Utc};
 use console::style;
+use event_types::EventType;
 
 use super::{Outcome, jobs, set_up};
 use crate::cli::Demo;
 use crate::process::check_interrupted;
 use crate::stage::aws::Aws;
-use crate::stage::books::{self, Books, Both, Entry};
+use crate::stage::books::{self, Books, Counts, Entry};
 use crate::stage::build::{LOADGEN, Profile};
 use crate::stage::deploy::{Running, Stack};
-use crate::stage::load::{self, Load};
+use crate::stage::load::{self, Load, LoadReport};
 use crate::stage::spark::{self, Spark};
 use crate::ui::{note, step, thousands};
 use crate::workspace::{InstanceName, Workspace};
 
 const CLICKTHROUGH: f64 = 0.3;
 
+/// The types that every demo sends: the simulation of ads.
+const SIMULATED: [&str; 2] = ["impressions", "clicks"];
+
 pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
     let started = Instant::now();
+    let types = event_types(workspace, &options.events)?;
     let instance = workspace.instance(InstanceName::Demo);
     let _lock = instance.take_anew()?;
     let mut seconds = BTreeMap::new();
@@ -52,22 +57,29 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
                 set_up::deploy_to(workspace, tools, &instance, running)
             }
         };
-        let events = (options.impressions as f64 * (1.0 + CLICKTHROUGH)) as u64;
+        let others: u64 = options.events.iter().map(|(_, count)| count).sum();
+        let events = (options.impressions as f64 * (1.0 + CLICKTHROUGH)) as u64 + others;
         let warm = || spark::warm(workspace, tools, &instance, &emulator.endpoint(), events);
         let (stack, elapsed) = beside(warm, deploy)?;
         timed("deploy", elapsed);
 
         let today = Utc::now().date_naive();
         let day = today - Days::new(1);
-        let load = Load { day, impressions: options.impressions, seed: options.seed, clickthrough: CLICKTHROUGH };
+        let load = Load {
+            day,
+            impressions: options.impressions,
+            events: &options.events,
+            seed: options.seed,
+            clickthrough: CLICKTHROUGH,
+        };
         let loadgen = prepared.programs.path(LOADGEN)?;
         let (sent, elapsed) = step(
             "send events",
             || load::run(workspace, &instance, loadgen, &stack, load),
-            |sent| counts(sent.impressions.acknowledged, sent.clicks.acknowledged) + " accepted",
+            |sent| listed(&acknowledged(sent)) + " accepted",
         )?;
         timed("load", elapsed);
-        let accepted = Both { impressions: sent.impressions.acknowledged, clicks: sent.clicks.acknowledged };
+        let accepted = acknowledged(&sent);
 
         // The events are yesterday's and arrived today: the ETL of today puts them into the lake, and the tables of
         // yesterday follow.
@@ -75,8 +87,12 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
         jobs::execute(&aws, &stack, day, today)?;
         timed("batch", started.elapsed());
         let spark = Spark::new(workspace, tools, &instance, &stack);
-        let count = || Ok((books::count_lake(&spark, day)?, books::count_raw(&spark.data()?)?));
-        let ((lake, raw), elapsed) = step("count what lies in S3", count, |(lake, _)| both(lake.lake) + " rows")?;
+        let tables: Vec<String> = types.iter().map(|found| format!("{}/{}", found.group, found.name)).collect();
+        let count = || {
+            let lake = books::count_lake(&spark, day, &tables)?;
+            Ok((lake, books::count_raw(&spark.data()?, accepted.keys())?))
+        };
+        let ((lake, raw), elapsed) = step("count what lies in S3", count, |(lake, _)| listed(&lake.lake) + " rows")?;
         timed("count", elapsed);
 
         let check = || books::check_traffic(&aws, &stack, day, &lake.ad_traffic);
@@ -84,7 +100,7 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
             step("ask the traffic endpoint", check, |traffic| format!("{} ads", thousands(traffic.checked as u64)))?;
         timed("traffic", elapsed);
         let (realtime, elapsed) =
-            step("read the real-time metrics", || wait_for_metrics(&aws, &stack, since, accepted), |sums| both(*sums))?;
+            step("read the real-time metrics", || wait_for_metrics(&aws, &stack, since, &types, &accepted), listed)?;
         timed("realtime", elapsed);
 
         let clickthrough_rate = lake.advertising.clicked as f64 / (lake.advertising.rows.max(1)) as f64;
@@ -135,11 +151,17 @@ fn beside<T>(preparation: impl FnOnce() -> Result<()> + Send, work: impl FnOnce(
 }
 
 /// Metrics may arrive a little after the events. What is missing at the end stays missing.
-fn wait_for_metrics(aws: &Aws, stack: &Stack, since: chrono::DateTime<Utc>, expected: Both) -> Result<Both> {
+fn wait_for_metrics(
+    aws: &Aws,
+    stack: &Stack,
+    since: chrono::DateTime<Utc>,
+    types: &[EventType],
+    expected: &Counts,
+) -> Result<Counts> {
     let started = Instant::now();
     loop {
-        let sums = books::sum_realtime(aws, stack, since)?;
-        if sums == expected || started.elapsed() > books::METRICS_LIMIT {
+        let sums = books::sum_realtime(aws, stack, since, types)?;
+        if sums == *expected || started.elapsed() > books::METRICS_LIMIT {
             return Ok(sums);
         }
         check_interrupted()?;
@@ -147,24 +169,44 @@ fn wait_for_metrics(aws: &Aws, stack: &Stack, since: chrono::DateTime<Utc>, expe
     }
 }
 
-fn counts(impressions: u64, clicks: u64) -> String {
-    format!("{} impressions, {} clicks", thousands(impressions), thousands(clicks))
+/// The types that the demo sends, with their schemas.
+fn event_types(workspace: &Workspace, wanted: &[(String, u64)]) -> Result<Vec<EventType>> {
+    let mut types = event_types::read_all(&workspace.path("events"))?;
+    for (place, (name, _)) in wanted.iter().enumerate() {
+        if SIMULATED.contains(&name.as_str()) || wanted[..place].iter().any(|(before, _)| before == name) {
+            bail!("--events: {name} are sent already");
+        }
+        if !types.iter().any(|known| known.name == *name) {
+            let known: Vec<_> = types.iter().map(|known| known.name.as_str()).collect();
+            bail!("--events: could not find events/{name}.json; there are {}", known.join(", "));
+        }
+    }
+    types
+        .retain(|found| SIMULATED.contains(&found.name.as_str()) || wanted.iter().any(|(name, _)| *name == found.name));
+    Ok(types)
 }
 
-fn both(both: Both) -> String {
-    counts(both.impressions, both.clicks)
+fn acknowledged(sent: &LoadReport) -> Counts {
+    sent.events.iter().map(|(name, counts)| (name.clone(), counts.acknowledged)).collect()
+}
+
+/// `1,000 clicks, 3,000 impressions`.
+fn listed(counts: &Counts) -> String {
+    counts.iter().map(|(name, count)| format!("{} {name}", thousands(*count))).collect::<Vec<_>>().join(", ")
 }
 
 fn print_books(books: &Books, entries: &[Entry]) {
-    outln!("\n{}", style(format!("The books of {}", books.day)).bold());
+    let types = books.types().into_iter().collect::<Vec<_>>().join(" + ");
+    outln!("\n{}: {types}", style(format!("The books of {}", books.day)).bold());
     for entry in entries {
         let mark = if entry.equal { style("✓").green() } else { style("✗").red() };
         let (left, right) = (&entry.left, &entry.right);
         let sign = if entry.equal { "=" } else { "≠" };
         outln!("{mark} {:<38} {:>17} {:<15} {sign} {:>17} {}", entry.title, left.0, left.1, right.0, right.1);
     }
-    for (name, counts) in [("repeats", books.repeats), ("rejected", books.rejected), ("late", books.late)] {
-        outln!("  {name:<38} {:>17} {} + {}", "", counts.impressions, counts.clicks);
+    for (name, counts) in [("repeats", &books.repeats), ("rejected", &books.rejected), ("late", &books.late)] {
+        let counts = counts.values().map(u64::to_string).collect::<Vec<_>>().join(" + ");
+        outln!("  {name:<38} {:>17} {counts}", "");
     }
     outln!("  {:<38} {:>17} {:.4}", "clickthrough rate", "", books.clickthrough_rate);
     let total = books.seconds.get("total").copied().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The books: every number counted where it lies, and held against the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use event_types::EventType;
 use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
@@ -16,12 +17,8 @@ use crate::stage::deploy::Stack;
 use crate::stage::spark::Spark;
 use crate::stage::traffic::Client;
 
-/// A count for each table of events.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
-pub struct Both {
-    pub impressions: u64,
-    pub clicks: u64,
-}
+/// A count for each type of events, by its name.
+pub type Counts = BTreeMap<String, u64>;
 
 /// The table `advertising`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -48,20 +45,20 @@ pub struct Traffic {
 pub struct Books {
     pub day: NaiveDate,
     /// Events that the beacons acknowledged.
-    pub accepted: Both,
+    pub accepted: Counts,
     /// Lines of the raw objects in S3.
-    pub raw: Both,
+    pub raw: Counts,
     /// Raw lines that the ledger accounts for.
-    pub ledger: Both,
+    pub ledger: Counts,
     /// Rows of the lake's ORC files.
-    pub lake: Both,
-    pub repeats: Both,
-    pub rejected: Both,
-    pub late: Both,
+    pub lake: Counts,
+    pub repeats: Counts,
+    pub rejected: Counts,
+    pub late: Counts,
     pub advertising: Advertising,
     pub traffic: Traffic,
     /// Sums of the metrics in CloudWatch.
-    pub realtime: Both,
+    pub realtime: Counts,
     /// Clicked impressions of the table `ad_traffic` by its impressions.
     pub clickthrough_rate: f64,
     pub balanced: bool,
@@ -69,23 +66,43 @@ pub struct Books {
     pub seconds: BTreeMap<String, f64>,
 }
 
+impl Books {
+    /// The types that any book has, in the order in which the others count.
+    pub fn types(&self) -> BTreeSet<&str> {
+        let books = [&self.accepted, &self.raw, &self.ledger, &self.lake, &self.realtime];
+        books.into_iter().flat_map(BTreeMap::keys).map(String::as_str).collect()
+    }
+}
+
 /// What `glue/local/books.py` counts in the ORC files.
 #[derive(Clone, Debug, Deserialize)]
 pub struct LakeBooks {
-    pub ledger: Both,
-    pub lake: Both,
-    pub repeats: Both,
-    pub rejected: Both,
-    pub late: Both,
+    pub ledger: Counts,
+    pub lake: Counts,
+    pub repeats: Counts,
+    pub rejected: Counts,
+    pub late: Counts,
     pub advertising: Advertising,
     /// Ad, impressions, clicks; of the day.
     pub ad_traffic: Vec<(String, u64, u64)>,
 }
 
-/// Lines of the raw objects below a local copy of the data prefix.
-pub fn count_raw(data: &Path) -> Result<Both> {
-    let count = |table| count_lines(&data.join("raw/ad").join(table));
-    Ok(Both { impressions: count("impressions")?, clicks: count("clicks")? })
+/// Lines of the raw objects below a local copy of the data prefix, of these types and of any others that are there.
+pub fn count_raw<'a>(data: &Path, types: impl IntoIterator<Item = &'a String>) -> Result<Counts> {
+    let mut counts: Counts = types.into_iter().map(|name| (name.clone(), 0)).collect();
+    for (name, folder) in raw_folders(data)? {
+        *counts.entry(name).or_default() += count_lines(&folder)?;
+    }
+    Ok(counts)
+}
+
+/// The types of events with their folders, `raw/<group>/<type>`.
+fn raw_folders(data: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut found = Vec::new();
+    for (_, group) in subfolders(&data.join("raw"), "")? {
+        found.extend(subfolders(&group, "")?);
+    }
+    Ok(found)
 }
 
 /// A table of events and a day of arrival.
@@ -98,13 +115,12 @@ pub struct TableDay {
 /// Raw lines by table and day of arrival, below a local copy of the data prefix.
 pub fn count_raw_by_day(data: &Path) -> Result<BTreeMap<TableDay, u64>> {
     let mut counts = BTreeMap::new();
-    for table in ["impressions", "clicks"] {
-        let folder = data.join("raw/ad").join(table);
+    for (table, folder) in raw_folders(data)? {
         for (year, path) in subfolders(&folder, "year=")? {
             for (month, path) in subfolders(&path, "month=")? {
                 for (day, path) in subfolders(&path, "day=")? {
                     let Ok(day) = format!("{year}-{month}-{day}").parse() else { continue };
-                    counts.insert(TableDay { day, table: table.to_owned() }, count_lines(&path)?);
+                    counts.insert(TableDay { day, table: table.clone() }, count_lines(&path)?);
                 }
             }
         }
@@ -157,15 +173,16 @@ fn count_file(path: &Path) -> Result<u64> {
     Ok(lines)
 }
 
-/// Rows of the ORC files, read by Spark from the files themselves.
-pub fn count_lake(spark: &Spark<'_>, day: NaiveDate) -> Result<LakeBooks> {
-    let day = day.to_string();
-    let printed = spark.script("glue/local/books.py", &["--data_path", &spark.data_path()?, "--day", &day])?;
+/// Rows of the ORC files, read by Spark from the files themselves. Tables of events are named by their folders,
+/// `<group>/<type>`.
+pub fn count_lake(spark: &Spark<'_>, day: NaiveDate, tables: &[String]) -> Result<LakeBooks> {
+    let options = ["--data_path", &spark.data_path()?, "--day", &day.to_string(), "--tables", &tables.join(",")];
+    let printed = spark.script("glue/local/books.py", &options)?;
     serde_json::from_str(&printed).context("the books of the lake are not understood")
 }
 
-/// Sums of the real-time metrics since a time.
-pub fn sum_realtime(aws: &Aws, stack: &Stack, since: DateTime<Utc>) -> Result<Both> {
+/// Sums of the real-time metrics of these types since a time.
+pub fn sum_realtime(aws: &Aws, stack: &Stack, since: DateTime<Utc>, types: &[EventType]) -> Result<Counts> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Answer {
@@ -202,7 +219,7 @@ pub fn sum_realtime(aws: &Aws, stack: &Stack, since: DateTime<Utc>) -> Result<Bo
         ])?;
         Ok(answer.datapoints.iter().map(|point| point.sum).sum::<f64>().round() as u64)
     };
-    Ok(Both { impressions: sum("Impressions")?, clicks: sum("Clicks")? })
+    types.iter().map(|event_type| Ok((event_type.name.clone(), sum(&event_type.pascal_case())?))).collect()
 }
 
 /// Asks the endpoint for each ad of the lake's table and compares.
@@ -247,22 +264,25 @@ pub struct Entry {
 /// Holds the numbers against each other.
 pub fn audit(books: &Books, ad_traffic: &[(String, u64, u64)]) -> Vec<Entry> {
     let sum = |of: fn(&(String, u64, u64)) -> u64| ad_traffic.iter().map(of).sum::<u64>();
-    let counted = Both { impressions: sum(|ad| ad.1), clicks: sum(|ad| ad.2) };
-    let both = |both: Both| format!("{} + {}", both.impressions, both.clicks);
-    let plus = |left: Both, right: Both| Both {
-        impressions: left.impressions + right.impressions,
-        clicks: left.clicks + right.clicks,
+    let of = |counts: &Counts, name: &str| counts.get(name).copied().unwrap_or_default();
+    let types = books.types();
+    // What is counted of a type that nobody sent has a place among the others, and differs from nothing.
+    let all = |counts: &[&Counts]| -> String {
+        let sums = types.iter().map(|name| counts.iter().map(|counts| of(counts, name)).sum::<u64>().to_string());
+        sums.collect::<Vec<_>>().join(" + ")
     };
-    let accounted = plus(plus(books.lake, books.repeats), plus(books.rejected, books.late));
+    let accounted = all(&[&books.lake, &books.repeats, &books.rejected, &books.late]);
+    let [accepted, raw, ledger, lake, realtime] =
+        [&books.accepted, &books.raw, &books.ledger, &books.lake, &books.realtime].map(|counts| all(&[counts]));
     let Books { advertising, traffic, .. } = books;
     [
-        ("nothing lost on the way in", ("accepted", both(books.accepted)), ("raw lines", both(books.raw))),
-        ("every raw line on the ledger", ("raw lines", both(books.raw)), ("ledger", both(books.ledger))),
-        ("the ledger balances", ("ledger", both(books.ledger)), ("kept + set aside", both(accounted))),
-        ("every event in the lake", ("accepted", both(books.accepted)), ("lake rows", both(books.lake))),
+        ("nothing lost on the way in", ("accepted", accepted.clone()), ("raw lines", raw.clone())),
+        ("every raw line on the ledger", ("raw lines", raw), ("ledger", ledger.clone())),
+        ("the ledger balances", ("ledger", ledger), ("kept + set aside", accounted)),
+        ("every event in the lake", ("accepted", accepted.clone()), ("lake rows", lake)),
         (
             "every impression in advertising",
-            ("impressions", books.lake.impressions.to_string()),
+            ("impressions", of(&books.lake, "impressions").to_string()),
             ("rows", advertising.rows.to_string()),
         ),
         (
@@ -278,9 +298,9 @@ pub fn audit(books: &Books, ad_traffic: &[(String, u64, u64)]) -> Vec<Entry> {
         (
             "sums by ad are the lake's",
             ("advertising", format!("{} + {}", advertising.rows, advertising.clicked)),
-            ("ad_traffic", both(counted)),
+            ("ad_traffic", format!("{} + {}", sum(|ad| ad.1), sum(|ad| ad.2))),
         ),
-        ("real time saw the same", ("accepted", both(books.accepted)), ("metrics", both(books.realtime))),
+        ("real time saw the same", ("accepted", accepted), ("metrics", realtime)),
     ]
     .map(|(title, left, right)| Entry { title, equal: left.1 == right.1, left, right })
     .into()
@@ -299,19 +319,20 @@ mod tests {
     use super::*;
 
     fn books() -> (Books, Vec<(String, u64, u64)>) {
-        let both = Both { impressions: 10, clicks: 3 };
+        let all = || counts([("impressions", 10), ("clicks", 3), ("orders", 4)]);
+        let none = || counts([("impressions", 0), ("clicks", 0), ("orders", 0)]);
         let books = Books {
             day: "2026-11-20".parse().unwrap(),
-            accepted: both,
-            raw: both,
-            ledger: both,
-            lake: both,
-            repeats: Both::default(),
-            rejected: Both::default(),
-            late: Both::default(),
+            accepted: all(),
+            raw: all(),
+            ledger: all(),
+            lake: all(),
+            repeats: none(),
+            rejected: none(),
+            late: none(),
             advertising: Advertising { rows: 10, clicked: 3 },
             traffic: Traffic { items: 2, checked: 2, mismatches: 0 },
-            realtime: both,
+            realtime: all(),
             clickthrough_rate: 0.3,
             balanced: false,
             seconds: BTreeMap::new(),
@@ -319,7 +340,11 @@ mod tests {
         (books, vec![("a".into(), 4, 1), ("b".into(), 6, 2)])
     }
 
-    fn broken(change: fn(&mut Books)) -> Vec<&'static str> {
+    fn counts<const N: usize>(counts: [(&str, u64); N]) -> Counts {
+        counts.map(|(name, count)| (name.to_owned(), count)).into()
+    }
+
+    fn broken(change: impl FnOnce(&mut Books)) -> Vec<&'static str> {
         let (mut books, ads) = books();
         change(&mut books);
         audit(&books, &ads).iter().filter(|entry| !entry.equal).map(|entry| entry.title).collect()
@@ -332,21 +357,41 @@ mod tests {
 
     #[test]
     fn each_number_that_is_off_is_found() {
-        assert_eq!(broken(|books| books.accepted.clicks = 4).len(), 3, "raw, lake and real time");
+        for name in ["impressions", "clicks", "orders"] {
+            let set = |counts: &mut Counts, count| counts.insert(name.to_owned(), count);
+            let add = |counts: &mut Counts| *counts.get_mut(name).unwrap() += 1;
+            let accepted = broken(|books| add(&mut books.accepted));
+            assert_eq!(accepted, ["nothing lost on the way in", "every event in the lake", "real time saw the same"]);
+            let raw = broken(|books| add(&mut books.raw));
+            assert_eq!(raw, ["nothing lost on the way in", "every raw line on the ledger"]);
+            let ledger = broken(|books| add(&mut books.ledger));
+            assert_eq!(ledger, ["every raw line on the ledger", "the ledger balances"]);
+            let asides: [fn(&mut Books) -> &mut Counts; 3] =
+                [|books| &mut books.rejected, |books| &mut books.late, |books| &mut books.repeats];
+            for aside in asides {
+                assert_eq!(broken(|books| add(aside(books))), ["the ledger balances"]);
+            }
+            assert_eq!(broken(|books| _ = set(&mut books.realtime, 0)), ["real time saw the same"]);
+        }
         assert_eq!(
-            broken(|books| books.raw.clicks = 2),
-            ["nothing lost on the way in", "every raw line on the ledger"]
-        );
-        assert_eq!(broken(|books| books.ledger.clicks = 2), ["every raw line on the ledger", "the ledger balances"]);
-        assert_eq!(broken(|books| books.rejected.clicks = 1), ["the ledger balances"]);
-        assert_eq!(
-            broken(|books| books.lake.impressions = 9),
+            broken(|books| _ = books.lake.insert("impressions".into(), 9)),
             ["the ledger balances", "every event in the lake", "every impression in advertising"]
+        );
+        assert_eq!(
+            broken(|books| _ = books.lake.insert("orders".into(), 3)),
+            ["the ledger balances", "every event in the lake"]
         );
         assert_eq!(broken(|books| books.advertising.clicked = 2), ["sums by ad are the lake's"]);
         assert_eq!(broken(|books| books.traffic.items = 3), ["every ad in DynamoDB"]);
         assert_eq!(broken(|books| books.traffic.mismatches = 1), ["the endpoint says what the lake says"]);
-        assert_eq!(broken(|books| books.realtime.clicks = 4), ["real time saw the same"]);
+    }
+
+    #[test]
+    fn lines_of_a_type_that_was_not_sent_are_found() {
+        assert_eq!(
+            broken(|books| _ = books.raw.insert("returns".into(), 1)),
+            ["nothing lost on the way in", "every raw line on the ledger"]
+        );
     }
 
     #[test]
@@ -363,8 +408,14 @@ mod tests {
         }
         std::fs::write(hour.join("zipped.gz"), gzip).unwrap();
         // A blank line is a line; what follows the last newline is one when there is anything.
-        assert_eq!(count_raw(dir.path()).unwrap(), Both { impressions: 6, clicks: 0 });
-        let place = TableDay { day: "2026-11-20".parse().unwrap(), table: "impressions".into() };
-        assert_eq!(count_raw_by_day(dir.path()).unwrap(), BTreeMap::from([(place, 6)]));
+        let orders = dir.path().join("raw/shop/orders/year=2026/month=11/day=21/hour=00");
+        std::fs::create_dir_all(&orders).unwrap();
+        std::fs::write(orders.join("plain"), "{}\n").unwrap();
+        std::fs::write(orders.join("_SUCCESS"), "not a line").unwrap();
+        let counted = count_raw(dir.path(), &["clicks".to_owned()]).unwrap();
+        assert_eq!(counted, counts([("impressions", 6), ("clicks", 0), ("orders", 1)]));
+        let place = |day: &str, table: &str| TableDay { day: day.parse().unwrap(), table: table.into() };
+        let expected = BTreeMap::from([(place("2026-11-20", "impressions"), 6), (place("2026-11-21", "orders"), 1)]);
+        assert_eq!(count_raw_by_day(dir.path()).unwrap(), expected);
     }
 }

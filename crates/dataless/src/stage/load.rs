@@ -1,5 +1,6 @@
 //! The load generator on its way.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -12,9 +13,11 @@ use crate::workspace::{Instance, Workspace};
 
 /// What to send.
 #[derive(Clone, Copy, Debug)]
-pub struct Load {
+pub struct Load<'a> {
     pub day: NaiveDate,
     pub impressions: u64,
+    /// Other types, and how many events of each.
+    pub events: &'a [(String, u64)],
     pub seed: u64,
     pub clickthrough: f64,
 }
@@ -22,11 +25,10 @@ pub struct Load {
 /// What the load generator says of a run.
 #[derive(Clone, Debug, Deserialize)]
 pub struct LoadReport {
-    pub impressions: LoadCounts,
-    pub clicks: LoadCounts,
+    pub events: BTreeMap<String, LoadCounts>,
 }
 
-/// What became of the events of a kind.
+/// What became of the events of a type.
 #[derive(Clone, Debug, Deserialize)]
 pub struct LoadCounts {
     pub acknowledged: u64,
@@ -38,8 +40,9 @@ pub fn run(
     instance: &Instance,
     program: &Path,
     stack: &Stack,
-    load: Load,
+    load: Load<'_>,
 ) -> Result<LoadReport> {
+    let events: Vec<String> = load.events.iter().map(|(name, count)| format!("{name}={count}")).collect();
     let printed = Tool::new(program, instance.logs().join("loadgen.log"))
         .arg("run")
         .arg("--config")
@@ -49,6 +52,9 @@ pub fn run(
         .args(["--impressions", &load.impressions.to_string()])
         .args(["--seed", &load.seed.to_string()])
         .args(["--clickthrough", &load.clickthrough.to_string()])
+        .arg("--schemas")
+        .arg(workspace.path("events"))
+        .args(events.iter().flat_map(|events| ["--events", events]))
         .arg("--json")
         .output()?;
     serde_json::from_str(&printed).context("the report of the load generator is not understood")
