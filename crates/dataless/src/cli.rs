@@ -347,6 +347,19 @@ mod tests {
     }
 
     #[test]
+    fn types_of_a_demo_may_have_a_count() {
+        let events = |text| match Arguments::try_parse_from(["dataless", "demo", "--events", text]) {
+            Ok(Arguments { command: Command::Demo(demo), .. }) => Ok(demo.events),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        };
+        assert_eq!(events("orders,returns=20").unwrap(), [("orders".to_owned(), 1_000), ("returns".to_owned(), 20)]);
+        for wrong in ["orders=", "orders=0", "=5", "orders=many", ""] {
+            assert!(events(wrong).unwrap_err().contains("a type, or a type and a count"), "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_day_is_a_date_or_a_word() {
         let today = || Utc::now().date_naive();
         // Midnight may come between the calls.

@@ -1,6 +1,7 @@
 //! `demo`: a day of events through every stage, and the books at the end.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -27,7 +28,7 @@ const SIMULATED: [&str; 2] = ["impressions", "clicks"];
 
 pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
     let started = Instant::now();
-    let types = event_types(workspace, &options.events)?;
+    let types = event_types(&workspace.path("events"), &options.events)?;
     let instance = workspace.instance(InstanceName::Demo);
     let _lock = instance.take_anew()?;
     let mut seconds = BTreeMap::new();
@@ -170,8 +171,8 @@ fn wait_for_metrics(
 }
 
 /// The types that the demo sends, with their schemas.
-fn event_types(workspace: &Workspace, wanted: &[(String, u64)]) -> Result<Vec<EventType>> {
-    let mut types = event_types::read_all(&workspace.path("events"))?;
+fn event_types(schemas: &Path, wanted: &[(String, u64)]) -> Result<Vec<EventType>> {
+    let mut types = event_types::read_all(schemas)?;
     for (place, (name, _)) in wanted.iter().enumerate() {
         if SIMULATED.contains(&name.as_str()) || wanted[..place].iter().any(|(before, _)| before == name) {
             bail!("--events: {name} are sent already");
@@ -217,4 +218,39 @@ fn print_books(books: &Books, entries: &[Entry]) {
     };
     outln!("\n{verdict}");
     note("The same as JSON: .dataless/demo/report.json. To stay: cargo dataless up");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_demo_sends_the_ads_and_what_it_is_asked_for() {
+        let events = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events");
+        let schemas = tempfile::tempdir().unwrap();
+        for name in ["impressions", "clicks"] {
+            std::fs::copy(events.join(name).with_extension("json"), schemas.path().join(format!("{name}.json")))
+                .unwrap();
+        }
+        let views = std::fs::read_to_string(events.join("impressions.json")).unwrap();
+        for name in ["views", "visits"] {
+            let schema = views.replace(r#""x-group": "ad""#, r#""x-group": "web""#);
+            std::fs::write(schemas.path().join(format!("{name}.json")), schema).unwrap();
+        }
+        let types = |wanted: &[&str]| -> Result<Vec<String>> {
+            let wanted: Vec<_> = wanted.iter().map(|name| ((*name).to_owned(), 1)).collect();
+            let types = event_types(schemas.path(), &wanted)?;
+            Ok(types.into_iter().map(|found| format!("{}/{}", found.group, found.name)).collect())
+        };
+        assert_eq!(types(&[]).unwrap(), ["ad/clicks", "ad/impressions"]);
+        assert_eq!(types(&["visits"]).unwrap(), ["ad/clicks", "ad/impressions", "web/visits"]);
+        for (wanted, expected) in [
+            (&["clicks"][..], "clicks are sent already"),
+            (&["views", "views"], "views are sent already"),
+            (&["orders"], "could not find events/orders.json; there are clicks, impressions, views, visits"),
+        ] {
+            let error = types(wanted).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
 }
