@@ -2,8 +2,8 @@
 
 use crate::day::SECOND;
 use crate::event::{Event, Kind, Table, Writer};
+use crate::plan::{Plan, part_of_users};
 use crate::progress::Line;
-use crate::traffic::{Plan, part_of_users};
 use crate::types::ByType;
 use anyhow::{Context, anyhow, bail};
 use chrono::{Datelike, NaiveDate};

@@ -14,6 +14,7 @@ pub mod feed;
 pub mod files;
 pub mod http1;
 pub mod journal;
+pub mod plan;
 pub mod progress;
 pub mod random;
 pub mod report;

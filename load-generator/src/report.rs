@@ -4,7 +4,7 @@ use crate::account::{Account, Count, Summary, TableAccount};
 use crate::answer::Code;
 use crate::deliver::Stopped;
 use crate::event::Table;
-use crate::traffic::{Plan, Schedule};
+use crate::plan::{Plan, Schedule};
 use crate::types::ByType;
 use chrono::NaiveDate;
 use indicatif::{HumanBytes, HumanCount};
