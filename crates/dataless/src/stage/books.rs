@@ -102,6 +102,7 @@ fn raw_folders(data: &Path) -> Result<Vec<(String, PathBuf)>> {
     for (_, group) in subfolders(&data.join("raw"), "")? {
         found.extend(subfolders(&group, "")?);
     }
+    found.retain(|(name, _)| !name.starts_with(['.', '_']));
     Ok(found)
 }
 
@@ -115,12 +116,13 @@ pub struct TableDay {
 /// Raw lines by table and day of arrival, below a local copy of the data prefix.
 pub fn count_raw_by_day(data: &Path) -> Result<BTreeMap<TableDay, u64>> {
     let mut counts = BTreeMap::new();
-    for (table, folder) in raw_folders(data)? {
+    for table in ["impressions", "clicks"] {
+        let folder = data.join("raw/ad").join(table);
         for (year, path) in subfolders(&folder, "year=")? {
             for (month, path) in subfolders(&path, "month=")? {
                 for (day, path) in subfolders(&path, "day=")? {
                     let Ok(day) = format!("{year}-{month}-{day}").parse() else { continue };
-                    counts.insert(TableDay { day, table: table.clone() }, count_lines(&path)?);
+                    counts.insert(TableDay { day, table: table.to_owned() }, count_lines(&path)?);
                 }
             }
         }
@@ -408,14 +410,26 @@ mod tests {
         }
         std::fs::write(hour.join("zipped.gz"), gzip).unwrap();
         // A blank line is a line; what follows the last newline is one when there is anything.
-        let orders = dir.path().join("raw/shop/orders/year=2026/month=11/day=21/hour=00");
-        std::fs::create_dir_all(&orders).unwrap();
-        std::fs::write(orders.join("plain"), "{}\n").unwrap();
-        std::fs::write(orders.join("_SUCCESS"), "not a line").unwrap();
+        assert_eq!(count_raw(dir.path(), []).unwrap(), counts([("impressions", 6)]));
+        let place = TableDay { day: "2026-11-20".parse().unwrap(), table: "impressions".into() };
+        assert_eq!(count_raw_by_day(dir.path()).unwrap(), BTreeMap::from([(place, 6)]));
+    }
+
+    #[test]
+    fn raw_lines_of_every_type_are_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        for (file, lines) in [
+            ("ad/impressions/year=2026/month=11/day=20/hour=09/a", "{}\n{}\n"),
+            ("ad/impressions/year=2026/month=11/day=21/hour=00/b", "{}\n"),
+            ("shop/orders/year=2026/month=11/day=21/hour=00/c", "{}\n"),
+            ("shop/orders/year=2026/month=11/day=21/hour=00/_SUCCESS", "not a line"),
+            ("shop/_temporary/d", "not a line"),
+        ] {
+            let path = dir.path().join("raw").join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, lines).unwrap();
+        }
         let counted = count_raw(dir.path(), &["clicks".to_owned()]).unwrap();
-        assert_eq!(counted, counts([("impressions", 6), ("clicks", 0), ("orders", 1)]));
-        let place = |day: &str, table: &str| TableDay { day: day.parse().unwrap(), table: table.into() };
-        let expected = BTreeMap::from([(place("2026-11-20", "impressions"), 6), (place("2026-11-21", "orders"), 1)]);
-        assert_eq!(count_raw_by_day(dir.path()).unwrap(), expected);
+        assert_eq!(counted, counts([("impressions", 3), ("clicks", 0), ("orders", 1)]));
     }
 }
