@@ -91,10 +91,11 @@ pub struct FilesReport {
 impl Display for FilesReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "Raw files of {} below {}, seed {}", self.day, self.out.display(), self.seed)?;
+        let width = self.events.width(12);
         for (name, table) in &self.events.0 {
             writeln!(
                 f,
-                "  {name:<12}{:>14} lines in {} files, {} ({} of text): {} repeats, {} late, {} malformed",
+                "  {name:<width$}{:>14} lines in {} files, {} ({} of text): {} repeats, {} late, {} malformed",
                 HumanCount(table.lines).to_string(),
                 HumanCount(table.files),
                 HumanBytes(table.bytes),

@@ -140,9 +140,11 @@ impl Plan {
         self.users.count
     }
 
-    /// When an event of another type occurs: they are spread like the impressions of a day, else evenly.
+    /// When an event of another type occurs, by the first number of its stream, each in a span of its own: they are
+    /// spread like the impressions of a day, else evenly.
     pub(crate) fn turn_at(&self, other: u16, number: u64) -> u64 {
-        let share = (number as f64 + 0.5) / self.types.wanted_of(other) as f64;
+        let within = self.stream_of(other, number).unit();
+        let share = (number as f64 + within) / self.types.wanted_of(other) as f64;
         match self.schedule {
             Schedule::Day { .. } => self.shape.time(share),
             Schedule::Live { .. } => (share * self.length * SECOND as f64) as u64,

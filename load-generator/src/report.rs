@@ -108,19 +108,20 @@ impl Report {
     }
 }
 
-fn milliseconds(f: &mut Formatter<'_>, what: &str, times: &Summary) -> Result {
+fn milliseconds(f: &mut Formatter<'_>, what: &str, width: usize, times: &Summary) -> Result {
     if times.count == 0 {
         return Ok(());
     }
     let Summary { p50, p90, p99, p99_9, max, .. } = times;
-    writeln!(f, "  {what:<20}{p50:>9.1}{p90:>9.1}{p99:>9.1}{p99_9:>9.1}{max:>9.1}")
+    writeln!(f, "  {what:<width$}{p50:>9.1}{p90:>9.1}{p99:>9.1}{p99_9:>9.1}{max:>9.1}")
 }
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let when = self.day.map_or_else(|| "live".to_owned(), |day| format!("of {day}"));
         writeln!(f, "Events {when} to {}, seed {}", self.base_url, self.seed)?;
-        write!(f, "  {:<20}", "")?;
+        let first = self.events.width(20);
+        write!(f, "  {:<first$}", "")?;
         let width = |name: &str| name.len().max(12) + 2;
         for (name, _) in &self.events.0 {
             write!(f, "{name:>0$}", width(name))?;
@@ -130,7 +131,7 @@ impl Display for Report {
             if !always && self.events.0.iter().all(|(_, table)| value(&table.count) == 0) {
                 return Ok(());
             }
-            write!(f, "  {what:<20}")?;
+            write!(f, "  {what:<first$}")?;
             for (name, table) in &self.events.0 {
                 write!(f, "{:>1$}", HumanCount(value(&table.count)).to_string(), width(name))?;
             }
@@ -147,13 +148,13 @@ impl Display for Report {
         row(f, "unknown", |count| count.unknown, false)?;
         row(f, "tried once more", |count| count.retried, false)?;
         if let Some(rate) = self.clickthrough_rate {
-            writeln!(f, "  {:<20}{rate:>14.4}", "clickthrough rate")?;
+            writeln!(f, "  {:<first$}{rate:>14.4}", "clickthrough rate")?;
         }
-        writeln!(f, "  {:<20}{:>9}{:>9}{:>9}{:>9}{:>9}", "milliseconds", "50 %", "90 %", "99 %", "99.9 %", "most")?;
+        writeln!(f, "  {:<first$}{:>9}{:>9}{:>9}{:>9}{:>9}", "milliseconds", "50 %", "90 %", "99 %", "99.9 %", "most")?;
         for (name, table) in &self.events.0 {
-            milliseconds(f, name, &table.latency_ms)?;
+            milliseconds(f, name, first, &table.latency_ms)?;
         }
-        milliseconds(f, "a request", &self.requests.service_ms)?;
+        milliseconds(f, "a request", first, &self.requests.service_ms)?;
         for (name, table) in &self.events.0 {
             for (code, count) in &table.count.refused {
                 writeln!(f, "  {} {name} refused: {code}", HumanCount(*count))?;

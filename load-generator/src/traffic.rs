@@ -230,6 +230,8 @@ impl Traffic {
             self.others.push(Reverse(Turn { at: plan.turn_at(other, next), other, number: next, end }));
         }
         let mut stream = plan.stream_of(other, number);
+        // It decided on the time.
+        stream.unit();
         let id = stream.uuid();
         let late = plan.is_late(&mut stream);
         let occurred_at = plan.occurred_at(at, late);

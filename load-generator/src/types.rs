@@ -110,6 +110,13 @@ impl Types {
 #[derive(Debug, Clone)]
 pub struct ByType<T>(pub Vec<(String, T)>);
 
+impl<T> ByType<T> {
+    /// The width of a column that has the names, at least `least`.
+    pub fn width(&self, least: usize) -> usize {
+        self.0.iter().map(|(name, _)| name.len()).fold(least, usize::max)
+    }
+}
+
 impl<T: Serialize> Serialize for ByType<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
