@@ -207,54 +207,62 @@ fn a_live_run_without_impressions_sends_at_once_and_one_with_them_spreads() {
     assert!(batches >= 5, "{batches} batches in a second");
 }
 
+/// Writes files; the report, and those of orders by path.
+fn files(config: &str, out: &Path, arguments: &[&str]) -> (Value, BTreeMap<String, Vec<u8>>) {
+    let output = loadgen(&["files", "-c", config, "--day", DAY, "--out", out.to_str().unwrap(), "--json"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mut files = BTreeMap::new();
+    for hour in std::fs::read_dir(out.join("data/raw/shop/orders/year=2026/month=03/day=01")).unwrap() {
+        for file in std::fs::read_dir(hour.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            files.insert(path.strip_prefix(out).unwrap().display().to_string(), std::fs::read(&path).unwrap());
+        }
+    }
+    (serde_json::from_slice(&output.stdout).unwrap(), files)
+}
+
 #[test]
 fn files_have_the_orders_that_a_run_sends_in_the_folder_of_their_group() {
     let schemas = schemas();
     let (folder, config) = config("Repeats: {Share: 0.1}\n");
-    let arguments = ["--impressions", "100", "--events", "orders=120000,returns=10", "--seed", "5"];
-    let write = |name: &str, threads: &str| -> (Value, BTreeMap<String, Vec<u8>>) {
-        let out = folder.path().join(name);
-        let output = loadgen(&["files", "-c", &config, "--day", DAY, "--out", out.to_str().unwrap(), "--json"])
-            .args(with_schemas(&schemas, &arguments))
-            .args(["--threads", threads])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        let orders = out.join("data/raw/shop/orders/year=2026/month=03/day=01");
-        let mut files = BTreeMap::new();
-        for hour in std::fs::read_dir(orders).unwrap() {
-            for file in std::fs::read_dir(hour.unwrap().path()).unwrap() {
-                let path = file.unwrap().path();
-                files.insert(path.strip_prefix(&out).unwrap().display().to_string(), std::fs::read(&path).unwrap());
-            }
-        }
-        (serde_json::from_slice(&output.stdout).unwrap(), files)
-    };
-    let (report, files) = write("one", "1");
-    assert!(write("two", "2").1 == files, "the number of threads is seen");
-    // Two parts of the users, each with a part of the day in files by the hour.
-    assert!(files.len() >= 24, "{}", files.len());
-    let lines: Vec<String> = files
-        .values()
-        .flat_map(|file| {
-            let text = std::io::read_to_string(GzDecoder::new(&file[..])).unwrap();
-            text.lines().map(str::to_owned).collect::<Vec<_>>()
-        })
-        .collect();
+    let arguments = ["--impressions", "100", "--events", "orders=2000,returns=10", "--seed", "5"];
+    let arguments = with_schemas(&schemas, &arguments);
+    let (report, files) = files(&config, &folder.path().join("out"), &arguments);
+    let text = |file: &Vec<u8>| std::io::read_to_string(GzDecoder::new(&file[..])).unwrap();
+    let lines: Vec<String> =
+        files.values().flat_map(|file| text(file).lines().map(str::to_owned).collect::<Vec<_>>()).collect();
     let count = |key: &str| report["events"]["orders"][key].as_u64().unwrap();
     assert_eq!((lines.len() as u64, count("files")), (count("lines"), files.len() as u64));
-    assert_eq!(count("lines") - count("repeats"), 120_000);
+    assert_eq!(count("lines") - count("repeats"), 2_000);
     assert_eq!(report["events"]["returns"]["lines"].as_u64().unwrap() / 10, 1);
     // Keys are in the schema's order, and there are no blanks around them.
     assert!(lines.iter().all(|line| line.starts_with(r#"{"customer":""#) && !line.contains("\": ")));
 
     let server = Server::start(|_, request| Reply::stored(request));
-    assert!(
-        run(&server, &config, &with_schemas(&schemas, &[&arguments[..], &["--day", DAY]].concat())).0.status.success()
-    );
+    assert!(run(&server, &config, &[&arguments[..], &["--day", DAY]].concat()).0.status.success());
     let normal: BTreeSet<String> =
         lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap().to_string()).collect();
     assert_eq!(normal, texts(&server.events("orders")));
+}
+
+#[test]
+fn files_of_orders_are_the_same_to_the_byte_whatever_the_number_of_threads() {
+    let schemas = schemas();
+    let (folder, config) = config("");
+    let arguments = ["--impressions", "100", "--events", "orders=100000", "--seed", "5", "--threads"];
+    let files = |threads: &str| {
+        let arguments = [&with_schemas(&schemas, &arguments)[..], &[threads]].concat();
+        files(&config, &folder.path().join(threads), &arguments)
+    };
+    let (report, one) = files("1");
+    assert_eq!(report["events"]["orders"]["lines"], 100_000);
+    // As many events make two parts of the users.
+    let is_of = |part: &str| one.keys().any(|name| name.ends_with(part));
+    assert!(is_of("-000.gz") && is_of("-001.gz"));
+    assert!(files("2").1 == one);
 }
 
 #[test]
