@@ -1,11 +1,15 @@
-"""Erases an ad or an event from all that the warehouse keeps, and prints a receipt.
+"""Erases a person, a thing or an event from all that the warehouse keeps, and prints a receipt.
 
-    spark-submit glue/erase.py --ad UUID | --event UUID --database DB --data_path s3://BUCKET/data --table_name TABLE
-        --lookback_days N [--dry_run true|false] [--compression zstd|zlib|snappy]
+    spark-submit glue/erase.py --by FIELD=VALUE | --ad UUID | --event UUID --database DB --data_path s3://BUCKET/data
+        --table_name TABLE --lookback_days N [--dry_run true|false] [--compression zstd|zlib|snappy]
 
-Without `--dry_run false` it changes nothing and prints the same receipt. What goes: raw and rejected lines that hold the id
-anywhere, in any letter case; rows and items that hold it in any id field, so an impression takes its clicks along; and files
-that no partition points to and that may hold it. Each raw object, partition and manifest is replaced in one step by one
+FIELD is a column that a table of events names in `event.erase`. `--ad UUID` is `--by ad_id=UUID`.
+
+Without `--dry_run false` it changes nothing and prints the same receipt. What goes of an id: raw and rejected lines that hold
+it anywhere, in any letter case; rows that hold it in any id field, in text, in an array or an object, so an event takes those
+along that refer to it; and files that no partition points to and that may hold it. What is derived from ads goes with the id
+of an ad or an event. Of any other value, which is compared as it is: the raw and rejected lines, rows and files of those
+tables that name FIELD in `event.erase`, where FIELD has the value. Each raw object, partition and manifest is replaced in one step by one
 without them, so a run that is killed has erased part of the whole and broken nothing. The next one erases the rest: what is
 erased it no longer finds, and days whose raw is done it does not read again unless they have other objects since. So a long
 history can be finished in several runs.
@@ -27,36 +31,31 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
-from urllib.parse import unquote
 
-import boto3
 from awsglue.utils import getResolvedOptions
 from pyspark import RDD
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
-import load_ad_traffic
-from lake import files, measure, session
+from lake import ads, erased, files, measure, session
 from lake.arguments import one_of, whole_number
-from lake.days import day_keys, keys_day, partition_path
-from lake.lines import RAW_ERRORS, id_pattern, rewrite_object, strip_lines
+from lake.days import keys_day, partition_path
+from lake.erased import Erased
+from lake.lines import RAW_ERRORS, rewrite_object, strip_lines
 from lake.objects import Object, Store, open_store
 from lake.partition import Partition
 from lake.remains import Remains, delete_remains, find_remains
-from lake.table import EventTable
-
-# The id fields of the tables that are no tables of events; lines of `rejected` are looked at as text.
-ID_FIELDS = {"advertising": ("ad_id", "impression_id"), "ad_traffic": ("ad_id",), "rejected": ()}
+from lake.table import EventTable, event_tables
 
 # Below the data path.
 RAW = "raw/"
 DERIVED = ("lake/", "rejected/", "loaded/")
 JOURNALS = "erasing"
 
-ARRIVAL = re.compile(r"raw/ad/[^/]+/year=(\d{4})/month=(\d{2})/day=(\d{2})/hour=.+")
+ARRIVAL = re.compile(r"raw/[^/]+/[^/]+/year=(\d{4})/month=(\d{2})/day=(\d{2})/hour=.+")
 # The ledger counts these, by the same days.
 UNDELIVERED = re.compile(r"raw-errors/[^/]+/processing-failed/year=(\d{4})/month=(\d{2})/day=(\d{2})/hour=.+")
 
@@ -66,14 +65,25 @@ OBJECTS_OF_STEP = 2000
 
 @dataclass(frozen=True)
 class Arguments:
-    id: str
+    """What the job was asked to do. `kind` is `ad`, `event` or the field of `--by`."""
+
     kind: str
+    sought: Erased
     database: str
     data_path: str
     table_name: str
     lookback_days: int
     dry_run: bool
     compression: str
+
+    @property
+    def id(self) -> str:
+        return self.sought.value
+
+    @property
+    def with_ads(self) -> bool:
+        """Whether what is derived from ads may hold it."""
+        return self.kind in ("ad", "event", ads.AD)
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,10 @@ def main(argv: list[str]) -> int:
     """Runs the job; gives the lines, rows and items that it removed. Raises `ValueError` for bad arguments."""
     arguments = parse_arguments(argv)
     spark = session.start(f"erase {arguments.kind}")
-    printed = run(spark, arguments)
+    tables = event_tables(spark, arguments.database)
+    if arguments.sought.field:
+        arguments = replace(arguments, sought=erased.find(arguments.kind, arguments.id, tables))
+    printed = run(spark, arguments, tables)
     print(json.dumps(printed), flush=True)
     if not arguments.dry_run:
         # Not before: the days of the receipt are in there.
@@ -111,17 +124,24 @@ def main(argv: list[str]) -> int:
 
 
 def parse_arguments(argv: list[str]) -> Arguments:
-    kinds = [name for name in ("ad", "event") if f"--{name}" in argv]
+    kinds = [name for name in ("by", "ad", "event") if f"--{name}" in argv]
     if len(kinds) != 1:
-        raise ValueError("give either --ad or --event, with the id that is to be erased")
+        raise ValueError("give one of --by, --ad and --event, with what is to be erased")
     optional = [name for name in ("dry_run", "compression") if f"--{name}" in argv]
     options = getResolvedOptions(argv, [*kinds, "database", "data_path", "table_name", "lookback_days", *optional])
-    erased = options[kinds[0]]
-    if not re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", erased):
-        raise ValueError(f"--{kinds[0]} is {erased}: it must be a UUID with hyphens, as in events")
+    kind, value = kinds[0], options[kinds[0]]
+    if kind == "by":
+        kind, _, value = value.partition("=")
+        if not kind or not value:
+            raise ValueError(f"--by is {options['by']}: it must be FIELD=VALUE")
+        sought = Erased(value, kind)
+    elif re.fullmatch(erased.UUID, value):
+        sought = Erased(value.lower())
+    else:
+        raise ValueError(f"--{kind} is {value}: it must be a UUID with hyphens, as in events")
     return Arguments(
-        id=erased.lower(),
-        kind=kinds[0],
+        kind=kind,
+        sought=sought,
         database=options["database"],
         data_path=options["data_path"].rstrip("/"),
         table_name=options["table_name"],
@@ -131,19 +151,20 @@ def parse_arguments(argv: list[str]) -> Arguments:
     )
 
 
-def run(spark: SparkSession, arguments: Arguments) -> dict[str, Any]:
+def run(spark: SparkSession, arguments: Arguments, tables: list[EventTable]) -> dict[str, Any]:
     """Finds what is to be erased, erases it unless this is a dry run, and returns the receipt."""
     store = open_store(arguments.data_path)
     journal = read_journal(store, arguments)
     raw = [item for prefix in (RAW, RAW_ERRORS) for item in store.objects(prefix)]
-    fields = id_fields(spark, arguments.database)
-    plan = make_plan(spark, arguments, store, fields)
+    searched = [item for item in raw if item.key.startswith(arguments.sought.prefixes)]
+    holds = row_conditions(arguments, tables)
+    plan = make_plan(spark, arguments, store, holds)
     add_days(spark, arguments.database, journal, plan.partitions)
     if not arguments.dry_run:
         write_journal(store, arguments, journal)
-        erase_derived(spark, arguments, plan, fields)
+        erase_derived(spark, arguments, plan, holds)
     objects = []
-    for items in steps(raw, journal.done):
+    for items in steps(searched, journal.done):
         found = find_lines(spark, arguments, items)
         objects += found
         journal.arrivals |= arrival_days(item for item, _ in found)
@@ -197,41 +218,37 @@ def yesterday() -> date:
 # --- what is to be erased ---
 
 
-def make_plan(spark: SparkSession, arguments: Arguments, store: Store, fields: dict[str, tuple[str, ...]]) -> Plan:
+def make_plan(spark: SparkSession, arguments: Arguments, store: Store, holds: dict[str, Column]) -> Plan:
     """Looks everywhere but in raw, and changes nothing."""
     partitions = [
         (table, keys, rows)
-        for table in fields
-        for keys, rows in find_partitions(spark, arguments.database, table, holds_id(fields[table], arguments.id))
+        for table, condition in holds.items()
+        for keys, rows in find_partitions(spark, arguments.database, table, condition)
     ]
     return Plan(
-        item_days=find_items(arguments),
-        manifests=find_manifests(spark, arguments),
+        item_days=ads.find_items(arguments.table_name, arguments.id) if arguments.with_ads else [],
+        manifests=ads.find_manifests(spark, arguments.data_path, arguments.id) if arguments.with_ads else [],
         partitions=partitions,
         remains=find_remains(
-            spark, store, arguments.data_path, arguments.database, fields, load_ad_traffic.MANIFESTS, arguments.id
+            spark, store, arguments.data_path, arguments.database, holds, ads.MANIFESTS, arguments.sought.in_files
         ),
         versions=find_versions(store),
     )
 
 
-def id_fields(spark: SparkSession, database: str) -> dict[str, tuple[str, ...]]:
-    """The tables that may hold an id, with their id fields. Of tables of events the catalog knows them."""
-    found = {}
-    for row in spark.sql(f"SHOW TABLES IN `{database}`").collect():
-        if not row["isTemporary"] and row["tableName"] not in ID_FIELDS:
-            try:
-                table = EventTable.from_catalog(spark, database, row["tableName"])
-            except ValueError:
-                continue
-            found[table.name] = tuple(column.name for column in table.columns if column.kind == "uuid")
-    return {name: fields for name, fields in found.items() if fields} | ID_FIELDS
+def row_conditions(arguments: Arguments, tables: list[EventTable]) -> dict[str, Column]:
+    """The tables that may hold what is erased, with the condition of a row that does; never null."""
+    conditions = {table.name: arguments.sought.in_table(table) for table in tables}
+    for table, fields in ads.ID_FIELDS.items() if arguments.with_ads else ():
+        conditions[table] = erased.any_of(F.col(name) == arguments.id for name in fields)
+    conditions["rejected"] = arguments.sought.in_rejected()
+    return {table: condition for table, condition in conditions.items() if condition is not None}
 
 
 def add_days(
     spark: SparkSession, database: str, journal: Journal, partitions: list[tuple[str, dict[str, str], int]]
 ) -> None:
-    """Adds the days of partitions that are to change. A click may be the first one of an impression of the day before."""
+    """Adds the days of partitions that are to change, and of those that are derived from them."""
     for table, keys, _ in partitions:
         day = keys_day(keys)
         if table == "rejected":
@@ -240,9 +257,7 @@ def add_days(
         journal.event_days.add(day)
         if "arrived" in keys:
             journal.arrivals.add(date.fromisoformat(keys["arrived"]))
-        before = day - timedelta(days=1)
-        if table == "clicks" and Partition(spark, database, "advertising", day_keys(before)).exists():
-            journal.event_days.add(before)
+        journal.event_days.update(ads.days_before(spark, database, table, day))
 
 
 def arrival_day(item: Object) -> date | None:
@@ -297,59 +312,21 @@ def complete_days(spark: SparkSession, database: str, days: set[date], raw: list
 def find_partitions(
     spark: SparkSession, database: str, table: str, holds: Column
 ) -> Iterator[tuple[dict[str, str], int]]:
-    """The partitions of a table with rows that hold the id, and how many."""
+    """The partitions of a table with rows that hold what is erased, and how many."""
     keys = [column.name for column in spark.catalog.listColumns(f"{database}.{table}") if column.isPartition]
     rows = spark.table(f"{database}.{table}").where(holds)
     for row in rows.groupBy(*keys).agg(F.count(F.lit(1)).alias("lines")).orderBy(*keys).collect():
         yield {key: row[key] for key in keys}, row["lines"]
 
 
-def holds_id(fields: tuple[str, ...], erased: str) -> Column:
-    """Whether a row holds the id in one of the fields, or in its line if it has none; never null."""
-    if not fields:
-        return F.coalesce(F.col("line").rlike(id_pattern(erased)), F.lit(False))
-    found = F.lit(False)
-    for name in fields:
-        found |= F.coalesce(F.col(name) == erased, F.lit(False))
-    return found
-
-
-def find_items(arguments: Arguments) -> list[str]:
-    """The days of the DynamoDB items of an ad with this id."""
-    pages = (
-        boto3.client("dynamodb")
-        .get_paginator("query")
-        .paginate(
-            TableName=arguments.table_name,
-            KeyConditionExpression="ad_id = :id",
-            ExpressionAttributeValues={":id": {"S": arguments.id}},
-            ProjectionExpression="#day",
-            ExpressionAttributeNames={"#day": "day"},
-            ConsistentRead=True,
-        )
-    )
-    return [item["day"]["S"] for page in pages for item in page["Items"]]
-
-
-def find_manifests(spark: SparkSession, arguments: Arguments) -> list[tuple[str, int]]:
-    """The manifests of the DynamoDB load (`load_ad_traffic.py`) that hold the id, and how many rows of it."""
-    folder = f"{arguments.data_path}/{load_ad_traffic.MANIFESTS}"
-    if not files.list_names(spark, folder):
-        return []
-    items = spark.read.schema(load_ad_traffic.ITEMS_SCHEMA).option("recursiveFileLookup", "true").orc(folder)
-    manifest = F.regexp_extract("_metadata.file_path", "(.*)/", 1)
-    rows = items.where(F.col("ad_id") == arguments.id).groupBy(manifest.alias("folder")).count()
-    return [(unquote(row["folder"]), row["count"]) for row in rows.orderBy("folder").collect()]
-
-
 def find_lines(spark: SparkSession, arguments: Arguments, items: list[Object]) -> list[tuple[Object, int]]:
-    """The raw objects with lines that hold the id, and how many."""
-    data_path, erased = arguments.data_path, arguments.id
+    """The raw objects with lines that hold what is erased, and how many."""
+    data_path, sought = arguments.data_path, arguments.sought
 
     def count(part: Iterable[tuple]) -> Iterator[tuple[tuple, int]]:
-        store = open_store(data_path)
+        store, holds = open_store(data_path), sought.finder()
         for fields in part:
-            lines = sum(removed for _, removed in strip_lines(store, Object(*fields), erased))
+            lines = sum(removed for _, removed in strip_lines(store, Object(*fields), holds))
             if lines:
                 yield fields, lines
 
@@ -367,42 +344,27 @@ def find_versions(store: Store) -> list[Object] | None:
 # --- its erasure ---
 
 
-def erase_derived(spark: SparkSession, arguments: Arguments, plan: Plan, fields: dict[str, tuple[str, ...]]) -> None:
-    erase_items(arguments, plan)
+def erase_derived(spark: SparkSession, arguments: Arguments, plan: Plan, holds: dict[str, Column]) -> None:
+    if arguments.with_ads:
+        ads.erase_items(arguments.table_name, arguments.id, plan.item_days)
     for folder, _ in plan.manifests:
-        erase_manifest(spark, folder, arguments.id)
+        ads.erase_manifest(spark, folder, arguments.id)
     for remains, _ in plan.remains:
         delete_remains(spark, arguments.data_path, remains)
     for table, keys, _ in plan.partitions:
         partition = Partition(spark, arguments.database, table, keys)
-        rows = spark.table(f"{arguments.database}.{table}").where(partition.condition).where(~holds_id(fields[table], arguments.id))
+        rows = spark.table(f"{arguments.database}.{table}").where(partition.condition).where(~holds[table])
         partition.publish(partition.write(rows.drop(*keys), arguments.compression))
 
 
-def erase_items(arguments: Arguments, plan: Plan) -> None:
-    deletions = (
-        {"DeleteRequest": {"Key": {"ad_id": {"S": arguments.id}, "day": {"S": day}}}} for day in plan.item_days
-    )
-    load_ad_traffic.write_requests(boto3.client("dynamodb"), arguments.table_name, deletions, write_rate=0)
-
-
-def erase_manifest(spark: SparkSession, folder: str, erased: str) -> None:
-    """Replaces a manifest. If the run dies in between there are two, which the load takes as two opinions."""
-    new = load_ad_traffic.new_manifest(folder.rsplit("/", 1)[0])
-    load_ad_traffic.read_manifests(spark, [folder]).where(F.col("ad_id") != erased).write.orc(new)
-    if load_ad_traffic.is_loaded(spark, folder):
-        load_ad_traffic.mark_loaded(spark, new)
-    files.delete(spark, folder)
-
-
 def rewrite_objects(spark: SparkSession, arguments: Arguments, items: list[Object]) -> None:
-    data_path, erased = arguments.data_path, arguments.id
+    data_path, sought = arguments.data_path, arguments.sought
 
     def rewrite(part: Iterable[tuple]) -> None:
-        store = open_store(data_path)
+        store, holds = open_store(data_path), sought.finder()
         for item in (Object(*fields) for fields in part):
             if item.is_live:
-                rewrite_object(store, item, erased)
+                rewrite_object(store, item, holds)
             else:
                 store.delete_versions([item])
 
@@ -425,8 +387,8 @@ def in_parallel(spark: SparkSession, items: list[Object]) -> RDD:
 
 
 def journal_key(arguments: Arguments) -> str:
-    """Named by the id's hash, since the id is to be forgotten."""
-    return f"{JOURNALS}/{hashlib.sha256(arguments.id.encode()).hexdigest()}.json"
+    """Named by the hash of what is erased, since that is to be forgotten."""
+    return f"{JOURNALS}/{hashlib.sha256(arguments.sought.name.encode()).hexdigest()}.json"
 
 
 def read_journal(store: Store, arguments: Arguments) -> Journal:

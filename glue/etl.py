@@ -106,7 +106,7 @@ def run(spark: SparkSession, arguments: Arguments) -> dict[str, Any]:
     # Until the new row is there the day has none, so nobody takes the books of a torn day for closed.
     old_books = books.drop()
     arrived.publish(run_path)
-    publish_rejected(spark, rejected, f"{run_path}/event_day=rejected", counts["rejected"], arguments)
+    publish_rejected(rejected, f"{run_path}/event_day=rejected", counts["rejected"], table, arguments.compression)
     for aside in ("open", "rejected"):
         files.delete(spark, f"{run_path}/event_day={aside}")
     condition = f"arrived = '{arguments.day}'"
@@ -128,8 +128,9 @@ def run(spark: SparkSession, arguments: Arguments) -> dict[str, Any]:
     return row | {"balanced": balanced, "nulled": counts["nulled"]}
 
 
-def publish_rejected(spark: SparkSession, partition: Partition, staged: str, lines: int, arguments: Arguments) -> None:
+def publish_rejected(partition: Partition, staged: str, lines: int, table: EventTable, compression: str) -> None:
     """Makes the table's partition of the lines that were set aside, or takes it away when there are none."""
+    spark = partition.spark
     if not lines:
         replaced = partition.drop()
         if replaced:
@@ -138,10 +139,10 @@ def publish_rejected(spark: SparkSession, partition: Partition, staged: str, lin
     arrival = F.date_format("arrived_at", "'year='yyyy'/month='MM'/day='dd'/hour='HH'/'")
     rows = spark.read.orc(staged).select(
         "_aside.reason",
-        F.concat(F.lit(f"raw/ad/{arguments.table}/"), arrival, "_aside.file_name").alias("source"),
+        F.concat(F.lit(f"{table.raw}/"), arrival, "_aside.file_name").alias("source"),
         "_aside.line",
     )
-    partition.publish(partition.write(rows.sortWithinPartitions("source", "line"), arguments.compression))
+    partition.publish(partition.write(rows.sortWithinPartitions("source", "line"), compression))
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class Day:
 
     @property
     def raw(self) -> str:
-        return f"{self.arguments.data_path}/raw/ad/{self.table.name}"
+        return f"{self.arguments.data_path}/{self.table.raw}"
 
     def hours(self) -> dict[str, int]:
         """The folders of the day's hours, with the bytes of their objects."""

@@ -3,8 +3,8 @@
     spark-submit glue/ledger.py --database DB --stack NAME --day YYYY-MM-DD --lookback_days 3 \
         [--metric_namespace Warehouse/Lake] [--realtime_namespace Warehouse/Advertising]
 
-The books of a day balance when raw = kept + repeats + rejected + late, kept = stored and undelivered = 0, and when the day is not
-stale. It is when a day that it looks into, up to `--lookback_days` + 1 days before it, was decided after its own run had started.
+It checks the books of each table of events that the catalog has. They balance for a day when raw = kept + repeats + rejected +
+late, kept = stored and undelivered = 0, and when the day is not stale. It is when a day that it looks into, up to `--lookback_days` + 1 days before it, was decided after its own run had started.
 
 Metrics, in `Count` where nothing else is said, with the dimensions `Stack` and `Table`:
 
@@ -17,7 +17,7 @@ Metrics, in `Count` where nothing else is said, with the dimensions `Stack` and 
                                               metrics sink counted of them differ. Needs --realtime_namespace, and a day
                                               that is over
 
-The endpoint comes from AWS_ENDPOINT_URL, if set. Prints a line of JSON a table. On AWS it needs `--extra-py-files
+The endpoint comes from AWS_ENDPOINT_URL, if set. Prints a line of JSON for each table. On AWS it needs `--extra-py-files
 s3://…/glue/lake.zip`.
 """
 
@@ -36,23 +36,20 @@ from pyspark.sql import SparkSession
 from lake import measure, session
 from lake.arguments import whole_number
 from lake.days import day_keys, days, keys_day, read_day
-
-TABLES = ("impressions", "clicks")
+from lake.table import event_tables
 
 # The figures of a ledger row, by the metric that reports them.
 METRICS = {"RawLines": "raw", "Kept": "kept", "Repeats": "repeats", "Rejected": "rejected", "Late": "late"}
 
 DEFAULT_NAMESPACE = "Warehouse/Lake"
 
-# What the metrics sink counts of a table: together, every line.
-REALTIME_METRICS = {
-    "impressions": ("Impressions", "MalformedImpressions"),
-    "clicks": ("Clicks", "MalformedClicks"),
-}
-
 # How long after its end a day's last lines may reach S3: the longest buffering of Firehose.
 # https://docs.aws.amazon.com/firehose/latest/dev/buffering-hints.html
 LAST_DELIVERY = timedelta(minutes=15)
+
+# The most metrics of one call.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
+MAX_METRICS = 1000
 
 # CloudWatch takes data of the last two weeks; an hour is left for the call itself.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
@@ -77,9 +74,12 @@ def main(argv: list[str]) -> None:
     lookback_days = whole_number("lookback_days", options["lookback_days"], 1)
     now = datetime.now(timezone.utc)
     spark = session.start(f"ledger {day}")
+    tables = [table.name for table in event_tables(spark, options["database"])]
+    if not tables:
+        raise ValueError(f"the database {options['database']} has no table of events")
     known = read_rows(spark, options["database"], days(day - timedelta(days=lookback_days + 1), day))
-    rows = {table: by_day[day] for table, by_day in known.items() if day in by_day}
-    faults = {table: find_fault(known.get(table, {}), day, lookback_days, now.date()) for table in TABLES}
+    rows = {table: known[table][day] for table in tables if day in known.get(table, {})}
+    faults = {table: find_fault(known.get(table, {}), day, lookback_days, now.date()) for table in tables}
 
     stack, start = options["stack"], datetime.combine(day, time(), timezone.utc)
     data = metric_data(stack, rows, faults, start, now)
@@ -87,8 +87,9 @@ def main(argv: list[str]) -> None:
     if (counted_in := options.get("realtime_namespace")) and now >= start + timedelta(days=1) + LAST_DELIVERY:
         data += divergence(cloudwatch, counted_in, stack, rows, start, now)
     namespace = options.get("metric_namespace") or DEFAULT_NAMESPACE
-    cloudwatch.put_metric_data(Namespace=namespace, MetricData=data)
-    for table in TABLES:
+    for first in range(0, len(data), MAX_METRICS):
+        cloudwatch.put_metric_data(Namespace=namespace, MetricData=data[first : first + MAX_METRICS])
+    for table in tables:
         line = {"table": table, "day": options["day"], **rows.get(table, {}), "fault": faults[table]}
         print(json.dumps(line, default=datetime.isoformat))
     found = [f"{table}: {fault}" for table, fault in faults.items() if fault]
@@ -180,11 +181,17 @@ def divergence(
     for table, row in rows.items():
         if row["raw"] is None:
             continue
-        counted = sum(count_realtime(cloudwatch, namespace, stack, name, day) for name in REALTIME_METRICS[table])
+        counted = sum(count_realtime(cloudwatch, namespace, stack, name, day) for name in realtime_metrics(table))
         greater = max(row["raw"], counted)
         percent = 100 * abs(row["raw"] - counted) / greater if greater else 0.0
         data.append(metric(stack, "RealTimeDivergence", table, percent, now, unit="Percent"))
     return data
+
+
+def realtime_metrics(table: str) -> tuple[str, str]:
+    """What the metrics sink counts of a table of events: together, every line. `order_items` is `OrderItems`."""
+    name = "".join(word[:1].upper() + word[1:] for word in table.split("_"))
+    return name, f"Malformed{name}"
 
 
 def count_realtime(cloudwatch: Any, namespace: str, stack: str, name: str, day: datetime) -> float:

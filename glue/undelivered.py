@@ -1,6 +1,6 @@
 """Takes the acknowledged lines that Firehose set aside on a day back into the raw zone.
 
-    python3 glue/undelivered.py --bucket BUCKET --day YYYY-MM-DD [--dry_run]
+    python3 glue/undelivered.py --bucket BUCKET --database DB --day YYYY-MM-DD [--dry_run]
 
 When Firehose can't call the metrics sink it writes the records of the batch as JSON, with the data in base64, below
 data/raw-errors/<table>/processing-failed/. This puts their lines, byte for byte, into the hour in which Firehose received them:
@@ -8,8 +8,9 @@ an event that was in time then is in time now. Then it prints its report, and on
 that is killed has printed the report, or has left everything for the next one. The next run finds by its name what is in raw,
 and adds nothing twice. Don't run it beside an erasure.
 
-It needs boto3, the folder lake/ beside it, and the rights to list the bucket, to read and delete below data/raw-errors/, and to
-read and write below data/raw/ad/. The endpoint comes from AWS_ENDPOINT_URL, if set. With --dry_run it changes nothing. Prints
+It does so for each table of events in the database of the Glue catalog. It needs boto3, the folder lake/ beside it, and the rights
+to read the database's tables, to list the bucket, to read and delete below data/raw-errors/, and to read and write below data/raw/.
+The endpoint comes from AWS_ENDPOINT_URL, if set. With --dry_run it changes nothing. Prints
 one JSON object:
 
     lines       lines that are taken back, by table
@@ -36,8 +37,8 @@ from typing import Any
 import boto3
 
 from lake.error_objects import TORN, read_events, read_records
+from lake.registry import event_groups
 
-TABLES = ("impressions", "clicks")
 ERRORS = "data/raw-errors/{table}/processing-failed/{day:year=%Y/month=%m/day=%d}/"
 HOUR = re.compile(r".*/year=(\d{4})/month=(\d{2})/day=(\d{2})/hour=(\d{2})/[^/]+")
 
@@ -53,15 +54,18 @@ class Unreadable(Exception):
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Takes what Firehose set aside on a day back into the raw zone.")
     parser.add_argument("--bucket", required=True)
+    parser.add_argument("--database", required=True, help="the database of the Glue catalog")
     parser.add_argument("--day", required=True, type=date.fromisoformat, help="the day of arrival (UTC)")
     parser.add_argument("--dry_run", action="store_true", help="change nothing")
     arguments = parser.parse_args(argv[1:])
-    return run(boto3.client("s3"), arguments.bucket, Days(arguments.day), arguments.dry_run)
+    groups = event_groups(boto3.client("glue"), arguments.database)
+    return run(boto3.client("s3"), arguments.bucket, groups, Days(arguments.day), arguments.dry_run)
 
 
-def run(s3: Any, bucket: str, days: Days, dry_run: bool = False) -> int:
-    """Does the work, and gives the exit status. The report is printed before what it was made from is deleted."""
-    report = take_back(s3, bucket, days, dry_run)
+def run(s3: Any, bucket: str, groups: dict[str, str], days: Days, dry_run: bool = False) -> int:
+    """Does the work for the tables, each with its group, and gives the exit status. The report is printed before what it was made
+    from is deleted."""
+    report = take_back(s3, bucket, groups, days, dry_run)
     print(json.dumps(report), flush=True)
     for key in report["removed"]:
         s3.delete_object(Bucket=bucket, Key=key)
@@ -70,10 +74,10 @@ def run(s3: Any, bucket: str, days: Days, dry_run: bool = False) -> int:
     return 1 if report["unreadable"] else 0
 
 
-def take_back(s3: Any, bucket: str, days: Days, dry_run: bool) -> dict[str, Any]:
+def take_back(s3: Any, bucket: str, groups: dict[str, str], days: Days, dry_run: bool) -> dict[str, Any]:
     """Puts the lines into the raw zone; returns the report."""
-    report: dict[str, Any] = {"lines": dict.fromkeys(TABLES, 0), "objects": [], "removed": [], "unreadable": []}
-    for table in TABLES:
+    report: dict[str, Any] = {"lines": dict.fromkeys(groups, 0), "objects": [], "removed": [], "unreadable": []}
+    for table, group in groups.items():
         for key in list_keys(s3, bucket, ERRORS.format(table=table, day=days.day)):
             try:
                 hours = lines_by_hour(key, s3.get_object(Bucket=bucket, Key=key)["Body"].read())
@@ -82,7 +86,7 @@ def take_back(s3: Any, bucket: str, days: Days, dry_run: bool) -> dict[str, Any]
                 continue
             if not dry_run:
                 for hour, lines in hours.items():
-                    raw = raw_key(table, hour, key)
+                    raw = raw_key(f"{group}/{table}", hour, key)
                     if put_once(s3, bucket, raw, b"".join(lines)):
                         report["objects"].append(raw)
                 report["removed"].append(key)
@@ -111,10 +115,10 @@ def list_keys(s3: Any, bucket: str, prefix: str) -> list[str]:
     return [found["Key"] for page in pages for found in page.get("Contents", [])]
 
 
-def raw_key(table: str, hour: datetime, error_key: str) -> str:
-    """Where the lines of an error object go that arrived in the hour."""
+def raw_key(folder: str, hour: datetime, error_key: str) -> str:
+    """Where the lines of an error object go that arrived in the hour; the folder is that of a table below data/raw/."""
     name = hashlib.sha256(error_key.encode()).hexdigest()[:16]
-    return f"data/raw/ad/{table}/{hour:year=%Y/month=%m/day=%d/hour=%H}/undelivered-{name}.gz"
+    return f"data/raw/{folder}/{hour:year=%Y/month=%m/day=%d/hour=%H}/undelivered-{name}.gz"
 
 
 def put_once(s3: Any, bucket: str, key: str, text: bytes) -> bool:

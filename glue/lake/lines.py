@@ -1,4 +1,4 @@
-"""Lines of raw objects and of error objects that hold an id, and what is left of an object without them."""
+"""Lines of raw objects and of error objects that hold what is erased, and what is left of an object without them."""
 
 from __future__ import annotations
 
@@ -37,9 +37,8 @@ def id_finder(erased: str) -> Callable[[bytes], bool]:
     return lambda line: text in line.lower() or (b"\\u" in line and pattern.search(line) is not None)
 
 
-def strip_lines(store: Store, item: Object, erased: str) -> Iterator[tuple[bytes, int]]:
-    """What is left of each line of the object, and how many lines with the id have gone from it."""
-    holds = id_finder(erased)
+def strip_lines(store: Store, item: Object, holds: Callable[[bytes], bool]) -> Iterator[tuple[bytes, int]]:
+    """What is left of each line of the object, and how many lines that hold what is erased have gone from it."""
     strip = strip_error if item.key.startswith(RAW_ERRORS) else strip_line
     with store.open(item) as stored:
         try:
@@ -72,13 +71,13 @@ def is_gzip(stored: IO[bytes]) -> bool:
     return magic == GZIP_MAGIC
 
 
-def rewrite_object(store: Store, item: Object, erased: str) -> None:
-    """Replaces a raw object by one without the lines that hold the id, packed as it was."""
+def rewrite_object(store: Store, item: Object, holds: Callable[[bytes], bool]) -> None:
+    """Replaces a raw object by one without the lines that hold what is erased, packed as it was."""
     with store.open(item) as stored:
         packed = is_gzip(stored)
     with tempfile.TemporaryFile() as content:
         with gzip.GzipFile(fileobj=content, mode="wb", mtime=0) if packed else nullcontext(content) as out:
-            for rest, _ in strip_lines(store, item, erased):
+            for rest, _ in strip_lines(store, item, holds):
                 out.write(rest)
         content.seek(0)
         store.put(item, content)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import Column, DataFrame, SparkSession
 
 from lake import files
-from lake.lines import id_pattern
 from lake.objects import Store
 from lake.partition import table_location
 
 RUN = re.compile(r".+?/run-[^/]+(?=/)")
 # What Spark and Hive have not finished. No reader looks into such a folder.
 UNFINISHED = re.compile(r".*?/[._][^/]*(?=/)")
+# Whether a row of a frame holds what is erased.
+Holds = Callable[[DataFrame], Column]
 # Packages whose exceptions say that a file is torn.
 MALFORMED = ("org.apache.orc.", "io.airlift.compress.", "java.util.zip.")
 
@@ -35,12 +35,13 @@ class Remains:
 
 
 def find_remains(
-    spark: SparkSession, store: Store, data_path: str, database: str, tables: Iterable[str], manifests: str, erased: str
+    spark: SparkSession, store: Store, data_path: str, database: str, tables: Iterable[str], manifests: str, holds: Holds
 ) -> list[tuple[Remains, int]]:
-    """What nobody reads of the tables and of the load's manifests, and holds the id, in how many rows; 0 where that can't be read."""
+    """What nobody reads of the tables and of the load's manifests, and holds what is erased, in how many rows; 0 where that
+    can't be read."""
     live = live_folders(spark, data_path, database, tables)
     dead = dead_folders(store, table_folders(spark, data_path, database, tables), live) + unfinished_folders(store, manifests)
-    counted = [(one, count_rows(spark, data_path, one, erased)) for one in sorted(dead, key=lambda one: one.folder)]
+    counted = [(one, count_rows(spark, data_path, one, holds)) for one in sorted(dead, key=lambda one: one.folder)]
     return [(one, rows or 0) for one, rows in counted if rows != 0]
 
 
@@ -106,14 +107,13 @@ def below(data_path: str, path: str) -> str:
     return full.removeprefix(root).strip("/") if full.startswith(root) else ""
 
 
-def count_rows(spark: SparkSession, data_path: str, remains: Remains, erased: str) -> int | None:
-    """The rows that hold the id anywhere; None when there are files that no job has finished, or that are torn."""
+def count_rows(spark: SparkSession, data_path: str, remains: Remains, holds: Holds) -> int | None:
+    """The rows that hold what is erased; None when there are files that no job has finished, or that are torn."""
     if remains.is_unfinished:
         return None
     try:
         rows = spark.read.option("recursiveFileLookup", "true").orc([f"{data_path}/{path}" for path in remains.paths])
-        as_text = F.to_json(F.struct(*(F.col(f"`{name}`") for name in rows.columns)))
-        return rows.where(as_text.rlike(id_pattern(erased))).count()
+        return rows.where(holds(rows)).count()
     except AnalysisException as error:
         # All of the files are empty.
         if error.getErrorClass() != "UNABLE_TO_INFER_SCHEMA":

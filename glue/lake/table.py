@@ -6,6 +6,9 @@
     event.uuid      text columns that hold UUIDs
     event.sort      the order of the rows within a file
     event.erase     columns by which a person or a thing is erased
+
+Each table with the parameter `event.id` is one of events. Its location, `…/lake/<group>/<type>/`, names its group: its raw
+lines are below `…/raw/<group>/<type>/`.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import (
     ArrayType, BooleanType, DataType, DateType, DecimalType, DoubleType, LongType, StringType, StructType, TimestampType,
 )  # fmt: skip
+
+from lake.partition import table_location
 
 PARTITION_KEYS = ("year", "month", "day", "arrived")
 # Every other column is a field of the event.
@@ -55,13 +60,15 @@ class EventTable:
     id: str
     time: str
     required: tuple[str, ...]
+    uuid: tuple[str, ...]
     sort: tuple[str, ...]
+    erase: tuple[str, ...]
+    group: str
 
     @classmethod
     def from_catalog(cls, spark: SparkSession, database: str, name: str) -> EventTable:
         """Raises `ValueError` when the catalog's table is no table of events."""
-        shown = spark.sql(f"SHOW TBLPROPERTIES `{database}`.`{name}`").collect()
-        parameters = {row["key"]: row["value"] for row in shown}
+        parameters = read_parameters(spark, database, name)
         missing = [key for key in ("event.id", "event.time", "event.required", "event.sort") if not parameters.get(key)]
         if missing:
             raise ValueError(f"{database}.{name} is no table of events: it has no parameter {', '.join(missing)}")
@@ -73,6 +80,10 @@ class EventTable:
                 kind = field.dataType.simpleString()
                 raise ValueError(f"{database}.{name}: the column {field.name} is {kind}; it must be {ALLOWED}")
         types = {field.name: field.dataType.simpleString() for field in fields}
+        location = table_location(spark, database, name)
+        group = re.fullmatch(rf".*/lake/([^/]+)/{re.escape(name)}", location)
+        if not group:
+            raise ValueError(f"{database}.{name} is at {location}: a table of events must be at …/lake/<group>/{name}/")
         return cls(
             name,
             tuple(Column(column, kind, kind_of(column, kind, uuids)) for column, kind in types.items()),
@@ -80,8 +91,16 @@ class EventTable:
             parameters["event.id"],
             parameters["event.time"],
             names(parameters["event.required"]),
+            uuids,
             names(parameters["event.sort"]),
+            names(parameters.get("event.erase", "")),
+            group[1],
         )
+
+    @property
+    def raw(self) -> str:
+        """The folder of its raw lines, below the data path."""
+        return f"raw/{self.group}/{self.name}"
 
     @property
     def optional(self) -> tuple[str, ...]:
@@ -111,6 +130,18 @@ class EventTable:
 
         text = re.sub(r"\[\[(\w+)\|(.*?)\|(.*?)\]\]", fill, template, flags=re.DOTALL)
         return re.sub(r"\{\{(\w+)\}\}", lambda found: str(scalars[found[1]]), text)
+
+
+def event_tables(spark: SparkSession, database: str) -> list[EventTable]:
+    """The tables of events of the catalog, by name. Raises `ValueError` for one that is not as it must be."""
+    shown = spark.sql(f"SHOW TABLES IN `{database}`").where("NOT isTemporary").collect()
+    tables = sorted(row["tableName"] for row in shown)
+    return [EventTable.from_catalog(spark, database, name) for name in tables if "event.id" in read_parameters(spark, database, name)]
+
+
+def read_parameters(spark: SparkSession, database: str, table: str) -> dict[str, str]:
+    shown = spark.sql(f"SHOW TBLPROPERTIES `{database}`.`{table}`").collect()
+    return {row["key"]: row["value"] for row in shown}
 
 
 def substitute(each: str, one: dict[str, str]) -> str:

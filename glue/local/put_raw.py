@@ -1,6 +1,6 @@
-"""Puts files into the raw zone of a bucket: those below FOLDER/ad/{impressions,clicks}/year=/month=/day=/hour=/.
+"""Puts files into the raw zone of a bucket: those below FOLDER/<group>/<type>/year=/month=/day=/hour=/.
 
-    python glue/local/put_raw.py --bucket BUCKET --folder FOLDER
+    python glue/local/put_raw.py --bucket BUCKET --folder FOLDER --types GROUP/TYPE [GROUP/TYPE …]
 
 Folders may be links. Every file must have a place in the raw zone; only hidden files, whose names begin with a dot, are
 passed over. Raw is never written over. A file whose object exists with the same content is left alone; one whose object has another
@@ -26,7 +26,7 @@ from botocore.config import Config
 
 RAW = "data/raw/"
 LAYOUT = re.compile(
-    r"ad/(?:impressions|clicks)/year=([0-9]{4})/month=([0-9]{2})/day=([0-9]{2})/hour=(?:[01][0-9]|2[0-3])/[^/]+"
+    r"([^/]+/[^/]+)/year=([0-9]{4})/month=([0-9]{2})/day=([0-9]{2})/hour=(?:[01][0-9]|2[0-3])/[^/]+"
 )
 THREADS = 8
 
@@ -35,25 +35,25 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Puts files into the raw zone of a bucket.")
     parser.add_argument("--bucket", required=True)
     parser.add_argument("--folder", required=True, type=Path)
+    parser.add_argument("--types", required=True, nargs="+", help="the event types that the catalog has, as group/type")
     arguments = parser.parse_args(argv[1:])
     clients = Config(max_pool_connections=THREADS, s3={"addressing_style": "path"})
     try:
-        print(json.dumps(put(boto3.client("s3", config=clients), arguments.bucket, arguments.folder)))
+        print(json.dumps(put(boto3.client("s3", config=clients), arguments.bucket, arguments.folder, arguments.types)))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def put(s3: Any, bucket: str, folder: Path) -> dict[str, Any]:
+def put(s3: Any, bucket: str, folder: Path, types: list[str]) -> dict[str, Any]:
     """Stores what is new. Raises `ValueError` for a file that has no place in the raw zone, or whose place is taken."""
-    files = {RAW + name: path for name, path in find(folder)}
-    days = sorted({"-".join(LAYOUT.fullmatch(key.removeprefix(RAW)).groups()) for key in files})
+    files = {RAW + name: path for name, path in find(folder, types)}
+    places = sorted({LAYOUT.fullmatch(key.removeprefix(RAW)).groups() for key in files})
+    days = sorted({"-".join(parts) for _, *parts in places})
     stored = {}
-    for table in ("impressions", "clicks"):
-        for day in days:
-            year, month, day_of_month = day.split("-")
-            stored |= list_etags(s3, bucket, f"{RAW}ad/{table}/year={year}/month={month}/day={day_of_month}/")
+    for group_and_type, year, month, day in places:
+        stored |= list_etags(s3, bucket, f"{RAW}{group_and_type}/year={year}/month={month}/day={day}/")
     with ThreadPoolExecutor(THREADS) as threads:
         there = [key for key in files if key in stored]
         same = dict(zip(there, threads.map(lambda key: etag(files[key]) == stored[key], there)))
@@ -71,20 +71,21 @@ def put(s3: Any, bucket: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def find(folder: Path) -> Iterator[tuple[str, Path]]:
+def find(folder: Path, types: list[str]) -> Iterator[tuple[str, Path]]:
     """The files below a folder with their names below `data/raw/`, in order. Linked folders are followed."""
     for path in sorted(walk(folder, ())):
         if path.name.startswith("."):
             continue
         name = path.relative_to(folder).as_posix()
         place = LAYOUT.fullmatch(name)
-        if not place:
+        if not place or place[1] not in types:
             raise ValueError(
-                f"{path} has no place in the raw zone: files lie below "
-                "ad/{impressions,clicks}/year=YYYY/month=MM/day=DD/hour=HH/"
+                f"{path} has no place in the raw zone: files are at <group>/<type>/year=YYYY/month=MM/day=DD/hour=HH/, where "
+                f"<group>/<type> is one of {', '.join(types)}"
             )
-        if not is_day(*place.groups()):
-            raise ValueError(f"{path}: {'-'.join(place.groups())} is not a day")
+        _, *day = place.groups()
+        if not is_day(*day):
+            raise ValueError(f"{path}: {'-'.join(day)} is not a day")
         # Spark and Hadoop skip such files silently: their lines would never reach the lake.
         if path.name.startswith("_") or path.name.endswith("._COPYING_"):
             raise ValueError(f"{path} would never be read: rename it, without `_` at its start or `._COPYING_` at its end")

@@ -137,14 +137,13 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
   private val day = arguments.day
   /** Of gzip'd raw lines about so much is left in the lake. */
   private val storedOfRaw = 2.0 / 3
-  val raw: String = s"${arguments.dataPath}/raw/ad/${table.name}"
+  val raw: String = s"${arguments.dataPath}/${table.raw}"
   /** The folders of the day's hours, with the bytes of their objects. */
   def hours(): Seq[(String, Long)] = {
     val folder = s"$raw/${Days.path(Days.keys(day))}"
     val names = files.list(folder).keys.filter(_.matches("hour=([01][0-9]|2[0-3])")).toSeq.sorted
     names.map(name => s"$folder/$name" -> files.list(s"$folder/$name").values.sum).filter(_._2 > 0)
   }
-
   /** The lines in the error objects of the day. A record or an object that can't be read counts as one. */
   def countUndelivered(): Long = {
     val path = s"${arguments.dataPath}/raw-errors/${table.name}/processing-failed/${Days.path(Days.keys(day))}"
@@ -152,7 +151,6 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
     val objects = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(path)
     objects.select("content").rdd.map { case Row(content: Array[Byte]) => ErrorObject.countEvents(content) }.fold(0L)(_ + _)
   }
-
   /** Writes the run's files; returns how many lines had which fate, and `nulled NAME` for each optional field. */
   def fill(hours: Seq[(String, Long)], run: String): Map[String, Long] = {
     if (hours.isEmpty) return Map.empty[String, Long].withDefaultValue(0L)
@@ -189,14 +187,12 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
     val text = files.read(s"${arguments.sql}/$name.sql")
     spark.sql(table.render(text, sharedValues ++ values + ("day" -> day.toString)))
   }
-
   /** The frame, and what SQL counts of it as it passes by. */
   private def observe(frame: DataFrame, counts: Seq[(String, String)]): (DataFrame, Observation) = {
     val observation = Observation()
     val columns = counts.map { case (name, count) => expr(count).as(name) }
     (frame.observe(observation, columns.head, columns.tail: _*), observation)
   }
-
   /** Adds the rows to the run's folders, one for each event day, and one each for those that are open and rejected. Returns how
     * many had which fate, and the earliest event day of those that are open.
     */
@@ -210,7 +206,6 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
     writer.option("compression", arguments.compression).orc(run)
     (longs(counted.get), Option(counted.get("oldest")).map(oldest => LocalDate.parse(oldest.toString)))
   }
-
   /** What was kept and meets the condition: id_or_line, arrived_at. */
   private def known(condition: String): DataFrame =
     spark.sql(s"SELECT `${table.id}` AS id_or_line, arrived_at FROM `${arguments.database}`.`${table.name}` WHERE $condition")
@@ -223,13 +218,12 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
     val arrivedAt = timestamp_seconds(hour * 3600).as("arrived_at")
     read.select(col("value").as("line"), col("_metadata.file_name").as("file_name"), arrivedAt)
   }
-
   /** Makes the table's partition of the lines that were set aside, or takes it away when there are none. */
   def publishRejected(partition: Partition, staged: String, lines: Long): Unit =
     if (lines == 0) partition.drop().foreach(files.delete)
     else {
       val arrival = date_format(col("arrived_at"), "'year='yyyy'/month='MM'/day='dd'/hour='HH'/'")
-      val source = concat(lit(s"raw/ad/${table.name}/"), arrival, col("_aside.file_name")).as("source")
+      val source = concat(lit(s"${table.raw}/"), arrival, col("_aside.file_name")).as("source")
       val rows = spark.read.orc(staged).select(col("_aside.reason"), source, col("_aside.line"))
       partition.publish(partition.write(rows.sortWithinPartitions("source", "line"), arguments.compression))
     }
@@ -268,9 +262,9 @@ case class Column(name: String, dataType: String, kind: String) {
   def json: String = if (Set("string", "timestamp", "date").contains(dataType)) "string" else dataType
 }
 
-/** A table of events as the catalog describes it. glue/lake/table.py describes the parameters. */
+/** A table of events as the catalog describes it (glue/lake/table.py), its raw lines in the folder `raw` below the data path. */
 case class EventTable(
-    name: String, columns: Seq[Column], stored: Seq[String], id: String, time: String, required: Seq[String], sort: Seq[String]
+    name: String, raw: String, columns: Seq[Column], stored: Seq[String], id: String, time: String, required: Seq[String], sort: Seq[String]
 ) {
   val optional: Seq[String] = columns.map(_.name).filterNot(required.contains)
   /** The order of arrival: hour, object, time, then the other fields as the table has them. */
@@ -278,7 +272,6 @@ case class EventTable(
     val others = columns.map(_.name).filterNot(Set(id, time))
     (Seq("arrived_at", "file_name") ++ (time +: others).map(name => s"`$name`")).mkString(", ")
   }
-
   /** The SQL of a template, with `[[list|between|each]]` and `{{value}}` replaced. docs/lake.md describes both. */
   def render(template: String, values: Map[String, String]): String = {
     def described(column: Column) = Map("name" -> column.name, "type" -> column.dataType, "json" -> column.json)
@@ -359,7 +352,14 @@ class Catalog(val spark: SparkSession, val files: Files, val database: String) {
       case (column, kind)                                                          => Column(column, kind, "typed")
     }
     val stored = schema.map(_.name).filterNot(Days.PartitionKeys.contains)
-    EventTable(table, columns, stored, parameters("event.id"), parameters("event.time"), names("event.required"), names("event.sort"))
+    val (id, time, required, sort) = (parameters("event.id"), parameters("event.time"), names("event.required"), names("event.sort"))
+    EventTable(table, s"raw/${groupOf(table)}/$table", columns, stored, id, time, required, sort)
+  }
+
+  /** The folder of the lake that holds the folder of a table of events. */
+  private def groupOf(table: String): String = {
+    val group = s".*/lake/([^/]+)/${Regex.quote(table)}".r.unapplySeq(folder(table)).map(_.head)
+    group.getOrElse(throw new IllegalArgumentException(s"$database.$table is at ${folder(table)}, not …/lake/<group>/$table/"))
   }
 
   /** The location in the description of a table or a partition. */

@@ -20,6 +20,7 @@ from pyspark.sql import SparkSession  # noqa: E402
 import catalog  # noqa: E402
 import lake  # noqa: E402
 import nasty  # noqa: E402
+import nasty_orders  # noqa: E402
 import scala  # noqa: E402
 import templates  # noqa: E402
 import undelivered  # noqa: E402
@@ -107,7 +108,8 @@ class Warehouse:
     def put_raw(self, table: str, hour: str, name: str, content: bytes) -> None:
         """Stores an object as Firehose does; `hour` is `YYYY-MM-DD HH`."""
         year, month, day, hour = hour.replace(" ", "-").split("-")
-        folder = self.folder / f"data/raw/ad/{table}/year={year}/month={month}/day={day}/hour={hour}"
+        group = nasty_orders.TABLE["group"] if table == nasty_orders.TABLE["name"] else "ad"
+        folder = self.folder / f"data/raw/{group}/{table}/year={year}/month={month}/day={day}/hour={hour}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(gzip.compress(content))
 
@@ -141,6 +143,16 @@ def warehouse(shared_warehouse):
     """The warehouse, empty. Making its tables takes far longer than emptying them, so there is one for the run."""
     shared_warehouse.clear()
     return shared_warehouse
+
+
+@pytest.fixture
+def orders(warehouse):
+    """The warehouse with one more table of events, of another group, whose columns are of every type."""
+    name = f"{warehouse.database}.{nasty_orders.TABLE['name']}"
+    table = nasty_orders.catalog_table(warehouse.database, f"{BUCKET}data")
+    warehouse.make_tables([table])
+    yield warehouse
+    warehouse.spark.sql(f"DROP TABLE {name}")
 
 
 @pytest.fixture(scope="session")

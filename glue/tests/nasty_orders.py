@@ -32,6 +32,9 @@ TABLE = {
     "time": "ordered_at",
     "required": ["order_id", "customer.id", "ordered_at", "total"],
     "uuid": ["order_id", "coupon_id"],
+    "sort": ["ordered_at", "order_id"],
+    "erase": ["coupon_id", "note", "quantity"],
+    "group": "shop",
 }
 TIME = "2026-11-20 12:00:00.000"
 MOMENT = datetime(2026, 11, 20, 12)
@@ -42,6 +45,23 @@ def ddl(kind) -> str:
     if isinstance(kind, dict):
         return f"struct<{','.join(f'{name}:{ddl(member)}' for name, member in kind.items())}>"
     return f"array<{ddl(kind[0])}>" if isinstance(kind, list) else kind
+
+
+def catalog_table(database: str, data_path: str) -> dict:
+    """The table as `aws glue get-tables` tells it."""
+    columns = [{"Name": name, "Type": ddl(kind)} for name, kind in TABLE["columns"].items()]
+    lists = {f"event.{key}": ",".join(TABLE[key]) for key in ("required", "uuid", "sort", "erase")}
+    return {
+        "Name": TABLE["name"],
+        "DatabaseName": database,
+        "PartitionKeys": [{"Name": key, "Type": "string"} for key in ("year", "month", "day", "arrived")],
+        "Parameters": {"event.id": TABLE["id"], "event.time": TABLE["time"]} | lists,
+        "StorageDescriptor": {
+            "Columns": [*columns, {"Name": "arrived_at", "Type": "timestamp"}],
+            "Location": f"{data_path}/lake/{TABLE['group']}/{TABLE['name']}/",
+            "SerdeInfo": {"SerializationLibrary": "org.apache.hadoop.hive.ql.io.orc.OrcSerde"},
+        },
+    }
 
 
 def order(number: int, *members: str, **given) -> str:

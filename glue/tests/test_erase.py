@@ -14,6 +14,7 @@ from test_etl import everything, ledger, run_etl
 import erase
 import load_ad_traffic
 from lake import lines, objects
+from lake.table import event_tables
 
 ID = "abcdef00-0000-4000-8000-00000000000a"
 DAY = "2026-11-20"
@@ -85,11 +86,11 @@ def test_a_rewritten_object_keeps_its_other_lines_byte_for_byte(tmp_path, pack):
     (tmp_path / "raw/.erasing-a").write_bytes(b"half of")
 
     assert list(store.objects("raw/")) == [item]
-    lines.rewrite_object(store, item, ID)
+    lines.rewrite_object(store, item, lines.id_finder(ID))
     stored = (tmp_path / "raw/a").read_bytes()
     assert (gzip.decompress(stored) if pack is gzip.compress else stored) == b"".join(NEIGHBOURS)
     assert [path.name for path in (tmp_path / "raw").iterdir()] == ["a"]
-    lines.rewrite_object(store, item, ID)
+    lines.rewrite_object(store, item, lines.id_finder(ID))
     assert (tmp_path / "raw/a").read_bytes() == stored
 
 
@@ -105,19 +106,25 @@ def test_an_object_that_is_torn_is_named_and_left_alone(tmp_path):
     torn = gzip.compress(NEIGHBOURS[1] * 100)[:-12]
     (tmp_path / "torn.gz").write_bytes(torn)
     with pytest.raises(RuntimeError, match="torn.gz can't be read"):
-        lines.rewrite_object(objects.FolderStore(str(tmp_path)), objects.Object("torn.gz"), ID)
+        lines.rewrite_object(objects.FolderStore(str(tmp_path)), objects.Object("torn.gz"), lines.id_finder(ID))
     assert (tmp_path / "torn.gz").read_bytes() == torn
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--ad", "7"], ["--event", ID + "0"], [], ["--ad", ID, "--event", ID], ["--ad", ID, "--dry_run", "no"]]
+    "wrong",
+    [
+        ["--ad", "7"], ["--event", ID + "0"], [], ["--ad", ID, "--event", ID], ["--ad", ID, "--dry_run", "no"],
+        ["--by", "ad_id"], ["--by", "=7"], ["--by", "ad_id="], ["--by", f"ad_id={ID}", "--ad", ID],
+    ],
 )
 def test_bad_arguments_are_refused(wrong):
-    arguments = ["erase.py", "--database", "d", "--data_path", "s3://b/data", "--table_name", "t", "--lookback_days", "3"]
-    assert erase.parse_arguments([*arguments, "--ad", ID.upper()]).id == ID
-    assert erase.parse_arguments([*arguments, "--ad", ID]).dry_run
+    assert erase.parse_arguments([*ARGUMENTS, "--ad", ID.upper()]).id == ID
+    assert erase.parse_arguments([*ARGUMENTS, "--ad", ID]).dry_run
     with pytest.raises(ValueError):
-        erase.parse_arguments([*arguments, *wrong])
+        erase.parse_arguments([*ARGUMENTS, *wrong])
+
+
+ARGUMENTS = ["erase.py", "--database", "d", "--data_path", "s3://b/data", "--table_name", "t", "--lookback_days", "3"]
 
 
 # --- S3 ---
@@ -173,13 +180,13 @@ HIT, OTHER = impression(ID, nasty.AD).encode() + b"\n", b"other\n"
 @pytest.mark.parametrize("status", [None, "Enabled", "Suspended"])
 def test_in_s3_no_version_of_a_rewritten_object_is_left(monkeypatch, status):
     bucket = Bucket(status)
-    monkeypatch.setattr(erase.boto3, "client", lambda service: bucket)
+    monkeypatch.setattr(objects.boto3, "client", lambda service: bucket)
     bucket.put_object("b", "data/raw/x.gz", gzip.compress(HIT + OTHER))
     bucket.put_object("b", "data/raw/y.gz", OTHER)
     store = objects.open_store("s3://b/data")
     for item in list(store.objects("raw/")):
         if item.key == "raw/x.gz":
-            lines.rewrite_object(store, item, ID)
+            lines.rewrite_object(store, item, lines.id_finder(ID))
     left = {key: content for key, _, content in bucket.stored}
     assert len(bucket.stored) == 2
     assert gzip.decompress(left["data/raw/x.gz"]) == OTHER and left["data/raw/y.gz"] == OTHER
@@ -188,7 +195,7 @@ def test_in_s3_no_version_of_a_rewritten_object_is_left(monkeypatch, status):
 
 def test_earlier_versions_of_derived_files_go_and_live_ones_stay(monkeypatch):
     bucket = Bucket("Enabled")
-    monkeypatch.setattr(erase.boto3, "client", lambda service: bucket)
+    monkeypatch.setattr(objects.boto3, "client", lambda service: bucket)
     for key in (
         "data/lake/a",
         "data/lake/a",
@@ -238,7 +245,7 @@ class DynamoDB:
 def dynamodb(monkeypatch):
     """The job's functions travel to the executors as they do when it is the script that runs."""
     client = DynamoDB()
-    monkeypatch.setattr(erase.boto3, "client", lambda service: client)
+    monkeypatch.setattr(objects.boto3, "client", lambda service: client)
     register_pickle_by_value(erase)
     yield client
     unregister_pickle_by_value(erase)
@@ -416,14 +423,23 @@ def test_an_impression_then_an_ad_are_erased_everywhere_however_often_the_job_is
     assert warehouse.rows("clicks") == []
 
 
-def test_the_catalog_names_the_id_fields_of_events(warehouse):
-    assert erase.id_fields(warehouse.spark, warehouse.database) == {
-        "impressions": ("impression_id", "ad_id"),
-        "clicks": ("click_id", "impression_id", "ad_id"),
-        "advertising": ("ad_id", "impression_id"),
-        "ad_traffic": ("ad_id",),
-        "rejected": (),
-    }
+@pytest.mark.parametrize(
+    ("table", "fields"),
+    [
+        ("impressions", {"impression_id", "ad_id"}),
+        ("clicks", {"click_id", "impression_id", "ad_id"}),
+        ("advertising", {"ad_id", "impression_id"}),
+        ("ad_traffic", {"ad_id"}),
+    ],
+)
+def test_a_row_goes_when_any_of_its_id_fields_has_the_id(warehouse, table, fields):
+    schema = [name for name, kind in warehouse.schema(table) if kind == "string" and name not in ("year", "month", "day", "arrived")]
+    arguments = erase.parse_arguments([*ARGUMENTS, "--ad", ID])
+    holds = erase.row_conditions(arguments, event_tables(warehouse.spark, warehouse.database))
+    assert set(holds) == {"impressions", "clicks", "advertising", "ad_traffic", "rejected"}
+    for name in schema:
+        row = warehouse.spark.createDataFrame([tuple(ID if one == name else None for one in schema)], ", ".join(f"{one} string" for one in schema))
+        assert row.where(holds[table]).count() == (name in fields), name
 
 
 def november(*days: int) -> set[date]:

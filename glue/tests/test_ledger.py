@@ -80,8 +80,8 @@ def told(data: list[dict]) -> dict[tuple[str, str], tuple[float, datetime]]:
 def test_books_that_balance_are_published_and_pass(warehouse, cloudwatch, capsys):
     run_ledger(warehouse, impressions=BALANCED, clicks=NO_LINES)
     assert printed(capsys) == [
-        {"table": "impressions", "day": "2026-11-20", **as_printed(BALANCED), "fault": None},
         {"table": "clicks", "day": "2026-11-20", **as_printed(NO_LINES), "fault": None},
+        {"table": "impressions", "day": "2026-11-20", **as_printed(BALANCED), "fault": None},
     ]
     (call,) = cloudwatch.calls
     assert call["Namespace"] == "Warehouse/Lake"
@@ -94,7 +94,7 @@ def test_books_that_balance_are_published_and_pass(warehouse, cloudwatch, capsys
 def test_a_missing_row_fails_after_the_metrics_are_published(warehouse, cloudwatch, capsys):
     with pytest.raises(ledger.BooksDontBalance, match="2026-11-20.*clicks: no row: run the ETL"):
         run_ledger(warehouse, impressions=BALANCED)
-    assert [line["fault"] is None for line in printed(capsys)] == [True, False]
+    assert [line["fault"] is None for line in printed(capsys)] == [False, True]
     (call,) = cloudwatch.calls
     values = {key: value for key, (value, _) in told(call["MetricData"]).items()}
     assert values["Unbalanced", "clicks"] == 1
@@ -119,7 +119,7 @@ def test_figures_that_contradict_each_other_are_a_fault(row, fault):
 def test_a_figure_that_is_missing_is_a_fault_and_not_a_0(warehouse, cloudwatch, capsys):
     with pytest.raises(ledger.BooksDontBalance, match="impressions: no figure for kept, stored: run the ETL of the day"):
         run_ledger(warehouse, impressions=BALANCED | {"kept": None, "stored": None}, clicks=NO_LINES)
-    assert printed(capsys)[0]["kept"] is None
+    assert printed(capsys)[1]["kept"] is None
     (call,) = cloudwatch.calls
     values = {name: value for (name, table), (value, _) in told(call["MetricData"]).items() if table == "impressions"}
     assert values == {"RawLines": 10, "Repeats": 2, "Rejected": 1, "Late": 1, "Undelivered": 0, "Unbalanced": 1}
@@ -135,7 +135,7 @@ def test_a_row_of_another_layout_is_read_by_name_and_asks_for_the_etl_of_its_day
     fault = "no figure for undelivered, started_at, decided_at: run the ETL of the day"
     with pytest.raises(ledger.BooksDontBalance, match=f"impressions: {fault}"):
         run_ledger(warehouse, clicks=NO_LINES)
-    row = printed(capsys)[0]
+    row = printed(capsys)[1]
     assert [row[name] for name in names[1:]] == [10, 6, 2, 1, 1, 5] and row["fault"] == fault
 
 
@@ -194,7 +194,7 @@ def test_days_and_tables_that_a_stale_day_does_not_look_into_are_not_read(wareho
     capsys.readouterr()
     with pytest.raises(ledger.BooksDontBalance, match="impressions: stale: .* of 2026-11-20 to 2026-11-24 again"):
         ledger.main([*ARGUMENTS, "--database", warehouse.database])
-    assert [line["fault"] is None for line in printed(capsys)] == [False, True]
+    assert [line["fault"] is None for line in printed(capsys)] == [True, False]
 
 
 def test_a_day_without_a_count_of_raw_is_not_compared():

@@ -135,6 +135,7 @@ def test_what_a_killed_job_left_behind_goes(bucket, folder):
 
 
 RAW = "ad/clicks/year=2026/month=11/day=20/hour=09"
+TYPES = ["ad/impressions", "ad/clicks", "shop/orders"]
 
 
 def put_file(folder, name, content):
@@ -145,11 +146,11 @@ def put_file(folder, name, content):
 
 def test_an_import_stores_what_is_new_and_a_second_one_nothing(bucket, folder):
     put_file(folder, f"{RAW}/a.gz", b"1")
-    put_file(folder, "ad/impressions/year=2026/month=12/day=01/hour=23/b.gz", b"22")
-    first = put_raw.put(bucket, "lake", folder)
+    put_file(folder, "shop/orders/year=2026/month=12/day=01/hour=23/b.gz", b"22")
+    first = put_raw.put(bucket, "lake", folder, TYPES)
     assert (len(first["keys"]), first["bytes"], first["first_day"], first["last_day"]) == (2, 3, "2026-11-20", "2026-12-01")
     assert bucket.objects[f"data/raw/{RAW}/a.gz"] == b"1"
-    second = put_raw.put(bucket, "lake", folder)
+    second = put_raw.put(bucket, "lake", folder, TYPES)
     assert (second["keys"], second["unchanged"], second["bytes"]) == ([], 2, 0)
 
 
@@ -158,15 +159,18 @@ def test_raw_is_never_written_over(bucket, folder):
     put_file(folder, f"{RAW}/a.gz", b"2")
     put_file(folder, f"{RAW}/b.gz", b"3")
     with pytest.raises(ValueError, match="another content"):
-        put_raw.put(bucket, "lake", folder)
+        put_raw.put(bucket, "lake", folder, TYPES)
     assert bucket.objects == {f"data/raw/{RAW}/a.gz": b"1"}
 
 
-@pytest.mark.parametrize("name", ["ad/views/year=2026/month=11/day=20/hour=09/a", "ad/clicks/2026-11-20/a", f"{RAW}/b/a"])
+@pytest.mark.parametrize(
+    "name",
+    ["ad/views/year=2026/month=11/day=20/hour=09/a", RAW.replace("ad/", "shop/") + "/a", "ad/clicks/2026-11-20/a", f"{RAW}/b/a"],
+)
 def test_a_file_without_a_place_in_the_raw_zone_is_an_error(bucket, folder, name):
     put_file(folder, name, b"1")
     with pytest.raises(ValueError, match="no place in the raw zone"):
-        put_raw.put(bucket, "lake", folder)
+        put_raw.put(bucket, "lake", folder, TYPES)
 
 
 @pytest.mark.parametrize("name", ["_late.gz", "_part=1.gz", "c.gz._COPYING_"])
@@ -174,7 +178,7 @@ def test_a_file_that_spark_would_skip_is_refused_with_all_others(bucket, folder,
     put_file(folder, f"{RAW}/a.gz", b"1")
     put_file(folder, f"{RAW}/{name}", b"2")
     with pytest.raises(ValueError, match="would never be read"):
-        put_raw.put(bucket, "lake", folder)
+        put_raw.put(bucket, "lake", folder, TYPES)
     assert bucket.objects == {}
 
 
@@ -182,7 +186,7 @@ def test_hidden_files_are_passed_over(bucket, folder):
     put_file(folder, f"{RAW}/a.gz", b"1")
     put_file(folder, f"{RAW}/.a.gz.partial", b"half")
     put_file(folder, ".DS_Store", b"a file browser's own")
-    assert put_raw.put(bucket, "lake", folder)["keys"] == [f"data/raw/{RAW}/a.gz"]
+    assert put_raw.put(bucket, "lake", folder, TYPES)["keys"] == [f"data/raw/{RAW}/a.gz"]
 
 
 @pytest.mark.parametrize("day", ["2026/02/30", "2026/02/29", "2026/04/31", "2026/13/01", "2026/00/10", "0000/01/01"])
@@ -190,13 +194,13 @@ def test_a_day_that_no_calendar_has_is_refused(bucket, folder, day):
     year, month, of_month = day.split("/")
     put_file(folder, f"ad/clicks/year={year}/month={month}/day={of_month}/hour=09/a.gz", b"1")
     with pytest.raises(ValueError, match=f"{year}-{month}-{of_month} is not a day"):
-        put_raw.put(bucket, "lake", folder)
+        put_raw.put(bucket, "lake", folder, TYPES)
     assert bucket.objects == {}
 
 
 def test_a_leap_day_is_a_day(bucket, folder):
     put_file(folder, "ad/clicks/year=2028/month=02/day=29/hour=09/a.gz", b"1")
-    assert put_raw.put(bucket, "lake", folder)["first_day"] == "2028-02-29"
+    assert put_raw.put(bucket, "lake", folder, TYPES)["first_day"] == "2028-02-29"
 
 
 def test_linked_folders_and_files_are_stored(bucket, folder, tmp_path):
@@ -205,7 +209,7 @@ def test_linked_folders_and_files_are_stored(bucket, folder, tmp_path):
     (folder / "ad/clicks/year=2026").symlink_to(tmp_path / "elsewhere")
     put_file(tmp_path, "b.gz", b"2")
     (folder / RAW / "b.gz").symlink_to(tmp_path / "b.gz")
-    put_raw.put(bucket, "lake", folder)
+    put_raw.put(bucket, "lake", folder, TYPES)
     assert bucket.objects == {f"data/raw/{RAW}/a.gz": b"1", f"data/raw/{RAW}/b.gz": b"2"}
 
 
@@ -214,5 +218,5 @@ def test_a_link_that_leads_nowhere_or_in_a_circle_is_refused(bucket, folder, tar
     put_file(folder, f"{RAW}/a.gz", b"1")
     (folder / RAW / "link").symlink_to(target)
     with pytest.raises(ValueError, match=problem):
-        put_raw.put(bucket, "lake", folder)
+        put_raw.put(bucket, "lake", folder, TYPES)
     assert bucket.objects == {}

@@ -11,6 +11,7 @@ from test_etl import run_etl
 import etl
 import lake.partition
 from lake import objects, remains
+from lake.erased import Erased
 
 ARRIVED = f"lake/ad/impressions/arrived={DAY}"
 NEW_RUN = "run-29991231T000000-0000000{}"
@@ -117,9 +118,9 @@ def test_tables_that_the_job_does_not_know_keep_their_files(warehouse, dynamodb,
 def test_a_fault_of_another_kind_is_none_of_the_files(warehouse):
     gone = remains.Remains(f"{ARRIVED}/run-gone", (f"{ARRIVED}/run-gone",))
     with pytest.raises(AnalysisException, match="PATH_NOT_FOUND"):
-        remains.count_rows(warehouse.spark, warehouse.data_path, gone, ID)
+        remains.count_rows(warehouse.spark, warehouse.data_path, gone, Erased(ID).in_files)
     with pytest.raises(RuntimeError, match=f"failed to read {ARRIVED}/run-gone"):
-        remains.count_rows(warehouse.spark, "nothing-has-this-scheme://b/data", gone, ID)
+        remains.count_rows(warehouse.spark, "nothing-has-this-scheme://b/data", gone, Erased(ID).in_files)
 
 
 def test_a_file_of_somebody_else_that_can_not_be_read_is_named_and_left_alone(warehouse, dynamodb, capsys):  # noqa: F811

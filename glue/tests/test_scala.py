@@ -102,25 +102,6 @@ def test_random_events_end_the_same_on_each_of_some_days_and_one_without_lines(e
     assert books[-1]["raw"] == 0 < min(sum(book[fate] for book in books) for fate in ("kept", "repeats", "rejected", "late"))
 
 
-@pytest.fixture
-def orders(warehouse):
-    """The warehouse with one more table, whose columns are of every type."""
-    table = nasty_orders.TABLE
-    columns = ", ".join(f"`{name}` {nasty_orders.ddl(kind)}" for name, kind in table["columns"].items())
-    parameters = {name: ",".join(table[name]) for name in ("required", "uuid")} | {name: table[name] for name in ("id", "time")}
-    parameters["sort"] = "ordered_at,order_id"
-    properties = ", ".join(f"'event.{key}' = '{value}'" for key, value in parameters.items())
-    name = f"{warehouse.database}.{table['name']}"
-    warehouse.spark.sql(
-        f"CREATE EXTERNAL TABLE {name} ({columns}, `arrived_at` timestamp) "
-        "PARTITIONED BY (`year` string, `month` string, `day` string, `arrived` string) STORED AS ORC "
-        f"LOCATION '{warehouse.data_path}/lake/ad/{table['name']}' "
-        f"TBLPROPERTIES ({properties})"
-    )
-    yield warehouse
-    warehouse.spark.sql(f"DROP TABLE {name}")
-
-
 def test_columns_of_every_type_end_the_same(orders, engines):
     lines = nasty_orders.LINES
     put(orders, "orders", lines)

@@ -11,12 +11,14 @@ from types import SimpleNamespace
 
 import nasty
 import pytest
+from conftest import deployed_tables
 from test_erase import dynamodb, run_erase  # noqa: F401
 from test_scala import engines  # noqa: F401
 
 import undelivered
 
 DAY = "2026-11-20"
+GROUPS = {"impressions": "ad", "clicks": "ad"}
 ERRORS = f"raw-errors/impressions/processing-failed/year=2026/month=11/day={DAY[8:]}"
 
 
@@ -83,10 +85,25 @@ class FolderBucket:
         (self.folder / Key).unlink()
 
 
+class Catalog:
+    """As much of Glue as the script asks for: the deployed tables, in two pages."""
+
+    def __init__(self, *more: dict):
+        self.tables = [*deployed_tables("dataless"), *more]
+
+    def get_paginator(self, operation):
+        assert operation == "get_tables"
+        return self
+
+    def paginate(self, DatabaseName):
+        assert DatabaseName == "dataless"
+        return [{"TableList": self.tables[:1]}, {"TableList": self.tables[1:]}]
+
+
 def take_back(bucket: FolderBucket, status: int = 0, **options) -> dict:
     """The printed report of a run that ends with the exit status."""
     with redirect_stdout(io.StringIO()) as printed:
-        assert undelivered.run(bucket, "b", undelivered.Days(date.fromisoformat(DAY)), **options) == status
+        assert undelivered.run(bucket, "b", GROUPS, undelivered.Days(date.fromisoformat(DAY)), **options) == status
     return json.loads(printed.getvalue())
 
 
@@ -175,7 +192,7 @@ def test_a_run_that_is_killed_anywhere_loses_and_doubles_nothing(warehouse):
         reports = []
         if dies_at < 5:
             with redirect_stdout(io.StringIO()) as printed, pytest.raises(KeyboardInterrupt):
-                undelivered.run(bucket, "b", undelivered.Days(date.fromisoformat(DAY)))
+                undelivered.run(bucket, "b", GROUPS, undelivered.Days(date.fromisoformat(DAY)))
             bucket.dies_at = None
             reports = [json.loads(line) for line in printed.getvalue().splitlines()]
         reports.append(take_back(bucket))
@@ -264,8 +281,8 @@ def test_clicks_have_days_run_again_too(folder):
 
 def test_the_exit_status_is_that_of_the_work(monkeypatch, folder):
     put_errors(folder, "hour=11/a", b"torn {")
-    monkeypatch.setattr(undelivered.boto3, "client", lambda service: FolderBucket(folder.folder))
-    arguments = ["undelivered.py", "--bucket", "b", "--dry_run", "--day"]
+    monkeypatch.setattr(undelivered.boto3, "client", lambda service: {"s3": FolderBucket(folder.folder), "glue": Catalog()}[service])
+    arguments = ["undelivered.py", "--bucket", "b", "--database", "dataless", "--dry_run", "--day"]
     assert [undelivered.main([*arguments, day]) for day in (DAY, "2026-11-21")] == [1, 0]
 
 
