@@ -11,19 +11,16 @@ use crate::recent::Recent;
 
 const METRIC_NAMESPACE: &str = "METRIC_NAMESPACE";
 const STACK_NAME: &str = "STACK_NAME";
-const IMPRESSIONS_DELIVERY_STREAM_NAME: &str = "IMPRESSIONS_DELIVERY_STREAM_NAME";
-const CLICKS_DELIVERY_STREAM_NAME: &str = "CLICKS_DELIVERY_STREAM_NAME";
 
 /// A lost count is gone for good, while Firehose waits for the function gladly: three tries with short waits.
 const MAX_TRIES: u32 = 3;
 
-/// What the function needs to work: where metrics go, and which stream brings what.
+/// What the function needs to work: where metrics go, and whose delivery streams call it.
 #[derive(Debug)]
 pub struct Context<M> {
     pub(crate) metrics: M,
     pub(crate) namespace: String,
     pub(crate) stack: String,
-    pub(crate) streams: [(String, &'static str); 2],
     pub(crate) recent: Recent,
 }
 
@@ -35,27 +32,70 @@ impl Context<CloudWatch> {
     pub fn from_env() -> Result<Self, EnvironmentError> {
         let namespace = Process.required(METRIC_NAMESPACE)?;
         let stack = Process.required(STACK_NAME)?;
-        let impressions = Process.required(IMPRESSIONS_DELIVERY_STREAM_NAME)?;
-        let clicks = Process.required(CLICKS_DELIVERY_STREAM_NAME)?;
         let config = aws_sdk_cloudwatch::config::Builder::from(&sdk::config(&Process)?)
             .retry_config(RetryConfig::standard().with_max_attempts(MAX_TRIES).with_max_backoff(Duration::from_secs(1)))
             .build();
         let client = aws_sdk_cloudwatch::Client::from_conf(config);
         let metrics = CloudWatch::new(client, namespace.clone(), stack.clone());
-        Ok(Self::new(metrics, namespace, stack, impressions, clicks))
+        Ok(Self::new(metrics, namespace, stack))
     }
 }
 
 impl<M: Metrics> Context<M> {
     /// A context around any metrics.
-    pub fn new(metrics: M, namespace: String, stack: String, impressions: String, clicks: String) -> Self {
-        let streams = [(impressions, "Impressions"), (clicks, "Clicks")];
-        Self { metrics, namespace, stack, streams, recent: Recent::default() }
+    pub fn new(metrics: M, namespace: String, stack: String) -> Self {
+        Self { metrics, namespace, stack, recent: Recent::default() }
     }
 
-    /// The metric that counts the records of a delivery stream, by the last part of its ARN.
-    pub(crate) fn metric_of(&self, delivery_stream_arn: &str) -> Option<&'static str> {
+    /// The metric that counts the records of a delivery stream, by its ARN or its name: the stream of an event type is
+    /// `<stack>-<type>`, and `dataless-order-items` counts as `OrderItems`. None for a stream of another name.
+    pub(crate) fn metric_of(&self, delivery_stream_arn: &str) -> Option<String> {
         let name = delivery_stream_arn.rsplit('/').next()?;
-        self.streams.iter().find(|(stream, _)| stream == name).map(|(_, metric)| *metric)
+        let event_type = name.strip_prefix(&self.stack)?.strip_prefix('-')?;
+        let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        if !event_type.starts_with(|first: char| first.is_ascii_lowercase()) || !event_type.split('-').all(is_word) {
+            return None;
+        }
+        let pascal = event_type.split('-').map(|word| word[..1].to_ascii_uppercase() + &word[1..]);
+        Some(pascal.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::PublishError;
+    use crate::metrics::Metric;
+
+    struct Nowhere;
+
+    impl Metrics for Nowhere {
+        async fn publish(&self, _: &[Metric]) -> Result<(), PublishError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_delivery_stream_counts_as_the_event_type_that_its_name_ends_with() {
+        let context = Context::new(Nowhere, "N".into(), "data-less".into());
+        let arn = "arn:aws:firehose:us-east-1:000000000000:deliverystream/";
+        for (stream, metric) in [
+            ("data-less-orders", Some("Orders")),
+            ("data-less-order-items", Some("OrderItems")),
+            ("data-less-v2-orders", Some("V2Orders")),
+            ("data-less", None),
+            ("data-less-", None),
+            ("data-lessorders", None),
+            ("data-less-2orders", None),
+            ("data-less--orders", None),
+            ("data-less-orders-", None),
+            ("data-less-Orders", None),
+            ("data-less-order_items", None),
+            ("data-less-bestellungen-\u{fc}", None),
+            ("other-orders", None),
+        ] {
+            assert_eq!(context.metric_of(stream).as_deref(), metric, "{stream}");
+            assert_eq!(context.metric_of(&format!("{arn}{stream}")).as_deref(), metric, "{stream}");
+        }
     }
 }

@@ -64,7 +64,7 @@ async fn count_and_publish<M: Metrics>(
         let events = events_of(&minutes);
         return tracing::warn!(events, metric = name, "a batch came again: its events are counted already");
     }
-    let metrics: Vec<Metric> = minutes.iter().flat_map(|(&at, counts)| metrics_of(name, at, *counts)).collect();
+    let metrics: Vec<Metric> = minutes.iter().flat_map(|(&at, counts)| metrics_of(&name, at, *counts)).collect();
     match publish(&metrics, left, context).await {
         Ok(()) => context.recent.remember(batch),
         Err(Unpublished { code, from }) => {
@@ -73,7 +73,7 @@ async fn count_and_publish<M: Metrics>(
             report_failure(
                 &context.namespace,
                 &context.stack,
-                name,
+                &name,
                 lost.flat_map(|metric| &metric.values).map(|(value, _)| value).sum(),
             );
         }
@@ -274,7 +274,7 @@ mod tests {
     }
 
     fn context(metrics: Memory) -> Context<Memory> {
-        Context::new(metrics, "Warehouse/Advertising".into(), "w".into(), "w-impressions".into(), "w-clicks".into())
+        Context::new(metrics, "Warehouse/Advertising".into(), "w".into())
     }
 
     fn record(id: &str, at: i64, data: &str) -> Value {
@@ -339,6 +339,16 @@ mod tests {
         ];
         assert_eq!(published(&context), expected);
         assert_eq!(context.metrics.calls.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn each_event_type_is_counted_by_its_own_name() {
+        let minute = minute();
+        let payload = firehose("w-order-items", minute);
+        let context = context(Memory::default());
+        assert_unchanged(&payload, &answered(&payload, &context).await);
+        let names: Vec<String> = published(&context).into_iter().map(|metric| metric.name).collect();
+        assert_eq!(names, ["OrderItems", "OrderItems", "MalformedOrderItems"]);
     }
 
     #[tokio::test(start_paused = true)]
