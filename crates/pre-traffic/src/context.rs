@@ -47,7 +47,7 @@ fn read(environment: &impl Environment) -> Result<(String, TestEvent), Environme
     let name = environment.required(TEST_EVENT)?;
     let test_event = TestEvent::from_name(&name).ok_or_else(|| EnvironmentError::Invalid {
         name: TEST_EVENT,
-        problem: format!("{name} is not one of {}", TestEvent::NAMES.join(", ")),
+        problem: format!("{name} is not one of {}", TestEvent::names().collect::<Vec<_>>().join(", ")),
     })?;
     Ok((environment.required(NEW_VERSION)?, test_event))
 }
@@ -61,10 +61,10 @@ mod tests {
         let read = |variables: &[(&str, &str)]| super::read(&variables).map_err(|error| error.to_string());
         assert_eq!(
             read(&[("NEW_VERSION", "arn:v7"), ("TEST_EVENT", "clicks")]),
-            Ok(("arn:v7".to_owned(), TestEvent::Clicks))
+            Ok(("arn:v7".to_owned(), TestEvent::from_name("clicks").unwrap()))
         );
         assert!(read(&[("TEST_EVENT", "clicks")]).unwrap_err().contains("NEW_VERSION is not set"));
         let message = read(&[("NEW_VERSION", "arn:v7"), ("TEST_EVENT", "views")]).unwrap_err();
-        assert!(message.contains("views is not one of impressions, clicks, traffic, metrics"), "{message}");
+        assert!(message.contains("views is not one of clicks, impressions, traffic, metrics"), "{message}");
     }
 }

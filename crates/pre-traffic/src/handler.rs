@@ -88,7 +88,8 @@ mod tests {
     async fn check(answer: Result<Value, CallError>, told: Told) -> (Result<Answer, HookError>, Vec<Status>) {
         let hook: Hook =
             serde_json::from_value(json!({"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "e-1"})).unwrap();
-        let context = Context::new(Version(answer), told, "arn:v7".to_owned(), TestEvent::Impressions);
+        let event = TestEvent::from_name("impressions").unwrap();
+        let context = Context::new(Version(answer), told, "arn:v7".to_owned(), event);
         let result = handle(&hook, &context).await;
         let told = context.deployments.statuses.into_inner().unwrap();
         assert!(told.iter().all(|(deployment, execution, _)| deployment == "d-1" && execution == "e-1"));

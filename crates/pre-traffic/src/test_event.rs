@@ -1,19 +1,35 @@
 //! Events that a function answers without storing or counting anything, and what the right answers are.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_sdk_lambda::primitives::{DateTime, DateTimeFormat};
 use serde_json::{Value, json};
 
 /// A test event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TestEvent {
-    /// A batch of impressions without a good one.
-    Impressions,
-    /// A batch of clicks without a good one.
-    Clicks,
+    /// A batch of a type's events without a good one.
+    Capture(&'static Sample),
     /// A question for an ad that cannot exist.
     Traffic,
     /// A metric that is not the sink's to publish.
     Metrics,
 }
+
+/// An event of a type, valid but for its time and its own id.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Sample {
+    name: &'static str,
+    /// The field of its own id.
+    id: &'static str,
+    /// The field of its time.
+    time: &'static str,
+    /// The event as JSON.
+    event: &'static str,
+}
+
+/// One of each type in `events/`. `build.rs` makes them.
+const SAMPLES: &[Sample] = include!(concat!(env!("OUT_DIR"), "/samples.rs"));
 
 /// What API Gateway sends, but for method, route and body.
 const REQUEST: &str = include_str!("events/request.json");
@@ -24,30 +40,35 @@ const ANALYTICS: &str = include_str!("events/analytics.json");
 /// A UUID that no generator makes: all zero but for its version and variant.
 const NO_AD: &str = "00000000-0000-4000-8000-000000000000";
 
-/// What a beacon says of an event whose ids are none.
+/// What is no id. Each function that captures events refuses an event with it, so nothing is ever stored.
+const NO_ID: &str = "none";
+
+/// What it says of an event whose id is none.
 const BAD_ID: &str = "InvalidId";
 
 impl TestEvent {
-    /// What the variable may say.
-    pub const NAMES: [&str; 4] = ["impressions", "clicks", "traffic", "metrics"];
+    /// What the variable may be.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        SAMPLES.iter().map(|sample| sample.name).chain(["traffic", "metrics"])
+    }
 
     /// The event of a name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Impressions, Self::Clicks, Self::Traffic, Self::Metrics]
-            .into_iter()
-            .zip(Self::NAMES)
-            .find(|(_, known)| *known == name)
-            .map(|(event, _)| event)
+        match name {
+            "traffic" => Some(Self::Traffic),
+            "metrics" => Some(Self::Metrics),
+            _ => SAMPLES.iter().find(|sample| sample.name == name).map(Self::Capture),
+        }
     }
 
     /// The event as the function's caller would send it.
     pub fn event(self) -> Value {
-        let mut bad = json!({"ad_id": "none", "occurred_at": "never"});
         match self {
-            Self::Impressions => post("/impressions", &json!({"impressions": [bad]})),
-            Self::Clicks => {
-                bad["impression_id"] = "none".into();
-                post("/clicks", &json!({"clicks": [bad]}))
+            Self::Capture(Sample { name, id, time, event }) => {
+                let mut event: Value = serde_json::from_str(event).unwrap_or_default();
+                event[*time] = now().into();
+                event[*id] = NO_ID.into();
+                post(&format!("/{name}"), &json!({ *name: [event] }))
             }
             Self::Traffic => {
                 let mut event = request("GET", "/traffic/{ad-id}", &format!("/traffic/{NO_AD}"));
@@ -64,7 +85,7 @@ impl TestEvent {
     /// What is wrong with it.
     pub fn judge(self, answer: &Value) -> Result<(), String> {
         match self {
-            Self::Impressions | Self::Clicks => {
+            Self::Capture(_) => {
                 let body = body(answer)?;
                 equal(&body, "/failed_count", &json!(1))?;
                 equal(&body, "/records/0/error_code", &json!(BAD_ID))
@@ -77,6 +98,13 @@ impl TestEvent {
             Self::Metrics => equal(answer, "/records/0/result", &json!("DeliveryFailed")),
         }
     }
+}
+
+/// The time as an event has it, to the second.
+fn now() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = DateTime::from_secs(i64::try_from(seconds).unwrap_or_default());
+    now.fmt(DateTimeFormat::DateTime).unwrap_or_default()
 }
 
 fn request(method: &str, route: &str, path: &str) -> Value {
@@ -113,27 +141,52 @@ fn equal(value: &Value, pointer: &str, expected: &Value) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use chrono::Utc;
+    use events::{Batch, EventErrorCode, Kind};
+    use uuid::Uuid;
+
     use super::*;
+
+    fn named(name: &str) -> TestEvent {
+        TestEvent::from_name(name).unwrap()
+    }
 
     #[test]
     fn every_name_is_an_event_with_content() {
-        for name in TestEvent::NAMES {
+        let names: Vec<&str> = TestEvent::names().collect();
+        assert!(["impressions", "clicks", "traffic", "metrics"].iter().all(|name| names.contains(name)), "{names:?}");
+        for name in names {
             let event = TestEvent::from_name(name).unwrap().event();
             assert!(event.as_object().unwrap().len() >= 3, "{name}: {event}");
         }
         assert_eq!(TestEvent::from_name("views"), None);
     }
 
+    /// What a function that captures events of the kind makes of a body.
+    fn capture(kind: Kind, body: &str) -> Vec<Result<(), EventErrorCode>> {
+        let batch = Batch::parse(kind, body.as_bytes(), Utc::now(), Uuid::new_v4).unwrap();
+        batch.events().iter().map(|event| event.as_ref().map(|_| ()).map_err(|error| error.code())).collect()
+    }
+
     #[test]
-    fn the_beacons_refuse_the_event_for_its_id() {
-        assert_eq!(events::EventErrorCode::InvalidId.as_str(), BAD_ID);
+    fn an_event_is_refused_for_its_id_and_for_nothing_else() {
+        assert_eq!(EventErrorCode::InvalidId.as_str(), BAD_ID);
+        for kind in [Kind::Impression, Kind::Click] {
+            let TestEvent::Capture(sample) = named(kind.table()) else { panic!("{kind:?}") };
+            let event = TestEvent::Capture(sample).event();
+            assert_eq!(event["path"], format!("/{}", kind.table()));
+            let body = event["body"].as_str().unwrap();
+            assert_eq!(capture(kind, body), [Err(EventErrorCode::InvalidId)], "{body}");
+            let corrected = body.replace(&format!("\"{}\":\"{NO_ID}\"", sample.id), &format!("\"{}\":\"{NO_AD}\"", sample.id));
+            assert_eq!(capture(kind, &corrected), [Ok(())], "{corrected}");
+        }
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         let answer = |body: Value| json!({"statusCode": 200, "body": body.to_string()});
         let stored = answer(json!({"failed_count": 0, "records": [{"failed": false}]}));
-        assert_eq!(TestEvent::Clicks.judge(&stored), Err("/failed_count is 0, not 1".to_owned()));
+        assert_eq!(named("clicks").judge(&stored), Err("/failed_count is 0, not 1".to_owned()));
         assert_eq!(TestEvent::Traffic.judge(&answer(json!({"count": 0}))), Err("/days is missing".to_owned()));
         assert_eq!(TestEvent::Traffic.judge(&answer(json!({"count": 0, "days": []}))), Ok(()));
         assert_eq!(TestEvent::Traffic.judge(&json!({"statusCode": 500})), Err("statusCode is 500, not 200".to_owned()));
