@@ -37,13 +37,14 @@ pub enum Command {
     Import(Import),
     /// Print the books: what became of every raw line. Exit status 1 when they do not balance.
     Ledger(Ledger),
-    /// Recompute the traffic of each ad from the raw lines, in another engine, and compare. Exit status 1 when it differs.
+    /// Recompute from the raw lines, in another engine, which events are kept, and the traffic of each ad, and compare. Exit
+    /// status 1 when it differs.
     Verify(DayRange),
     /// Print the raw lines that are no events, with the reason.
     Rejected(Rejected),
     /// Put rejected lines that are events after all, or were corrected by hand, back through the raw zone.
     Replay(Replay),
-    /// Erase an ad or an event from everything that is kept; without --yes, only say where it is.
+    /// Erase a person, a thing or an event from everything that is kept; without --yes, only report where it is.
     Erase(Erase),
     /// Ask the lake in SQL.
     Query(Query),
@@ -156,7 +157,7 @@ pub struct Etl {
 
 #[derive(Args, Debug)]
 pub struct Import {
-    /// A folder with `data/raw/ad/{impressions,clicks}/year=…/month=…/day=…/hour=…/` below it.
+    /// A folder with `data/raw/<group>/<type>/year=…/month=…/day=…/hour=…/` below it.
     pub dir: PathBuf,
     /// Print JSON.
     #[arg(long)]
@@ -215,17 +216,25 @@ pub struct Erase {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 pub struct EraseTarget {
-    /// The ad with this UUID and all its events.
+    /// All events in which a field has a value: a field that an event type lists in `x-erase`. A UUID is erased wherever it is.
+    #[arg(long, value_name = "FIELD=VALUE", value_parser = read_by)]
+    pub by: Option<String>,
+    /// The ad with this UUID and all its events: `--by ad_id=UUID`.
     #[arg(long, value_name = "UUID")]
     pub ad: Option<String>,
-    /// The impression or click with this UUID; an impression takes its clicks along.
+    /// The event with this UUID, and the events that refer to it.
     #[arg(long, value_name = "UUID")]
     pub event: Option<String>,
 }
 
+fn read_by(text: &str) -> Result<String, String> {
+    let is_pair = text.split_once('=').is_some_and(|(field, value)| !field.is_empty() && !value.is_empty());
+    if is_pair { Ok(text.to_owned()) } else { Err("it must be FIELD=VALUE".to_owned()) }
+}
+
 #[derive(Args, Debug)]
 pub struct Query {
-    /// A statement on the tables impressions, clicks, advertising, ad_traffic, ledger, rejected.
+    /// A statement on the tables of the lake; `SHOW TABLES` lists them.
     pub sql: String,
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -356,6 +365,17 @@ mod tests {
         assert_eq!(events("orders,returns=20").unwrap(), [("orders".to_owned(), 1_000), ("returns".to_owned(), 20)]);
         for wrong in ["orders=", "orders=0", "=5", "orders=many", ""] {
             assert!(events(wrong).unwrap_err().contains("a type, or a type and a count"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn one_thing_is_erased_at_a_time() {
+        let erase = |arguments: &[&str]| Arguments::try_parse_from([&["dataless", "erase"], arguments].concat());
+        for good in [["--by", "email=a=b@example.com"], ["--ad", "7"], ["--event", "7"]] {
+            assert!(erase(&good).is_ok(), "{good:?}");
+        }
+        for bad in [&[] as &[&str], &["--by", "email"], &["--by", "=7"], &["--by", "email="], &["--by", "a=b", "--ad", "7"]] {
+            assert!(erase(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! `erase`: an ad or an event out of everything that the warehouse keeps.
+//! `erase`: a person, a thing or an event out of everything that the warehouse keeps.
 
 use anyhow::{Context, Result};
 use chrono::NaiveDate;
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Outcome, Warehouse, jobs};
-use crate::cli::Erase;
+use crate::cli::{Erase, EraseTarget};
 use crate::ui::{note, step, thousands};
 use crate::workspace::Workspace;
 
@@ -40,14 +40,15 @@ struct Range {
 pub fn run(workspace: &Workspace, options: &Erase) -> Result<Outcome> {
     let warehouse = Warehouse::running(workspace)?;
     let spark = warehouse.spark(workspace);
-    let (name, id) = match (&options.target.ad, &options.target.event) {
-        (Some(ad), _) => ("--ad", ad),
-        (_, Some(event)) => ("--event", event),
-        (None, None) => unreachable!("the command line asks for one of them"),
-    };
+    let EraseTarget { by, ad, event } = &options.target;
+    let given = [("--by", by), ("--ad", ad), ("--event", event)];
+    let (name, value) = given
+        .into_iter()
+        .find_map(|(name, value)| Some((name, value.as_deref()?)))
+        .context("the command line asks for one of --by, --ad and --event")?;
     let dry_run = if options.yes { "false" } else { "true" };
     let title = if options.yes { "erase" } else { "look for it" };
-    let run = || spark.job("EraseJob", &[(name, id), ("--dry_run", dry_run)]);
+    let run = || spark.job("EraseJob", &[(name, value), ("--dry_run", dry_run)]);
     let (printed, _) = step(title, run, |_| String::new())?;
     let line = printed.lines().last().unwrap_or_default();
     let receipt: Value = serde_json::from_str(line).context("the receipt is not understood")?;

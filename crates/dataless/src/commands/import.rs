@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Outcome, Warehouse};
 use crate::cli::Import;
 use crate::process::Tool;
+use crate::stage::catalog::EventTable;
 use crate::stage::tools::ToolSet;
 use crate::ui::{note, step, thousands};
 use crate::workspace::Workspace;
@@ -33,10 +34,11 @@ pub struct Stored {
 pub fn run(workspace: &Workspace, options: &Import) -> Result<Outcome> {
     let warehouse = Warehouse::running(workspace)?;
     let bucket = warehouse.stack.output("DataLakeBucket")?;
-    let folder = raw_folder(&options.dir)?;
+    let tables = warehouse.event_tables()?;
+    let folder = raw_folder(&options.dir, &tables)?;
     step("check the files", || check(&folder), |count| format!("{} of gzip are whole", thousands(*count)))?;
     let summary = |stored: &Stored| format!("{} objects", thousands(stored.keys.len() as u64));
-    let (stored, _) = step("put into the raw zone", || upload(workspace, &warehouse, &folder, bucket), summary)?;
+    let (stored, _) = step("put into the raw zone", || upload(workspace, &warehouse, &tables, &folder, bucket), summary)?;
     if options.json {
         outln!("{}", serde_json::to_string_pretty(&stored)?);
         return Ok(Outcome::Done);
@@ -51,12 +53,15 @@ pub fn run(workspace: &Workspace, options: &Import) -> Result<Outcome> {
 }
 
 /// The folder that stands for `data/raw`: the one given, or the one that `loadgen files --out` makes in it.
-fn raw_folder(dir: &Path) -> Result<PathBuf> {
+fn raw_folder(dir: &Path, tables: &[EventTable]) -> Result<PathBuf> {
     let candidates = [dir.join("data/raw"), dir.join("raw"), dir.to_path_buf()];
-    candidates.into_iter().find(|folder| folder.join("ad").is_dir()).with_context(|| {
+    let has_raw = |folder: &PathBuf| tables.iter().any(|table| folder.join(table.folder()).is_dir());
+    candidates.into_iter().find(has_raw).with_context(|| {
         format!(
-            "{} holds no raw files: they lie below data/raw/ad/{{impressions,clicks}}/year=…/month=…/day=…/hour=…/",
-            dir.display()
+            "{} holds no raw files: they are below data/raw/<group>/<type>/year=…/month=…/day=…/hour=…/, where <group>/<type> is \
+             one of {}",
+            dir.display(),
+            tables.iter().map(EventTable::folder).collect::<Vec<_>>().join(", ")
         )
     })
 }
@@ -109,11 +114,19 @@ fn collect(folder: &Path, parents: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>) 
 
 /// Stores what lies below a folder that stands for `data/raw`. Raw is never written over: an object of the same name
 /// and other content is an error, and then nothing is stored.
-pub fn upload(workspace: &Workspace, warehouse: &Warehouse, folder: &Path, bucket: &str) -> Result<Stored> {
+pub fn upload(
+    workspace: &Workspace,
+    warehouse: &Warehouse,
+    tables: &[EventTable],
+    folder: &Path,
+    bucket: &str,
+) -> Result<Stored> {
     let tool = Tool::new(warehouse.tools.program(ToolSet::Spark, "python"), warehouse.instance.logs().join("aws.log"))
         .arg(workspace.path("glue/local/put_raw.py"))
         .args(["--bucket", bucket, "--folder"])
-        .arg(folder);
+        .arg(folder)
+        .arg("--types")
+        .args(tables.iter().map(EventTable::folder));
     let printed = warehouse.aws.lead(tool).output()?;
     let stored: Stored = serde_json::from_str(&printed).context("what was stored is not understood")?;
     if stored.keys.is_empty() && stored.unchanged == 0 {
@@ -137,8 +150,12 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    fn tables(group: &str) -> [EventTable; 2] {
+        [("ad", "clicks"), (group, "orders")].map(|(group, name)| EventTable { name: name.into(), group: group.into() })
+    }
+
     fn hour(folder: &Path) -> PathBuf {
-        let hour = folder.join("data/raw/ad/clicks/year=2026/month=03/day=01/hour=07");
+        let hour = folder.join("data/raw/shop/orders/year=2026/month=03/day=01/hour=07");
         std::fs::create_dir_all(&hour).unwrap();
         hour
     }
@@ -148,10 +165,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         hour(folder.path());
         for given in ["", "data", "data/raw"] {
-            assert_eq!(raw_folder(&folder.path().join(given)).unwrap(), folder.path().join("data/raw"));
+            assert_eq!(raw_folder(&folder.path().join(given), &tables("shop")).unwrap(), folder.path().join("data/raw"));
         }
-        let error = raw_folder(&folder.path().join("data/raw/ad/clicks")).unwrap_err().to_string();
+        let error = raw_folder(&folder.path().join("data/raw/shop/orders"), &tables("shop")).unwrap_err().to_string();
         assert!(error.contains("holds no raw files"), "{error}");
+        let error = raw_folder(folder.path(), &tables("store")).unwrap_err().to_string();
+        assert!(error.ends_with("<group>/<type> is one of ad/clicks, store/orders"), "{error}");
     }
 
     #[test]

@@ -14,14 +14,16 @@ use crate::workspace::Workspace;
 pub fn etl(workspace: &Workspace, options: &Etl) -> Result<Outcome> {
     let last = last(options.range)?;
     let warehouse = Warehouse::running(workspace)?;
+    let tables = warehouse.event_tables()?;
     let spark = warehouse.spark(workspace);
     let end = last_to_run(last, warehouse.lookback_days()?, Utc::now().date_naive());
     if end > last {
         note(&format!("The days up to {end} run too: they look into the ones before them."));
     }
     for day in options.range.day.iter_days().take_while(|day| *day <= end) {
-        for (job, title) in options.engine.jobs() {
-            step(title, || spark.day_job(job, day), |()| day.to_string())?;
+        for table in &tables {
+            let run = || spark.etl(options.engine, table, day);
+            step(&format!("ETL {}", table.name), run, |()| day.to_string())?;
         }
     }
     Ok(Outcome::Done)

@@ -30,7 +30,7 @@ pub fn ledger(workspace: &Workspace, options: &Ledger) -> Result<Outcome> {
     let warehouse = Warehouse::running(workspace)?;
     let spark = warehouse.spark(workspace);
     let (rows, _) = step("read the ledger", || lake::ledger(&spark, &warehouse.stack), |_| String::new())?;
-    let raw = books::count_raw_by_day(&spark.data()?)?;
+    let raw = books::count_raw_by_day(&spark.data()?, &warehouse.event_tables()?)?;
     let mut accounts = accounts(rows, &raw, warehouse.lookback_days()?);
     if let Some(day) = options.day {
         accounts.retain(|account| account.row.day == day);

@@ -25,6 +25,7 @@ pub use self::test::Part;
 
 use crate::cli::Command;
 use crate::stage::aws::Aws;
+use crate::stage::catalog::{self, EventTable};
 use crate::stage::deploy::Stack;
 use crate::stage::emulator::running_stack;
 use crate::stage::spark::Spark;
@@ -98,6 +99,11 @@ impl Warehouse {
     /// Days of arrivals after its own in which an event still reaches the lake.
     fn lookback_days(&self) -> Result<u64> {
         self.stack.output("LookbackDays")?.parse().context("the output LookbackDays is not a number")
+    }
+
+    /// The event types that its catalog has.
+    fn event_tables(&self) -> Result<Vec<EventTable>> {
+        catalog::event_tables(&self.aws, &self.stack)
     }
 
     /// Spark beside it.

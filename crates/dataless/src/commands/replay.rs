@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Outcome, Warehouse};
 use crate::cli::Replay;
+use crate::stage::catalog::EventTable;
 use crate::stage::lake::{self, RejectedLine};
 use crate::ui::{note, step, thousands};
 use crate::workspace::Workspace;
@@ -54,10 +55,11 @@ pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
             step("read the rejected lines", read, |lines| format!("{} lines", thousands(lines.len() as u64)))?.0
         }
     };
-    let (objects, mut report) = mend(&lines, options.day)?;
+    let tables = warehouse.event_tables()?;
+    let (objects, mut report) = correct(&lines, options.day, &tables)?;
     if !objects.is_empty() {
         let bucket = warehouse.stack.output("DataLakeBucket")?;
-        let put = || put(workspace, &warehouse, &objects, bucket);
+        let put = || put(workspace, &warehouse, &tables, &objects, bucket);
         report.objects = step("put into the raw zone", put, |keys: &Vec<String>| format!("{} objects", keys.len()))?.0;
     }
     if options.json {
@@ -102,14 +104,14 @@ fn read_lines(path: &Path) -> Result<Vec<RejectedLine>> {
 
 /// Reads the lines as the beacons would have at the time: those that are events go back to the hour in which they
 /// first came, so that they are no later than they were.
-fn mend(lines: &[RejectedLine], day: NaiveDate) -> Result<(Objects, Report)> {
-    let mut hours: BTreeMap<String, (&'static EventType, Vec<&RejectedLine>)> = BTreeMap::new();
+fn correct(lines: &[RejectedLine], day: NaiveDate, tables: &[EventTable]) -> Result<(Objects, Report)> {
+    let mut hours: BTreeMap<(&str, String), Vec<&RejectedLine>> = BTreeMap::new();
     for line in lines {
-        let (event_type, folder) = place(line, day)?;
-        hours.entry(folder).or_insert((event_type, Vec::new())).1.push(line);
+        hours.entry(place(line, day, tables)?).or_default().push(line);
     }
     let (mut objects, mut report) = (Objects::new(), Report::default());
-    for (folder, (event_type, lines)) in hours {
+    for ((table, folder), lines) in hours {
+        let event_type = event_type(table)?;
         let arrived = hour_of(&folder).with_context(|| format!("{folder} names no hour"))?;
         let mut corrected = Vec::new();
         for RejectedLine { source, line, .. } in lines {
@@ -138,18 +140,24 @@ fn mend(lines: &[RejectedLine], day: NaiveDate) -> Result<(Objects, Report)> {
     Ok((objects, report))
 }
 
-/// The event type of a line and the folder of the raw object that holds it.
-fn place(line: &RejectedLine, day: NaiveDate) -> Result<(&'static EventType, String)> {
-    let Some(event_type) = events::ALL.iter().find(|event_type| event_type.name == line.table) else {
-        let tables: Vec<_> = events::ALL.iter().map(|event_type| event_type.name).collect();
-        bail!("{} is not a table of events: it must be one of {}", line.table, tables.join(", "));
+/// The table of a line and the folder of the raw object that holds it.
+fn place<'a>(line: &RejectedLine, day: NaiveDate, tables: &'a [EventTable]) -> Result<(&'a str, String)> {
+    let Some(table) = tables.iter().find(|table| table.name == line.table) else {
+        let known: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+        bail!("{} is not a table of events: it must be one of {}", line.table, known.join(", "));
     };
     let folder = line.source.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let expected = format!("raw/ad/{}/{}/hour=", event_type.name, day.format("year=%Y/month=%m/day=%d"));
+    let expected = format!("raw/{}/{}/hour=", table.folder(), day.format("year=%Y/month=%m/day=%d"));
     if !folder.starts_with(&expected) || hour_of(folder).is_none() {
-        bail!("the source {} is no raw object of the table {} and the day {day}", line.source, line.table);
+        bail!("the source {} is not a raw object of the table {} and the day {day}", line.source, line.table);
     }
-    Ok((event_type, folder.to_owned()))
+    Ok((&table.name, folder.to_owned()))
+}
+
+/// How events of a type are read. The deployed catalog may have a type that this program was built without.
+fn event_type(table: &str) -> Result<&'static EventType> {
+    let known = events::ALL.iter().find(|event_type| event_type.name == table);
+    known.with_context(|| format!("this checkout has no schema of {table}: use the one that was deployed"))
 }
 
 /// The start of the hour that a folder such as `…/year=2026/month=11/day=20/hour=09` names.
@@ -186,7 +194,13 @@ fn gzip(text: &str) -> Result<Vec<u8>> {
 }
 
 /// Stores the objects that are not there yet, and names them.
-fn put(workspace: &Workspace, warehouse: &Warehouse, objects: &Objects, bucket: &str) -> Result<Vec<String>> {
+fn put(
+    workspace: &Workspace,
+    warehouse: &Warehouse,
+    tables: &[EventTable],
+    objects: &Objects,
+    bucket: &str,
+) -> Result<Vec<String>> {
     let folder = warehouse.instance.dir().join("replay");
     let _ = std::fs::remove_dir_all(&folder);
     for (key, bytes) in objects {
@@ -194,7 +208,7 @@ fn put(workspace: &Workspace, warehouse: &Warehouse, objects: &Objects, bucket: 
         std::fs::create_dir_all(path.parent().unwrap_or(&folder))?;
         std::fs::write(path, bytes)?;
     }
-    let stored = super::import::upload(workspace, warehouse, &folder.join("data/raw"), bucket)?;
+    let stored = super::import::upload(workspace, warehouse, tables, &folder.join("data/raw"), bucket)?;
     std::fs::remove_dir_all(&folder)?;
     Ok(stored.keys)
 }
@@ -224,10 +238,15 @@ mod tests {
         "2026-11-20".parse().unwrap()
     }
 
+    fn correct_lines(lines: &[RejectedLine], day: NaiveDate) -> Result<(Objects, Report)> {
+        let tables = [("ad", "impressions"), ("shop", "orders")];
+        correct(lines, day, &tables.map(|(group, name)| EventTable { name: name.into(), group: group.into() }))
+    }
+
     #[test]
     fn a_corrected_line_goes_back_to_its_hour_in_the_raw_form() {
         let lines = [rejected(9, &impression(1, "2026-11-19T23:30:00Z")), rejected(10, "{}"), rejected(10, "not json")];
-        let (objects, report) = mend(&lines, day()).unwrap();
+        let (objects, report) = correct_lines(&lines, day()).unwrap();
         assert_eq!((report.replayed, report.refused.len()), (1, 2));
         assert_eq!(report.rerun, Some((day(), day())));
         let (key, bytes) = objects.first_key_value().unwrap();
@@ -242,7 +261,7 @@ mod tests {
         let (one, two) = (impression(1, "2026-11-20T09:00:00Z"), impression(2, "2026-11-20T09:00:00Z"));
         let replay = |lines: &[&String]| {
             let lines: Vec<_> = lines.iter().map(|line| rejected(9, line)).collect();
-            mend(&lines, day()).unwrap().0
+            correct_lines(&lines, day()).unwrap().0
         };
         assert_eq!(replay(&[&one, &two]), replay(&[&two, &one, &one]));
         assert_ne!(replay(&[&one]), replay(&[&two]));
@@ -251,7 +270,7 @@ mod tests {
     #[test]
     fn an_event_without_an_id_of_its_own_is_refused() {
         let line = format!(r#"{{"ad_id":"{AD}","occurred_at":"2026-11-20 09:00:00.000"}}"#);
-        let (objects, report) = mend(&[rejected(9, &line)], day()).unwrap();
+        let (objects, report) = correct_lines(&[rejected(9, &line)], day()).unwrap();
         assert!(objects.is_empty() && report.rerun.is_none());
         assert!(report.refused[0].problem.starts_with("impression_id is missing"), "{:?}", report.refused);
     }
@@ -259,8 +278,17 @@ mod tests {
     #[test]
     fn a_line_of_another_day_or_table_is_an_error() {
         let mut line = rejected(9, "{}");
-        assert!(mend(&[line.clone()], "2026-11-21".parse().unwrap()).is_err());
+        assert!(correct_lines(&[line.clone()], "2026-11-21".parse().unwrap()).is_err());
         line.table = "views".into();
-        assert!(mend(&[line], day()).is_err());
+        let error = correct_lines(&[line.clone()], day()).unwrap_err().to_string();
+        assert_eq!(error, "views is not a table of events: it must be one of impressions, orders");
+        // A table's raw lines are in the folder of its group.
+        line.table = "orders".into();
+        line.source = line.source.replace("impressions", "orders");
+        let error = correct_lines(&[line.clone()], day()).unwrap_err().to_string();
+        assert!(error.contains("is not a raw object of the table orders"), "{error}");
+        line.source = line.source.replace("/ad/", "/shop/");
+        let error = correct_lines(&[line], day()).unwrap_err().to_string();
+        assert!(error.contains("this checkout has no schema of orders"), "{error}");
     }
 }

@@ -7,7 +7,8 @@ use crate::cli::Status;
 use crate::workspace::Workspace;
 
 pub fn run(workspace: &Workspace, options: &Status) -> Result<Outcome> {
-    let Warehouse { stack, .. } = Warehouse::running(workspace)?;
+    let warehouse = Warehouse::running(workspace)?;
+    let stack = &warehouse.stack;
     if options.base_url {
         outln!("{}", stack.base_url()?);
     } else if options.json {
@@ -22,10 +23,11 @@ pub fn run(workspace: &Workspace, options: &Status) -> Result<Outcome> {
         outln!("API          {}", stack.base_url()?);
         outln!("AWS          {}", stack.endpoint());
         outln!("functions    {}", stack.profile.name());
-        for name in
-            ["DataLakeBucket", "GlueDatabase", "AdTrafficTable", "ImpressionsDeliveryStream", "ClicksDeliveryStream"]
-        {
+        for name in ["DataLakeBucket", "GlueDatabase", "AdTrafficTable"] {
             outln!("{name:<26} {}", stack.output(name)?);
+        }
+        for table in warehouse.event_tables()? {
+            outln!("{:<26} {}-{}", format!("stream of {}", table.name), stack.name, table.physical_name());
         }
     }
     Ok(Outcome::Done)

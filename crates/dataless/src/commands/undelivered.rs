@@ -39,11 +39,12 @@ struct Range {
 pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
     let warehouse = Warehouse::running(workspace)?;
     let bucket = warehouse.stack.output("DataLakeBucket")?;
+    let database = warehouse.stack.output("GlueDatabase")?;
     let take = || {
         let log = warehouse.instance.logs().join("aws.log");
         let tool = Tool::new(warehouse.tools.program(ToolSet::Spark, "python"), log)
             .arg(workspace.path("glue/undelivered.py"))
-            .args(["--bucket", bucket, "--day", &options.day.to_string()]);
+            .args(["--bucket", bucket, "--database", database, "--day", &options.day.to_string()]);
         take_back(&warehouse.aws.lead(tool))
     };
     let summary = |(report, _): &(Report, _)| format!("{} objects", thousands(report.objects.len() as u64));

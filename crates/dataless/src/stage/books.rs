@@ -13,6 +13,7 @@ use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use crate::stage::aws::Aws;
+use crate::stage::catalog::EventTable;
 use crate::stage::deploy::Stack;
 use crate::stage::spark::Spark;
 use crate::stage::traffic::Client;
@@ -114,15 +115,15 @@ pub struct TableDay {
 }
 
 /// Raw lines by table and day of arrival, below a local copy of the data prefix.
-pub fn count_raw_by_day(data: &Path) -> Result<BTreeMap<TableDay, u64>> {
+pub fn count_raw_by_day(data: &Path, tables: &[EventTable]) -> Result<BTreeMap<TableDay, u64>> {
     let mut counts = BTreeMap::new();
-    for table in ["impressions", "clicks"] {
-        let folder = data.join("raw/ad").join(table);
+    for table in tables {
+        let folder = data.join("raw").join(table.folder());
         for (year, path) in subfolders(&folder, "year=")? {
             for (month, path) in subfolders(&path, "month=")? {
                 for (day, path) in subfolders(&path, "day=")? {
                     let Ok(day) = format!("{year}-{month}-{day}").parse() else { continue };
-                    counts.insert(TableDay { day, table: table.to_owned() }, count_lines(&path)?);
+                    counts.insert(TableDay { day, table: table.name.clone() }, count_lines(&path)?);
                 }
             }
         }
@@ -411,8 +412,6 @@ mod tests {
         std::fs::write(hour.join("zipped.gz"), gzip).unwrap();
         // A blank line is a line; what follows the last newline is one when there is anything.
         assert_eq!(count_raw(dir.path(), []).unwrap(), counts([("impressions", 6)]));
-        let place = TableDay { day: "2026-11-20".parse().unwrap(), table: "impressions".into() };
-        assert_eq!(count_raw_by_day(dir.path()).unwrap(), BTreeMap::from([(place, 6)]));
     }
 
     #[test]
@@ -431,5 +430,14 @@ mod tests {
         }
         let counted = count_raw(dir.path(), &["clicks".to_owned()]).unwrap();
         assert_eq!(counted, counts([("impressions", 3), ("clicks", 0), ("orders", 1)]));
+        let place = |day: &str, table: &str| TableDay { day: day.parse().unwrap(), table: table.into() };
+        let tables = [("ad", "impressions"), ("shop", "orders"), ("shop", "returns")];
+        let tables = tables.map(|(group, name)| EventTable { name: name.into(), group: group.into() });
+        let expected = BTreeMap::from([
+            (place("2026-11-20", "impressions"), 2),
+            (place("2026-11-21", "impressions"), 1),
+            (place("2026-11-21", "orders"), 1),
+        ]);
+        assert_eq!(count_raw_by_day(dir.path(), &tables).unwrap(), expected);
     }
 }

@@ -139,7 +139,7 @@ pub fn deploy(
             Ok(reason) => error.context(reason),
             Err(_) => error,
         })?;
-    let stack = running.stack(deploy::outputs(aws, WAREHOUSE_STACK)?);
+    let stack = running.stack(WAREHOUSE_STACK, deploy::outputs(aws, WAREHOUSE_STACK)?);
     spark::configure(workspace, instance, &stack)?;
     Ok(stack)
 }

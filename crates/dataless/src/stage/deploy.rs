@@ -27,6 +27,9 @@ const PACKAGE: &str = "lake.zip";
 /// A deployed stack: its outputs, and where it answers.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Stack {
+    /// Its name, which the physical names of its resources begin with.
+    #[serde(default = "usual_name")]
+    pub name: String,
     /// The port of the emulator.
     pub port: u16,
     /// The process group of the emulator.
@@ -36,6 +39,10 @@ pub struct Stack {
     pub profile: Profile,
     /// The outputs of the template.
     pub outputs: BTreeMap<String, String>,
+}
+
+fn usual_name() -> String {
+    STACK_NAME.to_owned()
 }
 
 impl Stack {
@@ -78,10 +85,10 @@ pub struct Running {
 }
 
 impl Running {
-    /// The stack with these outputs.
-    pub fn stack(self, outputs: BTreeMap<String, String>) -> Stack {
+    /// The stack with this name and these outputs.
+    pub fn stack(self, name: &str, outputs: BTreeMap<String, String>) -> Stack {
         let Self { port, emulator, profile } = self;
-        Stack { port, emulator, profile, outputs }
+        Stack { name: name.to_owned(), port, emulator, profile, outputs }
     }
 }
 
@@ -100,7 +107,7 @@ pub fn deploy(workspace: &Workspace, tools: &Tools, instance: &Instance, aws: &A
         .args(["--parameter-overrides", &architecture])
         .args(parameters)
         .run()?;
-    let stack = running.stack(outputs(aws, STACK_NAME)?);
+    let stack = running.stack(STACK_NAME, outputs(aws, STACK_NAME)?);
     upload_scripts(workspace, tools, instance, aws, &stack)?;
     spark::configure(workspace, instance, &stack)?;
     Ok(stack)

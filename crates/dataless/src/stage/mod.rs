@@ -3,6 +3,7 @@
 pub mod aws;
 pub mod books;
 pub mod build;
+pub mod catalog;
 pub mod delivery;
 pub mod deploy;
 pub mod emulator;

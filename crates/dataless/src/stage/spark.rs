@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::process::{Tool, check_interrupted, command_line, group_runs, stop_group};
 use crate::stage::aws::{Aws, REGION};
+use crate::stage::catalog::EventTable;
 use crate::stage::deploy::Stack;
 use crate::stage::tools::{ToolSet, Tools};
 use crate::workspace::{Instance, Workspace};
@@ -34,11 +35,11 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// The outputs of the template that name the ETL jobs, with what they do.
-    pub const fn jobs(self) -> [(&'static str, &'static str); 2] {
+    /// The name as those of jobs have it.
+    const fn name(self) -> &'static str {
         match self {
-            Self::Python => [("ImpressionsPythonETLJob", "ETL impressions"), ("ClicksPythonETLJob", "ETL clicks")],
-            Self::Scala => [("ImpressionsScalaETLJob", "ETL impressions"), ("ClicksScalaETLJob", "ETL clicks")],
+            Self::Python => "python",
+            Self::Scala => "scala",
         }
     }
 }
@@ -76,7 +77,17 @@ impl<'a> Spark<'a> {
     /// Runs a deployed job, named by an output of the template, with arguments such as `("--day", "2026-11-20")`; gives
     /// what it printed last.
     pub fn job(&self, output: &str, arguments: &[(&str, &str)]) -> Result<String> {
-        let name = self.stack.output(output)?;
+        self.job_named(self.stack.output(output)?, arguments)
+    }
+
+    /// Runs the ETL job of an event type for an arrival day.
+    pub fn etl(&self, engine: Engine, table: &EventTable, day: NaiveDate) -> Result<()> {
+        let name = format!("{}-{}-{}-etl", self.stack.name, table.physical_name(), engine.name());
+        self.job_named(&name, &[("--day", &day.to_string())]).with_context(|| format!("failed for {day}"))?;
+        Ok(())
+    }
+
+    fn job_named(&self, name: &str, arguments: &[(&str, &str)]) -> Result<String> {
         let arguments: serde_json::Map<String, Value> =
             arguments.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
         let what = format!("the job {name} failed");
