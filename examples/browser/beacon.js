@@ -1,7 +1,9 @@
-// Records impressions and clicks of the ads on a page. Plain JavaScript, nothing to build, nothing to install:
+// Sends events of any type, and by itself those of the ads on a page. Plain JavaScript, nothing to build, nothing to install:
 //
 //   <script defer src="beacon.js" data-base-url="https://….execute-api.us-east-1.amazonaws.com/Prod"></script>
 //   <a data-ad-id="7d9f8a52-1c3e-4b6d-8f20-5a4e3c2b1d09" href="https://advertiser.example/">…</a>
+//
+//   dataless.send("orders", { order_id: dataless.uuid(), occurred_at: new Date().toISOString(), … });
 //
 // Every event carries an id made here. So whatever is sent twice (a retry, a beacon after a request whose answer never
 // came) is counted once, and when in doubt this script sends again.
@@ -16,9 +18,10 @@
   // Events wait this long for others, so that a page of ten ads makes one request and not ten.
   const BATCH_WAIT_MS = 1000;
 
-  // A browser lets 64 KiB of a page's requests outlive it (https://fetch.spec.whatwg.org/#http-network-or-cache-fetch).
-  // An event has less than 210 bytes. The API would take 500.
+  // A browser lets 64 KiB of a page's requests outlive it (https://fetch.spec.whatwg.org/#http-network-or-cache-fetch), so
+  // a request takes half of it at most. The API would take 500 events.
   const MAX_BATCH = 150;
+  const MAX_BATCH_BYTES = 32_000;
 
   const FIRST_RETRY_MS = 1000;
   const LAST_RETRY_MS = 60_000;
@@ -43,7 +46,15 @@
     return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
   }
 
-  // The events of one route that are not yet known to be stored.
+  // How many of the events, from the first on, make a request. One always does.
+  function fitting(events) {
+    const sizes = events.slice(0, MAX_BATCH).map((event) => new Blob([JSON.stringify(event)]).size + 1);
+    let bytes = 0;
+    const count = sizes.findIndex((size) => (bytes += size) > MAX_BATCH_BYTES);
+    return count < 0 ? sizes.length : Math.max(count, 1);
+  }
+
+  // The events of one type that are not yet known to be stored. Its route has the type's name.
   class Outbox {
     #route;
     #waiting = []; // to be sent
@@ -72,7 +83,7 @@
       clearTimeout(this.#timer);
       this.#timer = null;
       if (this.#sending.length > 0 || this.#waiting.length === 0) return;
-      this.#sending = this.#waiting.splice(0, MAX_BATCH);
+      this.#sending = this.#waiting.splice(0, fitting(this.#waiting));
       const { again, wait } = await this.#post(this.#sending);
       this.#sending = [];
       this.#failures = again.length > 0 ? this.#failures + 1 : 0;
@@ -165,8 +176,45 @@
     }
   }
 
-  const impressions = new Outbox("impressions");
-  const clicks = new Outbox("clicks");
+  const outboxes = new Map(); // event type → its outbox
+
+  function outboxOf(type) {
+    if (!outboxes.has(type)) outboxes.set(type, new Outbox(type));
+    return outboxes.get(type);
+  }
+
+  /**
+   * An ad was shown.
+   * @typedef {Object} Impression
+   * @property {string} impression_id UUID of the impression
+   * @property {string} ad_id UUID of the ad
+   * @property {string} occurred_at time of the impression, RFC 3339
+   */
+
+  /**
+   * A shown ad was clicked.
+   * @typedef {Object} Click
+   * @property {string} click_id UUID of the click
+   * @property {string} impression_id UUID of the impression that was clicked
+   * @property {string} ad_id UUID of the ad
+   * @property {string} occurred_at time of the click, RFC 3339
+   */
+
+  /**
+   * Sends an event with others of its type, within a second or two, until the API has stored or refused it. Give it an id of
+   * its own: without one, an event that is sent twice counts twice.
+   * @param {string} type the event type, such as "impressions": the name of its schema in events/
+   * @param {Impression | Click | Object} event
+   */
+  function send(type, event) {
+    outboxOf(type).add(event);
+  }
+
+  /** Sends what waits for other events of its type. For a page that is about to go. */
+  function flush() {
+    for (const outbox of outboxes.values()) outbox.send();
+  }
+
   const impressionIds = new Map(); // ad element → id of its impression, once it was seen
 
   // Once an ad element and page view.
@@ -174,7 +222,7 @@
     if (!impressionIds.has(ad)) {
       const event = { impression_id: uuid(), ad_id: ad.dataset.adId, occurred_at: new Date().toISOString() };
       impressionIds.set(ad, event.impression_id);
-      impressions.add(event);
+      send("impressions", event);
     }
     return impressionIds.get(ad);
   }
@@ -183,10 +231,9 @@
     // A click on an ad that was not yet seen for a second counts as seeing it: the same guidelines take a click as
     // stronger than pixels and time. A click always names its impression.
     const impression_id = recordImpression(ad);
-    clicks.add({ click_id: uuid(), impression_id, ad_id: ad.dataset.adId, occurred_at: new Date().toISOString() });
+    send("clicks", { click_id: uuid(), impression_id, ad_id: ad.dataset.adId, occurred_at: new Date().toISOString() });
     // No waiting for others: the page is about to go.
-    impressions.send();
-    clicks.send();
+    flush();
   }
 
   const inView = new Set(); // ads with enough of their pixels in the viewport
@@ -223,7 +270,7 @@
     }
     document.addEventListener("visibilitychange", () => {
       for (const ad of ads) watch(ad);
-      for (const outbox of [impressions, clicks]) {
+      for (const outbox of outboxes.values()) {
         // On phones this is often the last that a page hears.
         if (document.visibilityState === "hidden") outbox.leave();
         else outbox.comeBack();
@@ -231,14 +278,16 @@
     });
     addEventListener("pagehide", () => {
       isLeaving = true;
-      for (const outbox of [impressions, clicks]) outbox.leave();
+      for (const outbox of outboxes.values()) outbox.leave();
     });
     addEventListener("pageshow", () => {
       isLeaving = false;
-      for (const outbox of [impressions, clicks]) outbox.comeBack();
+      for (const outbox of outboxes.values()) outbox.comeBack();
     });
   }
 
+  // Without an API nothing is sent.
+  globalThis.dataless = { send: baseUrl ? send : () => {}, flush, uuid };
   if (baseUrl) start();
   else console.warn("Dataless: no API. Give data-base-url to the script, or ?api= to the page.");
 })();
