@@ -2,16 +2,25 @@ import gzip
 import json
 import random
 import shutil
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import duckdb
 import expectation
 import nasty
+import nasty_orders
 import pytest
+from pyspark.sql import functions as F
+from test_etl import run_etl
 
 import duckdb_check
 
 DAY = date(2026, 11, 20)
+TABLES = {
+    one["name"]: duckdb_check.Table(
+        one["name"], f"{one.get('group', 'ad')}/{one['name']}", one["columns"], one["id"], one["time"], tuple(one["required"]), tuple(one["uuid"])
+    )
+    for one in (expectation.IMPRESSIONS, expectation.CLICKS, nasty_orders.TABLE)
+}
 ADS = [f"ad000000-0000-4000-8000-00000000000{number}" for number in range(4)]
 
 
@@ -19,7 +28,7 @@ def put_raw(data, table: str, lines) -> None:
     """Stores `(hour, file name, line, …)` records as Firehose does."""
     for (hour, name), content in nasty.objects(lines).items():
         year, month, day, hour = hour.replace(" ", "-").split("-")
-        folder = data / f"raw/ad/{table}/year={year}/month={month}/day={day}/hour={hour}"
+        folder = data / f"raw/{TABLES[table].folder}/year={year}/month={month}/day={day}/hour={hour}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(gzip.compress(content))
 
@@ -27,8 +36,16 @@ def put_raw(data, table: str, lines) -> None:
 def kept(data, table: str, first: date, last: date) -> list[tuple]:
     """The rows that DuckDB keeps, with text for ids."""
     with duckdb.connect() as connection:
-        duckdb_check.keep(connection, table, data, first, last, nasty.LOOKBACK_DAYS)
+        duckdb_check.keep(connection, TABLES[table], data, first, last, nasty.LOOKBACK_DAYS)
         return sorted(tuple(map(str, row)) for row in connection.execute(f"FROM {table}").fetchall())
+
+
+def traffic(data) -> dict:
+    """What DuckDB makes of the impressions of the day."""
+    with duckdb.connect() as connection:
+        for table in ("impressions", "clicks"):
+            duckdb_check.keep(connection, TABLES[table], data, DAY, DAY + timedelta(days=1), 3)
+        return duckdb_check.recompute(connection, DAY, DAY)
 
 
 def labelled(lines, first: date, last: date) -> list[tuple]:
@@ -101,13 +118,13 @@ def test_control_characters_are_what_json_makes_of_them(tmp_path):
 def test_what_only_duckdb_takes_for_json_is_no_event(tmp_path, line):
     event = nasty.impression(1, nasty.NOON)
     put_raw(tmp_path, "impressions", [("2026-11-20 12", "a.gz", event[:-1] + "," + line[1:])])
-    assert duckdb_check.recompute(tmp_path, DAY, DAY, 3) == {}
+    assert traffic(tmp_path) == {}
 
 
 def test_commas_and_words_in_strings_are_no_fault(tmp_path):
     event = nasty.impression(1, nasty.NOON, note='NaN,} \\" ,]')
     put_raw(tmp_path, "impressions", [("2026-11-20 12", "a.gz", event)])
-    assert duckdb_check.recompute(tmp_path, DAY, DAY, 3) == {("2026-11-20", nasty.AD): (1, 0)}
+    assert traffic(tmp_path) == {("2026-11-20", nasty.AD): (1, 0)}
 
 
 def test_an_impression_is_clicked_from_its_own_time_to_the_end_of_the_next_day(tmp_path):
@@ -126,7 +143,112 @@ def test_an_impression_is_clicked_from_its_own_time_to_the_end_of_the_next_day(t
         ("2026-11-20 11", "a.gz", click(15, 99, "2026-11-20 11:00:00.000")),
     ]
     put_raw(tmp_path, "clicks", clicks)
-    assert duckdb_check.recompute(tmp_path, DAY, DAY, 3) == {("2026-11-20", nasty.AD): (6, 3)}
+    assert traffic(tmp_path) == {("2026-11-20", nasty.AD): (6, 3)}
+
+
+# --- a type with columns of every type ---
+
+
+def kept_orders(data) -> list[tuple]:
+    """(id, time, hour of arrival) of the orders that DuckDB keeps."""
+    with duckdb.connect() as connection:
+        duckdb_check.keep(connection, TABLES["orders"], data, date(2026, 11, 1), date(2026, 11, 30), nasty.LOOKBACK_DAYS)
+        return sorted(connection.execute("SELECT order_id::VARCHAR, ordered_at, arrived_at FROM orders").fetchall())
+
+
+def expected_orders(lines) -> list[tuple]:
+    decided = expectation.fates(nasty_orders.TABLE, lines, nasty.LOOKBACK_DAYS)
+    return sorted((one.row["order_id"], one.row["ordered_at"], one.arrived) for one in decided if one.fate == "kept")
+
+
+def test_of_nasty_orders_duckdb_keeps_what_the_labels_say(tmp_path):
+    lines = [line[:4] for line in nasty_orders.LINES]
+    put_raw(tmp_path, "orders", lines)
+    labelled = sorted(json.loads(line)["order_id"] for _, _, line, fate in lines if fate == "kept")
+    kept = kept_orders(tmp_path)
+    assert [own_id for own_id, *_ in kept] == labelled
+    assert kept == expected_orders(lines)
+
+
+REQUIRED = ["0.005", "-9999999999.995", "9999999999.994", '"1,234.5"', '"+.5"', '"x"', "1e9999", "1e10000", "true", "null", "[1]", '"1e5"',
+            "100000000000e-11", "1.4999999999999999999999999999", "-0", '"5."', '""', "123456789012345678901234567890e-20"]  # fmt: skip
+CUSTOMERS = ['{"id": 7}', '{"id": 7, "id": "x"}', '{"id": 7, "id": null}', '{"id": 7.0}', '{"id": 9223372036854775808}', '{"id": 1e2}',
+             '{"name": "x"}', "7", '"{}"', '[{"id": 7}]', "null", '{"id": -9223372036854775808, "more": {"id": "x"}}', '{"\\u0069d": 7}']  # fmt: skip
+
+
+def test_of_required_values_of_every_kind_duckdb_keeps_what_plain_python_keeps(tmp_path):
+    chance = random.Random("required")
+    lines = []
+    for number in range(3000):
+        members = [f'"order_id": "{nasty.own_id(number)}"', f'"ordered_at": "{nasty.NOON}"', '"note": "1 \\" -2.5e3 :"']
+        members += [f'"total": {chance.choice(REQUIRED)}' for _ in range(chance.choice([1, 1, 2]))]
+        members += [f'"customer": {chance.choice(CUSTOMERS)}' for _ in range(chance.choice([1, 1, 2]))]
+        chance.shuffle(members)
+        lines.append(("2026-11-20 12", "a.gz", "{" + chance.choice([",", " , "]).join(members) + "}"))
+    put_raw(tmp_path, "orders", lines)
+    expected = expected_orders(lines)
+    assert kept_orders(tmp_path) == expected
+    assert 600 < len(expected) < 2400
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        (["bigint"], ["[]", "[1, null]"], ["{}", '["1"]', "[1.5]", "null"]),
+        ([{"a": "double"}], ["[{}]", '[{"a": "x"}, null]'], ["[[]]", "[7]"]),
+        ({"a": {"b": "string"}}, ["{}", '{"a": 7}'], ["[]", "7"]),
+        ("double", ["7", "1e-400", "-1.5E3"], ["1e400", "1e10000", '"1"', "7" * 400, "true"]),
+        ("boolean", ["true", "false"], ["1", '"true"', "null"]),
+        ("date", ['"2026-02-28"'], ['"2026-02-29"', '"2026-2-1"', "20260228"]),
+        ("string", ['""', "7", "{}", "[null]"], ["null"]),
+        ("decimal(3,0)", ["999.4", '"1,2"'], ["999.5", '"1.2.3"']),
+    ],
+)
+def test_a_required_column_may_be_of_any_type(tmp_path, kind, good, bad):
+    table = duckdb_check.Table("orders", "shop/orders", {"i": "string", "t": "timestamp", "v": kind}, "i", "t", ("i", "t", "v"), ("i",))
+    described = {"columns": table.kinds, "id": "i", "time": "t", "required": ["i", "t", "v"], "uuid": ["i"]}
+    lines = [
+        ("2026-11-20 12", "a.gz", f'{{"i": "{nasty.own_id(number)}", "t": "{nasty.NOON}", "v": {value}}}')
+        for number, value in enumerate([*good, *bad])
+    ]
+    put_raw(tmp_path, "orders", lines)
+    with duckdb.connect() as connection:
+        duckdb_check.keep(connection, table, tmp_path, DAY, DAY, 3)
+        ids = sorted(own_id for own_id, in connection.execute("SELECT i::VARCHAR FROM orders").fetchall())
+    assert ids == [nasty.own_id(number) for number in range(len(good))]
+    assert sorted(one.row["i"] for one in expectation.fates(described, lines, 3) if one.fate == "kept") == ids
+
+
+def check(warehouse, capsys, first: str = "2026-11-20", last: str = "2026-11-20") -> tuple[int, dict]:
+    arguments = {"database": warehouse.database, "data_path": warehouse.data_path, "from": first, "to": last, "lookback_days": "3"}
+    capsys.readouterr()
+    status = duckdb_check.main(["duckdb_check.py", *(part for name, value in arguments.items() for part in (f"--{name}", value))])
+    return status, json.loads(capsys.readouterr().out)
+
+
+def test_rows_of_every_type_that_are_missing_doubled_or_too_many_are_found(orders, capsys):
+    lines = [line[:3] for line in nasty_orders.LINES]
+    put_raw(orders.folder / "data", "orders", lines)
+    days = sorted({hour[:10] for hour, *_ in lines})
+    run_etl(orders, *days, table="orders")
+    status, found = check(orders, capsys, days[0], days[-1])
+    assert (status, found["differences"], found["events"]["clicks"]) == (0, [], 0)
+    assert found["events"]["orders"] == len(expected_orders(lines)) > 50
+    (path,) = orders.folder.glob("data/lake/shop/orders/arrived=2026-11-20/run-*/event_day=2026-11-20")
+    rows = orders.spark.read.orc(f"file://{path}")
+    one, two, three = (F.col("order_id") == nasty.own_id(number) for number in (1, 2, 3))
+    too_many = rows.where(three).withColumn("order_id", F.lit(nasty.own_id(999)))
+    rows.where(~one).unionByName(rows.where(two)).unionByName(too_many).write.orc(f"file://{path}-new")
+    shutil.rmtree(path)
+    path.with_name(f"{path.name}-new").rename(path)
+    status, found = check(orders, capsys, days[0], days[-1])
+    place = {"table": "orders", "day": "2026-11-20", "arrived_at": "2026-11-20 12:00"}
+    assert (status, found["different"]) == (1, 3)
+    assert found["differences"] == [
+        place | {"id": nasty.own_id(1), "expected": 1, "found": 0},
+        place | {"id": nasty.own_id(2), "expected": 1, "found": 2},
+        place | {"id": nasty.own_id(999), "expected": 0, "found": 1},
+    ]
 
 
 def test_planted_differences_are_found_on_both_sides_and_end_with_status_1(warehouse, capsys):
@@ -135,34 +257,23 @@ def test_planted_differences_are_found_on_both_sides_and_end_with_status_1(wareh
         "impressions",
         [("2026-11-20 12", "a.gz", nasty.impression(number, nasty.NOON, ADS[number])) for number in range(3)],
     )
+    run_etl(warehouse, "2026-11-20")
     keys = {"year": "2026", "month": "11", "day": "20"}
     right = [{"ad_id": ad, "impressions": 1, "clicks": 0} | keys for ad in ADS[:2]]
     warehouse.insert("ad_traffic", [*right, {"ad_id": ADS[2], "impressions": 1, "clicks": 0} | keys])
-    arguments = [
-        "--data_path",
-        warehouse.data_path,
-        "--from",
-        "2026-11-20",
-        "--to",
-        "2026-11-21",
-        "--lookback_days",
-        "3",
-    ]
-    assert duckdb_check.main(["duckdb_check.py", *arguments]) == 0
-    assert json.loads(capsys.readouterr().out) == {"ads": 3, "days": 2, "different": 0, "differences": []}
+    events = {"days": 2, "events": {"clicks": 0, "impressions": 3}}
+    assert check(warehouse, capsys, last="2026-11-21") == (0, events | {"ads": 3, "different": 0, "differences": []})
 
     shutil.rmtree(warehouse.folder / "data/lake/ad/ad_traffic")
     warehouse.insert(
         "ad_traffic", [right[0], right[1] | {"clicks": 1}, {"ad_id": ADS[3], "impressions": 1, "clicks": 0} | keys]
     )
-    assert duckdb_check.main(["duckdb_check.py", *arguments]) == 1
-    assert json.loads(capsys.readouterr().out) == {
+    assert check(warehouse, capsys, last="2026-11-21") == (1, events | {
         "ads": 4,
-        "days": 2,
         "different": 3,
         "differences": [
             {"day": "2026-11-20", "ad_id": ADS[1], "expected": [1, 0], "found": [1, 1]},
             {"day": "2026-11-20", "ad_id": ADS[2], "expected": [1, 0], "found": None},
             {"day": "2026-11-20", "ad_id": ADS[3], "expected": None, "found": [1, 0]},
         ],
-    }
+    })

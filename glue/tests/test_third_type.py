@@ -316,7 +316,7 @@ def test_an_erasure_by_a_field_reaches_what_was_set_aside(orders, dynamodb, caps
         error.write_bytes(record(f"{DAY} 12:00:00", order(1, note=VALUE), order(2)))
     receipt = run_erase(orders, capsys, "--by", f"note={VALUE}", "--dry_run", "false")
     assert places(receipt) == {("raw", f"raw-errors/orders/processing-failed/{DAY_PATH}/hour=12/a", 1)}
-    (left,) = error.parents[5].glob("orders/**/a")
+    (left,) = error.parents[6].glob("orders/**/a")
     assert base64.b64decode(json.loads(left.read_bytes())["rawData"]).decode() == order(2) + "\n"
 
 

@@ -374,7 +374,9 @@ mod tests {
         for good in [["--by", "email=a=b@example.com"], ["--ad", "7"], ["--event", "7"]] {
             assert!(erase(&good).is_ok(), "{good:?}");
         }
-        for bad in [&[] as &[&str], &["--by", "email"], &["--by", "=7"], &["--by", "email="], &["--by", "a=b", "--ad", "7"]] {
+        for bad in
+            [&[] as &[&str], &["--by", "email"], &["--by", "=7"], &["--by", "email="], &["--by", "a=b", "--ad", "7"]]
+        {
             assert!(erase(bad).is_err(), "{bad:?}");
         }
     }

@@ -52,7 +52,9 @@ impl<M: Metrics> Context<M> {
     pub(crate) fn metric_of(&self, delivery_stream_arn: &str) -> Option<String> {
         let name = delivery_stream_arn.rsplit('/').next()?;
         let event_type = name.strip_prefix(&self.stack)?.strip_prefix('-')?;
-        let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let is_word = |word: &str| {
+            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        };
         if !event_type.starts_with(|first: char| first.is_ascii_lowercase()) || !event_type.split('-').all(is_word) {
             return None;
         }

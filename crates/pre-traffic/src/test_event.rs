@@ -164,7 +164,7 @@ mod tests {
 
     /// What a function that captures events of the kind makes of a body.
     fn capture(kind: Kind, body: &str) -> Vec<Result<(), EventErrorCode>> {
-        let batch = Batch::parse(kind, body.as_bytes(), Utc::now(), Uuid::new_v4).unwrap();
+        let batch = Batch::parse(kind, body.as_bytes(), Utc::now(), Uuid::nil).unwrap();
         batch.events().iter().map(|event| event.as_ref().map(|_| ()).map_err(|error| error.code())).collect()
     }
 
@@ -177,7 +177,8 @@ mod tests {
             assert_eq!(event["path"], format!("/{}", kind.table()));
             let body = event["body"].as_str().unwrap();
             assert_eq!(capture(kind, body), [Err(EventErrorCode::InvalidId)], "{body}");
-            let corrected = body.replace(&format!("\"{}\":\"{NO_ID}\"", sample.id), &format!("\"{}\":\"{NO_AD}\"", sample.id));
+            let corrected =
+                body.replace(&format!("\"{}\":\"{NO_ID}\"", sample.id), &format!("\"{}\":\"{NO_AD}\"", sample.id));
             assert_eq!(capture(kind, &corrected), [Ok(())], "{corrected}");
         }
     }

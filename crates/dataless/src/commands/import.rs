@@ -38,7 +38,8 @@ pub fn run(workspace: &Workspace, options: &Import) -> Result<Outcome> {
     let folder = raw_folder(&options.dir, &tables)?;
     step("check the files", || check(&folder), |count| format!("{} of gzip are whole", thousands(*count)))?;
     let summary = |stored: &Stored| format!("{} objects", thousands(stored.keys.len() as u64));
-    let (stored, _) = step("put into the raw zone", || upload(workspace, &warehouse, &tables, &folder, bucket), summary)?;
+    let (stored, _) =
+        step("put into the raw zone", || upload(workspace, &warehouse, &tables, &folder, bucket), summary)?;
     if options.json {
         outln!("{}", serde_json::to_string_pretty(&stored)?);
         return Ok(Outcome::Done);
@@ -165,7 +166,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         hour(folder.path());
         for given in ["", "data", "data/raw"] {
-            assert_eq!(raw_folder(&folder.path().join(given), &tables("shop")).unwrap(), folder.path().join("data/raw"));
+            assert_eq!(
+                raw_folder(&folder.path().join(given), &tables("shop")).unwrap(),
+                folder.path().join("data/raw")
+            );
         }
         let error = raw_folder(&folder.path().join("data/raw/shop/orders"), &tables("shop")).unwrap_err().to_string();
         assert!(error.contains("holds no raw files"), "{error}");

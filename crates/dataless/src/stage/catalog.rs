@@ -91,7 +91,9 @@ mod tests {
 
     #[test]
     fn a_table_of_events_that_is_elsewhere_is_an_error() {
-        for location in ["s3://b/data/lake/order_items/", "s3://b/data/lake/a/b/order_items/", "s3://b/data/lake/shop/items/", ""] {
+        for location in
+            ["s3://b/data/lake/order_items/", "s3://b/data/lake/a/b/order_items/", "s3://b/data/lake/shop/items/", ""]
+        {
             let error = event_table(&table(location)).unwrap_err().to_string();
             assert!(error.contains("must be at …/lake/<group>/order_items/"), "{error}");
         }
