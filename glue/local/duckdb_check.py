@@ -41,7 +41,7 @@ UUID = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 DAY = r"\d{4}-\d\d-\d\d"
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{3})?"
 
-# DuckDB's reader takes a comma too many, and `nan` and `inf` in any case. They show once the strings are out of the way.
+# DuckDB's reader takes a comma too many, and `nan` and `inf` in any case. They show once the strings are empty.
 STRING = r'"(\\.|[^"\\])*"'
 NOT_JSON = r"(?i),\s*[\]}]|nan|inf"
 
@@ -295,7 +295,7 @@ def events_sql(table: Table, files: list[str]) -> str:
         json_lines AS (
           SELECT {marked("line") if table.has_numbers() else "line"} AS line, _object, arrived_at FROM lines
           WHERE json_valid(line) AND json_type(line) = 'OBJECT'
-            AND NOT regexp_matches(regexp_replace(line, '{STRING}', '', 'g'), '{NOT_JSON}')
+            AND NOT regexp_matches(regexp_replace(line, '{STRING}', '""', 'g'), '{NOT_JSON}')
         ),
         named AS (SELECT *, json_keys(line) AS names FROM json_lines),
         fields AS (SELECT _object, arrived_at, {fields} FROM named),

@@ -78,6 +78,7 @@ class Stream:
 
     def __init__(self, bucket, cloudwatch_url):
         self.name = f"sink-test-{uuid.uuid4().hex[:12]}"
+        self.delivery_stream = f"{self.name}-impressions"
         self.namespace = f"Test/{self.name}"
         self.prefix = f"temp/{self.name}/"
         self.bucket = bucket
@@ -94,13 +95,11 @@ class Stream:
                 "Variables": {
                     "METRIC_NAMESPACE": self.namespace,
                     "STACK_NAME": self.name,
-                    "IMPRESSIONS_DELIVERY_STREAM_NAME": self.name,
-                    "CLICKS_DELIVERY_STREAM_NAME": f"{self.name}-none",
                 }
             },
         )
         self._firehose.create_delivery_stream(
-            DeliveryStreamName=self.name,
+            DeliveryStreamName=self.delivery_stream,
             ExtendedS3DestinationConfiguration={
                 "BucketARN": f"arn:aws:s3:::{bucket.name}",
                 "RoleARN": role,
@@ -132,7 +131,7 @@ class Stream:
 
     def put(self, ids):
         lines = "".join(json.dumps({"impression_id": each}) + "\n" for each in ids)
-        answer = self._firehose.put_record_batch(DeliveryStreamName=self.name, Records=[{"Data": lines.encode()}])
+        answer = self._firehose.put_record_batch(DeliveryStreamName=self.delivery_stream, Records=[{"Data": lines.encode()}])
         assert answer["FailedPutCount"] == 0
 
     def stored(self):
@@ -147,7 +146,7 @@ class Stream:
         return [json.loads(line) for line in messages if line.startswith("{") and '"_aws"' in line]
 
     def close(self):
-        self._firehose.delete_delivery_stream(DeliveryStreamName=self.name)
+        self._firehose.delete_delivery_stream(DeliveryStreamName=self.delivery_stream)
         self._lambda.delete_function(FunctionName=self.name)
 
 
@@ -200,7 +199,7 @@ def test_what_cloudwatch_refuses_is_missing_there_and_told_exactly(stream, refus
 
 def test_a_batch_at_the_limit_of_lambda_comes_back_from_the_function_as_it_was(stream):
     data = base64.b64encode(b'{"impression_id":"x"}\n' * 40_000).decode()
-    arn = f"arn:aws:firehose:us-east-1:000000000000:deliverystream/{stream.name}"
+    arn = f"arn:aws:firehose:us-east-1:000000000000:deliverystream/{stream.delivery_stream}"
     record = {"recordId": "4" * 56, "approximateArrivalTimestamp": int(time.time() * 1000), "data": data}
     event = {"invocationId": "i", "deliveryStreamArn": arn, "region": "us-east-1", "records": []}
     limit = 6 * 1024 * 1024
