@@ -142,7 +142,7 @@ fn equal(value: &Value, pointer: &str, expected: &Value) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use chrono::Utc;
-    use events::{Batch, EventErrorCode, Kind};
+    use events::{Batch, EventErrorCode, EventType};
     use uuid::Uuid;
 
     use super::*;
@@ -162,24 +162,24 @@ mod tests {
         assert_eq!(TestEvent::from_name("views"), None);
     }
 
-    /// What a function that captures events of the kind makes of a body.
-    fn capture(kind: Kind, body: &str) -> Vec<Result<(), EventErrorCode>> {
-        let batch = Batch::parse(kind, body.as_bytes(), Utc::now(), Uuid::nil).unwrap();
+    /// What a function that captures events of the type makes of a body.
+    fn capture(event_type: &'static EventType, body: &str) -> Vec<Result<(), EventErrorCode>> {
+        let batch = Batch::parse(event_type, body.as_bytes(), Utc::now(), Uuid::nil).unwrap();
         batch.events().iter().map(|event| event.as_ref().map(|_| ()).map_err(|error| error.code())).collect()
     }
 
     #[test]
     fn an_event_is_refused_for_its_id_and_for_nothing_else() {
         assert_eq!(EventErrorCode::InvalidId.as_str(), BAD_ID);
-        for kind in [Kind::Impression, Kind::Click] {
-            let TestEvent::Capture(sample) = named(kind.table()) else { panic!("{kind:?}") };
+        for event_type in events::ALL {
+            let TestEvent::Capture(sample) = named(event_type.name) else { panic!("{}", event_type.name) };
             let event = TestEvent::Capture(sample).event();
-            assert_eq!(event["path"], format!("/{}", kind.table()));
+            assert_eq!(event["path"], format!("/{}", event_type.name));
             let body = event["body"].as_str().unwrap();
-            assert_eq!(capture(kind, body), [Err(EventErrorCode::InvalidId)], "{body}");
+            assert_eq!(capture(event_type, body), [Err(EventErrorCode::InvalidId)], "{body}");
             let corrected =
                 body.replace(&format!("\"{}\":\"{NO_ID}\"", sample.id), &format!("\"{}\":\"{NO_AD}\"", sample.id));
-            assert_eq!(capture(kind, &corrected), [Ok(())], "{corrected}");
+            assert_eq!(capture(event_type, &corrected), [Ok(())], "{corrected}");
         }
     }
 
