@@ -9,10 +9,11 @@ Without `--dry_run false` it changes nothing and prints the same receipt. What g
 it anywhere, in any letter case; rows that hold it in any id field, in text, in an array or an object, so an event takes those
 along that refer to it; and files that no partition points to and that may hold it. What is derived from ads goes with the id
 of an ad or an event. Of any other value, which is compared as it is: the raw and rejected lines, rows and files of those
-tables that name FIELD in `event.erase`, where FIELD has the value. Each raw object, partition and manifest is replaced in one step by one
-without them, so a run that is killed has erased part of the whole and broken nothing. The next one erases the rest: what is
-erased it no longer finds, and days whose raw is done it does not read again unless they have other objects since. So a long
-history can be finished in several runs.
+tables that name FIELD in `event.erase`, where FIELD has the value.
+
+Each raw object, partition and manifest is replaced in one step by one without them, so a run that is killed has erased part
+of the whole and broken nothing. The next one erases the rest: what is erased it no longer finds, and days whose raw is done it
+does not read again unless they have other objects since. So a long history can be finished in several runs.
 In a bucket with versions the earlier ones go too: those of raw objects that hold the id, and all of derived ORC files.
 
 The receipt, one JSON object: `places` with what this run removed (lines of an object, rows of a partition or a dead run,
@@ -40,6 +41,7 @@ from pyspark import RDD
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
+import load_ad_traffic
 from lake import ads, erased, files, measure, session
 from lake.arguments import one_of, whole_number
 from lake.days import keys_day, partition_path
@@ -230,7 +232,7 @@ def make_plan(spark: SparkSession, arguments: Arguments, store: Store, holds: di
         manifests=ads.find_manifests(spark, arguments.data_path, arguments.id) if arguments.with_ads else [],
         partitions=partitions,
         remains=find_remains(
-            spark, store, arguments.data_path, arguments.database, holds, ads.MANIFESTS, arguments.sought.in_files
+            spark, store, arguments.data_path, arguments.database, holds, load_ad_traffic.MANIFESTS, arguments.sought.in_files
         ),
         versions=find_versions(store),
     )

@@ -4,7 +4,8 @@
         [--metric_namespace Warehouse/Lake] [--realtime_namespace Warehouse/Advertising]
 
 It checks the books of each table of events that the catalog has. They balance for a day when raw = kept + repeats + rejected +
-late, kept = stored and undelivered = 0, and when the day is not stale. It is when a day that it looks into, up to `--lookback_days` + 1 days before it, was decided after its own run had started.
+late, kept = stored and undelivered = 0, and when the day is not stale. It is when a day that it looks into, up to
+`--lookback_days` + 1 days before it, was decided after its own run had started.
 
 Metrics, in `Count` where nothing else is said, with the dimensions `Stack` and `Table`:
 

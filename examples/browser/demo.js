@@ -14,6 +14,7 @@
 
   document.addEventListener("dataless", ({ detail: { event, state, reason } }) => {
     const id = event.click_id ?? event.impression_id;
+    if (!id) return; // of another type
     let row = document.getElementById(id);
     if (!row) {
       row = document.createElement("li");

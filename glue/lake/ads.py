@@ -21,9 +21,6 @@ AD = "ad_id"
 # The id fields of the derived tables.
 ID_FIELDS = {"advertising": ("ad_id", "impression_id"), "ad_traffic": ("ad_id",)}
 
-# Below the data path.
-MANIFESTS = load_ad_traffic.MANIFESTS
-
 
 def days_before(spark: SparkSession, database: str, table: str, day: date) -> Iterable[date]:
     """Event days that a row of another one decides: a click may be the first one of an impression of the day before."""
@@ -56,7 +53,7 @@ def erase_items(table_name: str, ad: str, days: Iterable[str]) -> None:
 
 def find_manifests(spark: SparkSession, data_path: str, ad: str) -> list[tuple[str, int]]:
     """The manifests of the DynamoDB load (`load_ad_traffic.py`) that hold the id, and how many rows of it."""
-    folder = f"{data_path}/{MANIFESTS}"
+    folder = f"{data_path}/{load_ad_traffic.MANIFESTS}"
     if not files.list_names(spark, folder):
         return []
     items = spark.read.schema(load_ad_traffic.ITEMS_SCHEMA).option("recursiveFileLookup", "true").orc(folder)

@@ -75,7 +75,8 @@ class Erased:
         if not self.field:
             return self.in_text(line)
         holds = self.finder()
-        return line.rlike(member_pattern(self.field, self.value)) & F.udf(lambda text: text is not None and holds(text.encode()), "boolean")(line)
+        has_member = F.udf(lambda text: text is not None and holds(text.encode()), "boolean")
+        return line.rlike(member_pattern(self.field, self.value)) & has_member(line)
 
     def in_text(self, text: Column) -> Column:
         return text.rlike(id_pattern(self.value))

@@ -4,6 +4,7 @@ import datetime
 import gzip
 import json
 import time
+import uuid
 
 import pytest
 
@@ -83,6 +84,15 @@ def test_the_ads_that_were_seen_are_the_impressions_in_s3(page, site, bucket, ta
     assert {event["impression_id"] for event in events} == sent
     assert not [request for request in proxy.passed if request.method == "OPTIONS"], "no preflight is needed"
     assert page.console == []
+
+
+def test_an_event_that_the_page_sends_by_itself_is_stored_under_its_id(page, bucket, target):
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    event = {"impression_id": str(uuid.uuid4()), "ad_id": ad_id(page, "Rowboat"), "occurred_at": now}
+    page.evaluate("event => dataless.send('impressions', event)", event)
+    wait_for_state(page, "Rowboat", "stored")
+    (found,) = wait_for_stored(bucket, "impressions", [event["ad_id"]], 1, target)
+    assert found["impression_id"] == event["impression_id"]
 
 
 def test_an_ad_of_which_less_than_half_is_in_view_was_not_seen(page, site, bucket, target, proxy):
