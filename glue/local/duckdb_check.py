@@ -1,4 +1,4 @@
-"""Recomputes from the raw lines in DuckDB which events are kept, and `ad_traffic`, and compares both with the lake, day by day.
+"""Recomputes from the raw lines in DuckDB what becomes of them, and `ad_traffic`, and compares both with the lake, day by day.
 
     spark-submit glue/local/duckdb_check.py --database DB --data_path file:///FOLDER/data --from YYYY-MM-DD --to YYYY-MM-DD
         --lookback_days 3
@@ -7,8 +7,11 @@ Follows the definitions of `docs/lake.md` in SQL of its own, for each table of e
 line, and takes only what differs and the traffic's rows. Prints {"days": …, "events": …, "ads": …, "different": …,
 "differences": […]}: `events` has the kept ones by table. At most 100 differences are listed:
 
-    {"table", "day", "id", "arrived_at", "expected", "found"}  how many times an event is to be kept, and is
-    {"day", "ad_id", "expected", "found"}                      pairs of impressions and clicks, null for an ad that is missing
+    {"table", "arrived", "expected", "found"}                  figures of the ledger for a day of arrival: raw, rejected, late
+    {"table", "day", "id", "arrived_at", "expected", "found"}  how many times an event of an event day is to be kept, and is
+    {"day", "ad_id", "expected", "found"}                      pairs of impressions and clicks
+
+A side that has none is null. The days of the range are days of arrival for the ledger, and event days for the others.
 
 The exit status is 1 when any differ.
 """
@@ -33,32 +36,16 @@ from pyspark.sql.types import ArrayType, DataType, StructType
 
 import books
 import catalog
+from duckdb_values import NOT_JSON, STRING, TEXTS, Kind, marked, required, sql_type
 
 SHOWN_DIFFERENCES = 100
+# Of the ledger. What is kept is compared by the rows, and what is left are repeats.
+FIGURES = ("raw", "rejected", "late")
 MAX_LINE_BYTES = 16 * 1024 * 1024
-
-UUID = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
-DAY = r"\d{4}-\d\d-\d\d"
-TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{3})?"
-
-# DuckDB's reader takes a comma too many, and `nan` and `inf` in any case. They show once the strings are empty.
-STRING = r'"(\\.|[^"\\])*"'
-NOT_JSON = r"(?i),\s*[\]}]|nan|inf"
 
 SAME_IN_JSON = bytes.maketrans(b"\r\x01", b"\t\x02")
 
-# DuckDB forgets how a number was written. So each is made text that begins with this.
-MARK = "\ufdd0\ufdd1\ufdd2"
-NUMBER = r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
-# A number with an exponent of more digits is text, and no number.
-DECIMAL = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?"
-
-# Types whose values are looked at as text.
-TEXTS = ("string", "timestamp", "date")
-
 Traffic = dict[tuple[str, str], tuple[int, int]]
-# A type of the catalog: its name, a list with the type of an array's elements, or an object's members.
-Kind = str | list | dict
 
 
 @dataclass(frozen=True)
@@ -82,6 +69,10 @@ class Table:
     def has_numbers(self) -> bool:
         """Whether a line's fate depends on how a number is written."""
         return any(self.kinds[path.split(".")[0]] not in TEXTS for path in self.required)
+
+    def value(self, path: str) -> str:
+        """SQL of a required field's value; null if it is missing or not good."""
+        return required(path, self.kinds[path.split(".")[0]], path in self.uuid)
 
 
 def event_tables(spark: SparkSession, database: str) -> list[Table]:
@@ -123,6 +114,7 @@ def main(argv: list[str]) -> int:
         for table in tables:
             # A click counts until the day after its impression.
             keep(connection, table, data, first, last + timedelta(days=1), lookback_days)
+            different += compare_ledger(table, count_fates(connection, first, last), read_ledger(spark, data_path, table, first, last))
             with TemporaryDirectory() as folder:
                 stored = write_lake(spark, data_path, table, first, last, folder)
                 events[table.name], found = compare_events(connection, table, stored, first, last)
@@ -134,6 +126,45 @@ def main(argv: list[str]) -> int:
     shown = {"days": (last - first).days + 1, "events": events, "ads": len(ads), "different": len(different)}
     print(json.dumps(shown | {"differences": different[:SHOWN_DIFFERENCES]}))
     return 1 if different else 0
+
+
+def count_fates(connection: duckdb.DuckDBPyConnection, first: date, last: date) -> dict[str, dict[str, int]]:
+    """By day of arrival, how many lines there are of the table that `keep` read last, and how many are rejected and late."""
+    rows = connection.execute(
+        """
+        WITH days AS (SELECT arrived_at::DATE AS arrived, sum(lines)::BIGINT AS raw FROM objects GROUP BY ALL),
+        fates AS (
+          SELECT arrived_at::DATE AS arrived, count(*) FILTER (_fate IS DISTINCT FROM 'rejected') AS events,
+            count(*) FILTER (_fate = 'late') AS late
+          FROM judged GROUP BY ALL
+        )
+        SELECT strftime(arrived, '%Y-%m-%d'), raw, raw - coalesce(events, 0), coalesce(late, 0)
+        FROM days LEFT JOIN fates USING (arrived)
+        WHERE arrived BETWEEN $first AND $last AND raw > 0
+        """,
+        {"first": first, "last": last},
+    ).fetchall()
+    return {day: dict(zip(FIGURES, figures)) for day, *figures in rows}
+
+
+def read_ledger(spark: SparkSession, data_path: str, table: Table, first: date, last: date) -> dict[str, dict[str, int]]:
+    """The same of the ledger's files."""
+    days = {str(day) for day in days_between(first, last)}
+    location = f"{data_path}/ledger/table_name={table.name}"
+    paths = [path for values, path in catalog.find_partitions(location, books.DAY) if "-".join(values) in days]
+    if not paths:
+        return {}
+    rows = spark.read.schema(", ".join(f"{name} bigint" for name in FIGURES)).orc(paths).select(*FIGURES, "_metadata.file_path").collect()
+    keys = (re.findall(r"/(?:year|month|day)=([0-9]+)", row["file_path"])[-3:] for row in rows)
+    return {"-".join(key): {name: row[name] for name in FIGURES} for key, row in zip(keys, rows)}
+
+
+def compare_ledger(table: Table, expected: dict[str, dict[str, int]], found: dict[str, dict[str, int]]) -> Iterator[dict[str, Any]]:
+    for day in sorted(expected.keys() | found.keys()):
+        none = dict.fromkeys(FIGURES, 0) if day in found else None
+        sides = expected.get(day, none), found.get(day)
+        if sides[0] != sides[1]:
+            yield {"table": table.name, "arrived": day, "expected": sides[0], "found": sides[1]}
 
 
 def write_lake(spark: SparkSession, data_path: str, table: Table, first: date, last: date, folder: str) -> list[str]:
@@ -213,12 +244,14 @@ def keep(connection: duckdb.DuckDBPyConnection, table: Table, data: Path, first:
     while True:
         lines = raw_objects(data, table, first - before, last + timedelta(days=lookback_days))
         with TemporaryDirectory() as folder:
-            connection.execute("CREATE OR REPLACE TABLE objects (file VARCHAR, _object VARCHAR, arrived_at TIMESTAMP)")
-            files = [readable(Path(folder) / str(number), path) for number, (path, _) in enumerate(lines)]
-            rows = [(file, path.name, arrived_at) for file, (path, arrived_at) in zip(files, lines)]
+            connection.execute("CREATE OR REPLACE TABLE objects (file VARCHAR, lines BIGINT, _object VARCHAR, arrived_at TIMESTAMP)")
+            read = [readable(Path(folder) / str(number), path) for number, (path, _) in enumerate(lines)]
+            rows = [(*file, path.name, arrived_at) for file, (path, arrived_at) in zip(read, lines)]
             if rows:
-                connection.executemany("INSERT INTO objects VALUES ($1, $2, $3)", rows)
-            connection.execute(events_sql(table, files), {"files": files, "lookback": lookback_days} if files else {})
+                connection.executemany("INSERT INTO objects VALUES ($1, $2, $3, $4)", rows)
+            files = [file for file, _ in read]
+            connection.execute(judged_sql(table, files), {"files": files, "lookback": lookback_days} if files else {})
+            connection.execute(events_sql(table))
         bounds = {"first": first, "start": first - before}
         if not connection.execute(OPEN_SQL, bounds).fetchone()[0] or str(first - before) <= oldest_day(data, table):
             break
@@ -246,21 +279,25 @@ def oldest_day(data: Path, table: Table) -> str:
     return min(("-".join(part.split("=")[1] for part in folder.parts[-3:]) for folder in folders), default="9999-12-31")
 
 
-def readable(file: Path, path: Path) -> str:
-    """A file with the object's lines, whose name DuckDB takes for neither a pattern nor a kind of file of its own.
+def readable(file: Path, path: Path) -> tuple[str, int]:
+    """A file with the object's lines, whose name DuckDB takes for neither a pattern nor a kind of file of its own; and how many
+    lines these are. DuckDB passes over those that are not UTF-8.
 
     Whatever its option for newlines says, DuckDB ends a line at a carriage return, and it takes away the delimiter at a line's end. So
     where there are any, characters take their place that mean the same in JSON: a tab, and a control character.
     """
-    is_gzip = path.name.endswith(".gz")
-    if any(b"\r" in block or b"\x01" in block for block in blocks(path, is_gzip)):
+    is_gzip, lines, is_odd, last = path.name.endswith(".gz"), 0, False, b"\n"
+    for block in blocks(path, is_gzip):
+        lines, last = lines + block.count(b"\n"), block[-1:]
+        is_odd |= b"\r" in block or b"\x01" in block
+    if is_odd:
         file = file.with_suffix(".txt")
         with file.open("wb") as copy:
             copy.writelines(block.translate(SAME_IN_JSON) for block in blocks(path, is_gzip))
     else:
         file = file.with_suffix(".gz" if is_gzip else ".txt")
         file.symlink_to(path.absolute())
-    return str(file)
+    return str(file), lines + (last != b"\n")
 
 
 def blocks(path: Path, is_gzip: bool) -> Iterator[bytes]:
@@ -273,18 +310,17 @@ def days_between(first: date, last: date) -> Iterator[date]:
     return (first + timedelta(days=offset) for offset in range((last - first).days + 1))
 
 
-def events_sql(table: Table, files: list[str]) -> str:
-    """Makes the table `events`: those in time, their own id as `_id`, their place among those with the id, and their window."""
+def judged_sql(table: Table, files: list[str]) -> str:
+    """Makes the table `judged`: each line with its required columns, and its fate if that is `rejected` or `late`."""
     types = {name: "UUID" if name in table.uuid else sql_type(table.kinds[name]) for name in table.columns}
     if not files:
         columns = ", ".join(f'"{name}" {kind}' for name, kind in types.items())
-        return f"CREATE OR REPLACE TABLE events ({columns}, _id {types[table.id]}, {', '.join(EVENT_COLUMNS)})"
-    fields = ", ".join(f'{required(table, path)} AS "{path}"' for path in table.required)
+        return f"CREATE OR REPLACE TABLE judged (_object VARCHAR, arrived_at TIMESTAMP, {columns}, _fate VARCHAR)"
+    fields = ", ".join(f'{table.value(path)} AS "{path}"' for path in table.required)
     good = " AND ".join(f'"{path}" IS NOT NULL' for path in table.required)
     columns = ", ".join(f'"{name}"::{kind} AS "{name}"' for name, kind in types.items())
-    order = ", ".join(f'"{name}"' for name in (table.time, *table.columns) if name != table.id)
     return f"""
-        CREATE OR REPLACE TABLE events AS
+        CREATE OR REPLACE TABLE judged AS
         WITH lines AS (
           SELECT ltrim(line, '\ufeff') AS line, _object, arrived_at
           FROM read_csv($files, columns = {{'line': 'VARCHAR'}}, delim = '\x01', quote = '', escape = '', new_line = '\\n',
@@ -293,121 +329,36 @@ def events_sql(table: Table, files: list[str]) -> str:
           JOIN objects USING (file)
         ),
         json_lines AS (
-          SELECT {marked("line") if table.has_numbers() else "line"} AS line, _object, arrived_at FROM lines
-          WHERE json_valid(line) AND json_type(line) = 'OBJECT'
-            AND NOT regexp_matches(regexp_replace(line, '{STRING}', '""', 'g'), '{NOT_JSON}')
+          SELECT CASE WHEN json_valid(line) THEN
+              CASE WHEN json_type(line) = 'OBJECT'
+                AND NOT regexp_matches(regexp_replace(line, '{STRING}', '""', 'g'), '{NOT_JSON}')
+                THEN {marked("line") if table.has_numbers() else "line"} END
+            END AS line, _object, arrived_at
+          FROM lines
         ),
         named AS (SELECT *, json_keys(line) AS names FROM json_lines),
-        fields AS (SELECT _object, arrived_at, {fields} FROM named),
-        typed AS (SELECT _object, arrived_at, {columns} FROM fields WHERE {good})
-        SELECT * EXCLUDE (_object), "{table.id}" AS _id,
-          row_number() OVER (PARTITION BY "{table.id}" ORDER BY arrived_at, _object, {order}) AS _place,
-          date_trunc('day', "{table.time}") - INTERVAL 1 HOUR AS _window_start
-        FROM typed
-        WHERE "{table.time}" < arrived_at + INTERVAL 2 HOUR AND arrived_at::DATE - "{table.time}"::DATE <= $lookback
+        fields AS (SELECT _object, arrived_at, {fields} FROM named)
+        SELECT _object, arrived_at, {columns},
+          CASE
+            WHEN NOT ({good}) OR "{table.time}" >= arrived_at + INTERVAL 2 HOUR THEN 'rejected'
+            WHEN arrived_at::DATE - "{table.time}"::DATE > $lookback THEN 'late'
+          END AS _fate
+        FROM fields
     """
 
 
-def required(table: Table, path: str) -> str:
-    """SQL of a required field's value; null if it is missing or not good."""
-    name, *inner = path.split(".")
-    kind = table.kinds[name]
-    if not inner and kind in TEXTS:
-        return good(last_member(name), "uuid" if name in table.uuid else kind)
-    value = member("line", name, kind)
-    for name in inner:
-        kind = kind[name]
-        value = member(value, name, kind)
-    return good(value, kind)
+def events_sql(table: Table) -> str:
+    """Makes the table `events`: those in time, their own id as `_id`, their place among those with the id, and their window."""
+    order = ", ".join(f'"{name}"' for name in (table.time, *table.columns) if name != table.id)
+    return f"""
+        CREATE OR REPLACE TABLE events AS
+        SELECT * EXCLUDE (_object, _fate), "{table.id}" AS _id,
+          row_number() OVER (PARTITION BY "{table.id}" ORDER BY arrived_at, _object, {order}) AS _place,
+          date_trunc('day', "{table.time}") - INTERVAL 1 HOUR AS _window_start
+        FROM judged
+        WHERE _fate IS NULL
+    """
 
-
-def last_member(name: str) -> str:
-    """The last member of the name of the line's object."""
-    back = f"list_position(list_reverse(names), '{name}')"
-    return f"""CASE WHEN len(names) = len(list_distinct(names)) THEN json_extract(line, '$.{name}')
-      ELSE json_extract(line, '$.*')[len(names) + 1 - {back}] END"""
-
-
-def member(value: str, name: str, kind: Kind, depth: int = 0) -> str:
-    """Of the members of the name, the last one that is null or fits."""
-    one = f"m{depth}"
-    fitting = f"json_type({one}[2]) = 'NULL' OR {fits(f'{one}[2]', kind, depth + 1)}"
-    members = f"list_zip(json_keys({value}), json_extract({value}, '$.*'))"
-    return f"list_filter({members}, lambda {one}: {one}[1] = '{name}' AND ({fitting}))[-1][2]"
-
-
-def fits(value: str, kind: Kind, depth: int = 0) -> str:
-    """Whether a JSON value is of the JSON type that the column takes."""
-    if isinstance(kind, list):
-        one = f"e{depth}"
-        element = f"json_type({one}) = 'NULL' OR {fits(one, kind[0], depth + 1)}"
-        elements = f"list_transform(json_extract({value}, '$[*]'), lambda {one}: {element})"
-        return f"(json_type({value}) = 'ARRAY' AND coalesce(list_bool_and({elements}), true))"
-    if isinstance(kind, dict):
-        return f"json_type({value}) = 'OBJECT'"
-    if kind in TEXTS:
-        return "true"
-    if kind == "boolean":
-        return f"json_type({value}) = 'BOOLEAN'"
-    written = number(value)
-    if kind == "bigint":
-        return f"coalesce(regexp_full_match({written}, '-?[0-9]+') AND try_cast({written} AS BIGINT) IS NOT NULL, false)"
-    if kind == "double":
-        return f"coalesce(regexp_full_match({written}, '{DECIMAL}'), false)"
-    return f"({decimal(value, kind)}) IS NOT NULL"
-
-
-def good(value: str, kind: Kind) -> str:
-    """SQL of the column's value; null if the JSON value is null or not good."""
-    text = f"json_extract_string({value}, '$')"
-    if isinstance(kind, (list, dict)):
-        return f"CASE WHEN {fits(value, kind)} THEN {value} END"
-    if kind == "uuid":
-        return f"CASE WHEN regexp_full_match({text}, '{UUID}') THEN {text} END"
-    if kind == "timestamp":
-        moment = " , ".join(f"try_strptime({text}, '%Y-%m-%d %H:%M:%S{part}')" for part in (".%g", ""))
-        return f"CASE WHEN regexp_full_match({text}, '{TIME}') THEN coalesce({moment}) END"
-    if kind == "date":
-        return f"CASE WHEN regexp_full_match({text}, '{DAY}') THEN try_strptime({text}, '%Y-%m-%d') END"
-    if kind == "string":
-        return text
-    if kind == "boolean":
-        return f"CASE WHEN {fits(value, kind)} THEN {text}::BOOLEAN END"
-    if kind == "bigint":
-        return f"CASE WHEN {fits(value, kind)} THEN {number(value)}::BIGINT END"
-    if kind == "double":
-        nearest = f"try_cast({number(value)} AS DOUBLE)"
-        return f"CASE WHEN {fits(value, kind)} AND isfinite({nearest}) THEN {nearest} END"
-    return decimal(value, kind)
-
-
-def number(value: str) -> str:
-    """A number as the line writes it; null if the JSON value is none."""
-    text = f"json_extract_string({value}, '$')"
-    return f"CASE WHEN json_type({value}) = 'VARCHAR' AND starts_with({text}, '{MARK}') THEN substr({text}, {len(MARK) + 1}) END"
-
-
-def decimal(value: str, kind: str) -> str:
-    """The value of a decimal column: a number, or text that has commas."""
-    precision, scale = re.fullmatch(r"decimal\((\d+),(\d+)\)", kind).groups()
-    text = f"coalesce({number(value)}, CASE WHEN json_type({value}) = 'VARCHAR' THEN replace(json_extract_string({value}, '$'), ',', '') END)"
-    # More digits than the column has, since some are cut off.
-    rounded = f"try_cast({text} AS DECIMAL(38, {scale}))"
-    return f"CASE WHEN regexp_full_match({text}, '{DECIMAL}') THEN try_cast({rounded} AS DECIMAL({precision}, {scale})) END"
-
-
-def marked(line: str) -> str:
-    """The line of JSON, its numbers as text that begins with the mark."""
-    # A control character that no line of JSON has ends what each of both is replaced by; one of the two is empty.
-    split = f"regexp_replace({line}, '({STRING.replace('(', '(?:')})|({NUMBER})', '\\1\x02\\2\x02', 'g')"
-    return f"""regexp_replace(replace({split}, '\x02\x02', ''), '\x02([^\x02]*)\x02', '"{MARK}\\1"', 'g')"""
-
-
-def sql_type(kind: str) -> str:
-    return {"string": "VARCHAR"}.get(kind, kind.upper())
-
-
-EVENT_COLUMNS = ("arrived_at TIMESTAMP", "_place BIGINT", "_window_start TIMESTAMP")
 
 # Whether events of the days from $first on follow one with their id whose own window begins before what was read.
 OPEN_SQL = """

@@ -1,7 +1,7 @@
 """Compiles a Glue Scala job with the compiler that Spark brings, and runs it in a running Spark session.
 
     jar = scala.compile(Path("glue/scala/etl.scala"), Path(".dataless/scala"))
-    scala.run(spark, jar, "GlueApp", ["--table", "clicks", …])
+    scala.run(spark, jar, "GlueApp", ["--table", "orders", …])
 
 On AWS, Glue compiles the script itself.
 """

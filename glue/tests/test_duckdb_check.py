@@ -70,6 +70,24 @@ def test_of_the_nasty_input_duckdb_keeps_what_the_labels_say(tmp_path, lines, fi
     assert kept(tmp_path, "impressions", first, date(2026, 11, 23)) == labelled(lines, first, date(2026, 11, 23))
 
 
+@pytest.mark.parametrize(
+    ("table", "lines"),
+    [(expectation.IMPRESSIONS, nasty.LINES), (nasty_orders.TABLE, nasty_orders.LINES)],
+    ids=["impressions", "orders"],
+)
+def test_of_each_arrival_day_duckdb_rejects_what_plain_python_rejects(tmp_path, table, lines):
+    lines = [line[:3] for line in lines]
+    put_raw(tmp_path, table["name"], lines)
+    first, last = date(2026, 11, 18), date(2026, 11, 22)
+    with duckdb.connect() as connection:
+        duckdb_check.keep(connection, TABLES[table["name"]], tmp_path, first, last, nasty.LOOKBACK_DAYS)
+        counted = duckdb_check.count_fates(connection, first, last)
+    books = expectation.books(table, lines, nasty.LOOKBACK_DAYS)
+    figures = {day: {name: books[day][name] for name in ("raw", "rejected", "late")} for day in books}
+    assert counted == {day: found for day, found in figures.items() if str(first) <= day <= str(last)}
+    assert sum(found["rejected"] for found in counted.values()) > 10
+
+
 MEMBERS = ["7", "null", '"x"', "{}", "[1, 2]", '{"ad_id": 1, "ad_id": 2}', '"\\u0000"', "1e400", f'"{nasty.OTHER_AD}"', '"}, nan,]"']
 
 
@@ -199,7 +217,7 @@ def test_of_required_values_of_every_kind_duckdb_keeps_what_plain_python_keeps(t
         ({"a": {"b": "string"}}, ["{}", '{"a": 7}'], ["[]", "7"]),
         ("double", ["7", "1e-400", "-1.5E3"], ["1e400", "1e10000", '"1"', "7" * 400, "true"]),
         ("boolean", ["true", "false"], ["1", '"true"', "null"]),
-        ("date", ['"2026-02-28"'], ['"2026-02-29"', '"2026-2-1"', "20260228"]),
+        ("date", ['"2026-02-28"'], ['"2026-02-29"', '"2026-2-1"', '"0000-01-01"', "20260228"]),
         ("string", ['""', "7", "{}", "[null]"], ["null"]),
         ("decimal(3,0)", ["999.4", '"1,2"'], ["999.5", '"1.2.3"']),
     ],
@@ -248,6 +266,19 @@ def test_rows_of_every_type_that_are_missing_doubled_or_too_many_are_found(order
         place | {"id": nasty.own_id(1), "expected": 1, "found": 0},
         place | {"id": nasty.own_id(2), "expected": 1, "found": 2},
         place | {"id": nasty.own_id(999), "expected": 0, "found": 1},
+    ]
+
+
+def test_a_ledger_that_is_not_what_raw_says_is_found(orders, capsys):
+    put_raw(orders.folder / "data", "orders", [("2026-11-20 12", "a.gz", nasty_orders.order(1)), ("2026-11-20 12", "a.gz", "{")])
+    run_etl(orders, "2026-11-20", table="orders")
+    assert check(orders, capsys, last="2026-11-21")[1]["differences"] == []
+    put_raw(orders.folder / "data", "orders", [("2026-11-20 12", "b.gz", "no JSON"), ("2026-11-21 12", "a.gz", "{")])
+    status, found = check(orders, capsys, last="2026-11-21")
+    books = {"raw": 2, "rejected": 1, "late": 0}
+    assert status == 1 and found["differences"] == [
+        {"table": "orders", "arrived": "2026-11-20", "expected": books | {"raw": 3, "rejected": 2}, "found": books},
+        {"table": "orders", "arrived": "2026-11-21", "expected": books | {"raw": 1}, "found": None},
     ]
 
 

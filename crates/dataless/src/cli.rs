@@ -37,7 +37,7 @@ pub enum Command {
     Import(Import),
     /// Print the books: what became of every raw line. Exit status 1 when they do not balance.
     Ledger(Ledger),
-    /// Recompute from the raw lines, in another engine, which events are kept, and the traffic of each ad, and compare. Exit
+    /// Recompute from the raw lines, in another engine, what becomes of them, and the traffic of each ad, and compare. Exit
     /// status 1 when it differs.
     Verify(DayRange),
     /// Print the raw lines that are no events, with the reason.

@@ -67,8 +67,9 @@ fn print(accounts: &[Account], day: Option<NaiveDate>) {
         note(&day.map_or_else(|| "there are no raw lines yet".to_owned(), |day| format!("no line arrived on {day}")));
         return;
     }
+    let width = accounts.iter().map(|account| account.row.table.len()).max().unwrap_or_default().max(11);
     outln!(
-        "  {:<10}  {:<11}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>13}{:>12}",
+        "  {:<10}  {:<width$}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>13}{:>12}",
         "arrived",
         "table",
         "raw",
@@ -83,7 +84,7 @@ fn print(accounts: &[Account], day: Option<NaiveDate>) {
     for Account { row, raw_now, stale, balanced } in accounts {
         let mark = if *balanced { style("✓").green() } else { style("✗").red() };
         outln!(
-            "{mark} {:<10}  {:<11}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>13}{:>12}{}",
+            "{mark} {:<10}  {:<width$}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>13}{:>12}{}",
             row.day.to_string(),
             row.table,
             thousands(row.raw),
