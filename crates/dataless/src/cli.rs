@@ -1,10 +1,13 @@
 //! What can be typed.
 
+mod events;
+
 use std::path::PathBuf;
 
 use chrono::{Days, NaiveDate, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::events::{Check, Events, EventsCommand, List, New, Remove, Sync};
 use crate::commands::Part;
 use crate::stage::spark::Engine;
 
@@ -46,6 +49,8 @@ pub enum Command {
     Replay(Replay),
     /// Erase a person, a thing or an event from everything that is kept; without --yes, only report where it is.
     Erase(Erase),
+    /// Add, check and remove event types: one schema each, from which everything else follows.
+    Events(Events),
     /// Ask the lake in SQL.
     Query(Query),
     /// Ask the traffic endpoint for an ad.

@@ -3,25 +3,35 @@
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// A JSON value. Objects have no key twice.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Json {
+pub enum Json {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Bool(bool),
-    /// The digits as the schema has them: a double would round `0.1`.
+    /// The digits as they are written: a double would round `0.1`.
     Number(String),
+    /// A string, without its escapes.
     Text(String),
+    /// Values in their order.
     Array(Vec<Json>),
+    /// Members in their order.
     Object(Vec<(String, Json)>),
 }
 
 impl Json {
     /// Parses a document.
-    pub(crate) fn parse(text: &str) -> serde_json::Result<Self> {
+    ///
+    /// # Errors
+    /// When the text is not JSON, or an object has a key twice.
+    pub fn parse(text: &str) -> serde_json::Result<Self> {
         serde_json::from_str(text)
     }
 
     /// The value as JSON without blanks.
-    pub(crate) fn to_text(&self) -> String {
+    #[must_use]
+    pub fn to_text(&self) -> String {
         match self {
             Self::Null => "null".to_owned(),
             Self::Bool(value) => value.to_string(),
@@ -38,7 +48,8 @@ impl Json {
     }
 
     /// What the value is, in words for an error.
-    pub(crate) fn kind(&self) -> &'static str {
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",

@@ -5,9 +5,10 @@ mod model;
 mod read;
 mod sample;
 
+pub use json::Json;
 pub use model::{
     Decimal, Distribution, EventType, Field, MAX_DEPTH, MAX_FIELDS, MAX_PRECISION, MAX_TYPE_NAME, Object, Reference,
     Value,
 };
-pub use read::{SchemaError, read_all, read_type};
+pub use read::{NOT_TYPES, SchemaError, check_name, check_references, read_all, read_type};
 pub use sample::Sampler;

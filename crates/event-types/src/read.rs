@@ -17,7 +17,7 @@ const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 const RESERVED: [&str; 8] = ["year", "month", "day", "hour", "arrived", "arrived_at", "table_name", "_aside"];
 
 /// Files of the folder that are not event types.
-const NOT_TYPES: [&str; 2] = ["lock.json", "event-type.schema.json"];
+pub const NOT_TYPES: [&str; 2] = ["lock.json", "event-type.schema.json"];
 
 /// A schema that is not an event type.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -66,18 +66,31 @@ pub fn read_all(folder: &Path) -> Result<Vec<EventType>, SchemaError> {
 /// When the text is not JSON, or not a schema that the API, the raw lines and the lake can all hold.
 pub fn read_type(name: &str, schema: &str) -> Result<EventType, SchemaError> {
     let failed = |(place, problem): Problem| SchemaError { file: format!("{name}.json"), place, problem };
-    if !is_name(name, MAX_TYPE_NAME) {
-        let problem = format!(
-            "`{name}` can't name an event type: use a lower-case letter, then letters, digits and single underscores, at \
-             most {MAX_TYPE_NAME} characters"
-        );
-        return Err(failed((String::new(), problem)));
-    }
+    check_name(name)?;
     let json = Json::parse(schema).map_err(|error| failed((String::new(), format!("it is not JSON: {error}"))))?;
     event_type(name, &json).map_err(failed)
 }
 
-fn check_references(types: &[EventType]) -> Result<(), SchemaError> {
+/// Whether the text can name an event type.
+///
+/// # Errors
+/// When it can't.
+pub fn check_name(name: &str) -> Result<(), SchemaError> {
+    if is_name(name, MAX_TYPE_NAME) {
+        return Ok(());
+    }
+    let problem = format!(
+        "`{name}` can't name an event type: use a lower-case letter, then letters, digits and single underscores, at most \
+         {MAX_TYPE_NAME} characters"
+    );
+    Err(SchemaError { file: format!("{name}.json"), place: String::new(), problem })
+}
+
+/// Holds the references of all types against each other.
+///
+/// # Errors
+/// When one leads to something else than the own id of a type.
+pub fn check_references(types: &[EventType]) -> Result<(), SchemaError> {
     for event_type in types {
         for field in &event_type.object.fields {
             let Some(reference) = &field.references else { continue };

@@ -5,6 +5,7 @@ mod demo;
 mod doctor;
 mod down;
 mod erase;
+mod events;
 mod import;
 mod jobs;
 mod ledger;
@@ -63,6 +64,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Replay(options) if options.undelivered => undelivered::run(&workspace, &options),
         Command::Replay(options) => replay::run(&workspace, &options),
         Command::Erase(options) => erase::run(&workspace, &options),
+        Command::Events(options) => events::run(&workspace, &options),
         Command::Query(options) => query::run(&workspace, &options),
         Command::Traffic(options) => traffic::run(&workspace, &options),
         Command::Dashboard(options) => dashboard::run(&workspace, &options),

@@ -1,0 +1,87 @@
+//! What can be typed after `events`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+#[derive(Args, Debug)]
+pub struct Events {
+    #[command(subcommand)]
+    pub command: EventsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EventsCommand {
+    /// List the event types.
+    List(List),
+    /// Add an event type: its schema, the crate of its function, and everything that follows from the schema.
+    New(New),
+    /// Write what follows from the schemas: API, tables, templates, docs/events.md and events/lock.json.
+    Sync(Sync),
+    /// Check that the schemas are well formed and that what follows from them is in step. Exit status 1 when not.
+    Check(Check),
+    /// Remove an event type, with everything that `new` added.
+    Remove(Remove),
+}
+
+#[derive(Args, Debug)]
+pub struct List {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct New {
+    /// The type's name: the path of the API, the table. Lower case, digits and underscores, best a plural: `orders`.
+    #[arg(value_name = "TYPE")]
+    pub name: String,
+    /// Samples to infer the schema from: JSON objects, one per line. Without it, an own id and a time.
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
+    /// The folder of the lake below which the type's files go; by default `app`.
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
+    /// The field of the event's own id, a uuid; by default the best guess.
+    #[arg(long, value_name = "FIELD")]
+    pub id: Option<String>,
+    /// The field of the event's time; by default the best guess.
+    #[arg(long, value_name = "FIELD")]
+    pub time: Option<String>,
+    /// Print what was assumed and written as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Sync {
+    /// Take an incompatible change of this type, which events/lock.json would refuse. Only while nothing of it is stored.
+    #[arg(long, value_name = "TYPE")]
+    pub not_stored: Vec<String>,
+    /// Print the files that were written as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Check {
+    /// A Git revision that the schemas must be compatible with, such as origin/main.
+    #[arg(long, value_name = "REF")]
+    pub against: Option<String>,
+    /// A type that may be gone since then.
+    #[arg(long, value_name = "TYPE", requires = "against")]
+    pub allow_removed: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Remove {
+    /// The type's name.
+    #[arg(value_name = "TYPE")]
+    pub name: String,
+    /// Print the files that were written and deleted as JSON.
+    #[arg(long)]
+    pub json: bool,
+}

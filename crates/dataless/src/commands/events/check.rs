@@ -1,0 +1,124 @@
+//! `events check`.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use event_tooling::compat;
+use event_types::EventType;
+use serde_json::json;
+
+use super::FOLDER;
+use super::files::out_of_step;
+use super::sync::{check_names, lock_conflicts};
+use crate::cli::Check;
+use crate::commands::Outcome;
+
+/// Something that is not as it should be.
+struct Problem {
+    kind: &'static str,
+    text: String,
+}
+
+pub fn check(root: &Path, options: &Check) -> Result<Outcome> {
+    let mut problems = Vec::new();
+    let types = schemas(root, &mut problems)?;
+    let before = options.against.as_deref().map(|revision| revision_types(root, revision)).transpose()?;
+    // What follows from schemas that are not well formed is not known.
+    if problems.is_empty() {
+        derived(root, &types, &mut problems)?;
+        if let Some(before) = &before {
+            for found in compat::compare(before, &types, &options.allow_removed) {
+                problems.push(Problem { kind: "incompatible", text: found.to_string() });
+            }
+        }
+    }
+    if options.json {
+        let problems: Vec<_> =
+            problems.iter().map(|problem| json!({"kind": problem.kind, "problem": problem.text})).collect();
+        let names: Vec<_> = types.iter().map(|event_type| &event_type.name).collect();
+        let report = json!({"types": names, "against": options.against, "problems": problems});
+        outln!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        for problem in &problems {
+            outln!("{}: {}", problem.kind, problem.text);
+        }
+        if problems.is_empty() {
+            let compatible = options.against.as_ref().map(|revision| format!(", compatible with {revision}"));
+            let compatible = compatible.unwrap_or_default();
+            outln!("{} event types: well formed, derived files in step{compatible}", types.len());
+        }
+    }
+    Ok(Outcome::from(problems.is_empty()))
+}
+
+/// The types whose schemas are well formed, and what is wrong with the others.
+fn schemas(root: &Path, problems: &mut Vec<Problem>) -> Result<Vec<EventType>> {
+    let folder = root.join(FOLDER);
+    let mut types = Vec::new();
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&folder).with_context(|| format!("failed to read {}", folder.display()))? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    let mut push = |text: String| problems.push(Problem { kind: "schema", text });
+    for file in names.iter().filter(|name| is_schema(name)) {
+        let text = std::fs::read_to_string(folder.join(file)).map_err(|error| error.to_string());
+        let read = text.and_then(|text| {
+            event_types::read_type(file.trim_end_matches(".json"), &text).map_err(|error| error.to_string())
+        });
+        match read {
+            Ok(event_type) => types.push(event_type),
+            Err(error) => push(error),
+        }
+    }
+    if let Err(error) = event_types::check_references(&types) {
+        push(error.to_string());
+    }
+    if let Err(error) = check_names(&types) {
+        push(error.to_string());
+    }
+    Ok(types)
+}
+
+fn is_schema(file: &str) -> bool {
+    file.ends_with(".json") && !file.starts_with('.') && !event_types::NOT_TYPES.contains(&file)
+}
+
+fn derived(root: &Path, types: &[EventType], problems: &mut Vec<Problem>) -> Result<()> {
+    for conflict in lock_conflicts(root, types)? {
+        problems.push(Problem { kind: "lock", text: conflict.to_string() });
+    }
+    for (path, _) in out_of_step(root, types, &[])? {
+        let text = format!("{path} is not what the schemas say: run `cargo dataless events sync`");
+        problems.push(Problem { kind: "derived", text });
+    }
+    Ok(())
+}
+
+/// The types of a revision; none where it has no schemas yet.
+fn revision_types(root: &Path, revision: &str) -> Result<Vec<EventType>> {
+    let commit =
+        git(root, &["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{revision}^{{commit}}")])
+            .with_context(|| format!("`{revision}` is not a revision that this checkout has: fetch it first"))?;
+    let commit = commit.trim();
+    let listed = git(root, &["ls-tree", "--name-only", commit, &format!("{FOLDER}/")])?;
+    let mut types = Vec::new();
+    for path in listed.lines() {
+        let file = path.rsplit('/').next().unwrap_or(path);
+        if is_schema(file) {
+            let text = git(root, &["show", &format!("{commit}:./{FOLDER}/{file}")])?;
+            let read = event_types::read_type(file.trim_end_matches(".json"), &text);
+            types.push(read.with_context(|| format!("the schema in {revision} is not well formed"))?);
+        }
+    }
+    Ok(types)
+}
+
+fn git(root: &Path, arguments: &[&str]) -> Result<String> {
+    let output = Command::new("git").arg("-C").arg(root).args(arguments).output().context("failed to start git")?;
+    if !output.status.success() {
+        bail!("git {} failed: {}", arguments[0], String::from_utf8_lossy(&output.stderr).trim());
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("what git {} printed is not UTF-8", arguments[0]))
+}

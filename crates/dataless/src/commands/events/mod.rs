@@ -1,0 +1,69 @@
+//! `events`: event types, each from one schema.
+
+mod check;
+mod files;
+mod new;
+mod sync;
+
+use anyhow::Result;
+use event_types::EventType;
+use serde_json::json;
+
+use super::Outcome;
+use crate::cli::{Events, EventsCommand, List};
+use crate::workspace::Workspace;
+
+/// The folder of the schemas.
+const FOLDER: &str = "events";
+
+pub fn run(workspace: &Workspace, events: &Events) -> Result<Outcome> {
+    let root = workspace.root();
+    match &events.command {
+        EventsCommand::List(options) => list(&types(workspace)?, options),
+        EventsCommand::New(options) => new::new(root, &types(workspace)?, options),
+        EventsCommand::Sync(options) => sync::sync(root, &types(workspace)?, options),
+        EventsCommand::Check(options) => check::check(root, options),
+        EventsCommand::Remove(options) => new::remove(root, &types(workspace)?, options),
+    }
+}
+
+fn types(workspace: &Workspace) -> Result<Vec<EventType>> {
+    Ok(event_types::read_all(&workspace.path(FOLDER))?)
+}
+
+fn list(types: &[EventType], options: &List) -> Result<Outcome> {
+    if options.json {
+        let types: Vec<_> = types
+            .iter()
+            .map(|event_type| {
+                let fields: Vec<_> = event_type
+                    .object
+                    .fields
+                    .iter()
+                    .map(|field| {
+                        json!({"name": field.name, "lake_type": field.value.lake_type(), "required": field.required})
+                    })
+                    .collect();
+                json!({
+                    "name": event_type.name,
+                    "group": event_type.group,
+                    "title": event_type.title,
+                    "description": event_type.description,
+                    "id": event_type.id,
+                    "time": event_type.time,
+                    "sort": event_type.sort,
+                    "erase": event_type.erase,
+                    "fields": fields,
+                })
+            })
+            .collect();
+        outln!("{}", serde_json::to_string_pretty(&types)?);
+        return Ok(Outcome::Done);
+    }
+    let width = types.iter().map(|event_type| event_type.name.len()).max().unwrap_or(0);
+    for event_type in types {
+        let (name, fields) = (&event_type.name, event_type.object.fields.len());
+        outln!("{name:width$}  {fields:>3} fields  {}/{name}  {}", event_type.group, event_type.description);
+    }
+    Ok(Outcome::Done)
+}

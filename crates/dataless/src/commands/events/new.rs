@@ -1,0 +1,114 @@
+//! `events new` and `events remove`.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use event_tooling::infer::{self, Assumption, Given};
+use event_tooling::{capture, names};
+use event_types::EventType;
+use serde_json::json;
+
+use super::files::{Changes, apply, out_of_step, read};
+use super::sync::{lock_conflicts, report};
+use crate::cli::{New, Remove};
+use crate::commands::Outcome;
+
+fn schema_path(name: &str) -> String {
+    format!("events/{name}.json")
+}
+
+pub fn new(root: &Path, types: &[EventType], options: &New) -> Result<Outcome> {
+    let name = &options.name;
+    if let Some(problem) = names::problem(name, types) {
+        bail!("{problem}");
+    }
+    for path in [schema_path(name), capture::folder(name)] {
+        if root.join(&path).exists() {
+            bail!("{path} is there already: delete it, or use another name");
+        }
+    }
+    check_in_step(root, types)?;
+    let given =
+        Given { name: name.clone(), group: options.group.clone(), id: options.id.clone(), time: options.time.clone() };
+    let inferred = match &options.from {
+        None => infer::minimal(&given),
+        Some(file) => {
+            let bytes = std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
+            let samples = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", file.display()))?;
+            infer::from_samples(&given, &samples, types).with_context(|| file.display().to_string())?
+        }
+    };
+    let mut all = types.to_vec();
+    all.push(event_types::read_type(name, &inferred.schema).context("no schema can be made of this")?);
+    all.sort_by(|one, other| one.name.cmp(&other.name));
+    event_types::check_references(&all)?;
+    let mut changes = out_of_step(root, &all, &[])?;
+    changes.insert(schema_path(name), Some(inferred.schema));
+    apply(root, &changes)?;
+    if options.json {
+        let assumed = |assumption: &Assumption| json!({"about": assumption.about, "assumed": assumption.assumed, "change": assumption.change});
+        let assumptions: Vec<_> = inferred.assumptions.iter().map(assumed).collect();
+        let written: Vec<_> = changes.keys().collect();
+        let report = json!({"type": name, "assumptions": assumptions, "written": written});
+        outln!("{}", serde_json::to_string_pretty(&report)?);
+        return Ok(Outcome::Done);
+    }
+    outln!("Assumed for `{name}`:");
+    for Assumption { about, assumed, change } in &inferred.assumptions {
+        outln!("  {about}: {assumed}\n      to change it: {change}");
+    }
+    outln!(
+        "  descriptions: made from the names\n      to change them: write in {} what each field means",
+        schema_path(name)
+    );
+    report(&changes, false)?;
+    outln!(
+        "Review {0}, edit it if need be and run `cargo dataless events sync`. `cargo dataless events remove {name}` takes \
+         everything back; an option of `new` is changed by removing the type and adding it again.",
+        schema_path(name)
+    );
+    Ok(Outcome::Done)
+}
+
+/// An error when derived files are not what the schemas say, so that what `new` and `remove` change is all of the type.
+fn check_in_step(root: &Path, types: &[EventType]) -> Result<()> {
+    if let Some(conflict) = lock_conflicts(root, types)?.first() {
+        bail!("{conflict}");
+    }
+    let paths: Vec<String> = out_of_step(root, types, &[])?.into_keys().collect();
+    if !paths.is_empty() {
+        bail!("not in step with the schemas: {}. Run `cargo dataless events sync` first", paths.join(", "));
+    }
+    Ok(())
+}
+
+pub fn remove(root: &Path, types: &[EventType], options: &Remove) -> Result<Outcome> {
+    let name = &options.name;
+    let schema = schema_path(name);
+    let folder = capture::folder(name);
+    event_types::check_name(name)?;
+    let Some(event_type) = types.iter().find(|event_type| event_type.name == *name) else {
+        bail!("there is no event type `{name}`: `cargo dataless events list` lists them");
+    };
+    let rest: Vec<EventType> = types.iter().filter(|other| other.name != *name).cloned().collect();
+    event_types::check_references(&rest).context("another type refers to it")?;
+    let mut changes: Changes = out_of_step(root, &rest, std::slice::from_ref(name))?;
+    changes.insert(schema, None);
+    for (path, _) in capture::files(event_type) {
+        if read(root, &path)?.is_some() {
+            changes.insert(path, None);
+        }
+    }
+    apply(root, &changes)?;
+    report(&changes, options.json)?;
+    if !options.json {
+        if root.join(&folder).exists() {
+            outln!("{folder} has files that `new` did not write: they are still there.");
+        }
+        outln!(
+            "Events that were stored stay in S3, below data/raw/{0}/{name}/ and data/lake/{0}/{name}/.",
+            event_type.group
+        );
+    }
+    Ok(Outcome::Done)
+}

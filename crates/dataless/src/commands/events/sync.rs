@@ -1,0 +1,76 @@
+//! `events sync`: derived files, written again.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use event_tooling::compat::Incompatible;
+use event_tooling::{lock, names};
+use event_types::EventType;
+use serde_json::json;
+
+use super::files::{Changes, apply, out_of_step, read};
+use crate::cli::Sync;
+use crate::commands::Outcome;
+
+pub fn sync(root: &Path, types: &[EventType], options: &Sync) -> Result<Outcome> {
+    check_names(types)?;
+    let conflicts = lock_conflicts(root, types)?;
+    let (stored, not_stored): (Vec<_>, Vec<_>) =
+        conflicts.into_iter().partition(|conflict| !options.not_stored.contains(&conflict.event_type));
+    if !stored.is_empty() {
+        bail!("{}", refusal(&stored));
+    }
+    let is_there = |name: &str| types.iter().any(|event_type| event_type.name == name);
+    let gone: Vec<String> =
+        not_stored.into_iter().map(|conflict| conflict.event_type).filter(|name| !is_there(name)).collect();
+    let changes = out_of_step(root, types, &gone)?;
+    apply(root, &changes)?;
+    report(&changes, options.json)?;
+    Ok(Outcome::Done)
+}
+
+/// An error when a name is taken.
+pub fn check_names(types: &[EventType]) -> Result<()> {
+    for (place, event_type) in types.iter().enumerate() {
+        if let Some(problem) = names::problem(&event_type.name, &types[..place]) {
+            bail!("events/{}.json: {problem}", event_type.name);
+        }
+    }
+    Ok(())
+}
+
+/// What `events/lock.json` says against the types.
+pub fn lock_conflicts(root: &Path, types: &[EventType]) -> Result<Vec<Incompatible>> {
+    match read(root, lock::PATH)? {
+        Some(text) => lock::conflicts(&text, types).map_err(anyhow::Error::msg),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn refusal(conflicts: &[Incompatible]) -> String {
+    let lines: Vec<String> = conflicts.iter().map(|conflict| format!("\n  {conflict}")).collect();
+    let name = &conflicts[0].event_type;
+    format!(
+        "events/lock.json has other columns:{}\nIf nothing of the type is stored anywhere, take the change with \
+         `cargo dataless events sync --not-stored {name}`",
+        lines.concat()
+    )
+}
+
+/// Says which files have changed.
+pub fn report(changes: &Changes, json: bool) -> Result<()> {
+    if json {
+        let of =
+            |written: bool| changes.iter().filter(move |(_, text)| text.is_some() == written).map(|(path, _)| path);
+        let (written, deleted): (Vec<_>, Vec<_>) = (of(true).collect(), of(false).collect());
+        outln!("{}", serde_json::to_string_pretty(&json!({"written": written, "deleted": deleted}))?);
+        return Ok(());
+    }
+    for (path, text) in changes {
+        outln!("{} {path}", if text.is_some() { "wrote  " } else { "deleted" });
+    }
+    if changes.is_empty() {
+        outln!("Everything is in step.");
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! The derived files: which there are, and what each must be.
+
+use event_types::EventType;
+use thiserror::Error;
+
+use crate::{api, capture, lock, page, root, tables};
+
+/// A derived file that can't be written.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{path}: {problem}")]
+pub struct DeriveError {
+    /// The file, from the root of the repository.
+    pub path: String,
+    /// What is wrong with it, and what to do.
+    pub problem: String,
+}
+
+/// A derived file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Derived {
+    /// Its path from the root of the repository.
+    pub path: String,
+    /// What it must be; nothing when it must not be there.
+    pub text: Option<String>,
+}
+
+/// Every derived file, from the types and the files that are there. `read` gives a file's text, or nothing when there is
+/// none; `gone` are types whose crates go.
+///
+/// # Errors
+/// When a file that is only partly derived is missing, or has no place for its part.
+pub fn all(
+    types: &[EventType],
+    gone: &[String],
+    read: &dyn Fn(&str) -> Result<Option<String>, DeriveError>,
+) -> Result<Vec<Derived>, DeriveError> {
+    let mut files = Vec::new();
+    let mut push = |path: &str, text: Option<String>| files.push(Derived { path: path.to_owned(), text });
+    push(lock::PATH, Some(lock::text(types)));
+    push(page::PATH, Some(page::text(types)));
+    let present = |path: &str| {
+        let missing =
+            || DeriveError { path: path.to_owned(), problem: "it is missing: restore it from Git".to_owned() };
+        read(path)?.ok_or_else(missing)
+    };
+    let failed =
+        |path: &str, error: &dyn std::error::Error| DeriveError { path: path.to_owned(), problem: error.to_string() };
+    let parts: [(&str, fn(&[EventType], &str) -> Result<String, crate::markers::MarkerError>); 3] =
+        [(api::PATH, api::text), (tables::PATH, tables::text), (root::PATH, root::text)];
+    for (path, text) in parts {
+        push(path, Some(text(types, &present(path)?).map_err(|error| failed(path, &error))?));
+    }
+    let packages = capture::lock(types, gone, &present(capture::LOCK)?);
+    push(capture::LOCK, Some(packages.map_err(|error| failed(capture::LOCK, &error))?));
+    // A crate is written once: a team may add to it.
+    for (path, text) in types.iter().flat_map(capture::files) {
+        push(&path, Some(read(&path)?.unwrap_or(text)));
+    }
+    Ok(files)
+}

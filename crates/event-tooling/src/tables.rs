@@ -1,0 +1,117 @@
+//! The tables of event types in `stacks/tables.yaml`: for each type one of raw lines, and one of the lake.
+
+use event_types::{EventType, Value};
+
+use crate::markers::{self, MarkerError};
+use crate::template::fill;
+use crate::words::{capitalised, plural};
+use crate::yaml::{quoted, scalar};
+
+/// The file.
+pub const PATH: &str = "stacks/tables.yaml";
+
+/// The tables of a type, with `<<…>>` for what differs.
+const TABLES: &str = include_str!("tables.yaml");
+
+/// The most characters that Glue takes as the comment of a column.
+/// <https://docs.aws.amazon.com/glue/latest/dg/aws-glue-api-catalog-tables.html>
+const MAX_COMMENT: usize = 255;
+
+/// What the file must be, from what it is.
+///
+/// # Errors
+/// When it lacks the comments between which the parts go.
+pub fn text(types: &[EventType], present: &str) -> Result<String, MarkerError> {
+    let tables: Vec<String> = types.iter().map(tables).collect();
+    let with_tables = markers::replace(present, "tables of event types", &format!("\n{}\n", tables.join("\n")))?;
+    let raw: Vec<String> =
+        types.iter().map(|event_type| format!("!Ref Raw{}Table", event_type.pascal_case())).collect();
+    let output = format!(
+        "RawTables:\n  Description: Names of the tables of raw events, comma separated.\n  Value: !Join [\",\", [{}]]\n",
+        raw.join(", ")
+    );
+    markers::replace(&with_tables, "raw tables of event types", &output)
+}
+
+fn tables(event_type: &EventType) -> String {
+    let name = &event_type.name;
+    let raw = "as they came, by hour of arrival. Repeats, late and malformed lines among them.";
+    let raw = format!("{} {raw}", capitalised(&plural(event_type)));
+    let lake = format!("One row per {}, by the day of the event and the day it arrived.", one(&event_type.title));
+    fill(
+        TABLES,
+        &[
+            ("Pascal", &event_type.pascal_case()),
+            ("raw type", &format!("raw_{name}")),
+            ("type", &scalar(name)),
+            ("path", &format!("{}/{name}", event_type.group)),
+            ("raw description", &scalar(&raw)),
+            ("description", &scalar(&lake)),
+            ("parameters", &parameters(event_type)),
+            ("raw columns", &columns(event_type, true)),
+            ("columns", &columns(event_type, false)),
+        ],
+    )
+}
+
+/// The title within a sentence. What begins with two capitals is an abbreviation.
+fn one(title: &str) -> String {
+    let mut chars = title.chars();
+    match (chars.next(), chars.next()) {
+        (Some(first), second) if !second.is_some_and(char::is_uppercase) => {
+            first.to_lowercase().chain(title.chars().skip(1)).collect()
+        }
+        _ => title.to_owned(),
+    }
+}
+
+/// What the columns of a table of events mean. `glue/lake/table.py` reads them.
+fn parameters(event_type: &EventType) -> String {
+    let fields = event_type.object.fields.iter();
+    let uuids: Vec<String> =
+        fields.filter(|field| field.value == Value::Uuid).map(|field| field.name.clone()).collect();
+    let mut lines = Vec::new();
+    for (key, names) in [
+        ("id", vec![event_type.id.clone()]),
+        ("time", vec![event_type.time.clone()]),
+        ("required", event_type.required_paths()),
+        ("uuid", uuids),
+        ("sort", event_type.sort.clone()),
+        ("erase", event_type.erase.clone()),
+    ] {
+        // Names with commas between them are plain; one name may be a word that YAML takes for something else.
+        match &names[..] {
+            [] => {}
+            [name] => lines.push(format!("event.{key}: {}", scalar(name))),
+            names => lines.push(format!("event.{key}: {}", names.join(","))),
+        }
+    }
+    lines.join("\n        ")
+}
+
+fn columns(event_type: &EventType, is_raw: bool) -> String {
+    let lines = event_type.object.fields.iter().map(|field| {
+        let mut comment = field.description.clone();
+        if is_raw && field.value == Value::DateTime {
+            comment.push_str(", YYYY-MM-DD HH:MM:SS.mmm");
+        }
+        let comment: String = comment.chars().take(MAX_COMMENT).collect();
+        let kind = if is_raw { raw_type(&field.value) } else { field.value.lake_type() };
+        let kind = if kind.contains(['<', ',']) { quoted(&kind) } else { kind };
+        format!("- {{ Name: {}, Type: {kind}, Comment: {} }}", scalar(&field.name), scalar(&comment))
+    });
+    lines.collect::<Vec<_>>().join("\n          ")
+}
+
+/// The type of a column of raw lines: the lake's, but what is text there is text, and decimals are too, as they came.
+fn raw_type(value: &Value) -> String {
+    match value {
+        Value::DateTime | Value::Date | Value::Decimal(_) => "string".to_owned(),
+        Value::Array { items, .. } => format!("array<{}>", raw_type(items)),
+        Value::Object(object) => {
+            let fields = object.fields.iter().map(|field| format!("{}:{}", field.name, raw_type(&field.value)));
+            format!("struct<{}>", fields.collect::<Vec<_>>().join(","))
+        }
+        other => other.lake_type(),
+    }
+}
