@@ -17,24 +17,22 @@ pub fn event(event_type: &EventType, with_id: bool) -> String {
 /// Its members: names, and values as JSON text.
 pub fn members(event_type: &EventType, with_id: bool) -> Vec<(String, String)> {
     let fields = event_type.object.fields.iter().filter(|field| with_id || field.name != event_type.id);
-    fields.map(|field| (field.name.clone(), of_field(&event_type.name, field))).collect()
+    fields.map(|field| (field.name.clone(), of_field(field))).collect()
 }
 
 /// The first example of the schema, or one that is made up.
-pub fn of_field(owner: &str, field: &Field) -> String {
+pub fn of_field(field: &Field) -> String {
     if let Some(example) = field.examples.first() {
         return example.clone();
     }
     // A reference shows the id that the other type shows.
-    match &field.references {
-        Some(reference) => format!("\"{}\"", uuid(&reference.event_type, &reference.field)),
-        None => of_value(owner, &field.name, &field.value),
-    }
+    let name = field.references.as_ref().map_or(&field.name, |reference| &reference.field);
+    of_value(name, &field.value)
 }
 
-fn of_value(owner: &str, name: &str, value: &Value) -> String {
+fn of_value(name: &str, value: &Value) -> String {
     match value {
-        Value::Uuid => format!("\"{}\"", uuid(owner, name)),
+        Value::Uuid => format!("\"{}\"", uuid(name)),
         Value::DateTime => format!("\"{TIME}\""),
         Value::Date => format!("\"{}\"", &TIME[..10]),
         Value::Text { min_chars, max_chars } => {
@@ -51,17 +49,16 @@ fn of_value(owner: &str, name: &str, value: &Value) -> String {
         Value::Decimal(decimal) => decimal_text(decimal_example(*decimal), decimal.scale),
         Value::Boolean => "true".to_owned(),
         Value::Array { items, min_items, .. } => {
-            let item = of_value(owner, name, items);
+            let item = of_value(name, items);
             let count = (*min_items).max(1) as usize;
             format!("[{}]", vec![item; count].join(","))
         }
-        Value::Object(object) => of_object(owner, name, object),
+        Value::Object(object) => of_object(object),
     }
 }
 
-fn of_object(owner: &str, name: &str, object: &Object) -> String {
-    let owner = format!("{owner}.{name}");
-    let members = object.fields.iter().map(|field| format!("\"{}\":{}", field.name, of_field(&owner, field)));
+fn of_object(object: &Object) -> String {
+    let members = object.fields.iter().map(|field| format!("\"{}\":{}", field.name, of_field(field)));
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
@@ -87,12 +84,10 @@ pub fn decimal_text(units: i128, scale: u8) -> String {
     if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }
 
-/// A UUID that depends on the names alone (FNV-1a), in the form of version 4.
-fn uuid(owner: &str, name: &str) -> String {
-    let hash = |seed: u64| {
-        let bytes = owner.bytes().chain([b'.']).chain(name.bytes());
-        bytes.fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-    };
+/// A UUID that depends on the name alone (FNV-1a), in the form of version 4.
+fn uuid(name: &str) -> String {
+    let hash =
+        |seed: u64| name.bytes().fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let (high, low) = (hash(0xcbf2_9ce4_8422_2325), hash(0x8422_2325_cbf2_9ce4));
     format!(
         "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
@@ -130,7 +125,7 @@ mod tests {
             (Value::Enum(vec!["\"".into()]), r#""\"""#),
             (Value::Array { items: Box::new(Value::Boolean), min_items: 2, max_items: 3 }, "[true,true]"),
         ] {
-            assert_eq!(of_value("orders", "sku", &value), expected);
+            assert_eq!(of_value("sku", &value), expected);
         }
     }
 }

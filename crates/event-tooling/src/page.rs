@@ -5,6 +5,7 @@ use event_types::{EventType, Field, Json, Object, Value};
 use crate::example::{self, decimal_text};
 use crate::schema_text::spaced;
 use crate::words::{capitalised, plural};
+use crate::yaml::folded;
 
 /// The file.
 pub const PATH: &str = "docs/events.md";
@@ -80,20 +81,21 @@ fn relations(types: &[EventType]) -> String {
 
 fn section(event_type: &EventType) -> String {
     let name = &event_type.name;
-    let mut out = format!("\n## {name}\n\n**{}.** {}\n\n", inline(&event_type.title), inline(&event_type.description));
+    let meaning = format!("**{}.** {}", inline(&event_type.title), inline(&event_type.description));
+    let mut out = format!("\n## {name}\n\n{}\n\n", folded(&meaning, 0));
     out.push_str(
         "| field | meaning | type | required | limits | example | lake | since |\n|---|---|---|---|---|---|---|---|\n",
     );
     rows(event_type, &event_type.object, "", &mut out);
-    out.push('\n');
-    out.push_str(&format!("Rows within a file are sorted by {}.", code_list(&event_type.sort)));
+    let mut text = format!("Rows within a file are sorted by {}.", code_list(&event_type.sort));
     if !event_type.erase.is_empty() {
-        out.push_str(&format!(" Events are erased by {}.", code_list(&event_type.erase)));
+        text.push_str(&format!(" Events are erased by {}.", code_list(&event_type.erase)));
     }
-    out.push_str(&format!(
-        "\nRaw lines are below `data/raw/{group}/{name}/`, the lake's files below `data/lake/{group}/{name}/`.\n\n",
+    text.push_str(&format!(
+        " Raw lines are below `data/raw/{group}/{name}/`, the lake's files below `data/lake/{group}/{name}/`.",
         group = event_type.group
     ));
+    out.push_str(&format!("\n{}\n\n", folded(&text, 0)));
     out.push_str(&format!(
         "```json\n{}\n```\n\n```sql\n-- {} of a day, by hour\nSELECT hour({time}), count(*) FROM {name}\nWHERE year = '2026' AND \
          month = '11' AND day = '21'\nGROUP BY 1 ORDER BY 1\n```\n",
@@ -137,7 +139,7 @@ fn rows(event_type: &EventType, object: &Object, prefix: &str, out: &mut String)
             meaning(field),
             type_of(&field.value),
             inline(&limits(&field.value)),
-            example_cell(&event_type.name, field),
+            example_cell(field),
             field.since.as_deref().unwrap_or("the start")
         ));
         members(event_type, &field.value, &path, out);
@@ -160,11 +162,11 @@ fn meaning(field: &Field) -> String {
     }
 }
 
-fn example_cell(owner: &str, field: &Field) -> String {
+fn example_cell(field: &Field) -> String {
     if matches!(field.value, Value::Object(_) | Value::Array { .. }) {
         return String::new();
     }
-    let example = example::of_field(owner, field);
+    let example = example::of_field(field);
     let shown = serde_json::from_str::<String>(&example).unwrap_or(example);
     // A code span has no escapes: what would end it, or the cell, is written as text.
     if shown.contains(['`', '|', '\n']) { inline(&shown) } else { format!("`{shown}`") }

@@ -5,6 +5,11 @@ pub fn scalar(text: &str) -> String {
     if is_plain(text) { text.to_owned() } else { quoted(text) }
 }
 
+/// A text as the value of a line of its own, in which a comma is no sign.
+pub fn line_scalar(text: &str) -> String {
+    if is_plain(&text.replace(',', ".")) { text.to_owned() } else { quoted(text) }
+}
+
 /// A text in double quotes, in which YAML has JSON's escapes.
 pub fn quoted(text: &str) -> String {
     escaped(&serde_json::Value::from(text).to_string())
@@ -105,12 +110,14 @@ mod tests {
             "@x",
             "%x",
         ] {
-            for yaml in [format!("a: {}", scalar(text)), format!("{{ a: {} }}", scalar(text))] {
+            let (line, any) = (line_scalar(text), scalar(text));
+            for yaml in [format!("a: {line}"), format!("a: {any}"), format!("{{ a: {any} }}")] {
                 let read: serde_yaml_ng::Value = serde_yaml_ng::from_str(&yaml).unwrap();
                 assert_eq!(read["a"].as_str(), Some(text), "{yaml}");
             }
         }
         assert_eq!(scalar("UUID of the ad"), "UUID of the ad");
+        assert_eq!(line_scalar("By day, by hour"), "By day, by hour");
     }
 
     #[test]

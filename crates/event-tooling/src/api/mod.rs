@@ -7,7 +7,7 @@ use crate::markers::{self, MarkerError};
 use crate::schema_text::spaced;
 use crate::template::fill;
 use crate::words::plural;
-use crate::yaml::{escaped, folded, quoted, scalar};
+use crate::yaml::{escaped, folded, line_scalar, quoted, scalar};
 
 /// The file.
 pub const PATH: &str = "api.yaml";
@@ -100,7 +100,7 @@ fn sentence(text: &str) -> String {
 fn models(event_type: &EventType) -> String {
     let pascal = event_type.pascal_case();
     let mut out = format!("{pascal}Event:\n");
-    out.push_str(&format!("  description: {}\n", scalar(&event_type.description)));
+    out.push_str(&format!("  description: {}\n", line_scalar(&event_type.description)));
     object(&event_type.object, 2, Some(&event_type.time), &mut out);
     out.push_str(&fill(BATCH, &[("Pascal", &pascal), ("type", &scalar(&event_type.name))]));
     out
@@ -124,7 +124,7 @@ fn object(object: &Object, indent: usize, time: Option<&str>, out: &mut String) 
 
 fn property(field: &Field, indent: usize, time: Option<&str>, out: &mut String) {
     let blanks = " ".repeat(indent);
-    out.push_str(&format!("{blanks}description: {}\n", scalar(&field.description)));
+    out.push_str(&format!("{blanks}description: {}\n", line_scalar(&field.description)));
     let reference = match field.value {
         Value::Uuid => Some("Id"),
         Value::DateTime if time == Some(field.name.as_str()) => Some("OccurredAt"),

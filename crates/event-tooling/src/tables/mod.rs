@@ -5,7 +5,7 @@ use event_types::{EventType, Value};
 use crate::markers::{self, MarkerError};
 use crate::template::fill;
 use crate::words::{capitalised, plural};
-use crate::yaml::{quoted, scalar};
+use crate::yaml::{line_scalar, quoted, scalar};
 
 /// The file.
 pub const PATH: &str = "stacks/tables.yaml";
@@ -37,7 +37,7 @@ fn tables(event_type: &EventType) -> String {
     let name = &event_type.name;
     let raw = "as they came, by hour of arrival. Repeats, late and malformed lines among them.";
     let raw = format!("{} {raw}", capitalised(&plural(event_type)));
-    let lake = format!("One row per {}, by the day of the event and the day it arrived.", one(&event_type.title));
+    let lake = format!("One row per {}, by the day it occurred and the day it arrived.", one(&event_type.title));
     fill(
         TABLES,
         &[
@@ -45,8 +45,8 @@ fn tables(event_type: &EventType) -> String {
             ("raw type", &format!("raw_{name}")),
             ("type", &scalar(name)),
             ("path", &format!("{}/{name}", event_type.group)),
-            ("raw description", &scalar(&raw)),
-            ("description", &scalar(&lake)),
+            ("raw description", &line_scalar(&raw)),
+            ("description", &line_scalar(&lake)),
             ("parameters", &parameters(event_type)),
             ("raw columns", &columns(event_type, true)),
             ("columns", &columns(event_type, false)),
