@@ -1,0 +1,355 @@
+//! `events`: the real binary, in a copy of what it reads and writes.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What the commands read and write.
+const PATHS: [&str; 8] = [
+    "template.yaml",
+    "api.yaml",
+    "Cargo.lock",
+    "stacks",
+    "events",
+    "docs/events.md",
+    "crates/capture-clicks",
+    "crates/capture-impressions",
+];
+
+/// A checkout of its own, with one commit.
+struct Checkout(TempDir);
+
+impl Checkout {
+    fn new() -> Self {
+        let checkout = Self(tempfile::tempdir().unwrap());
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for path in PATHS {
+            copy(&root.join(path), &checkout.path(path));
+        }
+        // By this folder the command line knows a checkout.
+        fs::create_dir_all(checkout.path("crates/dataless")).unwrap();
+        fs::write(checkout.path("crates/dataless/Cargo.toml"), "").unwrap();
+        checkout.git(&["init", "--quiet", "--initial-branch", "main"]);
+        checkout.commit();
+        checkout
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.path(path)).unwrap()
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::write(self.path(path), text).unwrap();
+    }
+
+    /// Replaces a text that is there once.
+    fn edit(&self, path: &str, from: &str, to: &str) {
+        let text = self.read(path);
+        assert_eq!(text.matches(from).count(), 1, "{path}: {from}");
+        self.write(path, &text.replace(from, to));
+    }
+
+    fn git(&self, args: &[&str]) -> String {
+        let identity = ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"];
+        let mut git = Command::new("git");
+        git.arg("-C").arg(self.0.path()).args(identity).args(args);
+        let output = git.env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
+        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn commit(&self) {
+        self.git(&["add", "--all", "--force"]);
+        self.git(&["commit", "--quiet", "--message", "change"]);
+    }
+
+    /// What Git sees as changed.
+    fn status(&self) -> String {
+        self.git(&["status", "--porcelain", "--ignored", "--untracked-files=all"])
+    }
+
+    fn events(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dataless"));
+        command.current_dir(self.0.path()).arg("events").args(args).output().unwrap()
+    }
+
+    /// Runs a command that must succeed, and takes what it prints.
+    fn run(&self, args: &[&str]) -> String {
+        let output = self.events(args);
+        assert!(output.status.success(), "{args:?}: {}", text(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a command that must fail, and takes all it prints.
+    fn refused(&self, args: &[&str]) -> String {
+        let output = self.events(args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {}", text(&output));
+        text(&output)
+    }
+
+    fn samples(&self, text: &str) {
+        fs::create_dir_all(self.path("target")).unwrap();
+        self.write("target/samples.ndjson", text);
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
+    }
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+const ORDER: &str = r#"{"order_id": "0b7c2e9a-3f64-4d0f-9a53-6e1b8f0c2d47", "ordered_at": "2026-11-21 08:15:30", "customer": "京都 <b>|</b>", "total": 19.90, "on": true, "items": [{"sku": "a", "price": 9.95}]}"#;
+
+#[test]
+fn what_follows_from_the_schemas_of_the_repository_is_in_step() {
+    let checkout = Checkout::new();
+    assert_eq!(checkout.run(&["check"]), "2 event types: well formed, derived files in step\n");
+    assert_eq!(checkout.run(&["sync"]), "Everything is in step.\n");
+    assert_eq!(checkout.status(), "");
+}
+
+#[test]
+fn a_type_comes_with_everything_and_goes_without_a_trace() {
+    let checkout = Checkout::new();
+    checkout.samples(&format!("{ORDER}\n"));
+    checkout.git(&["add", "--force", "target"]);
+    checkout.commit();
+    for (name, options) in
+        [("orders", &["--from", "target/samples.ndjson", "--group", "shop"][..]), ("order_items", &["--id", "on"])]
+    {
+        let args: Vec<&str> = ["new", name].iter().chain(options).copied().collect();
+        let printed = checkout.run(&args);
+        assert!(printed.contains(&format!("wrote   events/{name}.json")), "{printed}");
+        let changed: Vec<String> = checkout.status().lines().map(|line| line[3..].to_owned()).collect();
+        let kebab = name.replace('_', "-");
+        let mut expected: Vec<String> =
+            ["Cargo.lock", "api.yaml", "docs/events.md", "events/lock.json", "stacks/tables.yaml", "template.yaml"]
+                .map(str::to_owned)
+                .to_vec();
+        expected
+            .extend(["Cargo.toml", "README.md", "src/main.rs"].map(|file| format!("crates/capture-{kebab}/{file}")));
+        expected.push(format!("events/{name}.json"));
+        assert_eq!(changed, expected);
+        assert_eq!(checkout.run(&["check"]), "3 event types: well formed, derived files in step\n");
+        assert!(checkout.run(&["list"]).contains(name));
+        for path in ["api.yaml", "stacks/tables.yaml", "template.yaml"] {
+            serde_yaml_ng::from_str::<serde_yaml_ng::Value>(&checkout.read(path)).unwrap();
+        }
+        assert!(checkout.run(&["check", "--against", "main"]).contains("compatible with main"));
+        let removed = checkout.run(&["remove", name]);
+        assert!(removed.contains(&format!("deleted events/{name}.json")), "{removed}");
+        assert_eq!(checkout.status(), "", "{name}");
+    }
+}
+
+#[test]
+fn a_type_from_samples_is_in_api_tables_and_templates() {
+    let checkout = Checkout::new();
+    checkout.samples(&format!("{ORDER}\n"));
+    let report: Value =
+        serde_json::from_str(&checkout.run(&["new", "shop_orders", "--from", "target/samples.ndjson", "--json"]))
+            .unwrap();
+    let abouts: Vec<&str> =
+        report["assumptions"].as_array().unwrap().iter().map(|one| one["about"].as_str().unwrap()).collect();
+    assert!(["x-id", "x-time", "total", "customer"].iter().all(|about| abouts.contains(about)), "{abouts:?}");
+
+    let yaml = |path: &str| serde_yaml_ng::from_str::<serde_yaml_ng::Value>(&checkout.read(path)).unwrap();
+    let api = yaml("api.yaml");
+    assert_eq!(api["paths"]["/shop_orders"]["post"]["operationId"], "captureShopOrders");
+    let model = &api["components"]["schemas"]["ShopOrdersEvent"];
+    assert_eq!(model["properties"]["on"]["type"], "boolean");
+    assert_eq!(model["properties"]["total"]["multipleOf"], 0.01);
+    let beacon = &api["paths"]["/shop_orders"]["post"]["requestBody"]["content"]["text/plain"]["examples"]["beacon"];
+    let beacon: Value = serde_json::from_str(beacon["value"].as_str().unwrap()).unwrap();
+    assert_eq!(beacon["shop_orders"][0]["items"][0]["price"], 12.5);
+
+    let tables = yaml("stacks/tables.yaml");
+    let table = &tables["Resources"]["ShopOrdersTable"]["Properties"]["TableInput"];
+    assert_eq!(table["Parameters"]["event.required"], "order_id,ordered_at,customer,total,on,items");
+    let columns: Vec<String> = table["StorageDescriptor"]["Columns"]
+        .as_sequence()
+        .unwrap()
+        .iter()
+        .map(|column| format!("{} {}", column["Name"].as_str().unwrap(), column["Type"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        columns,
+        [
+            "order_id string",
+            "ordered_at timestamp",
+            "customer string",
+            "total decimal(9,2)",
+            "on boolean",
+            "items array<struct<sku:string,price:decimal(9,2)>>",
+            "arrived_at timestamp",
+        ]
+    );
+    let raw = &tables["Resources"]["RawShopOrdersTable"]["Properties"]["TableInput"];
+    assert_eq!(raw["StorageDescriptor"]["Columns"][5]["Type"], "array<struct<sku:string,price:string>>");
+
+    let root = yaml("template.yaml");
+    let function = &root["Resources"]["CaptureShopOrdersFunction"]["Properties"];
+    assert_eq!(function["CodeUri"], "crates/capture-shop-orders");
+    let parameters = &root["Resources"]["ShopOrdersEvents"]["Properties"]["Parameters"];
+    assert_eq!((&parameters["EventType"], &parameters["NameSuffix"]), (&"shop_orders".into(), &"shop-orders".into()));
+    assert_eq!(
+        root["Resources"]["PipelineStack"]["Properties"]["Parameters"]["EventTypes"],
+        "clicks,impressions,shop_orders"
+    );
+    assert!(checkout.read("crates/capture-shop-orders/src/main.rs").contains("SHOP_ORDERS"));
+}
+
+#[test]
+fn what_fails_changes_nothing() {
+    let checkout = Checkout::new();
+    let good = ORDER;
+    let bare = r#"{"order_id": "0b7c2e9a-3f64-4d0f-9a53-6e1b8f0c2d47", "ordered_at": "2026-11-21 08:15:30"}"#;
+    for (name, samples, expected) in [
+        ("clicks", good, "there is an event type `clicks`"),
+        ("ledger", good, "`ledger` is the name of something else in the warehouse"),
+        ("raw_orders", good, "`raw_orders` is the name of something else"),
+        ("traffic", good, "`traffic` is the name of something else"),
+        ("order", good, "`order` is a word of SQL: use a plural, such as `orders`"),
+        ("c_licks", good, "`c_licks` and `clicks` would have the same names in the templates"),
+        ("Orders", good, "`Orders` can't name an event type"),
+        ("../orders", good, "`../orders` can't name an event type"),
+        ("a_name_with_more_than_32_characters", good, "at most 32 characters"),
+        ("orders", &format!("{bare}\n{{\"a\": \n"), "line 2: it is not JSON"),
+        ("orders", "[]", "line 1: it is an array"),
+        ("orders", "\n", "there are no samples"),
+        ("orders", r#"{"ordered_at": "2026-11-21 08:15:30"}"#, "no field has a uuid of its own in every sample"),
+        ("orders", r#"{"order_id": "0b7c2e9a-3f64-4d0f-9a53-6e1b8f0c2d47"}"#, "no field has a time in every sample"),
+        ("orders", &bare.replace('}', r#", "note": null}"#), "line 1: `note` is never anything but null"),
+        ("orders", &bare.replace('}', r#", "orderTotal": 1}"#), "properties.orderTotal: the name must be"),
+        ("orders", &bare.replace('}', r#", "year": 1}"#), "properties.year: the lake has a column"),
+    ] {
+        checkout.samples(samples);
+        let before = checkout.status();
+        let printed = checkout.refused(&["new", name, "--from", "target/samples.ndjson"]);
+        assert!(printed.contains(expected), "{name}: {printed}");
+        assert_eq!(checkout.status(), before, "{name}");
+    }
+    fs::write(checkout.path("target/samples.ndjson"), [0xff, b'\n']).unwrap();
+    assert!(checkout.refused(&["new", "orders", "--from", "target/samples.ndjson"]).contains("is not UTF-8"));
+    assert!(checkout.refused(&["new", "orders", "--from", "none.ndjson"]).contains("failed to read none.ndjson"));
+    assert!(checkout.refused(&["new", "orders", "--group", "a/b"]).contains("x-group: it must be a lower-case word"));
+    assert!(checkout.refused(&["remove", "orders"]).contains("there is no event type `orders`"));
+    assert!(checkout.refused(&["remove", "impressions"]).contains("another type refers to it"));
+    fs::create_dir(checkout.path("crates/capture-orders")).unwrap();
+    assert!(checkout.refused(&["new", "orders"]).contains("crates/capture-orders is there already"));
+    fs::remove_dir(checkout.path("crates/capture-orders")).unwrap();
+    fs::remove_dir_all(checkout.path("target")).unwrap();
+    assert_eq!(checkout.status(), "");
+}
+
+#[test]
+fn a_file_that_is_out_of_step_is_named_and_written() {
+    let checkout = Checkout::new();
+    checkout.edit("events/clicks.json", "UUID of the ad", "The ad's UUID");
+    fs::remove_file(checkout.path("docs/events.md")).unwrap();
+    let printed = checkout.refused(&["check"]);
+    for path in ["docs/events.md", "api.yaml", "stacks/tables.yaml"] {
+        assert!(
+            printed.contains(&format!("derived: {path} is not what the schemas say: run `cargo dataless events sync`")),
+            "{printed}"
+        );
+    }
+    assert!(!printed.contains("template.yaml"), "{printed}");
+    assert!(
+        checkout
+            .refused(&["new", "orders"])
+            .contains("not in step with the schemas: api.yaml, docs/events.md, stacks/tables.yaml")
+    );
+    let report: Value = serde_json::from_str(&text(&checkout.events(&["check", "--json"]))).unwrap();
+    assert_eq!(report["problems"][0]["kind"], "derived");
+    checkout.run(&["sync"]);
+    checkout.run(&["check"]);
+
+    checkout.edit("api.yaml", "# end: paths of event types", "");
+    assert!(
+        checkout.refused(&["sync"]).contains("`# begin: paths of event types` has no `# end: paths of event types`")
+    );
+    checkout.edit("events/clicks.json", "\"ad_id\": {", "\"adId\": {");
+    checkout.edit("events/impressions.json", "\"x-time\"", "\"x-tyme\"");
+    let printed = checkout.refused(&["check"]);
+    assert!(printed.contains("schema: events/clicks.json: "), "{printed}");
+    assert!(printed.contains("schema: events/impressions.json: x-tyme: it is not allowed here"), "{printed}");
+}
+
+#[test]
+fn the_lock_refuses_a_reordering_that_git_is_not_asked_for() {
+    let checkout = Checkout::new();
+    checkout.run(&["new", "orders"]);
+    let schema = checkout.read("events/orders.json");
+    let field = "    \"note\": {\n      \"description\": \"Note\",\n      \"type\": \"boolean\"\n    }";
+    let first = schema.replace("\"properties\": {\n", &format!("\"properties\": {{\n{field},\n"));
+    checkout.write("events/orders.json", &first);
+    for command in ["check", "sync"] {
+        let printed = checkout.refused(&[command]);
+        assert!(printed.contains("properties.order_id: it was field number 1 and is number 2"), "{printed}");
+    }
+    checkout.run(&["sync", "--not-stored", "orders"]);
+    checkout.run(&["check"]);
+
+    let last = schema.replace("    }\n  }\n}\n", &format!("    }},\n{field}\n  }}\n}}\n"));
+    checkout.write("events/orders.json", &last);
+    assert!(checkout.refused(&["sync"]).contains("--not-stored orders"));
+    checkout.run(&["sync", "--not-stored", "orders"]);
+    assert!(checkout.read("events/lock.json").contains("\"occurred_at timestamp\",\n      \"note boolean\"\n"));
+}
+
+#[test]
+fn a_change_is_compared_with_a_revision() {
+    let checkout = Checkout::new();
+    checkout.run(&["new", "orders"]);
+    checkout.commit();
+    checkout.git(&["tag", "deployed"]);
+    let field = "    \"note\": {\n      \"description\": \"Note\",\n      \"type\": \"string\",\n      \"maxLength\": 20\n    }";
+    let schema = checkout.read("events/orders.json");
+    checkout.write("events/orders.json", &schema.replace("    }\n  }\n}\n", &format!("    }},\n{field}\n  }}\n}}\n")));
+    checkout.run(&["sync"]);
+    assert_eq!(
+        checkout.run(&["check", "--against", "deployed"]),
+        "3 event types: well formed, derived files in step, compatible with deployed\n"
+    );
+    checkout.commit();
+
+    checkout.edit("events/orders.json", "\"maxLength\": 20", "\"maxLength\": 10");
+    checkout.run(&["sync"]);
+    checkout.run(&["check", "--against", "deployed"]);
+    let printed = checkout.refused(&["check", "--against", "HEAD"]);
+    assert!(
+        printed.contains("incompatible: events/orders.json: properties.note.maxLength: the limit was 20 and is 10"),
+        "{printed}"
+    );
+    assert!(printed.contains("or add a new type"), "{printed}");
+
+    checkout.run(&["remove", "orders"]);
+    assert!(checkout.refused(&["check", "--against", "deployed"]).contains("the type is gone"));
+    checkout.run(&["check", "--against", "deployed", "--allow-removed", "orders"]);
+    checkout.run(&["check", "--against", "deployed~1"]);
+    for revision in ["nothing", "--output=x", ""] {
+        let printed = checkout.refused(&["check", &format!("--against={revision}")]);
+        assert!(printed.contains("is not a revision that this checkout has"), "{printed}");
+    }
+}
