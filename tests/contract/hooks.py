@@ -53,7 +53,18 @@ def strict(schema):
 
 
 STRICT = strict(DOCUMENT)
-ROUTES = {"captureImpressions": ("impressions", "Impression"), "captureClicks": ("clicks", "Click")}
+
+
+def routes():
+    """By operation: the key of a batch, the model of an event and the field of its own id, of each event type."""
+    for schema in sorted((contract.ROOT / "events").glob("*.json")):
+        event_type = json.loads(schema.read_text(encoding="utf-8"))
+        if "x-id" in event_type:
+            pascal = "".join(word.capitalize() for word in schema.stem.split("_"))
+            yield f"capture{pascal}", (schema.stem, f"{pascal}Event", event_type["x-id"])
+
+
+ROUTES = dict(routes())
 
 
 def read_json(body):
@@ -68,7 +79,7 @@ def a_batch_is_judged_event_by_event(ctx, response, case):
     """200 for every batch and for nothing else, and in it each event fails exactly when its schema says so."""
     if operation_id(case) not in ROUTES or response.request.method != "POST":
         return
-    key, name = ROUTES[operation_id(case)]
+    key, name, own_id = ROUTES[operation_id(case)]
     content_type = response.request.headers.get("Content-Type", "application/json").split(";")[0].strip().lower()
     if content_type not in ("application/json", "text/plain"):
         assert response.status_code == 415, f"{content_type} was answered with {response.status_code}"
@@ -92,7 +103,6 @@ def a_batch_is_judged_event_by_event(ctx, response, case):
             assert record["error_code"] not in BEYOND_THE_SCHEMA - {"InvalidTime"}, record
         elif record["failed"]:
             assert record["error_code"] in BEYOND_THE_SCHEMA, f"{event} is good by its schema, yet {record}"
-        own_id = f"{key.removesuffix('s')}_id"
         given = not record["failed"] and own_id not in event
         assert ("id" in record) == given, f"{event} got {record}"
 
