@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use chrono::{Days, NaiveDate, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::events::{Check, Events, EventsCommand, List, New, Remove, Sync};
+pub use self::events::{Check, Events, EventsCommand, List, New, Remove, Sample, Sync};
 use crate::commands::Part;
 use crate::stage::spark::Engine;
 

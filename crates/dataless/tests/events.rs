@@ -297,6 +297,24 @@ fn a_file_that_is_out_of_step_is_named_and_written() {
 }
 
 #[test]
+fn samples_are_valid_and_the_same_each_time() {
+    let checkout = Checkout::new();
+    let sample = |seed: &str| checkout.run(&["sample", "clicks", "-n", "3", "--seed", seed]);
+    let ids = |lines: &str| -> Vec<String> {
+        let id = |line| serde_json::from_str::<Value>(line).unwrap()["click_id"].as_str().unwrap().to_owned();
+        lines.lines().map(id).collect()
+    };
+    let first = sample("7");
+    assert_eq!(ids(&first).len(), 3);
+    assert_eq!(ids(&first), ids(&sample("7")));
+    assert_ne!(ids(&first), ids(&sample("8")));
+    let batch = format!("{{\"clicks\":[{}]}}", first.lines().collect::<Vec<_>>().join(","));
+    let batch = events::Batch::parse(&events::CLICKS, batch.as_bytes(), chrono::Utc::now(), uuid::Uuid::now_v7);
+    assert!(batch.unwrap().events().iter().all(Result::is_ok));
+    assert!(checkout.refused(&["sample", "orders"]).contains("there is no event type `orders`"));
+}
+
+#[test]
 fn the_lock_refuses_a_reordering_that_git_is_not_asked_for() {
     let checkout = Checkout::new();
     checkout.run(&["new", "orders"]);

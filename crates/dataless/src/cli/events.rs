@@ -20,6 +20,8 @@ pub enum EventsCommand {
     Sync(Sync),
     /// Check that the schemas are well formed and that what follows from them is in step. Exit status 1 when not.
     Check(Check),
+    /// Print valid random events of a type, one per line, with times of just now.
+    Sample(Sample),
     /// Remove an event type, with everything that `new` added.
     Remove(Remove),
 }
@@ -74,6 +76,19 @@ pub struct Check {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Sample {
+    /// The type's name.
+    #[arg(value_name = "TYPE")]
+    pub name: String,
+    /// How many events.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    pub count: u64,
+    /// What the events are drawn from: the same seed gives the same events, but for their times.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
 }
 
 #[derive(Args, Debug)]

@@ -5,12 +5,13 @@ mod files;
 mod new;
 mod sync;
 
-use anyhow::Result;
-use event_types::EventType;
+use anyhow::{Result, bail};
+use chrono::Utc;
+use event_types::{EventType, Sampler};
 use serde_json::json;
 
 use super::Outcome;
-use crate::cli::{Events, EventsCommand, List};
+use crate::cli::{Events, EventsCommand, List, Sample};
 use crate::workspace::Workspace;
 
 /// The folder of the schemas.
@@ -23,6 +24,7 @@ pub fn run(workspace: &Workspace, events: &Events) -> Result<Outcome> {
         EventsCommand::New(options) => new::new(root, &types(workspace)?, options),
         EventsCommand::Sync(options) => sync::sync(root, &types(workspace)?, options),
         EventsCommand::Check(options) => check::check(root, options),
+        EventsCommand::Sample(options) => sample(&types(workspace)?, options),
         EventsCommand::Remove(options) => new::remove(root, &types(workspace)?, options),
     }
 }
@@ -66,4 +68,20 @@ fn list(types: &[EventType], options: &List) -> Result<Outcome> {
         outln!("{name:width$}  {fields:>3} fields  {}/{name}  {}", event_type.group, event_type.description);
     }
     Ok(Outcome::Done)
+}
+
+fn sample(types: &[EventType], options: &Sample) -> Result<Outcome> {
+    let mut sampler = Sampler::new(find(types, &options.name)?, options.seed);
+    for _ in 0..options.count {
+        outln!("{}", sampler.next(Utc::now().timestamp_millis()));
+    }
+    Ok(Outcome::Done)
+}
+
+/// The type of this name.
+fn find<'a>(types: &'a [EventType], name: &str) -> Result<&'a EventType> {
+    let Some(event_type) = types.iter().find(|event_type| event_type.name == name) else {
+        bail!("there is no event type `{name}`: `cargo dataless events list` lists them");
+    };
+    Ok(event_type)
 }

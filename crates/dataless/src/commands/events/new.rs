@@ -9,6 +9,7 @@ use event_types::EventType;
 use serde_json::json;
 
 use super::files::{Changes, apply, out_of_step, read};
+use super::find;
 use super::sync::{lock_conflicts, report};
 use crate::cli::{New, Remove};
 use crate::commands::Outcome;
@@ -86,10 +87,7 @@ pub fn remove(root: &Path, types: &[EventType], options: &Remove) -> Result<Outc
     let name = &options.name;
     let schema = schema_path(name);
     let folder = capture::folder(name);
-    event_types::check_name(name)?;
-    let Some(event_type) = types.iter().find(|event_type| event_type.name == *name) else {
-        bail!("there is no event type `{name}`: `cargo dataless events list` lists them");
-    };
+    let event_type = find(types, name)?;
     let rest: Vec<EventType> = types.iter().filter(|other| other.name != *name).cloned().collect();
     event_types::check_references(&rest).context("another type refers to it")?;
     let mut changes: Changes = out_of_step(root, &rest, std::slice::from_ref(name))?;
