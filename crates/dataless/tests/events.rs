@@ -308,9 +308,11 @@ fn samples_are_valid_and_the_same_each_time() {
     assert_eq!(ids(&first).len(), 3);
     assert_eq!(ids(&first), ids(&sample("7")));
     assert_ne!(ids(&first), ids(&sample("8")));
-    let batch = format!("{{\"clicks\":[{}]}}", first.lines().collect::<Vec<_>>().join(","));
+    assert!(checkout.refused(&["sample", "clicks", "-n", "501", "--batch"]).contains("1 to 500 events"));
+    let batch = checkout.run(&["sample", "clicks", "-n", "500", "--batch"]);
     let batch = events::Batch::parse(&events::CLICKS, batch.as_bytes(), chrono::Utc::now(), uuid::Uuid::now_v7);
-    assert!(batch.unwrap().events().iter().all(Result::is_ok));
+    let batch = batch.unwrap();
+    assert!(batch.events().len() == 500 && batch.events().iter().all(Result::is_ok));
     assert!(checkout.refused(&["sample", "orders"]).contains("there is no event type `orders`"));
 }
 
@@ -333,6 +335,9 @@ fn the_lock_refuses_a_reordering_that_git_is_not_asked_for() {
     checkout.write("events/orders.json", &last);
     assert!(checkout.refused(&["sync"]).contains("--not-stored orders"));
     checkout.run(&["sync", "--not-stored", "orders"]);
+    fs::remove_file(checkout.path("events/orders.json")).unwrap();
+    assert!(checkout.refused(&["sync", "--not-stored", "orders"]).contains("the type is gone"));
+    assert!(checkout.refused(&["check"]).contains("lock: events/orders.json: the type is gone"));
     assert!(checkout.read("events/lock.json").contains("\"occurred_at timestamp\",\n      \"note boolean\"\n"));
 }
 

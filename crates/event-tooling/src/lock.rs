@@ -50,7 +50,13 @@ pub fn conflicts(lock: &str, types: &[EventType]) -> Result<Vec<Incompatible>, S
     let mut found = Vec::new();
     for locked in read(lock)? {
         match types.iter().find(|event_type| event_type.name == locked.name) {
-            None => found.push(Incompatible::removed(&locked.name)),
+            None => found.push(Incompatible {
+                way_out: format!(
+                    "Restore it from Git; `cargo dataless events remove {}` removes a type with all that follows from it",
+                    locked.name
+                ),
+                ..Incompatible::removed(&locked.name)
+            }),
             Some(event_type) => compare(&locked, event_type, &mut found),
         }
     }

@@ -227,6 +227,7 @@ fn the_lock_notices_what_git_is_not_asked_for() {
     }
     let gone = lock::conflicts(&lock::text(&[orders(&[])]), &[]).unwrap();
     assert!(gone[0].to_string().contains("the type is gone"), "{}", gone[0]);
+    assert!(gone[0].to_string().contains("cargo dataless events remove orders"), "{}", gone[0]);
     for damaged in [
         "",
         "[]",

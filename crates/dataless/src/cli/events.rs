@@ -89,6 +89,9 @@ pub struct Sample {
     /// What the events are drawn from: the same seed gives the same events, but for their times.
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
+    /// Print the body of a request with the events, at most 500.
+    #[arg(long)]
+    pub batch: bool,
 }
 
 #[derive(Args, Debug)]

@@ -13,6 +13,9 @@ const ENUM_REPEATS: usize = 5;
 /// The most characters of a value of an enum.
 const MAX_ENUM_CHARS: usize = 32;
 
+/// Last words in the name of a field whose values are not an enum, however few the samples have.
+const OPEN: [&str; 9] = ["code", "email", "id", "key", "name", "number", "phone", "sku", "version"];
+
 /// Words in the name of a field that holds money.
 const MONEY: [&str; 17] = [
     "amount", "balance", "charge", "cost", "discount", "fee", "gross", "net", "paid", "payment", "price", "refund",
@@ -244,14 +247,14 @@ impl<'a> Fields<'a> {
     }
 
     fn array(&mut self, array: &Array, path: &str, depth: usize) -> Result<Vec<Property>, SampleError> {
+        let max = round_up(array.max_items * 2, &[10, 20, 50, 100, 200, 500, 1000]);
+        let assumed = format!("at most {max} items: the samples have up to {}", array.max_items);
+        self.assume(path, assumed, format!("edit maxItems in {}", self.file()));
         let items = self.value(&array.items, &format!("{path}[]"), depth + 1)?;
         if array.items.nulls > 0 {
             let problem = format!("`{path}` has null among its items: leave them out");
             return Err(SampleError { line: Some(array.items.first_null), problem });
         }
-        let max = round_up(array.max_items * 2, &[10, 20, 50, 100, 200, 500, 1000]);
-        let assumed = format!("at most {max} items: the samples have up to {}", array.max_items);
-        self.assume(path, assumed, format!("edit maxItems in {}", self.file()));
         Ok(vec![
             ("type".to_owned(), text("array")),
             ("maxItems".to_owned(), Json::Number(max.to_string())),
@@ -273,8 +276,7 @@ impl<'a> Fields<'a> {
             }
             return Ok(schema);
         }
-        let last = path.rsplit('.').next().unwrap_or(path);
-        let is_named = last.split('_').any(|word| MONEY.contains(&word));
+        let is_named = name_of(path).split('_').any(|word| MONEY.contains(&word));
         let fits = numbers.whole + 3 + numbers.places.max(2) <= usize::from(MAX_PRECISION);
         let is_money = numbers.plain
             && fits
@@ -318,7 +320,8 @@ impl<'a> Fields<'a> {
             let assumed = "text: the lake has times and dates in fields of the event itself only";
             self.assume(path, assumed, "move it to the event itself, or keep it as text");
         }
-        if let Some(values) = enum_of(seen, count).filter(|_| !seen.times && !seen.dates) {
+        let is_open = name_of(path).rsplit('_').next().is_some_and(|word| OPEN.contains(&word));
+        if let Some(values) = enum_of(seen, count).filter(|_| !is_open && !seen.times && !seen.dates) {
             let assumed = format!("one of {}: the samples have no others", values.join(", "));
             self.assume(path, assumed, format!("edit enum in {}, or use maxLength instead", self.file()));
             return vec![("type".to_owned(), text("string")), ("enum".to_owned(), texts(&values))];
@@ -350,6 +353,11 @@ fn enum_of(seen: &Texts, count: usize) -> Option<Vec<String>> {
     let mut values: Vec<String> = seen.texts.iter().map(|(text, _)| text.clone()).collect();
     values.sort();
     Some(values)
+}
+
+/// The last name of a path.
+fn name_of(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path).trim_end_matches("[]")
 }
 
 fn is_person(name: &str) -> bool {

@@ -15,7 +15,7 @@ use crate::schema_text::pretty;
 use crate::words::{capitalised, singular, spaced};
 
 /// The most values that an enum is guessed from.
-pub(crate) const MAX_ENUM: usize = 12;
+pub(crate) const MAX_ENUM: usize = 8;
 
 /// The group of a type for which none is given.
 pub const GROUP: &str = "app";

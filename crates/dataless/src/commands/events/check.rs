@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use event_tooling::compat;
+use event_tooling::compat::{self, Incompatible};
 use event_types::EventType;
 use serde_json::json;
 
@@ -26,11 +26,20 @@ pub fn check(root: &Path, options: &Check) -> Result<Outcome> {
     let before = options.against.as_deref().map(|revision| revision_types(root, revision)).transpose()?;
     // What follows from schemas that are not well formed is not known.
     if problems.is_empty() {
-        derived(root, &types, &mut problems)?;
-        if let Some(before) = &before {
-            for found in compat::compare(before, &types, &options.allow_removed) {
-                problems.push(Problem { kind: "incompatible", text: found.to_string() });
-            }
+        let conflicts = lock_conflicts(root, &types)?;
+        if conflicts.is_empty() {
+            derived(root, &types, &mut problems)?;
+        }
+        let found = before.map(|before| compat::compare(&before, &types, &options.allow_removed)).unwrap_or_default();
+        // The lock has nothing to add on what the revision says.
+        let is_new = |conflict: &Incompatible| {
+            found.iter().all(|other| (&other.event_type, &other.place) != (&conflict.event_type, &conflict.place))
+        };
+        for conflict in conflicts.iter().filter(|conflict| is_new(conflict)) {
+            problems.push(Problem { kind: "lock", text: conflict.to_string() });
+        }
+        for found in &found {
+            problems.push(Problem { kind: "incompatible", text: found.to_string() });
         }
     }
     if options.json {
@@ -86,9 +95,6 @@ fn is_schema(file: &str) -> bool {
 }
 
 fn derived(root: &Path, types: &[EventType], problems: &mut Vec<Problem>) -> Result<()> {
-    for conflict in lock_conflicts(root, types)? {
-        problems.push(Problem { kind: "lock", text: conflict.to_string() });
-    }
     for (path, _) in out_of_step(root, types, &[])? {
         let text = format!("{path} is not what the schemas say: run `cargo dataless events sync`");
         problems.push(Problem { kind: "derived", text });

@@ -8,6 +8,7 @@ mod sync;
 use anyhow::{Result, bail};
 use chrono::Utc;
 use event_types::{EventType, Sampler};
+use events::MAX_EVENTS;
 use serde_json::json;
 
 use super::Outcome;
@@ -72,6 +73,14 @@ fn list(types: &[EventType], options: &List) -> Result<Outcome> {
 
 fn sample(types: &[EventType], options: &Sample) -> Result<Outcome> {
     let mut sampler = Sampler::new(find(types, &options.name)?, options.seed);
+    if options.batch {
+        if !(1..=MAX_EVENTS as u64).contains(&options.count) {
+            bail!("a request has 1 to {MAX_EVENTS} events");
+        }
+        let events: Vec<String> = (0..options.count).map(|_| sampler.next(Utc::now().timestamp_millis())).collect();
+        outln!("{{\"{}\":[{}]}}", options.name, events.join(","));
+        return Ok(Outcome::Done);
+    }
     for _ in 0..options.count {
         outln!("{}", sampler.next(Utc::now().timestamp_millis()));
     }

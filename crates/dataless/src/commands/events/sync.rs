@@ -15,15 +15,16 @@ use crate::commands::Outcome;
 pub fn sync(root: &Path, types: &[EventType], options: &Sync) -> Result<Outcome> {
     check_names(types)?;
     let conflicts = lock_conflicts(root, types)?;
-    let (stored, not_stored): (Vec<_>, Vec<_>) =
-        conflicts.into_iter().partition(|conflict| !options.not_stored.contains(&conflict.event_type));
-    if !stored.is_empty() {
-        bail!("{}", refusal(&stored));
+    // A type that is gone has left its crate behind.
+    let is_gone = |name: &str| types.iter().all(|event_type| event_type.name != name);
+    let refused: Vec<_> = conflicts
+        .into_iter()
+        .filter(|conflict| !options.not_stored.contains(&conflict.event_type) || is_gone(&conflict.event_type))
+        .collect();
+    if !refused.is_empty() {
+        bail!("{}", refusal(&refused));
     }
-    let is_there = |name: &str| types.iter().any(|event_type| event_type.name == name);
-    let gone: Vec<String> =
-        not_stored.into_iter().map(|conflict| conflict.event_type).filter(|name| !is_there(name)).collect();
-    let changes = out_of_step(root, types, &gone)?;
+    let changes = out_of_step(root, types, &[])?;
     apply(root, &changes)?;
     report(&changes, options.json)?;
     Ok(Outcome::Done)
@@ -51,8 +52,8 @@ fn refusal(conflicts: &[Incompatible]) -> String {
     let lines: Vec<String> = conflicts.iter().map(|conflict| format!("\n  {conflict}")).collect();
     let name = &conflicts[0].event_type;
     format!(
-        "events/lock.json has other columns:{}\nIf nothing of the type is stored anywhere, take the change with \
-         `cargo dataless events sync --not-stored {name}`",
+        "events/lock.json has other columns:{}\nWhile nothing of a type is stored anywhere, its columns may change: `cargo \
+         dataless events sync --not-stored {name}`",
         lines.concat()
     )
 }
