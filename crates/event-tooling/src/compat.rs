@@ -214,8 +214,8 @@ impl Changes<'_> {
         if new.precision != old.precision && new.min <= old.min && new.max >= old.max {
             let most = text(10_i128.pow(u32::from(old.precision)) - 1);
             let problem = format!(
-                "the column would change from decimal({0},{1}) to decimal({2},{1}), and engines that check the types of \
-                 files would refuse the stored ones",
+                "the column would change from decimal({0},{1}) to decimal({2},{1}), as which only Spark is known to read \
+                 the stored files",
                 old.precision, old.scale, new.precision
             );
             let way_out = format!("Stay within {most}, or add a new optional field at the end, or a new type");

@@ -73,5 +73,9 @@ pub fn report(changes: &Changes, json: bool) -> Result<()> {
     if changes.is_empty() {
         outln!("Everything is in step.");
     }
+    if changes.keys().any(|path| path.ends_with(".yaml")) {
+        // Two pages list what the templates make. Only these programs can read them.
+        outln!("Before you push: python3 tools/delivery/reference.py --write; python3 tools/costs/costs.py --write");
+    }
     Ok(())
 }
