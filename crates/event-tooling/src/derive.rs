@@ -3,6 +3,7 @@
 use event_types::EventType;
 use thiserror::Error;
 
+use crate::markers::MarkerError;
 use crate::{api, capture, lock, page, root, tables};
 
 /// A derived file that can't be written.
@@ -23,6 +24,9 @@ pub struct Derived {
     /// What it must be; nothing when it must not be there.
     pub text: Option<String>,
 }
+
+/// A file with derived parts: what it must be, from the types and what it is.
+type Part = fn(&[EventType], &str) -> Result<String, MarkerError>;
 
 /// Every derived file, from the types and the files that are there. `read` gives a file's text, or nothing when there is
 /// none; `gone` are types whose crates go.
@@ -45,8 +49,7 @@ pub fn all(
     };
     let failed =
         |path: &str, error: &dyn std::error::Error| DeriveError { path: path.to_owned(), problem: error.to_string() };
-    let parts: [(&str, fn(&[EventType], &str) -> Result<String, crate::markers::MarkerError>); 3] =
-        [(api::PATH, api::text), (tables::PATH, tables::text), (root::PATH, root::text)];
+    let parts: [(&str, Part); 3] = [(api::PATH, api::text), (tables::PATH, tables::text), (root::PATH, root::text)];
     for (path, text) in parts {
         push(path, Some(text(types, &present(path)?).map_err(|error| failed(path, &error))?));
     }

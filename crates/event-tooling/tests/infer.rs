@@ -220,3 +220,28 @@ fn without_samples_there_is_an_id_and_a_time() {
     assert_eq!(fields, ["entry_id", "occurred_at"]);
     assert_eq!(entries.sort, ["occurred_at", "entry_id"]);
 }
+
+/// The sample orders of the repository, and samples with a value of each type.
+fn wide_samples() -> [String; 2] {
+    let orders =
+        std::fs::read_to_string(format!("{}/../../examples/orders/samples.ndjson", env!("CARGO_MANIFEST_DIR")))
+            .unwrap();
+    let all = samples(&[
+        r#""d": "2026-11-21", "n": -1.5e3, "i": -7, "price": 0.125, "b": false, "o": {"a": [1, 2], "s": "é"}"#,
+        r#""d": "2026-11-22", "n": 2, "i": 0, "price": 1234.5, "b": true, "o": {"a": []}, "l": [["x"], []]"#,
+    ]);
+    [orders, all]
+}
+
+#[test]
+fn samples_keep_to_the_schema_that_is_made_of_them() {
+    for samples in wide_samples() {
+        let schema = from_samples(&given("orders"), &samples, &[]).unwrap().schema;
+        read_type("orders", &schema).unwrap();
+        let validator = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+        for line in samples.lines() {
+            let problem = validator.validate(&serde_json::from_str(line).unwrap()).err().map(|error| error.to_string());
+            assert_eq!(problem, None, "{line}");
+        }
+    }
+}
