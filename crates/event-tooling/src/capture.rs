@@ -39,6 +39,8 @@ The Lambda behind `POST /<<type>>`. All it does is in the crate `capture`; it on
 |---|---|
 | `DELIVERY_STREAM_NAME` | the Firehose delivery stream that takes the <<plural>> |
 | `ALLOWED_ORIGINS` | web origins that may read the answer: `*`, or a list separated by commas |
+| `METRIC_NAMESPACE` | the CloudWatch namespace in which refused events are counted; they are not when it is absent |
+| `STACK_NAME` | the dimension of that metric |
 
 It needs one permission: `firehose:PutRecordBatch` on its stream.
 ";
