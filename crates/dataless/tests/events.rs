@@ -367,12 +367,25 @@ fn a_change_is_compared_with_a_revision() {
     );
     assert!(printed.contains("or add a new type"), "{printed}");
 
+    // The same from a folder, as where there is no Git.
+    fs::create_dir_all(checkout.path("target/earlier")).unwrap();
+    checkout.run(&["check", "--against", "target/earlier"]);
+    checkout.write("target/earlier/orders.json", &checkout.git(&["show", "HEAD:events/orders.json"]));
+    checkout.write("target/earlier/lock.json", "");
+    assert!(checkout.refused(&["check", "--against", "target/earlier"]).contains("the limit was 20 and is 10"));
+    checkout.write("target/earlier/orders.json", "{}");
+    assert!(
+        checkout
+            .refused(&["check", "--against", "target/earlier"])
+            .contains("a schema of target/earlier is not well formed")
+    );
+
     checkout.run(&["remove", "orders"]);
     assert!(checkout.refused(&["check", "--against", "deployed"]).contains("the type is gone"));
     checkout.run(&["check", "--against", "deployed", "--allow-removed", "orders"]);
     checkout.run(&["check", "--against", "deployed~1"]);
     for revision in ["nothing", "--output=x", ""] {
         let printed = checkout.refused(&["check", &format!("--against={revision}")]);
-        assert!(printed.contains("is not a revision that this checkout has"), "{printed}");
+        assert!(printed.contains("is not a folder, nor a revision that this checkout has"), "{printed}");
     }
 }

@@ -67,8 +67,8 @@ pub struct Sync {
 
 #[derive(Args, Debug)]
 pub struct Check {
-    /// A Git revision that the schemas must be compatible with, such as origin/main.
-    #[arg(long, value_name = "REF")]
+    /// What the schemas must be compatible with: a Git revision, such as origin/main, or a folder with earlier schemas.
+    #[arg(long, value_name = "REF|DIR")]
     pub against: Option<String>,
     /// A type that may be gone since then.
     #[arg(long, value_name = "TYPE", requires = "against")]

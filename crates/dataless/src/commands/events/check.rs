@@ -23,7 +23,7 @@ struct Problem {
 pub fn check(root: &Path, options: &Check) -> Result<Outcome> {
     let mut problems = Vec::new();
     let types = schemas(root, &mut problems)?;
-    let before = options.against.as_deref().map(|revision| revision_types(root, revision)).transpose()?;
+    let before = options.against.as_deref().map(|earlier| earlier_types(root, earlier)).transpose()?;
     // What follows from schemas that are not well formed is not known.
     if problems.is_empty() {
         let conflicts = lock_conflicts(root, &types)?;
@@ -65,11 +65,7 @@ pub fn check(root: &Path, options: &Check) -> Result<Outcome> {
 fn schemas(root: &Path, problems: &mut Vec<Problem>) -> Result<Vec<EventType>> {
     let folder = root.join(FOLDER);
     let mut types = Vec::new();
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(&folder).with_context(|| format!("failed to read {}", folder.display()))? {
-        names.push(entry?.file_name().to_string_lossy().into_owned());
-    }
-    names.sort();
+    let names = file_names(&folder)?;
     let mut push = |text: String| problems.push(Problem { kind: "schema", text });
     for file in names.iter().filter(|name| is_schema(name)) {
         let text = std::fs::read_to_string(folder.join(file)).map_err(|error| error.to_string());
@@ -102,23 +98,50 @@ fn derived(root: &Path, types: &[EventType], problems: &mut Vec<Problem>) -> Res
     Ok(())
 }
 
-/// The types of a revision; none where it has no schemas yet.
-fn revision_types(root: &Path, revision: &str) -> Result<Vec<EventType>> {
+/// The types of a folder or of a revision; none where there are no schemas yet.
+fn earlier_types(root: &Path, earlier: &str) -> Result<Vec<EventType>> {
+    let schemas = if Path::new(earlier).is_dir() {
+        folder_schemas(Path::new(earlier))?
+    } else {
+        revision_schemas(root, earlier)?
+    };
+    let read = |(file, text): &(String, String)| event_types::read_type(file.trim_end_matches(".json"), text);
+    let types = schemas.iter().map(read).collect::<Result<_, _>>();
+    types.with_context(|| format!("a schema of {earlier} is not well formed"))
+}
+
+/// File names and texts.
+type Schemas = Vec<(String, String)>;
+
+fn folder_schemas(folder: &Path) -> Result<Schemas> {
+    let mut schemas = Vec::new();
+    for file in file_names(folder)?.into_iter().filter(|file| is_schema(file)) {
+        let path = folder.join(&file);
+        let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
+        schemas.push((file, text));
+    }
+    Ok(schemas)
+}
+
+fn revision_schemas(root: &Path, revision: &str) -> Result<Schemas> {
     let commit =
         git(root, &["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{revision}^{{commit}}")])
-            .with_context(|| format!("`{revision}` is not a revision that this checkout has: fetch it first"))?;
+            .with_context(|| format!("`{revision}` is not a folder, nor a revision that this checkout has"))?;
     let commit = commit.trim();
     let listed = git(root, &["ls-tree", "--name-only", commit, &format!("{FOLDER}/")])?;
-    let mut types = Vec::new();
-    for path in listed.lines() {
-        let file = path.rsplit('/').next().unwrap_or(path);
-        if is_schema(file) {
-            let text = git(root, &["show", &format!("{commit}:./{FOLDER}/{file}")])?;
-            let read = event_types::read_type(file.trim_end_matches(".json"), &text);
-            types.push(read.with_context(|| format!("the schema in {revision} is not well formed"))?);
-        }
+    let files = listed.lines().map(|path| path.rsplit('/').next().unwrap_or(path)).filter(|file| is_schema(file));
+    files.map(|file| Ok((file.to_owned(), git(root, &["show", &format!("{commit}:./{FOLDER}/{file}")])?))).collect()
+}
+
+/// The names of what is in a folder, sorted.
+fn file_names(folder: &Path) -> Result<Vec<String>> {
+    let unreadable = || format!("failed to read {}", folder.display());
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(unreadable)? {
+        names.push(entry.with_context(unreadable)?.file_name().to_string_lossy().into_owned());
     }
-    Ok(types)
+    names.sort();
+    Ok(names)
 }
 
 fn git(root: &Path, arguments: &[&str]) -> Result<String> {
