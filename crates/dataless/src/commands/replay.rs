@@ -157,7 +157,7 @@ fn place<'a>(line: &RejectedLine, day: NaiveDate, tables: &'a [EventTable]) -> R
 /// How events of a type are read. The deployed catalog may have a type that this program was built without.
 fn event_type(table: &str) -> Result<&'static EventType> {
     let known = events::ALL.iter().find(|event_type| event_type.name == table);
-    known.with_context(|| format!("this checkout has no schema of {table}: use the one that was deployed"))
+    known.copied().with_context(|| format!("this checkout has no schema of {table}: use the one that was deployed"))
 }
 
 /// The start of the hour that a folder such as `…/year=2026/month=11/day=20/hour=09` names.
