@@ -24,7 +24,12 @@ fn object(model: &event_types::Object, time: Option<&str>) -> Object {
     for (place, field) in model.fields.iter().enumerate() {
         required |= u128::from(field.required) << place;
         let value = if time == Some(&field.name) { Value::EventTime } else { value(&field.value) };
-        fields.push(Field { name: leak(&field.name), key: leak(&format!(",\"{}\":", field.name)), value });
+        fields.push(Field {
+            name: leak(&field.name),
+            key: leak(&format!(",\"{}\":", field.name)),
+            bit: 1 << place,
+            value,
+        });
     }
     Object { fields: fields.leak(), required }
 }
@@ -76,8 +81,8 @@ pub fn source(types: &[EventType]) -> String {
 
 fn object_source(object: &Object) -> String {
     let mut fields = String::new();
-    for Field { name, key, value } in object.fields {
-        fields += &format!("Field {{ name: {name:?}, key: {key:?}, value: {} }}, ", value_source(value));
+    for Field { name, key, bit, value } in object.fields {
+        fields += &format!("Field {{ name: {name:?}, key: {key:?}, bit: {bit}, value: {} }}, ", value_source(value));
     }
     format!("Object {{ fields: &[{fields}], required: {} }}", object.required)
 }

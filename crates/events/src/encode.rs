@@ -9,7 +9,7 @@ use crate::number;
 use crate::problem::{Problem, Reason};
 use crate::table::{EventType, Field, Object, Value};
 use crate::text;
-use crate::time::{OutOfRange, Time, is_date};
+use crate::time::{OutOfRange, Range, Time, is_date};
 
 /// What a check says of a value: nothing, or what is wrong with it.
 type Checked<T = ()> = Result<T, Box<Problem>>;
@@ -17,7 +17,7 @@ type Checked<T = ()> = Result<T, Box<Problem>>;
 /// Checks events and writes their lines, one behind the other.
 pub(crate) struct Encoder {
     event_type: &'static EventType,
-    now: DateTime<Utc>,
+    range: Range,
     /// The lines.
     out: Vec<u8>,
     /// Where the line of the event that is being read begins.
@@ -49,7 +49,15 @@ impl Encoder {
     /// An encoder for a body of this size.
     pub(crate) fn new(event_type: &'static EventType, now: DateTime<Utc>, size: usize) -> Self {
         let out = Vec::with_capacity(size);
-        Self { event_type, now, out, event_start: 0, members: Vec::new(), scratch: Vec::new(), careful: false }
+        Self {
+            event_type,
+            range: Range::around(now),
+            out,
+            event_start: 0,
+            members: Vec::new(),
+            scratch: Vec::new(),
+            careful: false,
+        }
     }
 
     /// Forgets the lines. From now on a value that is not what it must be never fails the reader, which takes longer.
@@ -99,7 +107,7 @@ impl Encoder {
         let mut invalid: Option<(usize, Box<Problem>)> = None;
         while let Some(name) = map.next_key_seed(NameSeed { object, next })? {
             let place = match name {
-                Name::Field(place) if seen >> place & 1 == 0 => place,
+                Name::Field(place) if seen & object.fields[place].bit == 0 => place,
                 Name::Field(place) => {
                     map.next_value::<IgnoredAny>()?;
                     misplaced
@@ -112,7 +120,7 @@ impl Encoder {
                     continue;
                 }
             };
-            seen |= 1 << place;
+            seen |= object.fields[place].bit;
             if place < next {
                 in_order = false;
             } else {
@@ -234,21 +242,18 @@ impl Encoder {
     fn text(&mut self, value: &'static Value, text: &str, is_plain: bool) -> Checked {
         let invalid = || Err(Problem::new(Reason::Invalid(value)));
         match value {
-            Value::Uuid => match id::quoted(text) {
-                Some(id) => self.out.extend_from_slice(&id),
-                None => return invalid(),
-            },
+            Value::Uuid if id::write(text, &mut self.out) => {}
             Value::EventTime | Value::DateTime => {
                 let Some(time) = Time::parse(text) else { return invalid() };
                 if matches!(value, Value::EventTime) {
-                    time.check(self.now).map_err(|out_of_range| {
+                    time.check(self.range).map_err(|out_of_range| {
                         Problem::new(match out_of_range {
                             OutOfRange::Early => Reason::Early,
                             OutOfRange::Late => Reason::Late,
                         })
                     })?;
                 }
-                self.out.extend_from_slice(&time.quoted());
+                time.write(&mut self.out);
             }
             Value::Date if is_date(text) => text::write(text, is_plain, &mut self.out),
             Value::Text { min, max } if text::has_chars(text, *min, *max) => text::write(text, is_plain, &mut self.out),

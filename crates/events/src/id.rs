@@ -10,26 +10,31 @@ const HYPHENS: [u8; ID_LEN] = {
     hyphens
 };
 
-/// Whether a text is a hyphenated UUID.
-fn is_id(text: &[u8; ID_LEN]) -> bool {
+/// Writes a UUID in lower case and with quotes around it, if the text is one, and says whether it is.
+pub(crate) fn write(text: &str, out: &mut Vec<u8>) -> bool {
+    let Ok(text) = <&[u8; ID_LEN]>::try_from(text.as_bytes()) else { return false };
     let mut wrong = 0;
+    // The bit that tells lower case from upper case. Digits and hyphens have it too.
+    let mut lower = 0x20;
     // Without a branch or a table, so that many bytes are compared at once.
-    for (byte, hyphen) in text.iter().zip(HYPHENS) {
+    for (byte, hyphen) in text.iter().zip(&HYPHENS) {
         let is_digit = u8::from(byte.wrapping_sub(b'0') < 10);
         let is_letter = u8::from((byte | 0x20).wrapping_sub(b'a') < 6);
         let is_hyphen = u8::from(*byte == b'-');
         wrong |= ((is_digit | is_letter) ^ hyphen ^ 1) | (is_hyphen ^ hyphen);
+        lower &= byte;
     }
-    wrong == 0
-}
-
-/// A UUID with quotes around it, in lower case, if the text is one.
-pub(crate) fn quoted(text: &str) -> Option<[u8; ID_LEN + 2]> {
-    let text = <&[u8; ID_LEN]>::try_from(text.as_bytes()).ok().filter(|text| is_id(text))?;
-    let mut quoted = [b'"'; ID_LEN + 2];
-    quoted[1..=ID_LEN].copy_from_slice(text);
-    quoted.make_ascii_lowercase();
-    Some(quoted)
+    if wrong != 0 {
+        return false;
+    }
+    out.push(b'"');
+    let start = out.len();
+    out.extend_from_slice(text);
+    if lower == 0 {
+        out[start..].make_ascii_lowercase();
+    }
+    out.push(b'"');
+    true
 }
 
 #[cfg(test)]
@@ -39,18 +44,22 @@ mod tests {
     #[test]
     fn each_byte_is_a_hexadecimal_digit_or_a_hyphen_in_its_place() {
         let id = "0192d3c4-9A5b-7c6D-8e7f-aBCDEF334455";
-        assert_eq!(quoted(id).map(|quoted| quoted.to_vec()), Some(format!("\"{}\"", id.to_lowercase()).into_bytes()));
+        for id in [id.to_owned(), id.to_lowercase(), id.to_uppercase()] {
+            let mut out = b"before".to_vec();
+            assert!(write(&id, &mut out));
+            assert_eq!(String::from_utf8(out).unwrap(), format!("before\"{}\"", id.to_lowercase()));
+        }
         for at in 0..ID_LEN {
             for byte in 0..=127_u8 {
                 let mut text = id.as_bytes().to_vec();
                 text[at] = byte;
                 let text = String::from_utf8(text).unwrap();
                 let expected = if [8, 13, 18, 23].contains(&at) { byte == b'-' } else { byte.is_ascii_hexdigit() };
-                assert_eq!(quoted(&text).is_some(), expected, "{text:?}");
+                assert_eq!(write(&text, &mut Vec::new()), expected, "{text:?}");
             }
         }
         for text in ["", &id[1..], &format!("{id}0"), &id.replace('-', ""), "é192d3c4-9A5b-7c6D-8e7f-aBCDEF33445"] {
-            assert_eq!(quoted(text), None, "{text}");
+            assert!(!write(text, &mut Vec::new()), "{text}");
         }
     }
 }

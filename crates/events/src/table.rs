@@ -42,6 +42,8 @@ pub struct Field {
     pub name: &'static str,
     /// Its name as it is written, with the comma before it: `,"name":`.
     pub key: &'static str,
+    /// The bit of its place, as in [`Object::required`].
+    pub bit: u128,
     /// What its value must be.
     pub value: Value,
 }

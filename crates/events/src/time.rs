@@ -10,10 +10,10 @@ pub const MAX_BEHIND: TimeDelta = TimeDelta::days(30);
 
 /// A moment in UTC, to the millisecond, in the years 0001 to 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Time {
+pub(crate) struct Time<'t> {
     at: NaiveDateTime,
-    /// `YYYY-MM-DD HH:MM:SS.mmm`.
-    raw: [u8; RAW_LEN],
+    /// The text that has the raw form's digits in the raw form's places, milliseconds perhaps excepted.
+    plain: Option<&'t [u8]>,
 }
 
 /// On which side of the accepted range an event's time is.
@@ -25,55 +25,71 @@ pub(crate) enum OutOfRange {
     Late,
 }
 
+/// The times that an event may have, by the server's clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    earliest: NaiveDateTime,
+    latest: NaiveDateTime,
+}
+
+impl Range {
+    pub(crate) fn around(now: DateTime<Utc>) -> Self {
+        let now = now.naive_utc();
+        let earliest = now.checked_sub_signed(MAX_BEHIND).unwrap_or(NaiveDateTime::MIN);
+        Self { earliest, latest: now.checked_add_signed(MAX_AHEAD).unwrap_or(NaiveDateTime::MAX) }
+    }
+}
+
 /// The length of the raw form, `YYYY-MM-DD HH:MM:SS.mmm`.
 const RAW_LEN: usize = 23;
 
-/// The raw form of no time.
-const EMPTY: &[u8; RAW_LEN] = b"0000-00-00 00:00:00.000";
-
-impl Time {
+impl<'t> Time<'t> {
     /// Reads `YYYY-MM-DD HH:MM:SS[.fff]` (UTC) or RFC 3339 with a `T`, whose offset is applied and whose fraction is cut
     /// to milliseconds. `api.yaml` has the same rule as a pattern.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        parse_plain(text.as_bytes()).or_else(|| parse_rfc3339(text).map(Self::from)).filter(|time| {
+    pub(crate) fn parse(text: &'t str) -> Option<Self> {
+        parse_plain(text.as_bytes()).or_else(|| parse_rfc3339(text).map(|at| Self { at, plain: None })).filter(|time| {
             // An offset may lead out of the years that have four digits.
             (1..=9999).contains(&time.at.year())
         })
     }
 
-    /// Holds the time against the server's clock.
-    pub(crate) fn check(self, now: DateTime<Utc>) -> Result<(), OutOfRange> {
-        let ahead = self.at.signed_duration_since(now.naive_utc());
-        if ahead > MAX_AHEAD {
+    /// Holds the time against the range that is accepted now.
+    pub(crate) fn check(self, range: Range) -> Result<(), OutOfRange> {
+        if self.at > range.latest {
             return Err(OutOfRange::Early);
         }
-        if ahead < -MAX_BEHIND {
+        if self.at < range.earliest {
             return Err(OutOfRange::Late);
         }
         Ok(())
     }
 
-    /// The raw form with quotes around it: `"YYYY-MM-DD HH:MM:SS.mmm"`.
-    pub(crate) fn quoted(&self) -> [u8; RAW_LEN + 2] {
-        let mut quoted = [b'"'; RAW_LEN + 2];
-        quoted[1..=RAW_LEN].copy_from_slice(&self.raw);
-        quoted
+    /// Writes the raw form with quotes around it: `"YYYY-MM-DD HH:MM:SS.mmm"`.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'"');
+        if let Some(plain) = self.plain {
+            out.extend_from_slice(&plain[..10]);
+            out.push(b' ');
+            out.extend_from_slice(&plain[11..19]);
+            out.extend_from_slice(plain.get(19..RAW_LEN).unwrap_or(b".000"));
+        } else {
+            out.extend_from_slice(&formatted(self.at));
+        }
+        out.push(b'"');
     }
 }
 
-impl From<NaiveDateTime> for Time {
-    fn from(at: NaiveDateTime) -> Self {
-        let mut raw = *EMPTY;
-        let (date, time) = (at.date(), at.time());
-        put_digits(&mut raw[0..4], date.year().unsigned_abs());
-        put_digits(&mut raw[5..7], date.month());
-        put_digits(&mut raw[8..10], date.day());
-        put_digits(&mut raw[11..13], time.hour());
-        put_digits(&mut raw[14..16], time.minute());
-        put_digits(&mut raw[17..19], time.second());
-        put_digits(&mut raw[20..23], time.nanosecond() / 1_000_000);
-        Self { at, raw }
-    }
+fn formatted(at: NaiveDateTime) -> [u8; RAW_LEN] {
+    let mut raw = *b"0000-00-00 00:00:00.000";
+    let (date, time) = (at.date(), at.time());
+    put_digits(&mut raw[0..4], date.year().unsigned_abs());
+    put_digits(&mut raw[5..7], date.month());
+    put_digits(&mut raw[8..10], date.day());
+    put_digits(&mut raw[11..13], time.hour());
+    put_digits(&mut raw[14..16], time.minute());
+    put_digits(&mut raw[17..19], time.second());
+    put_digits(&mut raw[20..23], time.nanosecond() / 1_000_000);
+    raw
 }
 
 fn put_digits(out: &mut [u8], mut value: u32) {
@@ -84,7 +100,7 @@ fn put_digits(out: &mut [u8], mut value: u32) {
 }
 
 /// Reads `YYYY-MM-DD HH:MM:SS[.fff]`, and the same with a `T` and a `Z`: its digits are those of the raw form.
-fn parse_plain(text: &[u8]) -> Option<Time> {
+fn parse_plain(text: &[u8]) -> Option<Time<'_>> {
     let plain = match text {
         [plain @ .., b'Z' | b'z'] if matches!(plain.get(10), Some(b'T' | b't')) => plain,
         _ if text.get(10) == Some(&b' ') => text,
@@ -102,10 +118,7 @@ fn parse_plain(text: &[u8]) -> Option<Time> {
     let date = NaiveDate::from_ymd_opt(year, digits(&plain[5..7])?, digits(&plain[8..10])?)?;
     let (hour, minute, second) = (digits(&plain[11..13])?, digits(&plain[14..16])?, digits(&plain[17..19])?);
     let at = date.and_hms_milli_opt(hour, minute, second, millis)?;
-    let mut raw = *EMPTY;
-    raw[..plain.len()].copy_from_slice(plain);
-    raw[10] = b' ';
-    Some(Time { at, raw })
+    Some(Time { at, plain: Some(plain) })
 }
 
 /// Whether a text is a day of the calendar, `YYYY-MM-DD` in the years 0001 to 9999.
@@ -142,7 +155,9 @@ mod tests {
     }
 
     fn raw(text: &str) -> String {
-        String::from_utf8(Time::parse(text).unwrap().raw.to_vec()).unwrap()
+        let mut out = Vec::new();
+        Time::parse(text).unwrap().write(&mut out);
+        String::from_utf8(out).unwrap().trim_matches('"').to_owned()
     }
 
     #[test]
@@ -208,7 +223,7 @@ mod tests {
             ("2026-10-21 11:59:59.999", Err(OutOfRange::Late)),
             ("0001-01-01 00:00:00.000", Err(OutOfRange::Late)),
         ] {
-            assert_eq!(Time::parse(given).unwrap().check(now()), expected, "{given}");
+            assert_eq!(Time::parse(given).unwrap().check(Range::around(now())), expected, "{given}");
         }
     }
 
