@@ -191,6 +191,22 @@ mod tests {
     }
 
     #[test]
+    fn what_was_written_is_taken_back() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("a")).unwrap();
+        fs::write(root.path().join("a/gone"), "old").unwrap();
+        fs::write(root.path().join("b"), "old").unwrap();
+        let before = listing(root.path());
+        let mut undo = Undo { root: root.path(), done: Vec::new(), temporary: Vec::new(), folders: Vec::new() };
+        undo.apply(&changes(&[("a/gone", None), ("b", Some("new")), ("c/d/e", Some("new"))])).unwrap();
+        assert_eq!(listing(root.path()), ["b", "c", "c/d", "c/d/e"]);
+        undo.roll_back().unwrap();
+        assert_eq!(listing(root.path()), before);
+        assert_eq!(fs::read_to_string(root.path().join("a/gone")).unwrap(), "old");
+        assert_eq!(fs::read_to_string(root.path().join("b")).unwrap(), "old");
+    }
+
+    #[test]
     fn a_file_keeps_its_permissions() {
         use std::os::unix::fs::PermissionsExt as _;
         let root = tempfile::tempdir().unwrap();
