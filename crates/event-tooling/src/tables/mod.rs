@@ -91,7 +91,8 @@ fn parameters(event_type: &EventType) -> String {
 
 fn columns(event_type: &EventType, is_raw: bool) -> String {
     let lines = event_type.object.fields.iter().map(|field| {
-        let mut comment = field.description.clone();
+        // Glue takes no line breaks in a comment.
+        let mut comment = field.description.split_whitespace().collect::<Vec<_>>().join(" ");
         if is_raw && field.value == Value::DateTime {
             comment.push_str(", YYYY-MM-DD HH:MM:SS.mmm");
         }
