@@ -87,7 +87,8 @@ def good(value: str, kind: Kind) -> str:
         moment = " , ".join(f"try_strptime({text}, '%Y-%m-%d %H:%M:%S{part}')" for part in (".%g", ""))
         return f"CASE WHEN regexp_full_match({text}, '{TIME}') AND NOT starts_with({text}, '0000') THEN coalesce({moment}) END"
     if kind == "date":
-        return f"CASE WHEN regexp_full_match({text}, '{DAY}') AND NOT starts_with({text}, '0000') THEN try_strptime({text}, '%Y-%m-%d') END"
+        form = f"regexp_full_match({text}, '{DAY}') AND NOT starts_with({text}, '0000')"
+        return f"CASE WHEN {form} THEN try_strptime({text}, '%Y-%m-%d') END"
     if kind == "string":
         return text
     if kind == "boolean":
@@ -109,7 +110,8 @@ def number(value: str) -> str:
 def decimal(value: str, kind: str) -> str:
     """The value of a decimal column: a number, or text that has commas."""
     precision, scale = re.fullmatch(r"decimal\((\d+),(\d+)\)", kind).groups()
-    text = f"coalesce({number(value)}, CASE WHEN json_type({value}) = 'VARCHAR' THEN replace(json_extract_string({value}, '$'), ',', '') END)"
+    given = f"replace(json_extract_string({value}, '$'), ',', '')"
+    text = f"coalesce({number(value)}, CASE WHEN json_type({value}) = 'VARCHAR' THEN {given} END)"
     # More digits than the column has, since some are cut off.
     rounded = f"try_cast({text} AS DECIMAL(38, {scale}))"
     return f"CASE WHEN regexp_full_match({text}, '{DECIMAL}') THEN try_cast({rounded} AS DECIMAL({precision}, {scale})) END"

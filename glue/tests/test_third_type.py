@@ -207,9 +207,10 @@ def test_a_run_of_the_etl_that_died_is_erased_by_the_values_of_its_rows_and_line
     arrived = orders.folder / f"data/lake/shop/orders/arrived={DAY}"
     table = {"reason": "invalid total", "file_name": "a.gz", "line": order(3, '"total": "x"', quantity=9)}
     dead = f"{arrived}/run-29991231T000000-00000001"
-    aside = orders.spark.createDataFrame([(None, tuple(table.values()))], "quantity bigint, _aside struct<reason: string, file_name: string, line: string>")
+    schema = "quantity bigint, _aside struct<reason: string, file_name: string, line: string>"
+    aside = orders.spark.createDataFrame([(None, tuple(table.values()))], schema)
     aside.write.orc(f"file://{dead}/event_day=rejected")
-    orders.spark.createDataFrame([(8, None)], aside.schema).write.orc(f"file://{dead}/event_day=2026-11-20")
+    orders.spark.createDataFrame([(8, None)], schema).write.orc(f"file://{dead}/event_day=2026-11-20")
 
     def dead_runs(quantity: int) -> list[int]:
         found = run_erase(orders, capsys, "--by", f"quantity={quantity}")["places"]
