@@ -24,6 +24,9 @@ fn schemas() -> TempDir {
             "occurred_at": {"description": "When", "type": "string", "format": "date-time"},
         });
         properties.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        // Sorted, whether or not some other crate has serde_json keep the order.
+        let sorted: BTreeMap<String, Value> = serde_json::from_value(properties).unwrap();
+        let properties = serde_json::to_value(sorted).unwrap();
         let required: Vec<&String> = properties.as_object().unwrap().keys().filter(|name| *name != id).collect();
         json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, "description": "It happened.",
