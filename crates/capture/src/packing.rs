@@ -27,7 +27,7 @@ pub struct Packed {
 /// buffer, ascending.
 ///
 /// Lines are never split: an event stands whole in one record. A line alone over the limit would make a record of its
-/// own that Firehose refuses; events are two hundred bytes at most.
+/// own that Firehose refuses.
 #[must_use]
 pub fn pack(ends: &[usize], max_bytes: usize) -> Vec<Packed> {
     let mut records: Vec<Packed> = Vec::with_capacity(1);

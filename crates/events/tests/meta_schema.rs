@@ -66,7 +66,7 @@ fn a_changed_schema_gets_the_same_verdict() {
     let mut rng = Rng::with_seed(1);
     let mut beyond = BTreeSet::new();
     let (mut taken, mut refused) = (0, 0);
-    for round in 0..20_000 {
+    for round in 0..8_000 {
         // Not so many zeros: serde_json would write an exponent.
         let original = match round % 4 {
             0 => ORDERS.to_owned(),
@@ -93,7 +93,7 @@ fn a_changed_schema_gets_the_same_verdict() {
             Err(_) => refused += 1,
         }
     }
-    assert!(taken > 500 && refused > 5000, "{taken} taken, {refused} refused");
+    assert!(taken > 500 && refused > 2000, "{taken} taken, {refused} refused");
     assert_eq!(beyond, BTreeSet::from(BEYOND_JSON_SCHEMA), "reasons that are none any more");
 }
 
