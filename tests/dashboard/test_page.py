@@ -55,7 +55,7 @@ def test_alarms_show_their_state(page, cloudwatch):
     shown = page.get_by_role("region", name="Alarms", exact=True).locator("li").all_inner_texts()
     # Alarms on metric math are on the dashboard, and no emulator has them.
     here = {text.split()[-1] for text in shown if "not deployed here" not in text}
-    assert len(here) == len(shown) - 3
+    assert len(here) == len(shown) - 2
     assert here == deployed & {text.split()[-1] for text in shown}
 
 

@@ -1,4 +1,4 @@
-"""Starts MiniStack without what a local warehouse would wait for on every request.
+"""Starts MiniStack without what a local warehouse would wait for on every request, and with updates of nested stacks.
 
     python tools/emulator/start_ministack.py INSTANCE
 
@@ -10,6 +10,8 @@ refuses a version of MiniStack that no longer has what it changes.
 2. After each invocation MiniStack waits up to 50 ms for a line of log. A function that logs nothing pays that in full. All that
    a function logged before its answer is in its pipe by then, so an empty pipe means that nothing is to come.
 3. Each call of CloudWatch looks through every data point of every metric for those older than two weeks. Once a minute will do.
+4. In an update of a nested stack MiniStack forgets the attributes of what does not change, and refuses whatever asks for them
+   ("Requested attribute Arn does not exist"). The stack still has them.
 """
 
 from __future__ import annotations
@@ -22,12 +24,15 @@ from collections.abc import Callable
 
 from ministack import app
 from ministack.core import lambda_runtime
-from ministack.services import cloudwatch
+from ministack.services import cloudformation, cloudwatch
+from ministack.services.cloudformation import provisioners
 
 # What is changed below, as it was in the version that this was written for.
 WORKER = "ProvidedWorker"
 DRAIN = "_drain_stderr_bounded"
 EVICT = "_evict_old_metrics"
+UPDATE = "_update_resource"
+STACKS = "_stacks"
 
 EVICT_SECONDS = 60.0
 
@@ -70,14 +75,27 @@ def at_most_every(seconds: float, function: Callable[[], None]) -> Callable[[], 
     return call
 
 
+def with_known_attributes(update: Callable[..., tuple]) -> Callable[..., tuple]:
+    """The update of a resource, which knows its attributes even where the caller did not hand them on."""
+
+    def call(kind, physical_id, old, new, stack_name, logical_id=None, old_attrs=None):
+        if old_attrs is None:
+            stack = getattr(cloudformation, STACKS).get(stack_name, {})
+            old_attrs = stack.get("_resources", {}).get(logical_id, {}).get("Attributes")
+        return update(kind, physical_id, old, new, stack_name, logical_id, old_attrs)
+
+    return call
+
+
 def main() -> None:
     send_without_delay()
     worker = getattr(lambda_runtime, WORKER, None)
-    for owner, name in [(worker, DRAIN), (cloudwatch, EVICT)]:
+    for owner, name in [(worker, DRAIN), (cloudwatch, EVICT), (provisioners, UPDATE), (cloudformation, STACKS)]:
         if not hasattr(owner, name):
             sys.exit(f"MiniStack has no {name} where it was: its version has changed, and {__file__} must change with it")
     do_not_wait_for_silence(worker)
     setattr(cloudwatch, EVICT, at_most_every(EVICT_SECONDS, getattr(cloudwatch, EVICT)))
+    setattr(provisioners, UPDATE, with_known_attributes(getattr(provisioners, UPDATE)))
     # The rest is for who looks at the list of processes.
     del sys.argv[1:]
     app.main()

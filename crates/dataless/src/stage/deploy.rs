@@ -209,7 +209,7 @@ pub fn cut_deployment_preference(template: &str) -> Result<String> {
         if cut.is_some_and(|head| indentation(line) > head) {
             continue;
         }
-        cut = (line.trim() == HEAD).then(|| indentation(line));
+        cut = line.trim_start().starts_with(HEAD).then(|| indentation(line));
         found |= cut.is_some();
         if cut.is_none() {
             edited.push_str(line);
@@ -230,9 +230,9 @@ mod tests {
     fn only_deployment_preferences_are_cut() {
         let template = "Globals:\n  Function:\n    Handler: bootstrap\n    DeploymentPreference:\n      Type:\n        Ref: A\n    \
                         Timeout: 10\nResources:\n  A:\n    Properties:\n      DeploymentPreference:\n        Alarms:\n        - B\n      \
-                        Role: C\n    Type: T\n";
+                        Role: C\n    Type: T\n  B:\n    Properties:\n      DeploymentPreference: { Enabled: false }\n      Role: D\n";
         let expected = "Globals:\n  Function:\n    Handler: bootstrap\n    Timeout: 10\nResources:\n  A:\n    Properties:\n      \
-                        Role: C\n    Type: T\n";
+                        Role: C\n    Type: T\n  B:\n    Properties:\n      Role: D\n";
         assert_eq!(cut_deployment_preference(template).unwrap(), expected);
         assert!(cut_deployment_preference(expected).is_err());
     }
