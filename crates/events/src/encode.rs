@@ -26,6 +26,7 @@ pub(crate) struct Encoder {
     members: Vec<Member>,
     /// For objects whose fields must change places.
     scratch: Vec<u8>,
+    /// Whether values are first looked at as a whole, so that the reader never fails at one.
     careful: bool,
 }
 
@@ -36,6 +37,64 @@ struct Member {
     place: usize,
     start: usize,
     end: usize,
+}
+
+/// What was found of an object while it is read.
+#[derive(Default)]
+struct Found {
+    /// The bits of the fields that were there.
+    seen: u128,
+    /// The place behind that of the last member that was in the schema's order.
+    next: usize,
+    /// Whether a member came behind one that it belongs before.
+    is_disordered: bool,
+    /// Where the digits of the event's own id belong.
+    id_hole: Option<usize>,
+    /// The first field, in the order of the body, that does not belong there.
+    misplaced: Option<Box<Problem>>,
+    /// The first field, in the order of the schema, whose value is not good, with its place.
+    invalid: Option<(usize, Box<Problem>)>,
+}
+
+impl Found {
+    /// The place of the next member, unless it does not belong there.
+    fn place(&mut self, object: &'static Object, name: Name) -> Option<usize> {
+        match name {
+            Name::Field(place) if self.seen & object.fields[place].bit == 0 => {
+                self.seen |= object.fields[place].bit;
+                return Some(place);
+            }
+            Name::Field(place) => {
+                let duplicate = || Problem::new(Reason::Duplicate).in_field(object.fields[place].name);
+                self.misplaced.get_or_insert_with(duplicate);
+            }
+            Name::Unknown(problem) => {
+                self.misplaced.get_or_insert(problem);
+            }
+        }
+        None
+    }
+
+    fn refuse(&mut self, place: usize, problem: Box<Problem>, name: &str) {
+        if self.invalid.as_ref().is_none_or(|(first, _)| place < *first) {
+            self.invalid = Some((place, problem.in_field(name)));
+        }
+    }
+
+    /// The one error that the object has, if any: that a field does not belong there, in the order of the body;
+    /// otherwise that a field is missing or has no good value, in the order of the schema.
+    fn problem(self, object: &'static Object) -> Option<Box<Problem>> {
+        if self.misplaced.is_some() {
+            return self.misplaced;
+        }
+        let missing = object.required & !self.seen;
+        let missing = (missing != 0).then(|| missing.trailing_zeros() as usize);
+        match (self.invalid, missing) {
+            (Some((place, problem)), missing) if missing.is_none_or(|missing| place < missing) => Some(problem),
+            (_, Some(place)) => Some(Problem::new(Reason::Missing).in_field(object.fields[place].name)),
+            _ => None,
+        }
+    }
 }
 
 /// A valid event whose line is written, but for the id that the server must give it.
@@ -88,88 +147,50 @@ impl Encoder {
         Ok(checked.map(|id_hole| Encoded { start, id_hole }))
     }
 
-    /// Reads the members of an object. An error is first that a field does not belong there, in the order of the body;
-    /// then that a field has no good value, or none at all, in the order of the schema.
+    /// Reads an object and writes its members. Says where the digits of its own id belong, if it has none.
     fn object<'de, A: MapAccess<'de>>(
         &mut self,
         object: &'static Object,
         own_id: Option<usize>,
         mut map: A,
     ) -> Result<Checked<Option<usize>>, A::Error> {
-        let base = self.members.len();
-        let start = self.out.len();
-        let mut seen: u128 = 0;
-        // The place behind that of the last member that was in the schema's order.
-        let mut next = 0;
-        let mut in_order = true;
-        let mut id_hole = None;
-        let mut misplaced: Option<Box<Problem>> = None;
-        let mut invalid: Option<(usize, Box<Problem>)> = None;
-        while let Some(name) = map.next_key_seed(NameSeed { object, next })? {
-            let place = match name {
-                Name::Field(place) if seen & object.fields[place].bit == 0 => place,
-                Name::Field(place) => {
-                    map.next_value::<IgnoredAny>()?;
-                    misplaced
-                        .get_or_insert_with(|| Problem::new(Reason::Duplicate).in_field(object.fields[place].name));
-                    continue;
-                }
-                Name::Unknown(problem) => {
-                    map.next_value::<IgnoredAny>()?;
-                    misplaced.get_or_insert(problem);
-                    continue;
-                }
+        let (base, start) = (self.members.len(), self.out.len());
+        let mut found = Found::default();
+        while let Some(name) = map.next_key_seed(NameSeed { object, next: found.next })? {
+            let Some(place) = found.place(object, name) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
             };
-            seen |= object.fields[place].bit;
-            if place < next {
-                in_order = false;
+            if place < found.next {
+                found.is_disordered = true;
             } else {
-                if let Some(own_id) = own_id.filter(|own_id| (next..place).contains(own_id)) {
-                    id_hole = Some(self.hole(own_id, &object.fields[own_id]));
+                if let Some(own_id) = own_id.filter(|own_id| (found.next..place).contains(own_id)) {
+                    found.id_hole = Some(self.hole(own_id, &object.fields[own_id]));
                 }
-                next = place + 1;
+                found.next = place + 1;
             }
             let field = &object.fields[place];
             let member_start = self.out.len();
             self.out.extend_from_slice(field.key.as_bytes());
-            if let Err(problem) = map.next_value_seed(ValueSeed { value: &field.value, encoder: self })?
-                && invalid.as_ref().is_none_or(|(first, _)| place < *first)
-            {
-                invalid = Some((place, problem.in_field(field.name)));
+            if let Err(problem) = map.next_value_seed(ValueSeed { value: &field.value, encoder: self })? {
+                found.refuse(place, problem, field.name);
             }
             self.members.push(Member { place, start: member_start, end: self.out.len() });
         }
-        let missing = object.required & !seen;
-        let missing = (missing != 0).then(|| missing.trailing_zeros() as usize);
-        if let Some(problem) = misplaced {
+        if let Some(own_id) = own_id {
+            self.settle_hole(own_id, &object.fields[own_id], &mut found);
+        }
+        let (is_disordered, id_hole) = (found.is_disordered, found.id_hole);
+        if let Some(problem) = found.problem(object) {
             return Ok(Err(problem));
         }
-        match (invalid, missing) {
-            (Some((place, problem)), missing) if missing.is_none_or(|missing| place < missing) => {
-                return Ok(Err(problem));
-            }
-            (_, Some(place)) => return Ok(Err(Problem::new(Reason::Missing).in_field(object.fields[place].name))),
-            _ => {}
-        }
-        if let Some(own_id) = own_id {
-            if seen >> own_id & 1 == 1 {
-                // It came late, to where it belongs: the hole goes.
-                if id_hole.take().is_some() {
-                    let hole = self.members.iter().position(|member| member.place == own_id);
-                    self.members.remove(hole.unwrap_or_default());
-                }
-            } else if id_hole.is_none() {
-                id_hole = Some(self.hole(own_id, &object.fields[own_id]));
-            }
-        }
-        if !in_order {
+        if is_disordered {
             self.rearrange(base, start);
-            if let (Some(_), Some(own_id)) = (id_hole, own_id) {
-                let before = self.members[base..].iter().filter(|member| member.place < own_id);
-                let before: usize = before.map(|member| member.end - member.start).sum();
-                id_hole = Some(start + before + object.fields[own_id].key.len() + 1);
-            }
         }
+        let id_hole = match (id_hole, own_id) {
+            (Some(_), Some(own_id)) if is_disordered => self.digits_of(own_id, base, start, &object.fields[own_id]),
+            _ => id_hole,
+        };
         self.members.truncate(base);
         self.close(start, b"{}");
         Ok(Ok(id_hole))
@@ -192,6 +213,26 @@ impl Encoder {
         self.out.extend_from_slice(b"\"00000000-0000-0000-0000-000000000000\"");
         self.members.push(Member { place, start, end: self.out.len() });
         digits
+    }
+
+    /// At the end of the event there is a hole exactly if it has no id of its own.
+    fn settle_hole(&mut self, own_id: usize, field: &Field, found: &mut Found) {
+        if found.seen & field.bit == 0 {
+            if found.id_hole.is_none() {
+                found.id_hole = Some(self.hole(own_id, field));
+            }
+        } else if found.id_hole.take().is_some() {
+            // The id came late. The hole was written before it.
+            let hole = self.members.iter().position(|member| member.place == own_id);
+            self.members.remove(hole.unwrap_or_default());
+        }
+    }
+
+    /// Where the digits of the own id are, once the members are in the schema's order.
+    fn digits_of(&self, own_id: usize, base: usize, start: usize, field: &Field) -> Option<usize> {
+        let before = self.members[base..].iter().filter(|member| member.place < own_id);
+        let before: usize = before.map(|member| member.end - member.start).sum();
+        Some(start + before + field.key.len() + 1)
     }
 
     /// Writes the members of an object again, in the order of the schema.
