@@ -61,8 +61,9 @@ pub fn execute(aws: &Aws, stack: &Stack, first: NaiveDate, last: NaiveDate) -> R
 
 fn show(stack: &Stack, run: &JobRun) {
     let JobRun { job, day, seconds, error } = run;
-    // The logical name says more than the one that AWS has made of it.
-    let name = stack.outputs.iter().find(|(_, value)| *value == job).map_or(job.as_str(), |(name, _)| name);
+    // The output's name says more than the job's. A function may have the name of a job.
+    let mut jobs = stack.outputs.iter().filter(|(name, _)| name.ends_with("Job"));
+    let name = jobs.find(|(_, value)| *value == job).map_or(job.as_str(), |(name, _)| name);
     match error {
         None => note(&format!("  {name:<27} {day} {seconds:>5} s")),
         Some(error) => {
