@@ -62,7 +62,7 @@ def test_every_script_of_a_job_is_in_what_is_published(tmp_path):
     (pack,) = [one for one in spec["phases"]["build"]["commands"] if "lake_zip.py" in one]
     base = tmp_path / spec["artifacts"]["base-directory"]
     base.mkdir(parents=True)
-    for name in ("glue", "pipeline", "tools"):
+    for name in ("events", "glue", "pipeline", "tools"):
         (tmp_path / name).symlink_to(ROOT / name)
     done = subprocess.run(["bash", "-c", copy.replace("--create", "--create --dereference")], cwd=tmp_path)
     assert done.returncode == 0
@@ -71,7 +71,7 @@ def test_every_script_of_a_job_is_in_what_is_published(tmp_path):
     for name in ("configuration.json", "packaged.yaml"):
         (base / name).write_text("{}")
     names = {str(path.relative_to(base)) for path in codebuild.artifacts(spec, tmp_path)}
-    assert {"configuration.json", "packaged.yaml", "glue/etl.py", "glue/lake.zip", "glue/sql/events.sql", "glue/scala/etl.scala", "pipeline/hive/advertising/query.hql"} <= names
+    assert {"configuration.json", "packaged.yaml", "glue/etl.py", "glue/lake.zip", "glue/sql/events.sql", "glue/scala/etl.scala", "events/clicks.json", "pipeline/hive/advertising/query.hql"} <= names
     assert not [name for name in names if "/tests/" in name or name.endswith(".pyc")]
 
 

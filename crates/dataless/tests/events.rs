@@ -328,15 +328,15 @@ fn the_lock_refuses_a_reordering_that_git_is_not_asked_for() {
         let printed = checkout.refused(&[command]);
         assert!(printed.contains("properties.order_id: it was field number 1 and is number 2"), "{printed}");
     }
-    checkout.run(&["sync", "--not-stored", "orders"]);
+    checkout.run(&["sync", "--allow", "orders"]);
     checkout.run(&["check"]);
 
     let last = schema.replace("    }\n  }\n}\n", &format!("    }},\n{field}\n  }}\n}}\n"));
     checkout.write("events/orders.json", &last);
-    assert!(checkout.refused(&["sync"]).contains("--not-stored orders"));
-    checkout.run(&["sync", "--not-stored", "orders"]);
+    assert!(checkout.refused(&["sync"]).contains("--allow orders"));
+    checkout.run(&["sync", "--allow", "orders"]);
     fs::remove_file(checkout.path("events/orders.json")).unwrap();
-    assert!(checkout.refused(&["sync", "--not-stored", "orders"]).contains("the type is gone"));
+    assert!(checkout.refused(&["sync", "--allow", "orders"]).contains("the type is gone"));
     assert!(checkout.refused(&["check"]).contains("lock: events/orders.json: the type is gone"));
     assert!(checkout.read("events/lock.json").contains("\"occurred_at timestamp\",\n      \"note boolean\"\n"));
 }
@@ -382,7 +382,7 @@ fn a_change_is_compared_with_a_revision() {
 
     checkout.run(&["remove", "orders"]);
     assert!(checkout.refused(&["check", "--against", "deployed"]).contains("the type is gone"));
-    checkout.run(&["check", "--against", "deployed", "--allow-removed", "orders"]);
+    checkout.run(&["check", "--against", "deployed", "--allow", "orders"]);
     checkout.run(&["check", "--against", "deployed~1"]);
     for revision in ["nothing", "--output=x", ""] {
         let printed = checkout.refused(&["check", &format!("--against={revision}")]);

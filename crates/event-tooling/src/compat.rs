@@ -38,7 +38,7 @@ impl Incompatible {
             event_type: event_type.to_owned(),
             place: String::new(),
             problem: "the type is gone: its clients would get 404, and its tables would leave the catalog".to_owned(),
-            way_out: format!("Keep it; or, when nobody sends it any more, say so with --allow-removed {event_type}"),
+            way_out: format!("Keep it; or, when nobody sends it any more, say so with --allow {event_type}"),
         }
     }
 }
@@ -48,14 +48,13 @@ pub(crate) fn way_out() -> String {
     "Undo it, and add a new optional field at the end, or a new type".to_owned()
 }
 
-/// Every incompatible change from the earlier types to the present ones. `removed` are types that may be gone.
+/// Every incompatible change from the earlier types to the present ones.
 #[must_use]
-pub fn compare(before: &[EventType], now: &[EventType], removed: &[String]) -> Vec<Incompatible> {
+pub fn compare(before: &[EventType], now: &[EventType]) -> Vec<Incompatible> {
     let mut found = Vec::new();
     for old in before {
         match now.iter().find(|new| new.name == old.name) {
             Some(new) => compare_type(old, new, &mut found),
-            None if removed.contains(&old.name) => {}
             None => found.push(Incompatible::removed(&old.name)),
         }
     }

@@ -57,9 +57,9 @@ pub struct New {
 
 #[derive(Args, Debug)]
 pub struct Sync {
-    /// Take an incompatible change of this type, which events/lock.json would refuse. Only while nothing of it is stored.
-    #[arg(long, value_name = "TYPE")]
-    pub not_stored: Vec<String>,
+    /// Take incompatible changes of this type, which events/lock.json would refuse: nothing of it is stored.
+    #[arg(long, value_name = "TYPE", value_delimiter = ',')]
+    pub allow: Vec<String>,
     /// Print the files that were written as JSON.
     #[arg(long)]
     pub json: bool,
@@ -70,9 +70,9 @@ pub struct Check {
     /// What the schemas must be compatible with: a Git revision, such as origin/main, or a folder with earlier schemas.
     #[arg(long, value_name = "REF|DIR")]
     pub against: Option<String>,
-    /// A type that may be gone since then.
-    #[arg(long, value_name = "TYPE", requires = "against")]
-    pub allow_removed: Vec<String>,
+    /// Accept incompatible changes of this type since then: nothing of it is stored, or nobody sends it any more.
+    #[arg(long, value_name = "TYPE", value_delimiter = ',', requires = "against")]
+    pub allow: Vec<String>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -30,7 +30,7 @@ pub fn check(root: &Path, options: &Check) -> Result<Outcome> {
         if conflicts.is_empty() {
             derived(root, &types, &mut problems)?;
         }
-        let found = before.map(|before| compat::compare(&before, &types, &options.allow_removed)).unwrap_or_default();
+        let mut found = before.map(|before| compat::compare(&before, &types)).unwrap_or_default();
         // The lock has nothing to add on what the revision says.
         let is_new = |conflict: &Incompatible| {
             found.iter().all(|other| (&other.event_type, &other.place) != (&conflict.event_type, &conflict.place))
@@ -38,6 +38,7 @@ pub fn check(root: &Path, options: &Check) -> Result<Outcome> {
         for conflict in conflicts.iter().filter(|conflict| is_new(conflict)) {
             problems.push(Problem { kind: "lock", text: conflict.to_string() });
         }
+        found.retain(|found| !options.allow.contains(&found.event_type));
         for found in &found {
             problems.push(Problem { kind: "incompatible", text: found.to_string() });
         }

@@ -19,7 +19,7 @@ pub fn sync(root: &Path, types: &[EventType], options: &Sync) -> Result<Outcome>
     let is_gone = |name: &str| types.iter().all(|event_type| event_type.name != name);
     let refused: Vec<_> = conflicts
         .into_iter()
-        .filter(|conflict| !options.not_stored.contains(&conflict.event_type) || is_gone(&conflict.event_type))
+        .filter(|conflict| !options.allow.contains(&conflict.event_type) || is_gone(&conflict.event_type))
         .collect();
     if !refused.is_empty() {
         bail!("{}", refusal(&refused));
@@ -53,7 +53,7 @@ fn refusal(conflicts: &[Incompatible]) -> String {
     let name = &conflicts[0].event_type;
     format!(
         "events/lock.json has other columns:{}\nWhile nothing of a type is stored anywhere, its columns may change: `cargo \
-         dataless events sync --not-stored {name}`",
+         dataless events sync --allow {name}`",
         lines.concat()
     )
 }
