@@ -4,6 +4,7 @@ use event_types::EventType;
 use thiserror::Error;
 
 use crate::template::fill;
+use crate::yaml::folded;
 
 const MANIFEST: &str = r#"[package]
 name = "capture-<<kebab>>"
@@ -33,14 +34,13 @@ workspace = true
 const README: &str = "\
 # capture-<<kebab>>
 
-The Lambda behind `POST /<<type>>`. All it does is in the crate `capture`; it only says which kind of event it takes.
+<<about>>
 
 | variable | meaning |
 |---|---|
 | `DELIVERY_STREAM_NAME` | the Firehose delivery stream that takes the <<plural>> |
 | `ALLOWED_ORIGINS` | web origins that may read the answer: `*`, or a list separated by commas |
-| `METRIC_NAMESPACE` | the CloudWatch namespace in which refused events are counted; they are not when it is absent |
-| `STACK_NAME` | the dimension of that metric |
+| `METRIC_NAMESPACE`, `STACK_NAME` | the namespace of the metric of refused events, and its dimension `Stack`; no metric without the namespace |
 
 It needs one permission: `firehose:PutRecordBatch` on its stream.
 ";
@@ -66,7 +66,12 @@ pub fn folder(event_type: &str) -> String {
 #[must_use]
 pub fn files(event_type: &EventType) -> [(String, String); 3] {
     let kebab = event_type.kebab_case();
-    let values: [(&str, &str); 4] = [
+    let about = format!(
+        "The Lambda behind `POST /{}`. All it does is in the crate `capture`; it only says which event type it takes.",
+        event_type.name
+    );
+    let values: [(&str, &str); 5] = [
+        ("about", &folded(&about, 0)),
         ("kebab", &kebab),
         ("type", &event_type.name),
         ("plural", &crate::words::plural(event_type)),
