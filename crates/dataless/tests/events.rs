@@ -270,7 +270,7 @@ fn a_file_that_is_out_of_step_is_named_and_written() {
     let printed = checkout.refused(&["check"]);
     for path in ["docs/events.md", "api.yaml", "stacks/tables.yaml"] {
         assert!(
-            printed.contains(&format!("derived: {path} is not what the schemas say: run `cargo dataless events sync`")),
+            printed.contains(&format!("derived: {path} does not match the schemas: run `cargo dataless events sync`")),
             "{printed}"
         );
     }

@@ -38,7 +38,7 @@ impl Incompatible {
             event_type: event_type.to_owned(),
             place: String::new(),
             problem: "the type is gone: its clients would get 404, and its tables would leave the catalog".to_owned(),
-            way_out: format!("Keep it; or, when nobody sends it any more, say so with --allow {event_type}"),
+            way_out: format!("Keep it; or, when nobody sends it any more, accept that with --allow {event_type}"),
         }
     }
 }

@@ -44,10 +44,10 @@ fn operations(event_type: &EventType) -> String {
     let beacon = format!("{{\"{}\":[{}]}}", event_type.name, example::event(event_type, false));
     let description = format!(
         "{} Takes 1 to 500 {}. Each is judged and stored by itself: a bad one fails alone, with 200 for the batch, and the \
-         answer has what became of each in the order they were sent. What the schema of an event says is what makes it \
-         good: an unknown field, a bad value, or {} over 15 minutes ahead or over 30 days back makes that event fail. \
-         Send again only events that failed with NotStored, and with the same ids: repeats of an id count once. A body \
-         sent as text/plain is read as JSON too; navigator.sendBeacon can send it without a preflight.",
+         answer has the result of each in the order they were sent. An event fails if it does not fit its schema, or if \
+         {} is over 15 minutes ahead or over 30 days back. Send again only events that failed with NotStored, and with \
+         the same ids: repeats of an id count once. A body sent as text/plain is read as JSON too; navigator.sendBeacon \
+         can send it without a preflight.",
         sentence(&event_type.description),
         plural(event_type),
         event_type.time

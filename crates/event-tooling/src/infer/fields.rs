@@ -213,9 +213,7 @@ impl<'a> Fields<'a> {
         let Some((kind, line)) = &seen.kind else {
             let problem = match path.strip_suffix("[]") {
                 Some(array) if seen.nulls == 0 => {
-                    format!(
-                        "`{array}` is empty in every sample, so nothing says what its items are: add one to a sample"
-                    )
+                    format!("`{array}` is empty in every sample, so its items are not known: add one to a sample")
                 }
                 _ => {
                     format!("`{path}` is never anything but null: give it a value in a sample, or leave it out of them")

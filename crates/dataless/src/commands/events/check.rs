@@ -31,7 +31,7 @@ pub fn check(root: &Path, options: &Check) -> Result<Outcome> {
             derived(root, &types, &mut problems)?;
         }
         let mut found = before.map(|before| compat::compare(&before, &types)).unwrap_or_default();
-        // The lock has nothing to add on what the revision says.
+        // What the comparison has found need not be listed again.
         let is_new = |conflict: &Incompatible| {
             found.iter().all(|other| (&other.event_type, &other.place) != (&conflict.event_type, &conflict.place))
         };
@@ -93,7 +93,7 @@ fn is_schema(file: &str) -> bool {
 
 fn derived(root: &Path, types: &[EventType], problems: &mut Vec<Problem>) -> Result<()> {
     for (path, _) in out_of_step(root, types, &[])? {
-        let text = format!("{path} is not what the schemas say: run `cargo dataless events sync`");
+        let text = format!("{path} does not match the schemas: run `cargo dataless events sync`");
         problems.push(Problem { kind: "derived", text });
     }
     Ok(())

@@ -40,7 +40,7 @@ pub fn check_names(types: &[EventType]) -> Result<()> {
     Ok(())
 }
 
-/// What `events/lock.json` says against the types.
+/// The changes that `events/lock.json` refuses.
 pub fn lock_conflicts(root: &Path, types: &[EventType]) -> Result<Vec<Incompatible>> {
     match read(root, lock::PATH)? {
         Some(text) => lock::conflicts(&text, types).map_err(anyhow::Error::msg),
