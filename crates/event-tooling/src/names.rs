@@ -2,8 +2,8 @@
 
 use event_types::EventType;
 
-/// Tables, routes and constants that are something else here.
-const TAKEN: [&str; 10] = [
+/// Tables, metrics and constants that are something else here.
+const TAKEN: [&str; 13] = [
     "ad_traffic",
     "advertising",
     "all",
@@ -13,11 +13,17 @@ const TAKEN: [&str; 10] = [
     "max_ahead",
     "max_behind",
     "max_events",
+    "metrics",
     "rejected",
+    "sink_failures",
+    "uncounted_events",
 ];
 
 /// Routes of the API that are not those of event types.
 const ROUTES: [&str; 1] = ["traffic"];
+
+/// What names of raw tables, and of metrics of malformed lines, begin with.
+const TAKEN_BEGINNINGS: [&str; 2] = ["raw_", "malformed_"];
 
 /// Words that SQL has for itself, in Athena, Spark, Hive or Redshift: each query on such a table would need quotes.
 const SQL: &str = "\
@@ -40,7 +46,7 @@ pub fn problem(name: &str, others: &[EventType]) -> Option<String> {
     if SQL.split(' ').any(|word| word == name) {
         return Some(format!("`{name}` is a word of SQL: use a plural, such as `{name}s`, or another name"));
     }
-    if TAKEN.contains(&name) || ROUTES.contains(&name) || name.starts_with("raw_") {
+    if TAKEN.contains(&name) || ROUTES.contains(&name) || TAKEN_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)) {
         return Some(format!("`{name}` is the name of something else in the warehouse: use another name"));
     }
     let pascal = |name: &str| name.replace('_', "");
