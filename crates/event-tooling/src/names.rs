@@ -46,7 +46,10 @@ pub fn problem(name: &str, others: &[EventType]) -> Option<String> {
     if SQL.split(' ').any(|word| word == name) {
         return Some(format!("`{name}` is a word of SQL: use a plural, such as `{name}s`, or another name"));
     }
-    if TAKEN.contains(&name) || ROUTES.contains(&name) || TAKEN_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)) {
+    if TAKEN.contains(&name)
+        || ROUTES.contains(&name)
+        || TAKEN_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+    {
         return Some(format!("`{name}` is the name of something else in the warehouse: use another name"));
     }
     let pascal = |name: &str| name.replace('_', "");
