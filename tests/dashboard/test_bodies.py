@@ -58,9 +58,9 @@ DOCUMENTED = {
         "CPUUtilization": "Percent", "PercentageDiskSpaceUsed": "Percent", "DatabaseConnections": "Count",
     }),
     # Our own: what crates/metrics-sink and glue/ledger.py publish, which the tests below compare with their source.
-    "Warehouse/Advertising": ("crates/metrics-sink", [{"Stack"}], {
+    "Warehouse/Advertising": ("crates/metrics-sink and crates/capture", [{"Stack"}, {"Stack", "Table"}, {"Stack", "Table", "Reason"}], {
         "Impressions": "Count", "Clicks": "Count", "MalformedImpressions": "Count", "MalformedClicks": "Count",
-        "SinkFailures": "Count", "UncountedEvents": "Count",
+        "SinkFailures": "Count", "UncountedEvents": "Count", "RefusedEvents": "Count",
     }),
     "Warehouse/Lake": ("glue/ledger.py and glue/lake/measure.py", [{"Stack", "Table"}, {"Stack", "Job"}], {
         "RawLines": "Count", "Kept": "Count", "Repeats": "Count", "Rejected": "Count", "Late": "Count", "Unbalanced": "Count",

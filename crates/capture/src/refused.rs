@@ -53,7 +53,7 @@ impl Refused {
                 "Timestamp": now.timestamp_millis(),
                 "CloudWatchMetrics": [{
                     "Namespace": self.namespace,
-                    "Dimensions": [["Stack", "Table", "Reason"]],
+                    "Dimensions": [["Stack", "Table"], ["Stack", "Table", "Reason"]],
                     "Metrics": [{"Name": METRIC, "Unit": "Count"}],
                 }],
             },
@@ -114,7 +114,7 @@ mod tests {
                     "Timestamp": 1_795_176_000_000_u64,
                     "CloudWatchMetrics": [{
                         "Namespace": "Ads",
-                        "Dimensions": [["Stack", "Table", "Reason"]],
+                        "Dimensions": [["Stack", "Table"], ["Stack", "Table", "Reason"]],
                         "Metrics": [{"Name": "RefusedEvents", "Unit": "Count"}],
                     }],
                 },
