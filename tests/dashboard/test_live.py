@@ -45,7 +45,7 @@ def send(target):
         text=True,
     ).stdout
     report = json.loads(printed)
-    return {name: report[name.lower()]["acknowledged"] for name in COUNTS}
+    return {name: report["events"][name.lower()]["acknowledged"] for name in COUNTS}
 
 
 def widget(page, title):
