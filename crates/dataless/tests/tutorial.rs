@@ -1,0 +1,115 @@
+//! `docs/your-own-events.md`, pasted into a checkout of its own. Minutes long: `cargo dataless test end-to-end` runs it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// A program in a folder, without the variables that cargo sets for a test: build scripts that read them would run again.
+fn program(name: impl AsRef<std::ffi::OsStr>, folder: &Path) -> Command {
+    let mut command = Command::new(name);
+    for (variable, _) in std::env::vars().filter(|(variable, _)| variable.starts_with("CARGO_")) {
+        command.env_remove(variable);
+    }
+    command.current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+fn succeed(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{text}", output.status);
+    text
+}
+
+/// A checkout with the files of this one, its tools, and what it has built. It takes its warehouse down when it goes.
+struct Checkout(TempDir);
+
+impl Checkout {
+    fn new() -> Self {
+        let checkout = Self(tempfile::tempdir().unwrap());
+        let (root, here) = (root(), checkout.path());
+        let mut listed = program("git", &root);
+        listed.args(["ls-files", "--cached", "--others", "--exclude-standard"]);
+        for file in succeed(listed).lines().filter(|file| root.join(file).is_file()) {
+            let target = here.join(file);
+            fs::create_dir_all(target.parent().unwrap()).unwrap();
+            fs::copy(root.join(file), target).unwrap();
+        }
+        fs::create_dir_all(here.join(".dataless")).unwrap();
+        std::os::unix::fs::symlink(root.join(".dataless/tools"), here.join(".dataless/tools")).unwrap();
+        // Dependencies are the same ones. Links cost neither time nor room, and cargo replaces files, never what is in them.
+        let built = Path::new(env!("CARGO_BIN_EXE_dataless")).parent().unwrap();
+        fs::create_dir_all(here.join("target/debug")).unwrap();
+        for part in ["deps", "build", ".fingerprint"] {
+            let mut link = program("cp", here);
+            link.args(["--archive", "--link"]).arg(built.join(part)).arg("target/debug");
+            succeed(link);
+        }
+        for args in [
+            &["init", "--quiet"][..],
+            &["config", "user.name", "test"],
+            &["config", "user.email", "test@example.com"],
+            &["config", "commit.gpgsign", "false"],
+            &["add", "--all"],
+            &["commit", "--quiet", "--message", "start"],
+        ] {
+            let mut git = program("git", here);
+            git.args(args);
+            succeed(git);
+        }
+        checkout
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Checkout {
+    fn drop(&mut self) {
+        let _ = program(env!("CARGO_BIN_EXE_dataless"), self.path()).args(["down", "--purge"]).status();
+    }
+}
+
+/// The blocks of a page that are marked with the word, in the order of the page.
+fn blocks<'a>(page: &'a str, word: &str) -> Vec<&'a str> {
+    let mark = format!("\n```{word}\n");
+    page.split(&mark[..]).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+#[test]
+#[ignore = "needs the emulator and Spark: cargo dataless test runs it"]
+fn an_event_type_of_ones_own_goes_from_samples_to_an_answer() {
+    let page = fs::read_to_string(root().join("docs/your-own-events.md")).unwrap();
+    let commands = blocks(&page, "sh").concat();
+    assert!(commands.contains("events new orders") && commands.contains("--against HEAD || echo"), "{commands}");
+    // What commands print is after the first of them and before the reference at the end.
+    let pasted = page.split_once("\n```sh\n").unwrap().1.split_once("\n## What a schema can have\n").unwrap().0;
+    let answers = blocks(pasted, "text");
+    assert!(answers.len() >= 4, "{answers:?}");
+
+    let checkout = Checkout::new();
+    let mut bash = program("bash", checkout.path());
+    bash.arg("-c").arg(format!("set -euo pipefail\n{commands}"));
+    let printed = succeed(bash);
+    for line in answers.iter().flat_map(|answer| answer.lines()).filter(|line| !line.is_empty()) {
+        assert!(printed.contains(line.trim_end()), "not printed: {line}\n{printed}");
+    }
+    // The books of both batches balance: 200 samples, then 100 more.
+    for orders in [" 200 ", " 300 "] {
+        assert!(
+            printed.lines().any(|line| line.starts_with('✓') && line.contains("orders") && line.contains(orders)),
+            "{printed}"
+        );
+    }
+    let mut left = program("git", checkout.path());
+    left.args(["status", "--porcelain"]);
+    assert_eq!(succeed(left), "", "everything is committed, and the refused change is undone");
+}
