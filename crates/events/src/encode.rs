@@ -58,6 +58,7 @@ struct Found {
 
 impl Found {
     /// The place of the next member, unless it does not belong there.
+    #[inline(always)]
     fn place(&mut self, object: &'static Object, name: Name) -> Option<usize> {
         match name {
             Name::Field(place) if self.seen & object.fields[place].bit == 0 => {
@@ -65,16 +66,19 @@ impl Found {
                 return Some(place);
             }
             Name::Field(place) => {
-                let duplicate = || Problem::new(Reason::Duplicate).in_field(object.fields[place].name);
-                self.misplaced.get_or_insert_with(duplicate);
+                self.misplace(Problem::new(Reason::Duplicate).in_field(object.fields[place].name));
             }
-            Name::Unknown(problem) => {
-                self.misplaced.get_or_insert(problem);
-            }
+            Name::Unknown(problem) => self.misplace(problem),
         }
         None
     }
 
+    #[cold]
+    fn misplace(&mut self, problem: Box<Problem>) {
+        self.misplaced.get_or_insert(problem);
+    }
+
+    #[cold]
     fn refuse(&mut self, place: usize, problem: Box<Problem>, name: &str) {
         if self.invalid.as_ref().is_none_or(|(first, _)| place < *first) {
             self.invalid = Some((place, problem.in_field(name)));
@@ -216,6 +220,7 @@ impl Encoder {
     }
 
     /// At the end of the event there is a hole exactly if it has no id of its own.
+    #[inline(never)]
     fn settle_hole(&mut self, own_id: usize, field: &Field, found: &mut Found) {
         if found.seen & field.bit == 0 {
             if found.id_hole.is_none() {
@@ -311,6 +316,7 @@ impl Encoder {
     }
 
     /// Checks a value that must be a number, and writes it as it is.
+    #[inline]
     fn number(&mut self, value: &'static Value, raw: &str) -> Checked {
         let is_valid = match value {
             Value::Integer { min, max } => number::integer(raw).is_some_and(|number| (*min..=*max).contains(&number)),
