@@ -21,6 +21,8 @@ MANAGED_POLICY, INLINE_POLICIES, TRUST_POLICY, POLICIES_OF_A_ROLE, IAM_DESCRIPTI
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 VARIABLES_OF_A_FUNCTION = 4_096
+# https://docs.aws.amazon.com/lambda/latest/api/API_PublishVersion.html
+VERSION_DESCRIPTION = 256
 # Before it is encoded. https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html
 USER_DATA = 16_384
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
@@ -119,6 +121,26 @@ def test_what_else_has_a_size():
                 problems.add(f"{place} {name}")
     assert not problems, listed(problems)
     assert (ROOT / "pipeline" / "daily.asl.json").stat().st_size <= STATE_MACHINE
+
+
+def longest(parameter):
+    """The most characters that a value of the parameter may have."""
+    if "AllowedValues" in parameter:
+        return max(len(value) for value in parameter["AllowedValues"])
+    return len(str(parameter["MaxValue"])) if parameter["Type"] == "Number" else int(parameter["MaxLength"])
+
+
+def test_descriptions_of_versions_are_short_enough_whatever_their_parameters():
+    template = read_template(ROOT / "template.yaml")
+    seen = 0
+    for name, resource in template["Resources"].items():
+        if written := resource.get("Properties", {}).get("VersionDescription"):
+            text = written["Fn::Sub"]
+            used = re.findall(r"\$\{(\w+)\}", text)
+            length = len(re.sub(r"\$\{\w+\}", "", text)) + sum(longest(template["Parameters"][one]) for one in used)
+            assert length <= VERSION_DESCRIPTION, f"{name}: {length}"
+            seen += len(used)
+    assert seen > 5
 
 
 def test_every_name_fits_its_service():
