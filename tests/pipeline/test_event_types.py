@@ -30,8 +30,8 @@ class Machine:
         deployed = warehouse.states.describe_state_machine(stateMachineArn=warehouse.state_machine)
         resources = {state["Resource"] for state in tasks(json.loads(deployed["definition"])) if ":function:" in state["Resource"]}
         (glue,) = resources
-        assert "['impressions','clicks']" in deployed["definition"]
-        definition = deployed["definition"].replace(glue, self.echo(failing)).replace("['impressions','clicks']", str(types).replace(" ", ""))
+        assert "['clicks','impressions']" in deployed["definition"]
+        definition = deployed["definition"].replace(glue, self.echo(failing)).replace("['clicks','impressions']", str(types).replace(" ", ""))
         created = warehouse.states.create_state_machine(name=self.name, definition=definition, roleArn=deployed["roleArn"])
         self.arn = created["stateMachineArn"]
 
