@@ -6,6 +6,9 @@ use std::ops::Range;
 /// <https://docs.aws.amazon.com/firehose/latest/APIReference/API_Record.html>
 pub const MAX_RECORD_BYTES: usize = 1_000 * 1_024;
 
+// Every line that `events` lets through fits in a record.
+const _: () = assert!(events::MAX_LINE_BYTES <= MAX_RECORD_BYTES);
+
 /// The most records of one `PutRecordBatch`.
 /// <https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html>
 pub const MAX_CALL_RECORDS: usize = 500;

@@ -3,7 +3,7 @@
 use event_types::EventType;
 
 /// Tables, metrics and constants that are something else here.
-const TAKEN: [&str; 13] = [
+const TAKEN: [&str; 14] = [
     "ad_traffic",
     "advertising",
     "all",
@@ -13,6 +13,7 @@ const TAKEN: [&str; 13] = [
     "max_ahead",
     "max_behind",
     "max_events",
+    "max_line_bytes",
     "metrics",
     "rejected",
     "sink_failures",

@@ -18,6 +18,10 @@ use crate::table::EventType;
 /// count, and 500 events fit in one record of it.
 pub const MAX_EVENTS: usize = 500;
 
+/// The most bytes of an event's line, the newline included: what fits in one record of Firehose.
+/// <https://docs.aws.amazon.com/firehose/latest/APIReference/API_Record.html>
+pub const MAX_LINE_BYTES: usize = 1_000 * 1_024;
+
 /// A valid event: where its line stands in [`Batch::ndjson`], and the id that the server gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::batch::MAX_LINE_BYTES;
 use crate::id;
 use crate::number;
 use crate::problem::{Problem, Reason};
@@ -143,7 +144,11 @@ impl Encoder {
         let start = self.out.len();
         self.event_start = start;
         self.members.clear();
-        let checked = event.deserialize_any(AnySeed { value: None, encoder: self })?;
+        let mut checked = event.deserialize_any(AnySeed { value: None, encoder: self })?;
+        if self.out.len() - start >= MAX_LINE_BYTES {
+            // Not before: what is wrong with a field says more.
+            checked = checked.and_then(|_| Err(Problem::new(Reason::TooLong)));
+        }
         match &checked {
             Ok(_) => self.out.push(b'\n'),
             Err(_) => self.out.truncate(start),

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use thiserror::Error;
 
+use crate::batch::MAX_LINE_BYTES;
 use crate::problem::{Problem, Reason};
 use crate::table::{Object, Value};
 
@@ -89,6 +90,10 @@ impl EventError {
             Reason::Late => (
                 EventErrorCode::TooLate,
                 format!("`{path}` is more than 30 days back: events are accepted for 30 days only"),
+            ),
+            Reason::TooLong => (
+                EventErrorCode::InvalidValue,
+                format!("the event is longer than {MAX_LINE_BYTES} bytes: send less in it"),
             ),
             Reason::HalfPair => (
                 EventErrorCode::InvalidValue,

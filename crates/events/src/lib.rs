@@ -18,7 +18,7 @@ mod types {
     include!(concat!(env!("OUT_DIR"), "/types.rs"));
 }
 
-pub use batch::{Batch, Event, MAX_EVENTS, Stored};
+pub use batch::{Batch, Event, MAX_EVENTS, MAX_LINE_BYTES, Stored};
 pub use error::{BatchError, EventError, EventErrorCode};
 pub use table::EventType;
 pub use time::{MAX_AHEAD, MAX_BEHIND};

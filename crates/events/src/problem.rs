@@ -24,6 +24,8 @@ pub(crate) enum Reason {
     Early,
     /// The event's time is too far behind.
     Late,
+    /// The event's line is longer than a line may be.
+    TooLong,
 }
 
 /// What is wrong with a value, and the path to it from the event: `items[2].price`.

@@ -250,3 +250,21 @@ fn a_line_is_read_back_as_itself() {
     let again = readings.parse(&lines.concat().trim_end().replace('\n', ",")).unwrap();
     assert_eq!(std::str::from_utf8(again.ndjson()).unwrap(), lines.concat());
 }
+
+#[test]
+fn a_line_of_1000_kib_is_taken_and_one_byte_more_is_not() {
+    let orders = Type::new("orders", &ORDERS.replace("\"maxLength\": 200", "\"maxLength\": 2000000"));
+    let noted = |length: usize| {
+        let mut event = order();
+        event["note"] = "x".repeat(length).into();
+        event.to_string()
+    };
+    let others = orders.line(&noted(0)).unwrap().len();
+    assert_eq!(orders.line(&noted(1_024_000 - others)).unwrap().len(), 1_024_000);
+    let (code, message) = orders.line(&noted(1_024_001 - others)).unwrap_err();
+    assert_eq!((code, &message[..]), ("InvalidValue", "the event is longer than 1024000 bytes: send less in it"));
+    // Its neighbours are taken all the same.
+    let batch = orders.parse(&format!("{},{},{}", order(), noted(1_100_000), order())).unwrap();
+    assert_eq!(batch.events().iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(batch.ndjson().split(|byte| *byte == b'\n').count(), 3);
+}
