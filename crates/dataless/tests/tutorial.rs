@@ -28,6 +28,20 @@ fn succeed(mut command: Command) -> String {
     text
 }
 
+/// Names of the crates of the workspace, and of their programs and tests.
+fn own_crates(root: &Path) -> Vec<String> {
+    let folders = fs::read_dir(root.join("crates")).unwrap().map(|entry| entry.unwrap().path());
+    let mut names = vec!["loadgen".to_owned()];
+    for folder in folders.chain([root.join("load-generator")]).filter(|folder| folder.is_dir()) {
+        names.push(folder.file_name().unwrap().to_str().unwrap().to_owned());
+        for part in ["tests", "benches", "examples"] {
+            let files = fs::read_dir(folder.join(part)).into_iter().flatten().map(|entry| entry.unwrap().path());
+            names.extend(files.filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned())));
+        }
+    }
+    names
+}
+
 /// A checkout with the files of this one, its tools, and what it has built. It takes its warehouse down when it goes.
 struct Checkout(TempDir);
 
@@ -44,13 +58,30 @@ impl Checkout {
         }
         fs::create_dir_all(here.join(".dataless")).unwrap();
         std::os::unix::fs::symlink(root.join(".dataless/tools"), here.join(".dataless/tools")).unwrap();
-        // Dependencies are the same ones. Links cost neither time nor room, and cargo replaces files, never what is in them.
+        // Dependencies are the same ones, and links to them cost neither time nor room. What belongs to the workspace's own
+        // crates is left out: build scripts write into files that are there, and would change those of this checkout.
         let built = Path::new(env!("CARGO_BIN_EXE_dataless")).parent().unwrap();
         fs::create_dir_all(here.join("target/debug")).unwrap();
+        let own = own_crates(&root);
         for part in ["deps", "build", ".fingerprint"] {
             let mut link = program("cp", here);
             link.args(["--archive", "--link"]).arg(built.join(part)).arg("target/debug");
             succeed(link);
+            for entry in fs::read_dir(here.join("target/debug").join(part)).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_str().unwrap();
+                let is_own = |own: &String| {
+                    [own.clone(), own.replace('-', "_")].iter().any(|own| {
+                        name.strip_prefix("lib")
+                            .unwrap_or(name)
+                            .strip_prefix(own.as_str())
+                            .is_some_and(|rest| rest.starts_with('-'))
+                    })
+                };
+                if own.iter().any(is_own) {
+                    if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.unwrap();
+                }
+            }
         }
         for args in [
             &["init", "--quiet"][..],
