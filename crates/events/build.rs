@@ -20,7 +20,9 @@ fn main() {
 
 fn write_tables() -> Result<(), Box<dyn std::error::Error>> {
     let types = event_types::read_all(Path::new(SCHEMAS))?;
-    if let Some(reserved) = types.iter().find(|event_type| model::RESERVED.contains(&event_type.name.as_str())) {
+    if let Some(reserved) =
+        types.iter().find(|event_type| event_types::TAKEN_BY_EVENTS.contains(&event_type.name.as_str()))
+    {
         return Err(format!("events/{0}.json: `{0}` can't name an event type: use another name", reserved.name).into());
     }
     let tables: Vec<_> = types.iter().map(model::table).collect();

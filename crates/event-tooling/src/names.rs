@@ -1,19 +1,14 @@
 //! Names that a type can't have.
 
-use event_types::EventType;
+use event_types::{EventType, TAKEN_BY_EVENTS};
 
-/// Tables, metrics and constants that are something else here.
-const TAKEN: [&str; 14] = [
+/// Tables and metrics that are something else here.
+const TAKEN: [&str; 9] = [
     "ad_traffic",
     "advertising",
-    "all",
     "dataless",
     "ledger",
     "lock",
-    "max_ahead",
-    "max_behind",
-    "max_events",
-    "max_line_bytes",
     "metrics",
     "rejected",
     "sink_failures",
@@ -48,6 +43,7 @@ pub fn problem(name: &str, others: &[EventType]) -> Option<String> {
         return Some(format!("`{name}` is a word of SQL: use a plural, such as `{name}s`, or another name"));
     }
     if TAKEN.contains(&name)
+        || TAKEN_BY_EVENTS.contains(&name)
         || ROUTES.contains(&name)
         || TAKEN_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
     {

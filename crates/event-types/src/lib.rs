@@ -10,5 +10,5 @@ pub use model::{
     Decimal, Distribution, EventType, Field, MAX_DEPTH, MAX_FIELDS, MAX_PRECISION, MAX_TYPE_NAME, Object, Reference,
     Value,
 };
-pub use read::{NOT_TYPES, SchemaError, check_name, check_references, read_all, read_type};
+pub use read::{SchemaError, TAKEN_BY_EVENTS, check_name, check_references, is_schema, read_all, read_type};
 pub use sample::Sampler;

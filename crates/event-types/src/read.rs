@@ -16,8 +16,11 @@ const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// Columns that the lake adds to those of an event, and partition keys.
 const RESERVED: [&str; 8] = ["year", "month", "day", "hour", "arrived", "arrived_at", "table_name", "_aside"];
 
+/// Names that the crate `events` has for something else than a type.
+pub const TAKEN_BY_EVENTS: [&str; 5] = ["all", "max_ahead", "max_behind", "max_events", "max_line_bytes"];
+
 /// Files of the folder that are not event types.
-pub const NOT_TYPES: [&str; 2] = ["lock.json", "event-type.schema.json"];
+const NOT_TYPES: [&str; 2] = ["lock.json", "event-type.schema.json"];
 
 /// A schema that is not an event type.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -33,6 +36,12 @@ pub struct SchemaError {
 
 type Problem = (String, String);
 
+/// Whether a file of the folder is the schema of an event type, by its name.
+#[must_use]
+pub fn is_schema(file: &str) -> bool {
+    file.ends_with(".json") && !file.starts_with('.') && !NOT_TYPES.contains(&file)
+}
+
 /// Reads all event types of a folder, sorted by name, and holds their references against each other.
 ///
 /// # Errors
@@ -46,7 +55,7 @@ pub fn read_all(folder: &Path) -> Result<Vec<EventType>, SchemaError> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|error| unreadable("", error))? {
         let name = entry.map_err(|error| unreadable("", error))?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".json") && !name.starts_with('.') && !NOT_TYPES.contains(&name.as_str()) {
+        if is_schema(&name) {
             names.push(name);
         }
     }

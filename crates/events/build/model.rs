@@ -7,10 +7,6 @@ use event_types::Value as Model;
 
 use super::table::{EventType, Field, Object, Value};
 
-/// Names that the crate has for something else.
-#[allow(dead_code, reason = "only build.rs needs it")]
-pub const RESERVED: [&str; 4] = ["all", "max_events", "max_ahead", "max_behind"];
-
 /// The table of an event type. Its memory is never freed: tables are static.
 pub fn table(model: &event_types::EventType) -> EventType {
     let fields = &model.object.fields;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use event_tooling::compat::{self, Incompatible};
-use event_types::EventType;
+use event_types::{EventType, is_schema};
 use serde_json::json;
 
 use super::FOLDER;
@@ -85,10 +85,6 @@ fn schemas(root: &Path, problems: &mut Vec<Problem>) -> Result<Vec<EventType>> {
         push(error.to_string());
     }
     Ok(types)
-}
-
-fn is_schema(file: &str) -> bool {
-    file.ends_with(".json") && !file.starts_with('.') && !event_types::NOT_TYPES.contains(&file)
 }
 
 fn derived(root: &Path, types: &[EventType], problems: &mut Vec<Problem>) -> Result<()> {
