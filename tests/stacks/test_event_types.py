@@ -55,7 +55,7 @@ def test_a_third_type_has_names_of_its_own():
         "dataless-order-items", "dataless-order-items-python-etl", "dataless-order-items-scala-etl", "/aws/lambda/dataless-capture-order-items",
         "dataless-capture-order-items-errors", "dataless-capture-order-items-throttles", "dataless-order-items-quota",
         "dataless-order-items-freshness", "dataless-order-items-undelivered", "dataless-order-items-ledger", "dataless-order-items-ledger-missing",
-        "dataless-order-items-divergence", "CallNewVersions-order_items", "ShiftTraffic-order_items",
+        "dataless-order-items-divergence", "dataless-order-items-refused", "CallNewVersions-order_items", "ShiftTraffic-order_items",
     }  # fmt: skip
 
 
