@@ -59,7 +59,6 @@ DOCUMENTED = {
     }),
     # Our own: what crates/metrics-sink and glue/ledger.py publish, which the tests below compare with their source.
     "Warehouse/Advertising": ("crates/metrics-sink and crates/capture", [{"Stack"}, {"Stack", "Table"}, {"Stack", "Table", "Reason"}], {
-        "Impressions": "Count", "Clicks": "Count", "MalformedImpressions": "Count", "MalformedClicks": "Count",
         "SinkFailures": "Count", "UncountedEvents": "Count", "RefusedEvents": "Count",
     }),
     "Warehouse/Lake": ("glue/ledger.py and glue/lake/measure.py", [{"Stack", "Table"}, {"Stack", "Job"}], {
@@ -67,6 +66,12 @@ DOCUMENTED = {
         "RealTimeDivergence": "Percent", "JobTime": "Milliseconds", "JobFailures": "Count", "JobRows": "Count",
     }),
 }
+
+# The event types, and the metrics that the sink names after each.
+TYPES = sorted(path.stem for path in (ROOT / "events").glob("*.json") if path.name not in ("lock.json", "event-type.schema.json"))
+PASCAL = {event_type: "".join(word.capitalize() for word in event_type.split("_")) for event_type in TYPES}
+for _name in PASCAL.values():
+    DOCUMENTED["Warehouse/Advertising"][2].update({_name: "Count", f"Malformed{_name}": "Count"})
 
 # What a unit may be called in the title or on the axis of a chart.
 UNITS = {"Milliseconds": r"\bms\b", "Seconds": r"\(s\)", "Bytes": r"[Bb]ytes|GB", "Percent": r"percent", "Share": r"share"}
@@ -209,6 +214,48 @@ def test_the_ops_dashboard_shows_every_alarm():
     named = [alarm["AlarmName"]["Fn::Sub"].removeprefix("${StackName}-") for alarm in TELLING.values()]
     made = {name.replace("${NameSuffix}", event_type) for name in named for event_type in EVENT_TYPES}
     assert sorted(shown) == sorted(made)
+
+
+def words_of(event_type):
+    """What a dashboard calls the type, its function, stream, jobs and metrics."""
+    kebab = event_type.replace("_", "-")
+    return rf"\b({kebab}|{event_type}|(Malformed)?{PASCAL[event_type]})\b"
+
+
+def rows_of(event_type):
+    """The metrics of a type, with its name left out: dashboard, namespace, metric, the dimensions' values, statistic."""
+    found = []
+    for name, body in DASHBOARDS.items():
+        for widget in body["widgets"]:
+            for row in widget["properties"].get("metrics", []):
+                text = json.dumps(row[:-1])
+                if re.search(words_of(event_type), text):
+                    without = re.sub(words_of(event_type), r"\2<type>", text)
+                    found.append((name, without, row[-1].get("stat")))
+    return found
+
+
+def test_each_event_type_has_the_same_rows():
+    """Numbers of the ads are also in charts of their own, written by hand."""
+    expected = set(rows_of("impressions"))
+    # Counted, malformed and refused; function, stream, ledger and jobs.
+    assert len(expected) > 30
+    for event_type in TYPES:
+        assert set(rows_of(event_type)) == expected, event_type
+
+
+def test_each_event_type_has_a_chart_of_its_ledger_and_its_cold_starts():
+    titles = {widget["properties"].get("title") for widget in DASHBOARDS["OpsDashboard"]["widgets"]}
+    ((_, logs),) = widgets("log")
+    for event_type in TYPES:
+        assert f"Ledger: raw {event_type.replace('_', ' ')} by day of arrival, and what became of them" in titles
+        assert f"SOURCE '/aws/lambda/${{StackName}}-capture-{event_type.replace('_', '-')}'" in logs["query"]["Fn::Sub"]
+
+
+def test_lines_of_a_chart_have_colours_of_their_own():
+    for title, properties in WIDGETS:
+        colors = [row[-1]["color"] for row in properties["metrics"] if "color" in row[-1]]
+        assert len(colors) == len(set(colors)), title
 
 
 def test_our_own_metrics_are_what_the_code_publishes():

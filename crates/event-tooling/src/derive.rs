@@ -4,7 +4,7 @@ use event_types::EventType;
 use thiserror::Error;
 
 use crate::markers::MarkerError;
-use crate::{api, capture, lock, page, root, tables};
+use crate::{api, capture, dashboards, lock, page, root, tables};
 
 /// A derived file that can't be written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -49,7 +49,12 @@ pub fn all(
     };
     let failed =
         |path: &str, error: &dyn std::error::Error| DeriveError { path: path.to_owned(), problem: error.to_string() };
-    let parts: [(&str, Part); 3] = [(api::PATH, api::text), (tables::PATH, tables::text), (root::PATH, root::text)];
+    let parts: [(&str, Part); 4] = [
+        (api::PATH, api::text),
+        (dashboards::PATH, dashboards::text),
+        (tables::PATH, tables::text),
+        (root::PATH, root::text),
+    ];
     for (path, text) in parts {
         push(path, Some(text(types, &present(path)?).map_err(|error| failed(path, &error))?));
     }

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod capture;
 pub mod compat;
+pub mod dashboards;
 pub mod derive;
 mod example;
 pub mod infer;
