@@ -8,19 +8,13 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// What the commands read and write.
-const PATHS: [&str; 8] = [
-    "template.yaml",
-    "api.yaml",
-    "Cargo.lock",
-    "stacks",
-    "events",
-    "docs/events.md",
-    "crates/capture-clicks",
-    "crates/capture-impressions",
-];
+/// What the commands read and write, beside the crates of event types.
+const PATHS: [&str; 6] = ["template.yaml", "api.yaml", "Cargo.lock", "stacks", "events", "docs/events.md"];
 
-/// A checkout of its own, with one commit.
+/// The types of the example.
+const EXAMPLE: [&str; 2] = ["clicks", "impressions"];
+
+/// A checkout of its own, with one commit. Its types are those of the example: others that the repository has are removed.
 struct Checkout(TempDir);
 
 impl Checkout {
@@ -30,9 +24,21 @@ impl Checkout {
         for path in PATHS {
             copy(&root.join(path), &checkout.path(path));
         }
+        let mut others = Vec::new();
+        for event_type in event_types::read_all(&root.join("events")).unwrap() {
+            let folder = format!("crates/capture-{}", event_type.kebab_case());
+            copy(&root.join(&folder), &checkout.path(&folder));
+            others.extend((!EXAMPLE.contains(&&*event_type.name)).then_some(event_type.name));
+        }
         // By this folder the command line knows a checkout.
         fs::create_dir_all(checkout.path("crates/dataless")).unwrap();
         fs::write(checkout.path("crates/dataless/Cargo.toml"), "").unwrap();
+        // One that others refer to goes after them.
+        while !others.is_empty() {
+            let count = others.len();
+            others.retain(|name| !checkout.events(&["remove", name]).status.success());
+            assert!(others.len() < count, "{others:?} can't be removed");
+        }
         checkout.git(&["init", "--quiet", "--initial-branch", "main"]);
         checkout.commit();
         checkout
@@ -143,16 +149,19 @@ fn a_type_comes_with_everything_and_goes_without_a_trace() {
         let changed: Vec<String> = checkout.status().lines().map(|line| line[3..].to_owned()).collect();
         let kebab = name.replace('_', "-");
         let mut expected: Vec<String> =
-            ["Cargo.lock", "api.yaml", "docs/events.md", "events/lock.json", "stacks/tables.yaml", "template.yaml"]
+            ["Cargo.lock", "api.yaml", "docs/events.md", "events/lock.json", "template.yaml"]
                 .map(str::to_owned)
                 .to_vec();
+        expected.extend(["dashboards", "tables"].map(|stack| format!("stacks/{stack}.yaml")));
         expected
             .extend(["Cargo.toml", "README.md", "src/main.rs"].map(|file| format!("crates/capture-{kebab}/{file}")));
         expected.push(format!("events/{name}.json"));
+        expected
+            .sort_by_key(|path| (path.starts_with("crates/") || *path == format!("events/{name}.json"), path.clone()));
         assert_eq!(changed, expected);
         assert_eq!(checkout.run(&["check"]), "3 event types: well formed, derived files in step\n");
         assert!(checkout.run(&["list"]).contains(name));
-        for path in ["api.yaml", "stacks/tables.yaml", "template.yaml"] {
+        for path in ["api.yaml", "stacks/dashboards.yaml", "stacks/tables.yaml", "template.yaml"] {
             serde_yaml_ng::from_str::<serde_yaml_ng::Value>(&checkout.read(path)).unwrap();
         }
         assert!(checkout.run(&["check", "--against", "main"]).contains("compatible with main"));
@@ -217,6 +226,51 @@ fn a_type_from_samples_is_in_api_tables_and_templates() {
         "clicks,impressions,shop_orders"
     );
     assert!(checkout.read("crates/capture-shop-orders/src/main.rs").contains("SHOP_ORDERS"));
+}
+
+#[test]
+fn a_third_type_leaves_the_root_template_below_its_limit() {
+    let checkout = Checkout::new();
+    checkout.run(&["new", "shop_orders", "--group", "shop"]);
+    let lines = checkout.read("template.yaml").lines().count();
+    assert!(lines < 1_500, "{lines} lines");
+}
+
+#[test]
+fn a_type_without_charts_by_hand_has_widgets_of_its_own() {
+    let checkout = Checkout::new();
+    let titles = || -> Vec<(String, u64, u64, u64, u64)> {
+        let yaml: serde_yaml_ng::Value = serde_yaml_ng::from_str(&checkout.read("stacks/dashboards.yaml")).unwrap();
+        let body =
+            &yaml["Resources"]["RealTimeAdvertisingDashboard"]["Properties"]["DashboardBody"]["Fn::ToJsonString"];
+        let number = |widget: &serde_yaml_ng::Value, key: &str| widget[key].as_u64().unwrap();
+        let widget = |widget: &serde_yaml_ng::Value| {
+            let title = widget["properties"]["title"].as_str().unwrap_or_default().to_owned();
+            (title, number(widget, "x"), number(widget, "y"), number(widget, "width"), number(widget, "height"))
+        };
+        body["widgets"].as_sequence().unwrap().iter().map(widget).collect()
+    };
+    let before = titles();
+    let below = before.iter().map(|(_, _, y, _, height)| y + height).max().unwrap();
+    checkout.run(&["new", "shop_orders", "--group", "shop"]);
+    checkout.run(&["new", "alerts", "--group", "shop"]);
+    let added: Vec<_> = titles().into_iter().skip(before.len()).collect();
+    let expected = [
+        ("Alerts: the latest minute", 0, below, 6),
+        ("Alerts by minute", 6, below, 18),
+        ("Shop orders: the latest minute", 0, below + 6, 6),
+        ("Shop orders by minute", 6, below + 6, 18),
+    ];
+    assert_eq!(added, expected.map(|(title, x, y, width)| (title.to_owned(), x, y, width, 6)));
+    // Who draws charts of a type by hand has no others.
+    checkout.edit(
+        "stacks/dashboards.yaml",
+        "            # begin: real time of event types\n",
+        "            - { type: metric, x: 0, \"y\": 90, width: 6, height: 4, properties: { metrics: [\n              \
+         [!Ref MetricNamespace, ShopOrders, Stack, !Ref StackName] ] } }\n            # begin: real time of event types\n",
+    );
+    checkout.run(&["sync"]);
+    assert!(!titles().iter().any(|(title, ..)| title.starts_with("Shop orders")));
 }
 
 #[test]
