@@ -183,8 +183,8 @@ impl Changes<'_> {
             }
             (Value::Decimal(old), Value::Decimal(new)) => self.decimal(place, *old, *new),
             (
-                Value::Array { items, min_items, max_items },
-                Value::Array { items: new_items, min_items: new_min, max_items: new_max },
+                Value::Array { items, min_items, max_items, .. },
+                Value::Array { items: new_items, min_items: new_min, max_items: new_max, .. },
             ) => {
                 self.least(place, "minItems", min_items, new_min);
                 self.greatest(place, "maxItems", max_items, new_max);

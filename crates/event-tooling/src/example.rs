@@ -123,7 +123,10 @@ mod tests {
             (Value::Text { min_chars: 6, max_chars: 8 }, "\"Skuxxx\""),
             (Value::Text { min_chars: 0, max_chars: 2 }, "\"Sk\""),
             (Value::Enum(vec!["\"".into()]), r#""\"""#),
-            (Value::Array { items: Box::new(Value::Boolean), min_items: 2, max_items: 3 }, "[true,true]"),
+            (
+                Value::Array { items: Box::new(Value::Boolean), item_description: None, min_items: 2, max_items: 3 },
+                "[true,true]",
+            ),
         ] {
             assert_eq!(of_value("sku", &value), expected);
         }

@@ -91,6 +91,9 @@ fn section(event_type: &EventType) -> String {
     if !event_type.erase.is_empty() {
         text.push_str(&format!(" Events are erased by {}.", code_list(&event_type.erase)));
     }
+    if let Some(day) = &event_type.since {
+        text.push_str(&format!(" There are such events since {day}."));
+    }
     text.push_str(&format!(
         " Raw lines are below `data/raw/{group}/{name}/`, the lake's files below `data/lake/{group}/{name}/`.",
         group = event_type.group
@@ -140,7 +143,7 @@ fn rows(event_type: &EventType, object: &Object, prefix: &str, out: &mut String)
             type_of(&field.value),
             inline(&limits(&field.value)),
             example_cell(field),
-            field.since.as_deref().unwrap_or("the start")
+            field.since.as_deref().or(event_type.since.as_deref()).unwrap_or("the start")
         ));
         members(event_type, &field.value, &path, out);
     }
@@ -155,7 +158,14 @@ fn members(event_type: &EventType, value: &Value, path: &str, out: &mut String) 
 }
 
 fn meaning(field: &Field) -> String {
-    let text = inline(&field.description);
+    let mut text = inline(&field.description);
+    let mut value = &field.value;
+    while let Value::Array { items, item_description, .. } = value {
+        if let Some(item) = item_description {
+            text = format!("{}. Each: {}", text.trim_end_matches('.'), inline(item));
+        }
+        value = items;
+    }
     match &field.references {
         Some(reference) => format!("{text} (→ [{}](#{}))", reference.event_type, reference.event_type),
         None => text,
@@ -202,7 +212,7 @@ fn limits(value: &Value) -> String {
             let text = |units| decimal_text(units, decimal.scale);
             format!("{} to {}, {} decimal places", text(decimal.min), text(decimal.max), decimal.scale)
         }
-        Value::Array { items, min_items, max_items } => {
+        Value::Array { items, min_items, max_items, .. } => {
             let count = match min_items {
                 0 => format!("at most {max_items}"),
                 least => format!("{least} to {max_items}"),

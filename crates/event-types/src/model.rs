@@ -23,6 +23,8 @@ pub struct EventType {
     pub title: String,
     /// `description`: what an event means, for analysts and for developers of clients.
     pub description: String,
+    /// `x-since`: the day from which on there are such events, `YYYY-MM-DD`.
+    pub since: Option<String>,
     /// `x-id`: the field of the event's own id, a uuid that is not in `required`: the server gives one when it is absent.
     pub id: String,
     /// `x-time`: the field of the event's time, a required date-time.
@@ -124,6 +126,8 @@ pub enum Value {
     Array {
         /// What each item must be.
         items: Box<Value>,
+        /// `description` of `items`: what an item means.
+        item_description: Option<String>,
         /// `minItems`, 0 when absent.
         min_items: u32,
         /// `maxItems`.

@@ -1,14 +1,16 @@
 //! From the text of a schema to the model.
 
+mod schema;
+mod value;
+
 use std::path::Path;
 
 use thiserror::Error;
 
+use self::schema::Schema;
+use self::value::value;
 use crate::json::Json;
-use crate::model::{
-    Decimal, Distribution, EventType, Field, MAX_DEPTH, MAX_FIELDS, MAX_PRECISION, MAX_TYPE_NAME, Object, Reference,
-    Value,
-};
+use crate::model::{Distribution, EventType, Field, MAX_FIELDS, MAX_TYPE_NAME, Object, Reference, Value};
 
 /// The dialect that every schema names.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -149,6 +151,7 @@ fn event_type(name: &str, json: &Json) -> Result<EventType, Problem> {
         group,
         title: schema.description("title")?,
         description: schema.description("description")?,
+        since: schema.day("x-since")?,
         id: schema.text("x-id")?.to_owned(),
         time: schema.text("x-time")?.to_owned(),
         sort: schema.texts("x-sort")?,
@@ -247,7 +250,7 @@ fn field(name: &str, schema: &Schema<'_>, required: bool, depth: usize) -> Resul
             Some(Reference { event_type: event_type.to_owned(), field: field.to_owned() })
         }
     };
-    let since = schema.get("x-since").map(|_| schema.text("x-since").map(str::to_owned)).transpose()?;
+    let since = schema.day("x-since")?;
     let sample = match schema.get("x-sample").map(|_| schema.text("x-sample")).transpose()? {
         None => Distribution::Uniform,
         Some("normal") => Distribution::Normal,
@@ -271,143 +274,6 @@ fn field(name: &str, schema: &Schema<'_>, required: bool, depth: usize) -> Resul
     })
 }
 
-/// What a value must be. `depth` is the number of objects and arrays around it, `also` what its schema may have besides.
-fn value(schema: &Schema<'_>, depth: usize, also: &[&str]) -> Result<Value, Problem> {
-    let only = |keys: &[&str]| schema.only(&[&["type"], keys, also].concat());
-    match schema.text("type")? {
-        "string" => text_value(schema, depth, also),
-        "boolean" => {
-            only(&[])?;
-            Ok(Value::Boolean)
-        }
-        "integer" => {
-            only(&["minimum", "maximum"])?;
-            let min = schema.integer("minimum")?.unwrap_or(i64::MIN);
-            let max = schema.integer("maximum")?.unwrap_or(i64::MAX);
-            if min > max {
-                return Err(schema.problem("minimum", "it is greater than maximum".to_owned()));
-            }
-            Ok(Value::Integer { min, max })
-        }
-        "number" if schema.get("multipleOf").is_some() => {
-            only(&["multipleOf", "minimum", "maximum"])?;
-            decimal_value(schema).map(Value::Decimal)
-        }
-        "number" => {
-            only(&["minimum", "maximum"])?;
-            let (min, max) = (schema.double("minimum")?, schema.double("maximum")?);
-            if min.zip(max).is_some_and(|(min, max)| min > max) {
-                return Err(schema.problem("minimum", "it is greater than maximum".to_owned()));
-            }
-            Ok(Value::Number { min, max })
-        }
-        "array" => {
-            only(&["items", "minItems", "maxItems"])?;
-            check_depth(schema, depth)?;
-            let items = schema.get("items").ok_or_else(|| schema.problem("items", "it is missing".to_owned()))?;
-            let items = value(&Schema::of(items, &schema.place_of("items"))?, depth + 1, &["description"])?;
-            let (min_items, max_items) = schema.bounds("minItems", "maxItems")?;
-            Ok(Value::Array { items: Box::new(items), min_items, max_items })
-        }
-        "object" => {
-            only(&["additionalProperties", "required", "properties"])?;
-            check_depth(schema, depth)?;
-            object(schema, depth + 1).map(Value::Object)
-        }
-        other => {
-            let problem =
-                format!("`{other}` is not a type that the lake has: string, integer, number, boolean, array, object");
-            Err(schema.problem("type", problem))
-        }
-    }
-}
-
-fn check_depth(schema: &Schema<'_>, depth: usize) -> Result<(), Problem> {
-    if depth < MAX_DEPTH {
-        return Ok(());
-    }
-    let problem = format!("objects and arrays may be nested to a depth of {MAX_DEPTH}, the event included");
-    Err(schema.problem("type", problem))
-}
-
-fn text_value(schema: &Schema<'_>, depth: usize, also: &[&str]) -> Result<Value, Problem> {
-    let only = |keys: &[&str]| schema.only(&[&["type"], keys, also].concat());
-    if schema.get("format").is_some() {
-        only(&["format"])?;
-        return match schema.text("format")? {
-            "uuid" => Ok(Value::Uuid),
-            "date-time" | "date" if depth > 1 => {
-                let problem =
-                    "times and dates are fields of the event itself: the lake has none inside arrays and objects";
-                Err(schema.problem("format", problem.to_owned()))
-            }
-            "date-time" => Ok(Value::DateTime),
-            "date" => Ok(Value::Date),
-            other => Err(schema.problem("format", format!("`{other}` is not one of uuid, date-time, date"))),
-        };
-    }
-    if schema.get("enum").is_some() {
-        only(&["enum"])?;
-        let texts = schema.texts("enum")?;
-        if texts.is_empty() {
-            return Err(schema.problem("enum", "it must have at least one text".to_owned()));
-        }
-        return Ok(Value::Enum(texts));
-    }
-    only(&["minLength", "maxLength"])?;
-    let (min_chars, max_chars) = schema.bounds("minLength", "maxLength")?;
-    Ok(Value::Text { min_chars, max_chars })
-}
-
-fn decimal_value(schema: &Schema<'_>) -> Result<Decimal, Problem> {
-    let not_a_power = || schema.problem("multipleOf", "it must be a power of ten up to 1, such as 0.01".to_owned());
-    let step = schema.number("multipleOf")?.unwrap_or_default();
-    let digits = step.strip_prefix("0.").and_then(|digits| digits.strip_suffix('1'));
-    let scale = match (step, digits) {
-        ("1", _) => 0,
-        (_, Some(zeros)) if zeros.bytes().all(|byte| byte == b'0') && zeros.len() < usize::from(MAX_PRECISION) => {
-            u8::try_from(zeros.len() + 1).map_err(|_| not_a_power())?
-        }
-        _ => return Err(not_a_power()),
-    };
-    let limit = |key: &str| -> Result<Option<i128>, Problem> {
-        let Some(text) = schema.number(key)? else { return Ok(None) };
-        scaled(text, scale).map(Some).ok_or_else(|| {
-            schema.problem(key, format!("it must be a multiple of {step} with at most {MAX_PRECISION} digits"))
-        })
-    };
-    let max = limit("maximum")?.ok_or_else(|| {
-        schema.problem("maximum", "it is missing: it decides how many digits the lake keeps".to_owned())
-    })?;
-    let min = limit("minimum")?.unwrap_or_else(|| -max.abs());
-    if min > max {
-        return Err(schema.problem("minimum", "it is greater than maximum".to_owned()));
-    }
-    let digits = min.unsigned_abs().max(max.unsigned_abs()).checked_ilog10().map_or(1, |log| log + 1);
-    let precision = u8::try_from(digits).unwrap_or(u8::MAX).max(scale).max(1);
-    if precision > MAX_PRECISION {
-        return Err(schema.problem("maximum", format!("the lake keeps at most {MAX_PRECISION} digits")));
-    }
-    Ok(Decimal { precision, scale, min, max })
-}
-
-/// A number without an exponent as an integer in units of its last digit.
-fn scaled(text: &str, scale: u8) -> Option<i128> {
-    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let fraction = fraction.trim_end_matches('0');
-    if fraction.len() > usize::from(scale) || !fraction.bytes().chain(whole.bytes()).all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let padded = format!("{whole}{fraction:0<width$}", width = usize::from(scale));
-    let value: i128 = padded.parse().ok()?;
-    (padded.trim_start_matches('0').len() <= usize::from(MAX_PRECISION)).then_some(if negative {
-        -value
-    } else {
-        value
-    })
-}
-
 /// A lower-case letter, then letters, digits and single underscores, and none at the end.
 fn is_name(text: &str, most: usize) -> bool {
     text.len() <= most
@@ -417,118 +283,16 @@ fn is_name(text: &str, most: usize) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// An object of a schema, with its place for errors.
-struct Schema<'a> {
-    members: &'a [(String, Json)],
-    place: String,
-}
-
-impl<'a> Schema<'a> {
-    fn of(json: &'a Json, place: &str) -> Result<Self, Problem> {
-        match json {
-            Json::Object(members) => Ok(Self { members, place: place.to_owned() }),
-            other => Err((place.to_owned(), format!("a schema is an object, not {}", other.kind()))),
-        }
-    }
-
-    fn place_of(&self, key: &str) -> String {
-        if self.place.is_empty() { key.to_owned() } else { format!("{}.{key}", self.place) }
-    }
-
-    fn problem(&self, key: &str, problem: String) -> Problem {
-        (self.place_of(key), problem)
-    }
-
-    fn get(&self, key: &str) -> Option<&'a Json> {
-        self.members.iter().find(|(name, _)| name == key).map(|(_, value)| value)
-    }
-
-    fn only(&self, allowed: &[&str]) -> Result<(), Problem> {
-        match self.members.iter().find(|(name, _)| !allowed.contains(&name.as_str())) {
-            None => Ok(()),
-            Some((name, _)) => {
-                Err(self.problem(name, format!("it is not allowed here; allowed are {}", allowed.join(", "))))
-            }
-        }
-    }
-
-    fn text(&self, key: &str) -> Result<&'a str, Problem> {
-        match self.get(key) {
-            Some(Json::Text(text)) => Ok(text),
-            Some(other) => Err(self.problem(key, format!("it must be a string, not {}", other.kind()))),
-            None => Err(self.problem(key, "it is missing".to_owned())),
-        }
-    }
-
-    fn description(&self, key: &str) -> Result<String, Problem> {
-        let text = self.text(key)?.trim();
-        if text.is_empty() {
-            return Err(self.problem(key, "it is empty: say what it means, for those who read the lake".to_owned()));
-        }
-        Ok(text.to_owned())
-    }
-
-    fn texts(&self, key: &str) -> Result<Vec<String>, Problem> {
-        let not_texts = || self.problem(key, "it must be an array of different strings".to_owned());
-        let Some(Json::Array(items)) = self.get(key) else { return Err(not_texts()) };
-        let mut texts: Vec<String> = Vec::new();
-        for item in items {
-            match item {
-                Json::Text(text) if !texts.contains(text) => texts.push(text.clone()),
-                _ => return Err(not_texts()),
-            }
-        }
-        Ok(texts)
-    }
-
-    fn number(&self, key: &str) -> Result<Option<&'a str>, Problem> {
-        match self.get(key) {
-            None => Ok(None),
-            Some(Json::Number(digits)) => Ok(Some(digits)),
-            Some(other) => Err(self.problem(key, format!("it must be a number, not {}", other.kind()))),
-        }
-    }
-
-    fn integer(&self, key: &str) -> Result<Option<i64>, Problem> {
-        self.number(key)?
-            .map(|digits| digits.parse().map_err(|_| self.problem(key, "it must be an integer of 64 bits".to_owned())))
-            .transpose()
-    }
-
-    fn double(&self, key: &str) -> Result<Option<f64>, Problem> {
-        let finite = |digits: &str| digits.parse::<f64>().ok().filter(|value| value.is_finite());
-        self.number(key)?
-            .map(|digits| finite(digits).ok_or_else(|| self.problem(key, "it must be a finite number".to_owned())))
-            .transpose()
-    }
-
-    /// A least count, 0 when absent, and the greatest, which must be there: what has no bound has no place in a stream.
-    fn bounds(&self, least: &str, greatest: &str) -> Result<(u32, u32), Problem> {
-        let count = |key: &str| -> Result<Option<u32>, Problem> {
-            self.number(key)?
-                .map(|digits| digits.parse().map_err(|_| self.problem(key, "it must be a count".to_owned())))
-                .transpose()
-        };
-        let max = count(greatest)?.filter(|max| *max > 0).ok_or_else(|| {
-            self.problem(greatest, "it is missing or 0: say how many there may be at most".to_owned())
-        })?;
-        let min = count(least)?.unwrap_or(0);
-        if min > max {
-            return Err(self.problem(least, format!("it is greater than {greatest}")));
-        }
-        Ok((min, max))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Decimal;
 
     const ORDER: &str = r#"{
       "$schema": "https://json-schema.org/draft/2020-12/schema",
       "title": "Order", "description": "A customer ordered.", "type": "object", "additionalProperties": false,
       "x-group": "shop", "x-id": "order_id", "x-time": "ordered_at", "x-sort": ["ordered_at"], "x-erase": ["customer"],
-      "required": ["ordered_at", "customer", "total", "address"],
+      "x-since": "2026-10-31", "required": ["ordered_at", "customer", "total", "address"],
       "properties": {
         "ordered_at": {"description": "When", "type": "string", "format": "date-time"},
         "order_id": {"description": "Own id", "type": "string", "format": "uuid"},
@@ -538,7 +302,7 @@ mod tests {
           "description": "Where to", "type": "object", "additionalProperties": false, "required": ["city"],
           "properties": {
             "city": {"description": "City", "type": "string", "minLength": 1, "maxLength": 80},
-            "tags": {"description": "Tags", "type": "array", "maxItems": 3, "items": {"type": "boolean"}}
+            "tags": {"description": "Tags", "type": "array", "maxItems": 3, "items": {"description": "A tag", "type": "boolean"}}
           }
         },
         "note": {"description": "Note", "type": "string", "enum": ["a", "b"], "x-since": "2026-11-01", "examples": ["a"]}
@@ -575,6 +339,20 @@ mod tests {
     }
 
     #[test]
+    fn days_and_descriptions_of_items_are_read() {
+        let orders = read_type("orders", ORDER).unwrap();
+        assert_eq!(orders.since.as_deref(), Some("2026-10-31"));
+        assert_eq!(orders.field("note").unwrap().since.as_deref(), Some("2026-11-01"));
+        assert_eq!(orders.field("total").unwrap().since, None);
+        let Value::Object(address) = &orders.field("address").unwrap().value else { panic!("an object") };
+        let Value::Array { item_description, .. } = &address.fields[1].value else { panic!("an array") };
+        assert_eq!(item_description.as_deref(), Some("A tag"));
+        let blank = read_type("orders", &ORDER.replace("A tag", " ")).unwrap();
+        let Value::Object(address) = &blank.field("address").unwrap().value else { panic!("an object") };
+        assert!(matches!(&address.fields[1].value, Value::Array { item_description: None, .. }));
+    }
+
+    #[test]
     fn an_error_names_file_place_and_what_is_allowed() {
         for (change, to, expected) in [
             (
@@ -592,7 +370,7 @@ mod tests {
             (r#""x-erase": ["customer"]"#, r#""x-erase": ["total"]"#, "x-erase: `total` must be a uuid"),
             (r#""x-sort": ["ordered_at"]"#, r#""x-sort": ["address"]"#, "x-sort: `address` is an array or an object"),
             (
-                r#"{"type": "boolean"}"#,
+                r#"{"description": "A tag", "type": "boolean"}"#,
                 r#"{"type": "array", "maxItems": 1, "items": {"type": "boolean"}}"#,
                 "nested to a depth of 3",
             ),
@@ -603,6 +381,9 @@ mod tests {
                 r#""required": ["city"]"#,
                 "address.additionalProperties",
             ),
+            ("2026-11-01", "2026-13-01", "properties.note.x-since: it must be a day, YYYY-MM-DD"),
+            ("2026-10-31", "autumn", "x-since: it must be a day, YYYY-MM-DD"),
+            (r#""A tag""#, "1", "tags.items.description: it must be a string"),
             (r#""title": "Order","#, r#""title": "Order", "title": "x","#, "`title` occurs twice"),
         ] {
             assert!(ORDER.contains(change), "{change}");

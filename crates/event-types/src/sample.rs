@@ -197,7 +197,7 @@ impl Event<'_> {
                 let value = self.rng.bool();
                 self.write(format_args!("{value}"));
             }
-            Value::Array { items, min_items, max_items } => {
+            Value::Array { items, min_items, max_items, .. } => {
                 self.out.push(b'[');
                 for item in 0..self.length(*min_items, *max_items, USUAL_LIST, LONGEST_LIST) {
                     if item > 0 {

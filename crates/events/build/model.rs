@@ -45,7 +45,7 @@ fn value(model: &Model) -> Value {
         Model::Number { min, max } => Value::Number { min: *min, max: *max },
         Model::Decimal(decimal) => Value::Decimal { scale: decimal.scale, min: decimal.min, max: decimal.max },
         Model::Boolean => Value::Boolean,
-        Model::Array { items, min_items, max_items } => {
+        Model::Array { items, min_items, max_items, .. } => {
             Value::Array { items: Box::leak(Box::new(value(items))), min: *min_items, max: *max_items }
         }
         Model::Object(inner) => Value::Object(object(inner, None)),

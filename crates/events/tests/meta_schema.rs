@@ -134,6 +134,7 @@ fn change(rng: &mut Rng, schema: &mut Value) {
                     "default",
                     "title",
                     "x-erase",
+                    "x-since",
                 ],
             );
             object.insert(key.to_owned(), another(rng, key, &names));
@@ -170,6 +171,9 @@ fn another(rng: &mut Rng, key: &str, names: &[String]) -> Value {
         "format" => vec![json!("uuid"), json!("date"), json!("date-time"), json!("email")],
         "required" | "x-sort" | "x-erase" => vec![json!([]), json!([name]), json!(["nothing"]), json!([name, name])],
         "x-id" | "x-time" => vec![json!(name), json!("nothing")],
+        "x-since" => {
+            vec![json!("2026-11-20"), json!("2026-11-31"), json!("2026-13-01"), json!("2026-1-1"), json!("soon")]
+        }
         "x-group" => vec![json!("shop"), json!("Shop"), json!("a".repeat(33)), json!("")],
         "additionalProperties" => vec![json!(false), json!(true), json!({})],
         "properties" => vec![

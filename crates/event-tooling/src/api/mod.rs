@@ -97,10 +97,16 @@ fn sentence(text: &str) -> String {
     if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
 }
 
+/// The text with the day from which on it holds.
+fn since(text: &str, day: Option<&str>) -> String {
+    day.map_or_else(|| text.to_owned(), |day| format!("{} (since {day})", text.trim_end_matches('.')))
+}
+
 fn models(event_type: &EventType) -> String {
     let pascal = event_type.pascal_case();
     let mut out = format!("{pascal}Event:\n");
-    out.push_str(&format!("  description: {}\n", line_scalar(&event_type.description)));
+    let meaning = since(&event_type.description, event_type.since.as_deref());
+    out.push_str(&format!("  description: {}\n", line_scalar(&meaning)));
     object(&event_type.object, 2, Some(&event_type.time), &mut out);
     out.push_str(&fill(BATCH, &[("Pascal", &pascal), ("type", &scalar(&event_type.name))]));
     out
@@ -124,19 +130,26 @@ fn object(object: &Object, indent: usize, time: Option<&str>, out: &mut String) 
 
 fn property(field: &Field, indent: usize, time: Option<&str>, out: &mut String) {
     let blanks = " ".repeat(indent);
-    out.push_str(&format!("{blanks}description: {}\n", line_scalar(&field.description)));
+    let meaning = since(&field.description, field.since.as_deref());
+    out.push_str(&format!("{blanks}description: {}\n", line_scalar(&meaning)));
     let reference = match field.value {
         Value::Uuid => Some("Id"),
         Value::DateTime if time == Some(field.name.as_str()) => Some("OccurredAt"),
         Value::DateTime => Some("Time"),
         _ => None,
     };
-    // Beside a `$ref` a description would not count.
-    match reference {
+    refer_or(reference, &field.value, indent, out);
+}
+
+/// A reference to a model where there is one, otherwise what the value must be. Beside a plain `$ref` the description that
+/// stands before it would not count.
+fn refer_or(model: Option<&str>, of: &Value, indent: usize, out: &mut String) {
+    let blanks = " ".repeat(indent);
+    match model {
         Some(model) => {
             out.push_str(&format!("{blanks}allOf:\n{blanks}  - $ref: \"#/components/schemas/{model}\"\n"));
         }
-        None => value(&field.value, indent, out),
+        None => value(of, indent, out),
     }
 }
 
@@ -182,14 +195,20 @@ fn value(value_: &Value, indent: usize, out: &mut String) {
             line("maximum", &decimal_text(decimal.max, decimal.scale));
         }
         Value::Boolean => line("type", "boolean"),
-        Value::Array { items, min_items, max_items } => {
+        Value::Array { items, item_description, min_items, max_items } => {
             line("type", "array");
             if *min_items > 0 {
                 line("minItems", &min_items.to_string());
             }
             line("maxItems", &max_items.to_string());
             out.push_str(&format!("{blanks}items:\n"));
-            value(items, indent + 2, out);
+            match item_description {
+                Some(meaning) => {
+                    out.push_str(&format!("{blanks}  description: {}\n", line_scalar(meaning)));
+                    refer_or((**items == Value::Uuid).then_some("Id"), items, indent + 2, out);
+                }
+                None => value(items, indent + 2, out),
+            }
         }
         Value::Object(inner) => object(inner, indent, None, out),
     }

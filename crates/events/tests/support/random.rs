@@ -156,7 +156,7 @@ impl Random<'_> {
             Value::Number { min, max } => self.number(*min, *max),
             Value::Decimal(decimal) => self.decimal(*decimal),
             Value::Boolean => Sample::plain(self.rng.bool().to_string()),
-            Value::Array { items, min_items, max_items } => {
+            Value::Array { items, min_items, max_items, .. } => {
                 let most = (*max_items).min(min_items + 4);
                 let count = self.rng.u32(*min_items..=most);
                 self.array(items, count)
@@ -251,7 +251,7 @@ impl Random<'_> {
                 }
             }
             Value::Boolean => Sample::plain(self.one_of(&["\"true\"", "0", "1", "\"false\""])),
-            Value::Array { items, min_items, max_items } => {
+            Value::Array { items, min_items, max_items, .. } => {
                 let counts = [min_items.saturating_sub(1), max_items + 1];
                 let count = self.one_of(&counts);
                 self.array(items, count)
