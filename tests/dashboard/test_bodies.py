@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools" / "delivery"))
 
+import event_types  # noqa: E402
 import templates  # noqa: E402
 
 API = "https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-metrics-and-dimensions.html"
@@ -68,8 +69,8 @@ DOCUMENTED = {
 }
 
 # The event types, and the metrics that the sink names after each.
-TYPES = sorted(path.stem for path in (ROOT / "events").glob("*.json") if path.name not in ("lock.json", "event-type.schema.json"))
-PASCAL = {event_type: "".join(word.capitalize() for word in event_type.split("_")) for event_type in TYPES}
+TYPES = event_types.names()
+PASCAL = {event_type: event_types.pascal(event_type) for event_type in TYPES}
 for _name in PASCAL.values():
     DOCUMENTED["Warehouse/Advertising"][2].update({_name: "Count", f"Malformed{_name}": "Count"})
 
@@ -218,8 +219,7 @@ def test_the_ops_dashboard_shows_every_alarm():
 
 def words_of(event_type):
     """What a dashboard calls the type, its function, stream, jobs and metrics."""
-    kebab = event_type.replace("_", "-")
-    return rf"\b({kebab}|{event_type}|(Malformed)?{PASCAL[event_type]})\b"
+    return rf"\b({event_types.kebab(event_type)}|{event_type}|(Malformed)?{PASCAL[event_type]})\b"
 
 
 def rows_of(event_type):
@@ -249,7 +249,7 @@ def test_each_event_type_has_a_chart_of_its_ledger_and_its_cold_starts():
     ((_, logs),) = widgets("log")
     for event_type in TYPES:
         assert f"Ledger: raw {event_type.replace('_', ' ')} by day of arrival, and what became of them" in titles
-        assert f"SOURCE '/aws/lambda/${{StackName}}-capture-{event_type.replace('_', '-')}'" in logs["query"]["Fn::Sub"]
+        assert f"SOURCE '/aws/lambda/${{StackName}}-capture-{event_types.kebab(event_type)}'" in logs["query"]["Fn::Sub"]
 
 
 def test_lines_of_a_chart_have_colours_of_their_own():

@@ -1,17 +1,20 @@
 """DeploymentPreferenceType=AllAtOnce is the way out when an alarm is in ALARM: it must take the alarms off CodeDeploy's groups."""
 
+import event_types
 import pytest
 from processed import STACK_NAME, names_of, warehouse
 from resolver import resolve
 from templates import ROOT
 
+TYPES = event_types.names()
 ALL_AT_ONCE = {"DeploymentPreferenceType": "AllAtOnce"}
 
 
 def watched(option):
     """By logical id of the deployment groups that SAM's transform makes: whether they watch alarms, and which."""
     found = {name: one["Properties"] for name, one in warehouse(option).resources.items() if one["Type"] == "AWS::CodeDeploy::DeploymentGroup"}
-    assert len(found) == 4
+    # Those of the event types, of the traffic and of the sink.
+    assert len(found) == len(TYPES) + 2
     configurations = {name: one["AlarmConfiguration"] for name, one in found.items()}
     return {name: (one["Enabled"], [alarm["Name"] for alarm in one["Alarms"]]) for name, one in configurations.items()}
 
@@ -19,14 +22,13 @@ def watched(option):
 def test_all_at_once_replaces_the_alarms_of_every_group():
     """An update without a list might leave the old one attached."""
     never = names_of(warehouse("no traffic shifting").nested["AlarmsStack"], "NeverAlarm")
-    assert list(watched("no traffic shifting").values()) == [(True, never)] * 4
+    assert list(watched("no traffic shifting").values()) == [(True, never)] * (len(TYPES) + 2)
 
 
 @pytest.mark.parametrize("option", ["defaults", "everything"])
 def test_every_other_type_watches_the_function_s_own_alarm(option):
     own = {
-        "CaptureImpressionsFunctionDeploymentGroup": "capture-impressions",
-        "CaptureClicksFunctionDeploymentGroup": "capture-clicks",
+        **{f"Capture{event_types.pascal(one)}FunctionDeploymentGroup": f"capture-{event_types.kebab(one)}" for one in TYPES},
         "AdTrafficFunctionDeploymentGroup": "ad-traffic",
         "MetricsSinkFunctionDeploymentGroup": "metrics-sink",
     }
@@ -45,7 +47,7 @@ def test_the_alarm_in_their_place_never_fires():
         [{"Name": "FunctionName", "Value": "dataless-none"}],
     )
     names = [one["Properties"]["FunctionName"] for one in stack.resources.values() if one["Type"] == "AWS::Serverless::Function"]
-    assert len(names) == 8 and "dataless-none" not in names
+    assert len(names) == 2 * (len(TYPES) + 2) and "dataless-none" not in names
 
 
 def test_it_costs_nothing_otherwise():

@@ -3,6 +3,7 @@
 import re
 from itertools import product
 
+import event_types
 import pytest
 from iam import as_list
 from resolver import Refused, resolve
@@ -142,7 +143,7 @@ def test_who_writes_what_a_key_encrypts_may_use_it():
     assert keyless <= set(may)
     # These only read what is encrypted: their variables.
     functions = {"FunctionsStack/MetricsSinkRole", "FunctionsStack/PreTrafficRole", "TrafficStack/AdTrafficRole"}
-    functions |= {f"{events}/CaptureRole" for events in ("ImpressionsEvents", "ClicksEvents")}
+    functions |= {f"{event_types.pascal(one)}Events/CaptureRole" for one in event_types.names()}
     for name, actions in may.items():
         if name not in keyless:
             assert actions >= ({"kms:Decrypt"} if name in functions else {"kms:Decrypt", "kms:GenerateDataKey"}), name
@@ -225,7 +226,8 @@ def test_no_version_gets_traffic_unchecked():
         properties = resources[check]["Properties"]
         variables = properties["Environment"]["Variables"]
         assert variables["NEW_VERSION"] == {"Ref": f"{name}.Version"}
-        assert f'"{variables["TEST_EVENT"]}"' in tests
+        # Those of event types are made from their schemas.
+        assert variables["TEST_EVENT"] in event_types.names() or f'"{variables["TEST_EVENT"]}"' in tests
         # It is not shifted itself, and ends before CodeDeploy's hour.
         assert properties["DeploymentPreference"] == {"Enabled": False} and properties["Timeout"] <= 900
 

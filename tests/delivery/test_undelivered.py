@@ -2,6 +2,7 @@
 
 import re
 
+import event_types
 import pytest
 from iam import as_list, like
 from resolver import resolve
@@ -9,7 +10,7 @@ from templates import ROOT
 
 TEMPLATE = ROOT / "template.yaml"
 STACK = resolve(TEMPLATE, {})
-EVENTS = {"impressions": "ImpressionsEvents", "clicks": "ClicksEvents"}
+EVENTS = {one: f"{event_types.pascal(one)}Events" for one in event_types.names()}
 BUCKET = "arn:aws:s3:::<DataLakeBucket>"
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import event_types
 from account import stacks
 
 ROLE = "arn:aws:iam::123456789012:role/any"
@@ -120,10 +121,10 @@ def test_the_state_machine_that_exists_is_deleted_by_its_arn(account, warehouse)
 
 def test_names_are_those_of_the_templates(account, pipeline, warehouse):
     made = {kind: {name for other, name in stacks.names(account, warehouse) if other == kind} for kind in stacks.NAMED}
-    assert made["AWS::KinesisFirehose::DeliveryStream"] == {"shop-main-impressions", "shop-main-clicks"}
+    assert made["AWS::KinesisFirehose::DeliveryStream"] == {f"shop-main-{event_types.kebab(one)}" for one in event_types.names()}
     assert made["AWS::Glue::Database"] == {"shop_main"}
     assert {"/aws/lambda/shop-main-metrics-sink", "/aws/apigateway/shop-main"} <= made["AWS::Logs::LogGroup"]
-    assert len(made["AWS::Logs::LogGroup"]) >= 9
+    assert len(made["AWS::Logs::LogGroup"]) >= 7 + len(event_types.names())
     assert ("AWS::CodeCommit::Repository", "shop") in stacks.names(account, pipeline)
     # A repository that is given is not made.
     given = dataclasses.replace(pipeline, parameters={"RepositoryName": "mine"})
@@ -149,7 +150,7 @@ def test_a_workgroup_that_is_not_there_is_free(account, stub, warehouse):
 
 
 def test_what_may_not_be_looked_for_is_reported_with_its_action(account, stub, warehouse):
-    for _ in range(2):
+    for _ in event_types.names():
         stub("firehose", "describe_delivery_stream", error="AccessDeniedException")
     unseen, free = stacks.check_names(account, warehouse)
     assert not unseen.good and not unseen.stops

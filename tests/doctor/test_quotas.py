@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 
+import event_types
 import pytest
 from account import quotas
 from account.calls import look
@@ -132,25 +133,32 @@ def test_builds_on_arm(account, stub, pipeline, defaults, applied, kind, detail)
     assert (found.command is not None) == detail.startswith("no build")
 
 
+# Their ETLs run at once; with the example's two types the figures below are 2, 4 and 20.
+TYPES = len(event_types.names())
 RUNS, DPUS = "Max concurrent job runs per account", "Max task DPUs per account"
 
 
 @pytest.mark.parametrize(
     ("parameters", "runs", "dpus", "small"),
     [
-        # Two types' ETL with two workers of one DPU each.
-        ({}, 2, 4, []),
-        ({}, 1, 4, ["max concurrent job runs per account is 1, and a night takes 2"]),
-        ({}, 2, 3, ["max task dpus per account is 3, and a night takes 4"]),
-        ({"PipelineParallelDays": 3, "GlueWorkerType": "G.4X", "GlueNumberOfWorkers": 10}, 3, 120, []),
-        # The ETL has workers of its own: two types, five workers of two DPUs.
-        ({"ETLWorkerType": "G.2X", "ETLNumberOfWorkers": 5}, 2, 20, []),
-        ({"ETLWorkerType": "G.2X", "ETLNumberOfWorkers": 5}, 2, 19, ["max task dpus per account is 19, and a night takes 20"]),
+        # Each type's ETL with two workers of one DPU each.
+        ({}, TYPES, 2 * TYPES, []),
+        ({}, TYPES - 1, 2 * TYPES, [f"max concurrent job runs per account is {TYPES - 1}, and a night takes {TYPES}"]),
+        ({}, TYPES, 2 * TYPES - 1, [f"max task dpus per account is {2 * TYPES - 1}, and a night takes {2 * TYPES}"]),
+        ({"PipelineParallelDays": 3, "GlueWorkerType": "G.4X", "GlueNumberOfWorkers": 10}, max(TYPES, 3), 120, []),
+        # The ETL has workers of its own: five of two DPUs.
+        ({"ETLWorkerType": "G.2X", "ETLNumberOfWorkers": 5}, TYPES, 10 * TYPES, []),
+        (
+            {"ETLWorkerType": "G.2X", "ETLNumberOfWorkers": 5},
+            TYPES,
+            10 * TYPES - 1,
+            [f"max task dpus per account is {10 * TYPES - 1}, and a night takes {10 * TYPES}"],
+        ),
         (
             {"PipelineParallelDays": 3, "GlueWorkerType": "G.4X", "GlueNumberOfWorkers": 10},
             2,
             119,
-            ["max concurrent job runs per account is 2, and a night takes 3", "max task dpus per account is 119, and a night takes 120"],
+            [f"max concurrent job runs per account is 2, and a night takes {max(TYPES, 3)}", "max task dpus per account is 119, and a night takes 120"],
         ),
     ],
 )  # fmt: skip

@@ -3,6 +3,7 @@
 import json
 import re
 
+import event_types
 import iam
 import deployment
 import pytest
@@ -148,7 +149,7 @@ def test_rights_to_log_are_for_groups_that_are_there(option):
         for resource in statement.resources:
             if ":log-group:" not in resource:
                 continue
-            known = [f"arn:aws:logs:us-east-1:123456789012:log-group:{name}:log-stream:{stream}" for name in made for stream in ("impressions", "clicks")]
+            known = [f"arn:aws:logs:us-east-1:123456789012:log-group:{name}:log-stream:{stream}" for name in made for stream in event_types.names()]
             wanted = resource.removesuffix(":*") if ":log-stream:" not in resource else resource
             matches = any(iam.like(arn, resource) or iam.like(arn.split(":log-stream:")[0], wanted) for arn in known)
             if not matches and not is_documented(of_arn(resource)[0]):

@@ -2,6 +2,7 @@
 
 import re
 
+import event_types
 import pytest
 from combinations import PASSWORD, ROOT, TEMPLATE, all_combinations, named, toggles
 from resolver import Refused, read_template, resolve
@@ -9,8 +10,8 @@ from resolver import Refused, read_template, resolve
 
 # Every warehouse has them.
 ALWAYS = {
-    "AlarmsStack", "ApiLogsStack", "ClicksEvents", "DashboardsStack", "FunctionsStack", "ImpressionsEvents", "JobsStack", "PipelineStack",
-    "TablesStack", "TrafficStack",
+    "AlarmsStack", "ApiLogsStack", "DashboardsStack", "FunctionsStack", "JobsStack", "PipelineStack", "TablesStack", "TrafficStack",
+    *(f"{event_types.pascal(one)}Events" for one in event_types.names()),
 }  # fmt: skip
 
 
