@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from graphlib import TopologicalSorter
 
+import event_types
 import pytest
 from combinations import ROOT, TEMPLATE, all_combinations, named
 from resolver import resolve
@@ -98,13 +99,26 @@ def test_each_step_waits_for_what_it_reads(definitions):
         assert definition.before("Advertising") >= {"ImpressionsEtl", "ClicksEtl", "Scripts"}
         assert "AdvertisingChecks" in definition.before("AdTraffic")
         assert "AdTrafficChecks" in definition.before("AdTrafficLoad")
-        assert definition.before("Ledger") >= {"ImpressionsEtl", "ClicksEtl"}
+        of_types = {f"{event_types.pascal(one)}Etl" for one in event_types.names()}
+        assert definition.before("Ledger") >= of_types
+        # Others may fail without it.
+        assert definition.before("Advertising") & of_types == {"ImpressionsEtl", "ClicksEtl"}
         if "Warehouse" in definition.objects:
             assert "AdvertisingChecks" in definition.before("WarehouseExport")
             for table in ("Impressions", "Clicks", "Advertising"):
                 assert definition.before(f"{table}Copy") >= {"WarehouseExport", "WarehouseTables"}
                 assert f"{table}Copy" in definition.before(f"{table}CopyLoad")
                 assert definition.before("WarehouseChecks") >= {f"{table}CopyLoad", f"{table}SpectrumLoad"}
+
+
+@pytest.mark.parametrize("language", ["python", "scala"])
+def test_the_lake_is_filled_by_the_job_of_each_type(language):
+    chosen = DEFINED[0] | {"ETLLanguage": language}
+    definition, made = Definition(chosen), resolve(TEMPLATE, chosen)
+    jobs = {one["Properties"]["Name"] for one in made.all_resources().values() if one["Type"] == "AWS::Glue::Job"}
+    for event_type in event_types.names():
+        job = definition.objects[f"{event_types.pascal(event_type)}Etl"]["scriptArgument"][-1]
+        assert job == f"dataless-{event_types.kebab(event_type)}-{language}-etl" and job in jobs
 
 
 def test_redshift_activities_are_there_only_with_redshift(definitions):

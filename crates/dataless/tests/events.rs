@@ -152,7 +152,7 @@ fn a_type_comes_with_everything_and_goes_without_a_trace() {
             ["Cargo.lock", "api.yaml", "docs/events.md", "events/lock.json", "template.yaml"]
                 .map(str::to_owned)
                 .to_vec();
-        expected.extend(["dashboards", "tables"].map(|stack| format!("stacks/{stack}.yaml")));
+        expected.extend(["dashboards", "data-pipeline", "tables"].map(|stack| format!("stacks/{stack}.yaml")));
         expected
             .extend(["Cargo.toml", "README.md", "src/main.rs"].map(|file| format!("crates/capture-{kebab}/{file}")));
         expected.push(format!("events/{name}.json"));
@@ -161,7 +161,9 @@ fn a_type_comes_with_everything_and_goes_without_a_trace() {
         assert_eq!(changed, expected);
         assert_eq!(checkout.run(&["check"]), "3 event types: well formed, derived files in step\n");
         assert!(checkout.run(&["list"]).contains(name));
-        for path in ["api.yaml", "stacks/dashboards.yaml", "stacks/tables.yaml", "template.yaml"] {
+        for path in
+            ["api.yaml", "stacks/dashboards.yaml", "stacks/data-pipeline.yaml", "stacks/tables.yaml", "template.yaml"]
+        {
             serde_yaml_ng::from_str::<serde_yaml_ng::Value>(&checkout.read(path)).unwrap();
         }
         assert!(checkout.run(&["check", "--against", "main"]).contains("compatible with main"));

@@ -4,7 +4,7 @@ use event_types::EventType;
 use thiserror::Error;
 
 use crate::markers::MarkerError;
-use crate::{api, capture, dashboards, lock, page, root, tables};
+use crate::{api, capture, dashboards, data_pipeline, lock, page, root, tables};
 
 /// A derived file that can't be written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -49,9 +49,10 @@ pub fn all(
     };
     let failed =
         |path: &str, error: &dyn std::error::Error| DeriveError { path: path.to_owned(), problem: error.to_string() };
-    let parts: [(&str, Part); 4] = [
+    let parts: [(&str, Part); 5] = [
         (api::PATH, api::text),
         (dashboards::PATH, dashboards::text),
+        (data_pipeline::PATH, data_pipeline::text),
         (tables::PATH, tables::text),
         (root::PATH, root::text),
     ];

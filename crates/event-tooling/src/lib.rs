@@ -4,6 +4,7 @@ pub mod api;
 pub mod capture;
 pub mod compat;
 pub mod dashboards;
+pub mod data_pipeline;
 pub mod derive;
 mod example;
 pub mod infer;
