@@ -12,10 +12,14 @@ sys.path.insert(0, str(ROOT / "tools" / "costs"))
 
 import costs  # noqa: E402
 import sources  # noqa: E402
+import event_types  # noqa: E402
 from account.template import Template  # noqa: E402
 
 DATA = costs.load()
 TEMPLATE = sources.read()
+
+# Sums are those of the example's two event types; each type more adds what is written beside its test.
+MORE = len(event_types.names()) - 2
 
 
 def standing(line, template=TEMPLATE):
@@ -29,14 +33,16 @@ def cents(usd):
 
 def test_a_month_of_glue():
     # 2 ETLs, 1 ledger and 3 jobs x 5 days are 18 runs x 30 5/12 nights = 547.5, each a minute of 2 DPUs: 18.25 DPU-hours at 0.44.
-    assert costs.month(DATA, TEMPLATE, 1)["Glue, a minute a run (at least)"] == cents(8.03)
+    # A type more is a run more: 0.446.
+    assert costs.month(DATA, TEMPLATE, 1)["Glue, a minute a run (at least)"] == cents(8.03 + 0.4461 * MORE)
 
 
 def test_workers_of_the_etl_count_for_its_runs_only():
-    # 5 workers in 2 runs, 2 in 16: 42 DPU-minutes x 30 5/12 nights are 21.2917 DPU-hours.
+    # 5 workers in 2 runs, 2 in 16: 42 DPU-minutes x 30 5/12 nights are 21.2917 DPU-hours. A type more is a run
+    # of 5 workers: 1.115.
     template = Template(ROOT / "template.yaml", {"ETLNumberOfWorkers": "5"}, {"AWS::StackName": sources.STACK_NAME})
     more = sources.from_template(template)
-    assert costs.month(DATA, TEMPLATE | {"workers_a_night": more["workers_a_night"]}, 1)["Glue, a minute a run (at least)"] == cents(9.37)
+    assert costs.month(DATA, TEMPLATE | {"workers_a_night": more["workers_a_night"]}, 1)["Glue, a minute a run (at least)"] == cents(9.368 + 1.1153 * MORE)
 
 
 def test_a_night_runs_the_jobs_that_the_state_machine_runs():
@@ -65,11 +71,11 @@ def test_writes_to_dynamodb():
 
 def test_metrics_of_the_api():
     # POST, OPTIONS and any other method of two beacons; GET, OPTIONS and any other of the traffic: 9 methods, 5 metrics each, at 0.30.
-    assert standing("metrics of the API") == (45, cents(13.50))
+    assert standing("metrics of the API") == (45 + 15 * MORE, cents(13.50 + 4.50 * MORE))
 
 
 def test_metrics_of_the_streams():
-    assert standing("metrics of the streams") == (2, cents(0.60))
+    assert standing("metrics of the streams") == (2 + MORE, cents(0.60 + 0.30 * MORE))
 
 
 def test_metrics_of_the_ledger():
@@ -80,7 +86,7 @@ def test_metrics_of_the_ledger():
 data = [metric(stack, "Unbalanced", table, 1, now), metric(stack, name, table, 0, day)]
 data.append(metric(stack, "RealTimeDivergence", table, 0.0, now, unit="Percent"))
 """
-    count = sources.ledger_metrics(ledger)
+    count = sources.ledger_metrics(ledger, 2)
     assert count == 14
     assert standing("metrics of the ledger", TEMPLATE | {"ledger_metrics": count}) == (14, cents(0.35))
     assert TEMPLATE["ledger_metrics"] >= 14
@@ -107,7 +113,7 @@ def test_metrics_of_glue():
 def test_metrics_that_jobs_publish_of_themselves():
     # 2 ETLs, 2 of HiveQL and the load with time, rows and failures, and the ledger without rows: 5 x 3 + 2 = 17, in 2 of a day's 24
     # hours: 17 x 0.30 / 12 = 0.425.
-    assert standing("metrics of the jobs") == (17, cents(0.425))
+    assert standing("metrics of the jobs") == (17 + 3 * MORE, cents(0.425 + 0.075 * MORE))
     # None of them asks Glue for its own.
     assert standing("metrics of Glue") == (0, 0)
 

@@ -10,6 +10,7 @@ sys.path.insert(0, str(ROOT / "tools" / "costs"))
 
 import costs  # noqa: E402
 import sources  # noqa: E402
+import event_types  # noqa: E402
 
 DATA = costs.load()
 TEMPLATE = sources.read()
@@ -17,7 +18,7 @@ TEMPLATE = sources.read()
 
 def test_the_page_is_what_the_program_prints():
     page = (ROOT / "docs" / "costs.md").read_text(encoding="utf-8")
-    assert page == costs.page(DATA, TEMPLATE), "run python3 tools/costs/costs.py --write"
+    assert page == costs.page(DATA, TEMPLATE, sources.sizes()), "run python3 tools/costs/costs.py --write"
 
 
 def test_a_share_is_written_as_a_fraction():
@@ -28,7 +29,28 @@ def test_a_share_is_written_as_a_fraction():
 def test_an_event_has_the_bytes_that_are_assumed():
     line = '{"impression_id":"0192d3c4-9a5b-7c6d-8e7f-001122334455","ad_id":"fc91623b-7c70-42a6-829b-29b0eb3d61de",'
     line += '"occurred_at":"2026-11-20 11:59:58.000"}\n'
-    assert len(line) == DATA["workload"]["event_bytes"]
+    assert len(line) == DATA["workload"]["event_bytes"] == sources.sizes()["impressions"]
+
+
+def test_each_event_type_has_a_size_and_a_row():
+    sizes = sources.sizes()
+    assert list(sizes) == event_types.names()
+    # A click has one more id: a key of 13 letters and an id of 36, in quotes, with a colon and a comma, less 5 letters of the other key.
+    assert sizes["clicks"] - sizes["impressions"] == (len("impression_id") + 36 + 6) - (len("impression_id") - len("click_id"))
+    section = costs.section_types(DATA, TEMPLATE, sizes)
+    for event_type in sizes:
+        assert f"| `{event_type}` | {sizes[event_type]} |" in section
+
+
+def test_the_bill_of_a_type_by_hand():
+    # 432 bytes are three times an impression: 147 after gzip, and 67.5 in the lake, nothing derived of them.
+    lines = costs.costs(costs.of_type(DATA, "orders", 432), TEMPLATE, 500)
+    assert lines["S3, a month of raw"] == pytest.approx(0.023 * 147e6 / 2**30)
+    assert lines["S3, a month of the lake"] == pytest.approx(0.023 * 67.5e6 / 2**30)
+    # 216,000 bytes are 42.2 steps of 5 KB.
+    assert lines["Data Firehose"] == pytest.approx(0.029 * 2000 * 43 * 5120 / 2**30)
+    ads = costs.costs(costs.of_type(DATA, "impressions", 144), TEMPLATE, 500)
+    assert ads == costs.costs(DATA, TEMPLATE, 500)
 
 
 @pytest.mark.parametrize(("record", "billed"), [(1, 5120), (5120, 5120), (5121, 10240), (500 * 144, 15 * 5120)])

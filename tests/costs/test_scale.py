@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT / "tools" / "costs"))
 import costs  # noqa: E402
 import scale  # noqa: E402
 import sources  # noqa: E402
+import event_types  # noqa: E402
 
 PARAMETERS = scale.read_parameters()
 SCALE = {
@@ -33,7 +34,7 @@ DATA = costs.load() | {"scale": SCALE}
 
 def test_the_section_is_what_the_program_prints():
     page = (ROOT / "docs" / "lake.md").read_text(encoding="utf-8")
-    assert page == scale.replace(page, scale.section(costs.load(), scale.read_parameters())), "run python3 tools/costs/scale.py --write"
+    assert page == scale.replace(page, scale.section(costs.load(), scale.read_parameters(), len(event_types.names()))), "run python3 tools/costs/scale.py --write"
 
 
 def test_the_defaults_are_those_of_the_template():
@@ -43,7 +44,7 @@ def test_the_defaults_are_those_of_the_template():
 
 def test_a_small_night_is_a_minute_a_run():
     # A million events: 40 s on 2 vCPUs are 20 s, so a minute. 2 ETLs, a ledger check and 3 jobs of 5 days: 18 minutes of 2 DPUs at 0.44.
-    night = scale.night(DATA, PARAMETERS, 10**6)
+    night = scale.night(DATA, PARAMETERS, 10**6, 2)
     assert (night["etl_workers"], night["other_workers"], night["etl_minutes"]) == (2, 2, 1)
     assert night["usd"] == pytest.approx(18 * 2 / 60 * 0.44)
     # An ETL, 5 days of 3 jobs and the check: 17 minutes.
@@ -53,11 +54,17 @@ def test_a_small_night_is_a_minute_a_run():
 def test_a_large_night():
     # A thousand million events: 40,000 s of CPU. In 30 minutes a worker's 4 vCPUs do 3,600 s: 12 executors (11.1) and a driver, 27.8
     # minutes. An event day of 11,000 s: 4 executors (3.06) and a driver, 22.9 minutes.
-    night = scale.night(DATA, PARAMETERS, 10**9)
+    night = scale.night(DATA, PARAMETERS, 10**9, 2)
     assert (night["etl_workers"], night["other_workers"]) == (13, 5)
     assert night["etl_minutes"] == pytest.approx(27.78, abs=0.01)
     # 13 x 27.78 and 2 of the other table, 2 of the ledger, and 5 days x 5 workers x (22.92 + 2) minutes: 988.0 DPU-minutes.
     assert night["usd"] == pytest.approx(7.246, abs=0.001)
+
+
+def test_each_other_type_is_a_minute_of_the_etl_more():
+    nights = [scale.night(DATA, PARAMETERS, 10**9, types)["usd"] for types in (2, 3)]
+    # Of two workers.
+    assert nights[1] - nights[0] == pytest.approx(2 / 60 * 0.44)
 
 
 def test_limits_by_hand():
@@ -88,7 +95,7 @@ def test_a_night_of_the_program_is_that_of_the_state_machine():
     assert found == {"Fill the lake": 1, "Check the ledgers": 1}
     # Of each event type.
     etl = states["Fill the lake"]["ItemProcessor"]["States"]["ETL"]
-    assert etl["Type"] == "Map" and etl["Items"] == "{% $ads %}" and sources.read()["arrival_jobs"] == 2 + 1
+    assert etl["Type"] == "Map" and etl["Items"] == "{% $ads %}" and sources.read()["arrival_jobs"] == len(event_types.names()) + 1
     # advertising, ad traffic, the load; Redshift is optional.
     derived = re.findall(r'"JobName": "\$\{(\w+)\}"', json.dumps(states["Derive"]))
     assert [name for name in derived if not name.startswith("Redshift")] == ["AdvertisingJob", "AdTrafficJob", "AdTrafficLoadJob"]

@@ -6,8 +6,8 @@
                                                  print a month of 50 events a second, one a request
     python3 tools/costs/costs.py --measure-gzip  the bytes of an event after gzip, for prices.toml
 
-Prices and assumptions are in prices.toml beside this file. Sizes and counts are read from the templates, api.yaml and the ledger job
-(sources.py).
+Prices and assumptions are in prices.toml beside this file. Counts are read from the templates, api.yaml and the ledger job (sources.py),
+the sizes of other events than impressions from sizes.json.
 """
 
 import argparse
@@ -37,8 +37,8 @@ FIREHOSE_STEP_BYTES = 5 * 1024
 # The memory that buys a whole vCPU. https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 MB_A_VCPU = 1769
 
-# Impressions and Clicks, in every hour that has events. Malformed lines and failures have metrics only when there are some.
-STREAM_METRICS = 2
+# That of the events of a type, in every hour that has some. Malformed lines and failures have metrics only when there are some.
+METRICS_A_TYPE = 1
 
 # Count, Latency, IntegrationLatency, 4XXError and 5XXError: a request is a sample of each, 0 or 1 for the errors.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-metrics-and-dimensions.html
@@ -114,6 +114,7 @@ def standing(data, template):
     hours, nights = workload["seconds_a_month"] / 3600, workload["seconds_a_month"] / 86400
     hours_of_nights = nights * workload["hours_a_night"]
     methods = template["methods"] * METRICS_A_METHOD
+    streams = template["types"] * METRICS_A_TYPE
     # Each metric of a run is sent twice: under the run's id, which is new each time, and under the id ALL.
     glue = template["glue_metrics"]
     glue_hours = template["glue_metrics_of_runs"] * nights + glue * hours_of_nights
@@ -122,7 +123,7 @@ def standing(data, template):
         return metric_hours / hours * price["custom_metric"]
 
     return [
-        ("metrics of the streams", STREAM_METRICS, metrics(STREAM_METRICS * hours)),
+        ("metrics of the streams", streams, metrics(streams * hours)),
         ("metrics of the API's methods, at most", methods, metrics(methods * hours)),
         ("metrics of the ledger, in the night", template["ledger_metrics"], metrics(template["ledger_metrics"] * hours_of_nights)),
         ("metrics of the jobs, in the night", template["job_metrics"], metrics(template["job_metrics"] * hours_of_nights)),
@@ -210,6 +211,35 @@ def section_million(data, template):
     return f"{table(header, bill)}\n\n{paragraph(what_decides)}\n\n{table(header, firehose)}"
 
 
+def of_type(data, event_type, line_bytes):
+    """The price list and assumptions for events of this type.
+
+    Its lines are taken to shrink as impressions do, in raw and in the lake, and nothing is derived of them.
+    """
+    workload = data["workload"]
+    if event_type == workload["event_type"]:
+        return data
+    share = line_bytes / workload["event_bytes"]
+    in_lake = (workload["lake_bytes_an_event"] - workload["derived_bytes_an_event"]) * share
+    stored = workload["stored_bytes_an_event"] * share
+    return data | {
+        "workload": workload | {"event_bytes": line_bytes, "stored_bytes_an_event": stored, "lake_bytes_an_event": in_lake}
+    }
+
+
+def section_types(data, template, sizes):
+    workload = data["workload"]
+    rows = []
+    for event_type, line_bytes in sizes.items():
+        bills = [costs(of_type(data, event_type, line_bytes), template, events) for events in EVENTS_A_REQUEST]
+        rows.append([f"`{event_type}`", str(line_bytes), *(usd(sum(bill.values())) for bill in bills)])
+    header = ["a million events, in requests of", "bytes", *(str(events) for events in EVENTS_A_REQUEST)]
+    measured = f"""Bytes are those of a raw line, on average over random events (`cargo dataless events sample`), which have every length
+        that the schema allows: real ones are often shorter. Other lines than `{workload["event_type"]}` are taken to shrink as these
+        do, in raw and in the lake, and nothing to be derived of them."""
+    return f"{table(header, rows)}\n\n{paragraph(measured)}"
+
+
 def months(data, template, rates):
     """A table of a month at each of these rates."""
     lines = {rate: month(data, template, rate) for rate in rates}
@@ -288,13 +318,14 @@ def section_prices(data):
     return f"{price_table}\n\n{paragraph(confidence)}"
 
 
-def page(data, template):
+def page(data, template, sizes):
     written = """Written by `python3 tools/costs/costs.py --write` from `tools/costs/prices.toml` and the templates. Do not edit it here:
         a test compares this page with what the program prints."""
     dated = f"""List prices of {data["region"]} as of {data["date"]}, in US dollars, without free tiers. None of it was read off a
         bill."""
     sections = {
         "A million events": section_million(data, template),
+        "By event type": section_types(data, template, sizes),
         "A month": section_month(data, template),
         "What is assumed": section_assumed(data, template),
         "Each month, however many events": section_standing(data, template),
@@ -339,7 +370,7 @@ def main():
             data["workload"]["events_a_request"] = arguments.batch
         print(months(data, template, [arguments.rate]))
         return
-    text = page(data, template)
+    text = page(data, template, sources.sizes())
     if arguments.write:
         PAGE.write_text(text, encoding="utf-8")
     else:

@@ -44,8 +44,8 @@ def workers_for(scale, cpu_seconds, least):
     return max(least, math.ceil(needed) + 1)
 
 
-def night(data, parameters, events):
-    """Workers, minutes and dollars of a night with so many events, all of one table."""
+def night(data, parameters, events, types):
+    """Workers, minutes and dollars of a night with so many events, all of one of so many event types."""
     scale, price = data["scale"], data["price"]["glue_dpu_hour"]["usd"]
     etl_cpu, derive_cpu = (events / costs.MILLION * scale[name] for name in ("etl_cpu_seconds", "derive_cpu_seconds"))
     etl_workers = workers_for(scale, etl_cpu, parameters["ETLNumberOfWorkers"])
@@ -54,7 +54,7 @@ def night(data, parameters, events):
     # advertising has the work; ad_traffic adds up its rows, and the load writes a row an ad.
     derive_minutes = max(LEAST_MINUTES, minutes_of(scale, derive_cpu, other_workers))
     days = sources.touched_days(parameters["LookbackDays"])
-    etl_dpu_minutes = etl_workers * etl_minutes + parameters["ETLNumberOfWorkers"] * LEAST_MINUTES
+    etl_dpu_minutes = etl_workers * etl_minutes + (types - 1) * parameters["ETLNumberOfWorkers"] * LEAST_MINUTES
     ledger_dpu_minutes = 2 * LEAST_MINUTES
     derive_dpu_minutes = days * other_workers * (derive_minutes + 2 * LEAST_MINUTES)
     return {
@@ -103,12 +103,12 @@ def nearest(data, parameters, events):
     return f"nothing: {events / limit:.1%} of the first limit"
 
 
-def section(data, parameters):
+def section(data, parameters, types):
     scale = data["scale"]
     days = sources.touched_days(parameters["LookbackDays"])
     rows = []
     for events in EVENTS_A_DAY:
-        one = night(data, parameters, events)
+        one = night(data, parameters, events, types)
         workers = f"{one['etl_workers']} / {one['other_workers']}"
         figures = [f"{one['etl_minutes']:.0f}", f"{one['minutes']:.0f}", f"{one['usd']:.2f}"]
         rows.append([millions(events), nearest(data, parameters, events), workers, *figures])
@@ -116,7 +116,7 @@ def section(data, parameters):
         `tools/costs/prices.toml`, and a test compares them with what the program prints."""
     header = ["million events a day", "runs out first", "workers, ETL / others", "minutes, ETL", "minutes, night", "USD a night"]
     nights = f"""Workers are G.1X (`ETLNumberOfWorkers`, `GlueNumberOfWorkers`), as many as it takes for the ETL and for each event day's
-        queries to end in {scale["minutes"]} minutes, and {parameters["ETLNumberOfWorkers"]} at least. A night is the ETL of both tables
+        queries to end in {scale["minutes"]} minutes, and {parameters["ETLNumberOfWorkers"]} at least. A night is the ETL of all {types} event types
         and the ledger check of the day that arrived, then advertising, ad traffic and the load of the {days} event days that it touched, one
         day after the other. All events are taken to be of one table; each other run costs the minute that Glue bills at least. Spark's
         start on Glue, which is not billed, comes on top of the minutes."""
@@ -157,7 +157,7 @@ def main():
     parser = argparse.ArgumentParser(description=f'Writes "{TITLE}" of docs/lake.md.')
     parser.add_argument("--write", action="store_true", help="write docs/lake.md instead of printing the section")
     arguments = parser.parse_args()
-    text = section(costs.load(), read_parameters())
+    text = section(costs.load(), read_parameters(), len(sources.sizes()))
     if arguments.write:
         PAGE.write_text(replace(PAGE.read_text(encoding="utf-8"), text), encoding="utf-8")
     else:

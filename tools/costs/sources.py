@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools" / "delivery"))
+SIZES = ROOT / "tools" / "costs" / "sizes.json"
 
 from account.template import Template  # noqa: E402
 
@@ -30,6 +31,11 @@ def read(root=ROOT):
     return from_template(template, api, ledger)
 
 
+def sizes():
+    """Bytes of a raw line by event type. `cargo dataless events sync` writes them from the schemas."""
+    return json.loads(SIZES.read_text(encoding="utf-8"))
+
+
 def from_template(template, api="", ledger=""):
     resources = list(template.resources())
 
@@ -39,6 +45,8 @@ def from_template(template, api="", ledger=""):
     def of(kind):
         return [one for one in resources if one.type == f"AWS::{kind}"]
 
+    # Each event type has one.
+    types = len(of("KinesisFirehose::DeliveryStream"))
     jobs = {one.value("Name").removeprefix(f"{STACK_NAME}-"): one for one in of("Glue::Job")}
     touched = touched_days(int(default("LookbackDays")))
     nightly = {name: job for name, job in jobs.items() if is_nightly(name)}
@@ -56,8 +64,9 @@ def from_template(template, api="", ledger=""):
         "runs_a_night": sum(runs.values()),
         "workers_a_night": sum(runs[name] * workers(job) for name, job in nightly.items()),
         "lake_version_days": lake_version_days(of("S3::Bucket")) or int(default("NoncurrentVersionDays")),
+        "types": types,
         "methods": len(re.findall(METHOD, api, re.MULTILINE)),
-        "ledger_metrics": ledger_metrics(ledger),
+        "ledger_metrics": ledger_metrics(ledger, types),
         "glue_metrics": sum(profiles.values()),
         "glue_metrics_of_runs": sum(runs[name] * count for name, count in profiles.items()),
         "job_metrics": sum(job_metrics(job.properties) for job in nightly.values()),
@@ -115,8 +124,8 @@ def lake_version_days(buckets):
     return min((rule["NoncurrentVersionExpiration"]["NoncurrentDays"] for rule in rules if rule.get("Prefix") == "data/lake/"), default=None)
 
 
-def ledger_metrics(text):
-    """The metrics that the ledger job publishes, for two tables."""
+def ledger_metrics(text, types):
+    """The metrics that the ledger job publishes, for so many tables."""
     figures = re.search(r"^METRICS = \{(.*?)\}", text, re.MULTILINE | re.DOTALL)
     names = {*re.findall(r'"(\w+)":', figures[1] if figures else ""), *re.findall(r'\bmetric\((?:\w+, )*"(\w+)"', text)}
-    return 2 * len(names)
+    return types * len(names)

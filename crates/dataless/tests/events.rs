@@ -9,7 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// What the commands read and write, beside the crates of event types.
-const PATHS: [&str; 6] = ["template.yaml", "api.yaml", "Cargo.lock", "stacks", "events", "docs/events.md"];
+const PATHS: [&str; 7] =
+    ["template.yaml", "api.yaml", "Cargo.lock", "stacks", "events", "docs/events.md", "tools/costs/sizes.json"];
 
 /// The types of the example.
 const EXAMPLE: [&str; 2] = ["clicks", "impressions"];

@@ -4,7 +4,7 @@ use event_types::EventType;
 use thiserror::Error;
 
 use crate::markers::MarkerError;
-use crate::{api, capture, dashboards, data_pipeline, lock, page, root, tables};
+use crate::{api, capture, dashboards, data_pipeline, lock, page, root, sizes, tables};
 
 /// A derived file that can't be written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -42,6 +42,7 @@ pub fn all(
     let mut push = |path: &str, text: Option<String>| files.push(Derived { path: path.to_owned(), text });
     push(lock::PATH, Some(lock::text(types)));
     push(page::PATH, Some(page::text(types)));
+    push(sizes::PATH, Some(sizes::text(types)));
     let present = |path: &str| {
         let missing =
             || DeriveError { path: path.to_owned(), problem: "it is missing: restore it from Git".to_owned() };

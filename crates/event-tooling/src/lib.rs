@@ -14,6 +14,7 @@ pub mod names;
 pub mod page;
 pub mod root;
 mod schema_text;
+pub mod sizes;
 pub mod tables;
 mod template;
 mod words;
