@@ -2,10 +2,12 @@
 
 import copy
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import yaml
-from jsonschema import Draft4Validator, FormatChecker
+from jsonschema import Draft4Validator, FormatChecker, ValidationError
+from jsonschema.validators import extend
 
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -67,10 +69,19 @@ def responses(document, operation):
 FORMATS = FormatChecker(formats=["date", "uuid"])
 
 
+def multiple_of(validator, step, value, schema):
+    """By decimal digits: as floats, 47.03 is no multiple of 0.01."""
+    if validator.is_type(value, "number") and Fraction(str(value)) % Fraction(str(step)):
+        yield ValidationError(f"{value} is not a multiple of {step}")
+
+
+Validator = extend(Draft4Validator, {"multipleOf": multiple_of})
+
+
 def errors(document, schema, value):
     """What is wrong with a value, as texts."""
     rooted = schema | {"components": document.get("components", {})}
-    validator = Draft4Validator(rooted, format_checker=FORMATS)
+    validator = Validator(rooted, format_checker=FORMATS)
     return [f"{'/'.join(map(str, error.absolute_path))}: {error.message}" for error in validator.iter_errors(value)]
 
 

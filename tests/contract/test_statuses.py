@@ -19,11 +19,23 @@ def now():
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def types():
+    """By event type: the part of its operations' ids, the field of its time, and an event without an own id, as in api.yaml."""
+    for schema in sorted((contract.ROOT / "events").glob("*.json")):
+        event_type = json.loads(schema.read_text(encoding="utf-8"))
+        if "x-time" in event_type:
+            content = DOCUMENT["paths"][f"/{schema.stem}"]["post"]["requestBody"]["content"]["text/plain"]
+            (event,) = json.loads(content["examples"]["beacon"]["value"])[schema.stem]
+            pascal = "".join(word.capitalize() for word in schema.stem.split("_"))
+            yield schema.stem, (pascal, event_type["x-time"], event)
+
+
+TYPES = dict(types())
+
+
 def batch(kind, count=1):
-    event = {"ad_id": AD, "occurred_at": now()}
-    if kind == "clicks":
-        event["impression_id"] = str(uuid.uuid4())
-    return {kind: [event] * count}
+    _, time, event = TYPES[kind]
+    return {kind: [event | {time: now()}] * count}
 
 
 def post(kind, body=None, content_type="application/json"):
@@ -62,15 +74,15 @@ REACHED = {
     ("getTraffic", 400): traffic(start="2026-11-02", end="2026-11-01"),
     ("preflightTraffic", 204): preflight(f"/traffic/{AD}", "GET"),
 }
-for capture, kind in [("captureImpressions", "impressions"), ("captureClicks", "clicks")]:
+for kind, (pascal, _, _) in TYPES.items():
+    capture = f"capture{pascal}"
     REACHED |= {
+        (f"preflight{pascal}", 204): preflight(f"/{kind}", "POST"),
         (capture, 200): post(kind),
         (capture, 400): post(kind, body=lambda kind: json.dumps(batch(kind, 501))),
         (capture, 413): post(kind, body=lambda kind: json.dumps(batch(kind)).ljust(MIB + 1)),
         (capture, 415): post(kind, content_type="application/xml"),
     }
-REACHED[("preflightImpressions", 204)] = preflight("/impressions", "POST")
-REACHED[("preflightClicks", 204)] = preflight("/clicks", "POST")
 
 # Statuses that no request to a healthy local stack gets. Where a unit test reaches it, that is named, and must exist.
 CAPTURE_TESTS = "crates/capture/src/handler.rs"
@@ -123,16 +135,16 @@ def test_a_documented_status(operation_id, status, described, target):
         assert response.content == b""
 
 
-@pytest.mark.parametrize("kind", ["impressions", "clicks"])
+@pytest.mark.parametrize("kind", TYPES)
 def test_a_body_of_one_mib_is_read(kind, target):
     response = post(kind, body=lambda kind: json.dumps(batch(kind)).ljust(MIB))(target)
     assert (response.status_code, response.json()["failed_count"]) == (200, 0)
 
 
-@pytest.mark.parametrize("kind", ["impressions", "clicks"])
+@pytest.mark.parametrize("kind", TYPES)
 def test_499_good_events_beside_a_bad_one_are_stored(kind, target):
     events = batch(kind, 500)[kind]
-    events[123] = {"ad_id": AD}
+    events[123] = {name: value for name, value in events[123].items() if name != TYPES[kind][1]}
     answer = post(kind, body=json.dumps({kind: events}))(target).json()
     assert answer["failed_count"] == 1
     assert answer["records"][123]["error_code"] == "MissingField"

@@ -6,10 +6,12 @@ import os
 import time
 
 import boto3
+import event_types
 import pytest
 
 STACK = os.environ.get("DATALESS_STACK")
-CHECKS = ["CaptureImpressionsCheck", "CaptureClicksCheck", "AdTrafficCheck", "MetricsSinkCheck"]
+TYPES = [event_types.pascal(one) for one in event_types.names()]
+CHECKS = [*(f"Capture{one}Check" for one in TYPES), "AdTrafficCheck", "MetricsSinkCheck"]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,8 @@ def stored(stack):
         sum(point["Sum"] for point in cloudwatch.get_metric_statistics(
             Namespace="Warehouse/Advertising", MetricName=name, Dimensions=[{"Name": "Stack", "Value": STACK}], StartTime=now - 3600, EndTime=now + 60, Period=60, Statistics=["Sum"]
         )["Datapoints"])
-        for name in ("Impressions", "Clicks", "MalformedImpressions", "MalformedClicks")
+        for one in TYPES
+        for name in (one, f"Malformed{one}")
     ]  # fmt: skip
     return sum(page["KeyCount"] for page in pages), sums
 

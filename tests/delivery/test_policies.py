@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import boto3
+import event_types
 import pytest
 import templates
 
@@ -18,8 +19,9 @@ FUNCTIONS = [name for name, one in TEMPLATE["Resources"].items() if one["Type"] 
 
 # What it needs, as an action and a key of `resources` below.
 NEEDED = {
-    "CaptureImpressionsFunction": [("firehose:PutRecordBatch", "impressions stream"), ("logs:PutLogEvents", "own log")],
-    "CaptureClicksFunction": [("firehose:PutRecordBatch", "clicks stream"), ("logs:PutLogEvents", "own log")],
+    f"Capture{event_types.pascal(one)}Function": [("firehose:PutRecordBatch", f"{one} stream"), ("logs:PutLogEvents", "own log")]
+    for one in event_types.names()
+} | {
     "AdTrafficFunction": [("dynamodb:Query", "traffic table"), ("logs:PutLogEvents", "own log")],
     "MetricsSinkFunction": [("cloudwatch:PutMetricData", "own namespace"), ("logs:PutLogEvents", "own log")],
 } | {
@@ -34,8 +36,7 @@ NEEDED = {
 
 # What nobody among them needs, or only some do.
 TRIED = [
-    ("firehose:PutRecordBatch", "impressions stream"),
-    ("firehose:PutRecordBatch", "clicks stream"),
+    *(("firehose:PutRecordBatch", f"{one} stream") for one in event_types.names()),
     ("firehose:DeleteDeliveryStream", "clicks stream"),
     ("firehose:UpdateDestination", "impressions stream"),
     ("dynamodb:Query", "traffic table"),
@@ -124,8 +125,7 @@ def resource_arn(function, resource, stack):
     if resource.startswith("version of "):
         return arn("lambda", f"function:{stack[resource.removeprefix('version of ')]}:7")
     return {
-        "impressions stream": arn("firehose", f"deliverystream/{STACK}-impressions"),
-        "clicks stream": arn("firehose", f"deliverystream/{STACK}-clicks"),
+        **{f"{one} stream": arn("firehose", f"deliverystream/{STACK}-{event_types.kebab(one)}") for one in event_types.names()},
         "traffic table": arn("dynamodb", f"table/{stack['AdTrafficTable']}"),
         "another table": arn("dynamodb", "table/another"),
         "own namespace": "*",

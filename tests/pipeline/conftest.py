@@ -18,7 +18,7 @@ import pytest
 from botocore.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "glue" / "local"))
+sys.path[:0] = [str(ROOT / "glue" / "local"), str(ROOT / "tools" / "delivery")]
 
 import launch  # noqa: E402
 

@@ -20,16 +20,23 @@ pub fn lines_that_firehose_set_aside_are_taken_back_once() {
     let replay =
         || -> Value { serde_json::from_str(&run(&["replay", "--undelivered", "--day", &day, "--json"])).unwrap() };
     let first = replay();
-    assert_eq!(first["lines"], json!({"impressions": 1, "clicks": 0}), "{first}");
+    assert_eq!(lines(&first), [("impressions", 1)], "{first}");
     assert_eq!(first["rerun"], json!({"from": day, "to": day}));
     run(&["batch", "--day", &day]);
     run(&["ledger", "--day", &day]);
     assert_eq!(column(&format!("SELECT impressions FROM ad_traffic WHERE ad_id = '{AD}'")), ["1".to_owned()].into());
 
     let before = everything();
-    assert_eq!(replay()["lines"], json!({"impressions": 0, "clicks": 0}));
+    assert_eq!(lines(&replay()), []);
     run(&["batch", "--day", &day]);
     assert_eq!(everything(), before);
+}
+
+/// Event types of which lines were taken back, and how many.
+fn lines(report: &Value) -> Vec<(&str, u64)> {
+    let lines = report["lines"].as_object().unwrap();
+    let lines = lines.iter().map(|(name, count)| (name.as_str(), count.as_u64().unwrap()));
+    lines.filter(|(_, count)| *count > 0).collect()
 }
 
 /// Puts an object as Firehose writes it, with one impression in it. The emulator's Firehose gives up on no batch.

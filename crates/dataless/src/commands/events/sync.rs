@@ -75,7 +75,9 @@ pub fn report(changes: &Changes, json: bool) -> Result<()> {
     }
     if changes.keys().any(|path| path.ends_with(".yaml")) {
         // Two pages list what the templates make. Only these programs can read them.
-        outln!("Before you push: python3 tools/delivery/reference.py --write; python3 tools/costs/costs.py --write");
+        outln!(
+            "Before you push: python3 tools/delivery/reference.py --write; python3 tools/costs/costs.py --write; python3 tools/costs/scale.py --write"
+        );
     }
     Ok(())
 }
