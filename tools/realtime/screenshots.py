@@ -30,7 +30,7 @@ MAX_BYTES = 300_000
 # What to show: the file, the place of its dashboard in the page's list, the range, the colours, the height (0: all of it).
 PICTURES = [
     ("real-time-advertising.png", 0, "-PT15M", "light", 0),
-    ("ops.png", 1, "-PT15M", "light", 1500),
+    ("ops.png", 1, "-PT15M", "light", 900),
     ("ops-dark.png", 1, "-PT15M", "dark", 900),
 ]
 
