@@ -1,0 +1,78 @@
+"""docs/ARCHITECTURE.md, README.md and docs/troubleshooting.md say what the code says."""
+
+import re
+import tomllib
+
+import pytest
+from pages import ROOT, SPAN, page
+
+ARCHITECTURE = page(ROOT / "docs" / "ARCHITECTURE.md").text
+TROUBLESHOOTING = page(ROOT / "docs" / "troubleshooting.md").text
+
+
+def manifests() -> dict[str, dict]:
+    paths = [*ROOT.glob("crates/*/Cargo.toml"), ROOT / "load-generator" / "Cargo.toml"]
+    found = (tomllib.loads(path.read_text(encoding="utf-8")) for path in paths)
+    return {manifest["package"]["name"]: manifest for manifest in found}
+
+
+def test_the_table_of_crates_is_that_of_the_manifests():
+    section = ARCHITECTURE.split("### Crates\n")[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("| `")]
+    table = {name.strip("`"): set(SPAN.findall(uses)) for name, uses, _ in rows}
+    found = manifests()
+    own = {
+        name: {used for kind in ("dependencies", "build-dependencies") for used in manifest.get(kind, {})} & found.keys()
+        for name, manifest in found.items()
+    }
+    assert table == own
+
+
+def test_every_nested_stack_is_on_the_map():
+    section = ARCHITECTURE.split("### Nested stacks\n")[1].split("\n## ")[0]
+    named = {span for span in SPAN.findall(section) if span.endswith(".yaml")}
+    assert named == {path.name for path in (ROOT / "stacks").glob("*.yaml")}
+
+
+def test_folders_of_the_map_are_there():
+    section = ARCHITECTURE.split("## Rooms\n")[1].split("### ")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    named = {name for cell in cells for name in SPAN.findall(cell)}
+    assert len(named) > 15 and [name for name in named if not (ROOT / name).exists()] == []
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")} - {"target"}
+    assert {f"{name}/" for name in folders if any((ROOT / name).iterdir())} <= named
+
+
+def test_the_badge_has_the_rust_version_of_the_manifest():
+    version = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["workspace"]["package"]["rust-version"]
+    assert f"badge/rust-{version}%2B-" in page(ROOT / "README.md").text
+
+
+def source() -> str:
+    """All that may print a message, as one line: texts that are broken in the source are joined."""
+    patterns = ("crates/*/src/**/*.rs", "glue/*.py", "glue/lake/*.py", "glue/local/*.py", "api.yaml", "stacks/*.yaml")
+    text = "\n".join(path.read_text(encoding="utf-8") for pattern in patterns for path in sorted(ROOT.glob(pattern)))
+    text = re.sub(r"\\\n\s*", "", text)
+    text = re.sub(r"\{[^{}\n]*\}", "…", text)
+    return " ".join(text.split())
+
+
+def messages() -> list[str]:
+    """The first column of the tables of Dataless's own messages."""
+    own = TROUBLESHOOTING.split("## By message\n")[1].split("### Deploying to AWS")[0]
+    rows = [line for line in own.splitlines() if line.startswith("| ") and not line.startswith(("| ---", "| message", "| code"))]
+    return [span for row in rows for span in SPAN.findall(row.split("|")[1])]
+
+
+SOURCE = source()
+
+
+@pytest.mark.parametrize("message", messages())
+def test_a_message_is_one_of_the_code(message):
+    parts = [part.strip() for part in message.split("…") if len(part.strip()) > 3]
+    assert parts, message
+    assert [part for part in parts if part not in SOURCE] == []
+
+
+def test_messages_are_looked_for():
+    assert len(messages()) > 40 and "no such message anywhere" not in SOURCE
