@@ -199,7 +199,7 @@ def test_the_command_line_prints_a_case_of_ones_own(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["costs.py", "--rate", "50", "--batch", "1"])
     costs.main()
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "| events a second | 50 |"
+    assert lines[0] == "| events per second | 50 |"
     assert "| API Gateway | 459.90 |" in lines
 
 

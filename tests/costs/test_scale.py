@@ -72,7 +72,7 @@ def test_limits_by_hand():
     assert found["`AthenaScanLimitBytes`"] == pytest.approx(10_737_418_240 / 49)
     # 43,200 s of a day as even as its busiest second: x 10,000 requests; x 1,048,576 bytes of 144.
     assert found["API Gateway"] == 432_000_000
-    firehose = scale.limits(DATA, PARAMETERS)["Firehose, bytes a second of a stream, in most Regions"]
+    firehose = scale.limits(DATA, PARAMETERS)["Firehose, bytes per second of a stream, in most Regions"]
     assert firehose == pytest.approx(314_572_800)
     # 44 GB of the one executor, 100 bytes an event.
     assert found["disk of the ETL's executors"] == 440_000_000

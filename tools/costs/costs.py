@@ -3,7 +3,7 @@
     python3 tools/costs/costs.py                 print the page
     python3 tools/costs/costs.py --write         write it
     python3 tools/costs/costs.py --rate 50 --batch 1
-                                                 print a month of 50 events a second, one a request
+                                                 print a month of 50 events per second, one per request
     python3 tools/costs/costs.py --measure-gzip  the bytes of an event after gzip, for prices.toml
 
 Prices and assumptions are in prices.toml beside this file. Counts are read from the templates, api.yaml and the ledger job (sources.py),
@@ -203,11 +203,11 @@ def section_million(data, template):
             for events in EVENTS_A_REQUEST
         ]
         firehose.append([f"{name}: USD", *(usd(results[events]["Data Firehose"]) for events in EVENTS_A_REQUEST)])
-        firehose.append([f"{name}: bytes billed a byte", *(f"{ratio:.2f}" for ratio in ratios)])
+        firehose.append([f"{name}: bytes billed per byte", *(f"{ratio:.2f}" for ratio in ratios)])
     share = sum(ours[1].values()) / sum(ours[EVENTS_A_REQUEST[-1]].values())
-    what_decides = f"""What a client sends in one request decides: at {EVENTS_A_REQUEST[-1]} events a request a million events cost
-        1/{share:.0f} of what they cost one by one. The last line is the same warehouse with one event a record, as the 2019 original
-        wrote them. It changes the line of Data Firehose, which rounds each record up to 5 KB:"""
+    what_decides = f"""The number of events per request decides: at {EVENTS_A_REQUEST[-1]} events per request, a million events cost
+        1/{share:.0f} of what they cost one by one. The last line is the same warehouse with one event per record, as in the 2019
+        original. That changes the line of Data Firehose, which rounds each record up to 5 KB:"""
     return f"{table(header, bill)}\n\n{paragraph(what_decides)}\n\n{table(header, firehose)}"
 
 
@@ -245,24 +245,25 @@ def months(data, template, rates):
     lines = {rate: month(data, template, rate) for rate in rates}
     rows = [[line, *(usd(lines[rate][line], 2) for rate in rates)] for line in lines[rates[0]]]
     rows.append(["**all**", *(f"**{usd(sum(lines[rate].values()), 2)}**" for rate in rates)])
-    return table(["events a second", *(f"{rate:,g}" for rate in rates)], rows)
+    return table(["events per second", *(f"{rate:,g}" for rate in rates)], rows)
 
 
 def section_month(data, template):
     workload = data["workload"]
-    above = f"""At a steady rate, {workload["events_a_request"]} events a request and {workload["ads_a_day"]:,} ads with traffic on a
-        day; storage is that of the first month. For a case of your own: `costs.py --rate 50 --batch 1`."""
-    below = f"""The nightly jobs are billed for a minute at least, and the table has that minute: {template["arrival_jobs"]} runs for the day
-        that arrived, and {len(sources.DERIVING_JOBS)} for each of the {template["touched_days"]} event days that it touched. How long they take for
-        {EVENTS_A_SECOND[-1] * 86400 // MILLION} million events a day was not tried, for want of an account.
-        [lake.md](lake.md#scale-and-costs) computes it; expect this line to grow, and
-        raise `ETLNumberOfWorkers`. Writes to DynamoDB are those of rows that changed, so there are fewer. A night replaces what was derived
-        of all its event days but the newest, and S3 keeps replaced files for {24 * template["lake_version_days"]} hours and until the
-        midnight (UTC) after: {replaced_copies(template)} copies of a day. The optional parts are in [redshift.md](redshift.md) and
-        [data-pipeline.md](data-pipeline.md)."""
-    left_out = """Left out, since each is small or depends on you: requests that browsers send ahead (`OPTIONS`), reads from S3 and
-        DynamoDB, queries in Athena, steps of the state machine, logs of the Glue jobs, storage of logs, tables and backups, and files that
-        Spark renames while it commits, whose versions S3 keeps as it keeps replaced ones."""
+    above = f"""At a steady rate, with {workload["events_a_request"]} events per request and {workload["ads_a_day"]:,} ads with traffic
+        per day; storage is that of the first month. Print your own case with
+        `python3 tools/costs/costs.py --rate 50 --batch 1`."""
+    below = f"""The nightly jobs are billed for at least a minute, and the table assumes that minute: {template["arrival_jobs"]} runs for the
+        arrival day, and {len(sources.DERIVING_JOBS)} for each of the {template["touched_days"]} event days that it touched. How long they take
+        for {EVENTS_A_SECOND[-1] * 86400 // MILLION} million events per day was not tried, because no account was available.
+        [lake.md](lake.md#scale-and-costs) computes it. Expect this line to grow, and raise `ETLNumberOfWorkers`. Only changed rows
+        are written to DynamoDB, so there are fewer writes. A night replaces the derived tables of all its event days except the
+        newest, and S3 keeps replaced files for {24 * template["lake_version_days"]} hours and until the following midnight (UTC):
+        {replaced_copies(template)} copies of a day. [redshift.md](redshift.md) and [data-pipeline.md](data-pipeline.md) have the
+        costs of the optional parts."""
+    left_out = """Not included, because each is small or depends on you: preflight requests of browsers (`OPTIONS`), reads from S3 and
+        DynamoDB, queries in Athena, steps of the state machine, logs of the Glue jobs, storage of logs, tables and backups, and files
+        that Spark renames while it commits, whose versions S3 keeps like replaced ones."""
     return f"{paragraph(above)}\n\n{months(data, template, EVENTS_A_SECOND)}\n\n{paragraph(below)}\n\n{paragraph(left_out)}"
 
 
@@ -276,16 +277,16 @@ def section_assumed(data, template):
     return bullets(
         f"""An event is a line of {workload["event_bytes"]} bytes (an impression), {workload["stored_bytes_an_event"]} after gzip, and takes
         {workload["lake_bytes_an_event"]} in the lake's ORC files.""",
-        f"""{workload["events_a_month"] // MILLION} million events a month, evenly spread. That fills the buffers of the delivery stream
-        so far that it hands {batches:,.0f} batches of a million events to the metrics sink and writes {objects:,.0f} objects. With fewer
-        events a month these lines grow, with more they shrink.""",
+        f"""{workload["events_a_month"] // MILLION} million events per month, evenly spread. The buffers of the delivery stream then
+        fill so far that a million events are {batches:,.0f} batches for the metrics sink and {objects:,.0f} objects. With fewer events
+        per month these lines grow, with more they shrink.""",
         f"""Functions have {template["memory_mb"]} MB on arm64. Capture is billed {durations} events: {capture["round_trip_ms"]} ms of
-        waiting for Firehose, and the processor time at that memory's share of a vCPU. Starts of new instances are left out; they are a
-        few in a thousand.""",
-        f"The metrics sink is billed {sink['duration_ms']} ms a batch.",
+        waiting for Firehose, plus the processor time at that memory's share of a vCPU. Cold starts are not included; they are a few in
+        a thousand.""",
+        f"The metrics sink is billed {sink['duration_ms']} ms per batch.",
         f"""An invocation logs {capture["lambda_log_bytes"]} bytes, a request {capture["access_log_bytes"]}. X-Ray records
         {capture["traced_share"]:.0%} of the requests.""",
-        f"""A night's runs touch {workload["hours_a_night"]} hours of the clock, one run touches one.""",
+        f"""A night's runs touch {workload["hours_a_night"]} clock hours, one run touches one.""",
     )
 
 
@@ -296,12 +297,12 @@ def section_standing(data, template):
     glue_minute = template["workers"] * data["price"]["glue_dpu_hour"]["usd"] / 60
     hour = data["price"]["custom_metric"]["usd"] / (data["workload"]["seconds_a_month"] / 3600)
     method = METRICS_A_METHOD * data["price"]["custom_metric"]["usd"]
-    metrics = f"""CloudWatch bills a metric for each hour in which it is sent ({usd(hour, 5)}), so a month without data has none to pay. A
-        method of the API that is called in every hour is {usd(method, 2)} a month; all {template["methods"]}, `OPTIONS` and the answers to
-        wrong methods included, are the most there can be. Glue sends each metric of a run under the run's id and under `ALL`, if the job
-        asks for it (`--enable-metrics`), has initialised a `GlueContext` and takes long enough. Of the jobs here only the Scala ETL
-        does, and the table has the Python ETL."""
-    glue = f"""A Glue job costs {usd(glue_minute)} a minute ({template["workers"]} workers), and is billed for one minute at least."""
+    metrics = f"""CloudWatch bills a metric for each hour in which it is sent ({usd(hour, 5)}), so a month without data costs nothing. A
+        method of the API that is called in every hour costs {usd(method, 2)} a month; all {template["methods"]}, including `OPTIONS` and
+        the answers to wrong methods, are the maximum. Glue sends each metric of a run under the run's id and under `ALL`, if the job
+        asks for it (`--enable-metrics`), has initialised a `GlueContext` and takes long enough. Only the Scala ETL does, and the table
+        assumes the Python ETL."""
+    glue = f"""A Glue job costs {usd(glue_minute)} a minute ({template["workers"]} workers), and is billed for at least one minute."""
     return f"{table(['', 'count', 'USD'], months)}\n\n{paragraph(metrics)}\n\n{paragraph(glue)}"
 
 
@@ -321,7 +322,7 @@ def section_prices(data):
 def page(data, template, sizes):
     written = """Written by `python3 tools/costs/costs.py --write` from `tools/costs/prices.toml` and the templates. Do not edit it here:
         a test compares this page with what the program prints."""
-    dated = f"""List prices of {data["region"]} as of {data["date"]}, in US dollars, without free tiers. None of it was read off a
+    dated = f"""List prices of {data["region"]} as of {data["date"]}, in US dollars, without free tiers. None of it comes from a
         bill."""
     sections = {
         "A million events": section_million(data, template),
@@ -351,8 +352,8 @@ def main():
     data = load()
     parser = argparse.ArgumentParser(description="Writes docs/costs.md from the price list.")
     parser.add_argument("--write", action="store_true", help="write docs/costs.md instead of printing it")
-    parser.add_argument("--rate", type=float, help="print a month of this many events a second")
-    parser.add_argument("--batch", type=int, help="events a request, with --rate")
+    parser.add_argument("--rate", type=float, help="print a month of this many events per second")
+    parser.add_argument("--batch", type=int, help="events per request, with --rate")
     parser.add_argument("--measure-gzip", action="store_true", help="print the bytes of an event after gzip")
     arguments = parser.parse_args()
     if arguments.batch is not None and arguments.rate is None:

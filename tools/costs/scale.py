@@ -81,12 +81,12 @@ def limits(data, parameters):
     executors = parameters["ETLNumberOfWorkers"] - 1
     found = {
         "`AthenaScanLimitBytes`, for a query over a whole day of raw": parameters["AthenaScanLimitBytes"] / workload["stored_bytes_an_event"],
-        "Firehose, bytes a second of a stream, in most Regions": firehose(scale["firehose_mib_a_second_elsewhere"]),
+        "Firehose, bytes per second of a stream, in most Regions": firehose(scale["firehose_mib_a_second_elsewhere"]),
         "Firehose, the same in us-east-1, us-west-2 and eu-west-1": firehose(scale["firehose_mib_a_second"]),
-        "`GlueTimeoutMinutes`, the ETL with `ETLNumberOfWorkers` as it is": job(scale["etl_cpu_seconds"], parameters["ETLNumberOfWorkers"]),
-        "`GlueTimeoutMinutes`, advertising with `GlueNumberOfWorkers` as it is": job(scale["derive_cpu_seconds"], parameters["GlueNumberOfWorkers"]),
-        "API Gateway, requests a second, with one event a request": scale["api_requests_a_second"] * an_even_day,
-        "disk of the ETL's executors, with `ETLNumberOfWorkers` as it is": executors * scale["worker_disk_gb"] * GB / scale["shuffle_bytes_an_event"],
+        "`GlueTimeoutMinutes`, the ETL with the default `ETLNumberOfWorkers`": job(scale["etl_cpu_seconds"], parameters["ETLNumberOfWorkers"]),
+        "`GlueTimeoutMinutes`, advertising with the default `GlueNumberOfWorkers`": job(scale["derive_cpu_seconds"], parameters["GlueNumberOfWorkers"]),
+        "API Gateway, requests per second, with one event per request": scale["api_requests_a_second"] * an_even_day,
+        "disk of the ETL's executors, with the default `ETLNumberOfWorkers`": executors * scale["worker_disk_gb"] * GB / scale["shuffle_bytes_an_event"],
     }
     return dict(sorted(found.items(), key=lambda one: one[1]))
 
@@ -114,14 +114,14 @@ def section(data, parameters, types):
         rows.append([millions(events), nearest(data, parameters, events), workers, *figures])
     computed = f"""**Computed, not run:** nothing here was measured on AWS. The tables are written by `python3 tools/costs/scale.py --write` from
         `tools/costs/prices.toml`, and a test compares them with what the program prints."""
-    header = ["million events a day", "runs out first", "workers, ETL / others", "minutes, ETL", "minutes, night", "USD a night"]
-    nights = f"""Workers are G.1X (`ETLNumberOfWorkers`, `GlueNumberOfWorkers`), as many as it takes for the ETL and for each event day's
-        queries to end in {scale["minutes"]} minutes, and {parameters["ETLNumberOfWorkers"]} at least. A night is the ETL of all {types} event types
+    header = ["million events a day", "first limit", "workers, ETL / others", "minutes, ETL", "minutes, night", "USD a night"]
+    nights = f"""Workers are G.1X (`ETLNumberOfWorkers`, `GlueNumberOfWorkers`), as many as needed for the ETL and for each event day's
+        queries to end in {scale["minutes"]} minutes, and at least {parameters["ETLNumberOfWorkers"]}. A night is the ETL of all {types} event types
         and the ledger check of the day that arrived, then advertising, ad traffic and the load of the {days} event days that it touched, one
-        day after the other. All events are taken to be of one table; each other run costs the minute that Glue bills at least. Spark's
-        start on Glue, which is not billed, comes on top of the minutes."""
+        day after the other. All events are assumed to be of one table; each other run costs the one minute that Glue bills at least.
+        Spark's start on Glue, which is not billed, comes on top of the minutes."""
     reached = [[name, millions(limit)] for name, limit in limits(data, parameters).items()]
-    first = """With the template's defaults, these limits come one after the other:"""
+    first = """With the template's defaults, these limits are reached in this order:"""
     assumed = costs.bullets(
         f"""A million events take {scale["etl_cpu_seconds"]} s of CPU in the ETL, a million impressions of an event day
         {scale["derive_cpu_seconds"]} s in what is derived (two laptop cores, [how](../glue/bench/README.md)).""",
@@ -130,7 +130,7 @@ def section(data, parameters, types):
         f"""The busiest second has {scale["peak"]} times the events of an even day. An event is {data["workload"]["event_bytes"]} bytes,
         {data["workload"]["stored_bytes_an_event"]} in raw, and takes {scale["shuffle_bytes_an_event"]} on disk while Spark sorts by id; a
         worker has {scale["worker_disk_gb"]} GB of free disk.""",
-        f"""A DPU-hour is {data["price"]["glue_dpu_hour"]["usd"]:.2f} USD. [costs.md](costs.md) has everything else of the bill.""",
+        f"""A DPU-hour is {data["price"]["glue_dpu_hour"]["usd"]:.2f} USD. [costs.md](costs.md) has the rest of the bill.""",
     )
     parts = [
         costs.paragraph(computed),

@@ -15,13 +15,13 @@ PAGE = templates.ROOT / "docs" / "reference.md"
 TITLES = {
     "template.yaml": "The warehouse, `template.yaml`",
     "build.yaml": "The pipeline, `build.yaml`",
-    "build-machines.yaml": "What the pipeline may do with machines, `build-machines.yaml`",
+    "build-machines.yaml": "Permissions of the pipeline for machines, `build-machines.yaml`",
 }
 
 # What each type is billed by, where anything stands behind it that AWS bills. Types that are free are in none of the tables.
 BILLED = {
     "AWS::ApiGateway::DomainName": "nothing by itself; EDGE: requests are those of the API",
-    "AWS::Athena::WorkGroup": "bytes that queries scan, 5 USD a TB; `AthenaScanLimitBytes` bounds one query",
+    "AWS::Athena::WorkGroup": "bytes that queries scan, 5 USD per TB; `AthenaScanLimitBytes` limits one query",
     "AWS::CloudWatch::Alarm": "month",
     "AWS::CloudWatch::Dashboard": "month",
     "AWS::CodeBuild::Project": "minute of a build",
@@ -32,10 +32,10 @@ BILLED = {
     "AWS::EC2::NatGateway": "hour and GB",
     "AWS::EC2::EIP": "hour",
     "AWS::EC2::FlowLog": "GB of logs",
-    "AWS::EC2::VPCEndpoint": "hour and zone, those of S3 and DynamoDB nothing",
+    "AWS::EC2::VPCEndpoint": "hour and zone; free for S3 and DynamoDB",
     "AWS::EMR::Cluster": "hour of its nodes",
-    "AWS::Glue::Crawler": "DPU-hour while it runs, 10 minutes at least",
-    "AWS::Glue::Job": "DPU-hour while it runs, a minute at least",
+    "AWS::Glue::Crawler": "DPU-hour while it runs, at least 10 minutes",
+    "AWS::Glue::Job": "DPU-hour while it runs, at least a minute",
     "AWS::KMS::Key": "month",
     "AWS::KinesisFirehose::DeliveryStream": "GB, each record rounded up to 5 KB",
     "AWS::Logs::LogGroup": "GB written, GB and month kept",
@@ -91,7 +91,7 @@ def parameters(template) -> str:
             kind = one["Type"] + (", not shown" if one.get("NoEcho") else "")
             default = code(as_text(one["Default"])) if "Default" in one else "must be given"
             rows.append([f"`{name}`", kind, default, allowed(one), escape(one["Description"])])
-        parts.append(f"### {group['Label']['default']}\n\n" + table(["parameter", "type", "default", "may be", "effect"], rows))
+        parts.append(f"### {group['Label']['default']}\n\n" + table(["parameter", "type", "default", "allowed", "effect"], rows))
     return "\n\n".join(parts)
 
 
@@ -105,7 +105,7 @@ def outputs(template) -> str:
         return f"`{name}`".replace("${AWS::StackName}", "<stack>") if name else ""
 
     rows = [[f"`{name}`", condition_of(one), export(one), escape(one["Description"])] for name, one in template["Outputs"].items()]
-    return table(["output", "when", "export", "what"], rows)
+    return table(["output", "when", "export", "meaning"], rows)
 
 
 def every_template():
@@ -145,11 +145,10 @@ def page() -> str:
     parts += [
         "## What stays when a stack is deleted",
         retained(),
-        "How to take it all down: [delivery.md](delivery.md#taking-it-down).",
+        "[Taking it down](delivery.md#taking-it-down) has the commands.",
         "## What costs money",
-        "By the resources of each template. `stacks/event.yaml` is made once per event type; the optional parts are made only when their parameters "
-        "ask for them. What it comes to at 1, 100 and 10,000 "
-        "events a second, with prices and their date: [costs.md](costs.md#a-month).",
+        "By the resources of each template. `stacks/event.yaml` is created once per event type, and optional parts only when their parameters "
+        "ask for them. [costs.md](costs.md#a-month) has the cost at 1, 100 and 10,000 events per second, with prices and their date.",
         billed(),
     ]
     return "\n\n".join(parts) + "\n"

@@ -1,5 +1,7 @@
 //! What can be typed.
 
+#[cfg(test)]
+mod documents;
 mod events;
 
 use std::path::PathBuf;

@@ -104,6 +104,7 @@ impl Part {
                 "tests/delivery/test_stack_names.py",
                 "tests/delivery/test_undelivered.py",
                 "tests/doctor",
+                "tests/documents",
                 "tests/stacks/test_resolver.py",
             ],
             Self::Templates => &["tests/readiness"],
