@@ -1,7 +1,7 @@
 """Erases a person, a thing or an event from all that the warehouse keeps, and prints a receipt.
 
     spark-submit glue/erase.py --by FIELD=VALUE | --ad UUID | --event UUID --database DB --data_path s3://BUCKET/data
-        --table_name TABLE --lookback_days N [--dry_run true|false] [--compression zstd|zlib|snappy]
+        --table_name TABLE --lookback_days N --attribution_days N [--dry_run true|false] [--compression zstd|zlib|snappy]
 
 FIELD is a column that a table of events names in `event.erase`. `--ad UUID` is `--by ad_id=UUID`.
 
@@ -75,6 +75,7 @@ class Arguments:
     data_path: str
     table_name: str
     lookback_days: int
+    attribution_days: int
     dry_run: bool
     compression: str
 
@@ -130,7 +131,7 @@ def parse_arguments(argv: list[str]) -> Arguments:
     if len(kinds) != 1:
         raise ValueError("give one of --by, --ad and --event, with what is to be erased")
     optional = [name for name in ("dry_run", "compression") if f"--{name}" in argv]
-    options = getResolvedOptions(argv, [*kinds, "database", "data_path", "table_name", "lookback_days", *optional])
+    options = getResolvedOptions(argv, [*kinds, "database", "data_path", "table_name", "lookback_days", "attribution_days", *optional])
     kind, value = kinds[0], options[kinds[0]]
     if kind == "by":
         kind, _, value = value.partition("=")
@@ -148,6 +149,7 @@ def parse_arguments(argv: list[str]) -> Arguments:
         data_path=options["data_path"].rstrip("/"),
         table_name=options["table_name"],
         lookback_days=whole_number("lookback_days", options["lookback_days"], least=0),
+        attribution_days=ads.attribution_days(options["attribution_days"]),
         dry_run=one_of("dry_run", options.get("dry_run", "true"), ("true", "false")) == "true",
         compression=one_of("compression", options.get("compression", "zstd"), session.COMPRESSIONS),
     )
@@ -161,7 +163,7 @@ def run(spark: SparkSession, arguments: Arguments, tables: list[EventTable]) -> 
     searched = [item for item in raw if item.key.startswith(arguments.sought.prefixes)]
     holds = row_conditions(arguments, tables)
     plan = make_plan(spark, arguments, store, holds)
-    add_days(spark, arguments.database, journal, plan.partitions)
+    add_days(spark, arguments, journal, plan.partitions)
     if not arguments.dry_run:
         write_journal(store, arguments, journal)
         erase_derived(spark, arguments, plan, holds)
@@ -248,7 +250,7 @@ def row_conditions(arguments: Arguments, tables: list[EventTable]) -> dict[str, 
 
 
 def add_days(
-    spark: SparkSession, database: str, journal: Journal, partitions: list[tuple[str, dict[str, str], int]]
+    spark: SparkSession, arguments: Arguments, journal: Journal, partitions: list[tuple[str, dict[str, str], int]]
 ) -> None:
     """Adds the days of partitions that are to change, and of those that are derived from them."""
     for table, keys, _ in partitions:
@@ -259,7 +261,7 @@ def add_days(
         journal.event_days.add(day)
         if "arrived" in keys:
             journal.arrivals.add(date.fromisoformat(keys["arrived"]))
-        journal.event_days.update(ads.days_before(spark, database, table, day))
+        journal.event_days.update(ads.days_before(spark, arguments.database, table, day, arguments.attribution_days))
 
 
 def arrival_day(item: Object) -> date | None:

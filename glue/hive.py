@@ -1,10 +1,10 @@
 """Runs a HiveQL script for one day, checks what it made, and only then shows it to readers.
 
     spark-submit glue/hive.py --script s3://…/query.hql --database DB --day YYYY-MM-DD [--checks s3://…/checks.hql]
-        [--lookback_days N] [--staging s3://…] [--compression zstd|zlib|snappy]
+        [--attribution_days N] [--staging s3://…] [--compression zstd|zlib|snappy]
 
 The scripts read these Hive variables: database, day (YYYY-MM-DD), year, month and day_of_month (the day's partition
-keys, zero-padded) and, if given, lookback_days and staging. Hive and `spark-sql` run the same files with `--hivevar
+keys, zero-padded) and, if given, attribution_days and staging. Hive and `spark-sql` run the same files with `--hivevar
 name=value`.
 A check is a SELECT whose first column names it and which must return no row.
 
@@ -26,6 +26,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from lake import files, measure, session
+from lake.ads import attribution_days
 from lake.partition import Partition
 
 # How many offending rows an error shows.
@@ -59,12 +60,12 @@ def main(argv: list[str]) -> int:
 
     Raises `CheckFailed` when a check returns a row; readers then keep the partitions they had.
     """
-    optional = [name for name in ("checks", "lookback_days", "staging", "compression") if f"--{name}" in argv]
+    optional = [name for name in ("checks", "attribution_days", "staging", "compression") if f"--{name}" in argv]
     options = getResolvedOptions(argv, ["script", "database", "day", *optional])
     spark = session.start(f"hive {options['script']} {options['day']}")
     variables = day_variables(options["day"]) | {"database": options["database"]}
-    if "lookback_days" in options:
-        variables["lookback_days"] = str(int(options["lookback_days"]))
+    if "attribution_days" in options:
+        variables["attribution_days"] = str(attribution_days(options["attribution_days"]))
     if "staging" in options:
         variables["staging"] = options["staging"]
     checks = files.read_text(spark, options["checks"]) if "checks" in options else ""

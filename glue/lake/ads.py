@@ -12,21 +12,34 @@ from pyspark.sql import functions as F
 
 import load_ad_traffic
 from lake import files
+from lake.arguments import whole_number
 from lake.days import day_keys
 from lake.partition import Partition
 
 # The field by which an ad is erased.
 AD = "ad_id"
 
+# A click counts up to so many days after its impression at most: a window then lies in two months, as the query needs it.
+MOST_ATTRIBUTION_DAYS = 28
+
 # The id fields of the derived tables.
 ID_FIELDS = {"advertising": ("ad_id", "impression_id"), "ad_traffic": ("ad_id",)}
 
 
-def days_before(spark: SparkSession, database: str, table: str, day: date) -> Iterable[date]:
-    """Event days that a row of another one decides: a click may be the first one of an impression of the day before."""
-    before = day - timedelta(days=1)
-    if table == "clicks" and Partition(spark, database, "advertising", day_keys(before)).exists():
-        yield before
+def attribution_days(value: str) -> int:
+    """How many days after an impression's own day a click counts. Raises `ValueError` for what the query can't do."""
+    days = whole_number("attribution_days", value, least=0)
+    if days > MOST_ATTRIBUTION_DAYS:
+        raise ValueError(f"--attribution_days is {value}: it must be {MOST_ATTRIBUTION_DAYS} at most")
+    return days
+
+
+def days_before(spark: SparkSession, database: str, table: str, day: date, attribution_days: int) -> Iterable[date]:
+    """Event days that a row of another one decides: a click may be the first one of an impression of a day before."""
+    for back in range(1, attribution_days + 1) if table == "clicks" else ():
+        before = day - timedelta(days=back)
+        if Partition(spark, database, "advertising", day_keys(before)).exists():
+            yield before
 
 
 def find_items(table_name: str, ad: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Recomputes from the raw lines in DuckDB what becomes of them, and `ad_traffic`, and compares both with the lake, day by day.
 
     spark-submit glue/local/duckdb_check.py --database DB --data_path file:///FOLDER/data --from YYYY-MM-DD --to YYYY-MM-DD
-        --lookback_days 3
+        --lookback_days 3 --attribution_days 1
 
 Follows the definitions of `docs/lake.md` in SQL of its own, for each table of events that the catalog has: Python reads no
 line, and takes only what differs and the traffic's rows. Prints {"days": …, "events": …, "ads": …, "different": …,
@@ -101,9 +101,10 @@ def kind_of(kind: DataType) -> Kind:
 
 
 def main(argv: list[str]) -> int:
-    options = getResolvedOptions(argv, ["database", "data_path", "from", "to", "lookback_days"])
+    options = getResolvedOptions(argv, ["database", "data_path", "from", "to", "lookback_days", "attribution_days"])
     first, last = date.fromisoformat(options["from"]), date.fromisoformat(options["to"])
     data_path, lookback_days = options["data_path"].rstrip("/"), int(options["lookback_days"])
+    attribution_days = int(options["attribution_days"])
     data = Path(data_path.removeprefix("file://"))
     spark = SparkSession.builder.appName("duckdb check").enableHiveSupport().getOrCreate()
     tables = event_tables(spark, options["database"])
@@ -112,15 +113,15 @@ def main(argv: list[str]) -> int:
     ads: set[str] = set()
     with duckdb.connect() as connection:
         for table in tables:
-            # A click counts until the day after its impression.
-            keep(connection, table, data, first, last + timedelta(days=1), lookback_days)
+            # A click of a later day may count for an impression of the last.
+            keep(connection, table, data, first, last + timedelta(days=attribution_days), lookback_days)
             different += compare_ledger(table, count_fates(connection, first, last), read_ledger(spark, data_path, table, first, last))
             with TemporaryDirectory() as folder:
                 stored = write_lake(spark, data_path, table, first, last, folder)
                 events[table.name], found = compare_events(connection, table, stored, first, last)
             different += found
         if {"impressions", "clicks"} <= {table.name for table in tables}:
-            expected, traffic = recompute(connection, first, last), read_lake(spark, data_path, first, last)
+            expected, traffic = recompute(connection, first, last, attribution_days), read_lake(spark, data_path, first, last)
             different += differences(expected, traffic)
             ads = {ad for _, ad in expected.keys() | traffic.keys()}
     shown = {"days": (last - first).days + 1, "events": events, "ads": len(ads), "different": len(different)}
@@ -228,9 +229,10 @@ def read_lake(spark: SparkSession, data_path: str, first: date, last: date) -> T
     return traffic
 
 
-def recompute(connection: duckdb.DuckDBPyConnection, first: date, last: date) -> Traffic:
+def recompute(connection: duckdb.DuckDBPyConnection, first: date, last: date, attribution_days: int) -> Traffic:
     """(impressions, clicks) by (day, ad), from the kept events."""
-    rows = connection.execute(TRAFFIC_SQL, {"first": first, "last": last}).fetchall()
+    given = {"first": first, "last": last, "attribution_days": attribution_days}
+    rows = connection.execute(TRAFFIC_SQL, given).fetchall()
     return {(day, ad): (impressions, clicks) for day, ad, impressions, clicks in rows}
 
 
@@ -394,7 +396,7 @@ TRAFFIC_SQL = """
         SELECT * FROM clicks
         WHERE clicks.impression_id = shown.impression_id
           AND clicks.occurred_at >= shown.occurred_at
-          AND clicks.occurred_at::DATE <= shown.occurred_at::DATE + 1
+          AND clicks.occurred_at::DATE <= shown.occurred_at::DATE + $attribution_days
       ))
     FROM shown
     GROUP BY ALL

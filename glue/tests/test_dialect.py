@@ -11,7 +11,7 @@ import hive
 
 PIPELINE = Path(__file__).resolve().parents[2] / "pipeline" / "hive"
 SCRIPTS = sorted(PIPELINE.glob("*/*.hql"))
-VARIABLES = hive.day_variables("2026-11-20") | {"database": "dataless", "lookback_days": "3"}
+VARIABLES = hive.day_variables("2026-11-20") | {"database": "dataless", "attribution_days": "1"}
 
 
 def statements(script: Path) -> list[str]:

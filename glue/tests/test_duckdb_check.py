@@ -40,12 +40,12 @@ def kept(data, table: str, first: date, last: date) -> list[tuple]:
         return sorted(tuple(map(str, row)) for row in connection.execute(f"FROM {table}").fetchall())
 
 
-def traffic(data) -> dict:
+def traffic(data, attribution_days: int = 1) -> dict:
     """What DuckDB makes of the impressions of the day."""
     with duckdb.connect() as connection:
         for table in ("impressions", "clicks"):
-            duckdb_check.keep(connection, TABLES[table], data, DAY, DAY + timedelta(days=1), 3)
-        return duckdb_check.recompute(connection, DAY, DAY)
+            duckdb_check.keep(connection, TABLES[table], data, DAY, DAY + timedelta(days=attribution_days), 3)
+        return duckdb_check.recompute(connection, DAY, DAY, attribution_days)
 
 
 def labelled(lines, first: date, last: date) -> list[tuple]:
@@ -162,6 +162,9 @@ def test_an_impression_is_clicked_from_its_own_time_to_the_end_of_the_next_day(t
     ]
     put_raw(tmp_path, "clicks", clicks)
     assert traffic(tmp_path) == {("2026-11-20", nasty.AD): (6, 3)}
+    # Of the day alone the first; with two days more, the one at midnight too.
+    assert traffic(tmp_path, 0) == {("2026-11-20", nasty.AD): (6, 1)}
+    assert traffic(tmp_path, 2) == {("2026-11-20", nasty.AD): (6, 4)}
 
 
 # --- a type with columns of every type ---
@@ -237,8 +240,9 @@ def test_a_required_column_may_be_of_any_type(tmp_path, kind, good, bad):
     assert sorted(one.row["i"] for one in expectation.fates(described, lines, 3) if one.fate == "kept") == ids
 
 
-def check(warehouse, capsys, first: str = "2026-11-20", last: str = "2026-11-20") -> tuple[int, dict]:
-    arguments = {"database": warehouse.database, "data_path": warehouse.data_path, "from": first, "to": last, "lookback_days": "3"}
+def check(warehouse, capsys, first: str = "2026-11-20", last: str = "2026-11-20", attribution_days: int = 1) -> tuple[int, dict]:
+    arguments = {"database": warehouse.database, "data_path": warehouse.data_path, "from": first, "to": last}
+    arguments |= {"lookback_days": "3", "attribution_days": str(attribution_days)}
     capsys.readouterr()
     status = duckdb_check.main(["duckdb_check.py", *(part for name, value in arguments.items() for part in (f"--{name}", value))])
     return status, json.loads(capsys.readouterr().out)

@@ -13,7 +13,7 @@ from test_etl import everything, ledger, run_etl
 
 import erase
 import load_ad_traffic
-from lake import lines, objects
+from lake import ads, lines, objects
 from lake.table import event_tables
 
 ID = "abcdef00-0000-4000-8000-00000000000a"
@@ -124,7 +124,7 @@ def test_bad_arguments_are_refused(wrong):
         erase.parse_arguments([*ARGUMENTS, *wrong])
 
 
-ARGUMENTS = ["erase.py", "--database", "d", "--data_path", "s3://b/data", "--table_name", "t", "--lookback_days", "3"]
+ARGUMENTS = ["erase.py", "--database", "d", "--data_path", "s3://b/data", "--table_name", "t", "--lookback_days", "3", "--attribution_days", "1"]
 
 
 # --- S3 ---
@@ -264,6 +264,8 @@ def run_erase(warehouse, capsys, *arguments: str) -> dict:
             "AdTraffic",
             "--lookback_days",
             "3",
+            "--attribution_days",
+            "1",
             *arguments,
         ]
     )
@@ -463,8 +465,24 @@ def test_days_run_again_from_the_first_that_changed_until_none_depends_on_it(
 ):
     monkeypatch.setattr(erase, "yesterday", lambda: date(2026, 11, 29))
     arguments = erase.parse_arguments(
-        ["erase.py", "--ad", ID, "--database", "d", "--data_path", "s3://b", "--table_name", "t", "--lookback_days", "3"]
+        ["erase.py", "--ad", ID, "--database", "d", "--data_path", "s3://b", "--table_name", "t", "--lookback_days", "3", "--attribution_days", "1"]
     )
     journal = erase.Journal(november(*arrivals), november(*event_days))
     days = erase.days_to_run(arguments, journal, november(*arrivals))
     assert days == {"rerun": rerun and dict(zip(("from", "to"), rerun)), "batch_only": batch_only}
+
+
+def test_a_click_decides_the_days_of_the_attribution_window_before_its_own(warehouse):
+    for day in ("18", "19"):
+        keys = f"year='2026', month='11', day='{day}'"
+        warehouse.spark.sql(f"ALTER TABLE `{warehouse.database}`.advertising ADD PARTITION ({keys})")
+    found = {
+        (table, days): list(ads.days_before(warehouse.spark, warehouse.database, table, date(2026, 11, 20), days))
+        for table, days in (("clicks", 0), ("clicks", 1), ("clicks", 3), ("impressions", 3))
+    }
+    assert found == {
+        ("clicks", 0): [],
+        ("clicks", 1): [date(2026, 11, 19)],
+        ("clicks", 3): [date(2026, 11, 19), date(2026, 11, 18)],
+        ("impressions", 3): [],
+    }

@@ -193,7 +193,7 @@ def store(tmp_path):
 
 
 ARGUMENTS = erase.parse_arguments(
-    ["erase.py", "--ad", ID, "--database", "d", "--data_path", "s3://b", "--table_name", "t", "--lookback_days", "3"]
+    ["erase.py", "--ad", ID, "--database", "d", "--data_path", "s3://b", "--table_name", "t", "--lookback_days", "3", "--attribution_days", "1"]
 )
 JOURNAL = erase.Journal({date(2026, 11, 20)}, {date(2026, 11, 19)}, {date(2026, 11, 20): "hash"})
 

@@ -1,5 +1,6 @@
 import ast
 import json
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -26,14 +27,14 @@ def read_rows(file: Path) -> list[dict]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def run_hive(warehouse, table: str, checks: bool, day: str = DAY) -> None:
+def run_hive(warehouse, table: str, checks: bool, day: str = DAY, attribution_days: int = 1) -> None:
     folder = PIPELINE / table
     arguments = {
         "script": f"file://{folder}/query.hql",
         **({"checks": f"file://{folder}/checks.hql"} if checks else {}),
         "database": warehouse.database,
         "day": day,
-        "lookback_days": "3",
+        "attribution_days": str(attribution_days),
     }
     hive.main(["hive.py", *(part for name, value in arguments.items() for part in (f"--{name}", value))])
 
@@ -70,23 +71,56 @@ def test_query(warehouse, case):
     assert [row for row in warehouse.rows(table) if "-".join(row[-3:]) != DAY] == other_days
 
 
-def test_the_catalog_gives_only_the_partitions_that_a_query_reads(warehouse):
+@pytest.mark.parametrize(("day", "attribution_days", "click_days"), [
+    (DAY, 0, 1), (DAY, 1, 2), (DAY, 2, 3), ("2026-10-22", 28, 2), ("2026-11-22", 28, 3), ("2026-12-22", 10, 1),
+])
+def test_the_catalog_gives_only_the_partitions_that_a_query_reads(warehouse, day, attribution_days, click_days):
     """Predicates that the catalog can't evaluate make it list every partition that the table has ever had."""
-    days = [f"2026-{month}-{day}" for month in ("10", "11", "12") for day in ("19", "20", "21", "22")]
+    there = [f"2026-{month}-{day}" for month in ("10", "11", "12") for day in ("19", "20", "21", "22")]
     for table in ("impressions", "clicks"):
-        for day in days:
+        for each in there:
             name = f"`{warehouse.database}`.`{table}`"
-            keys = f"year='{day[:4]}', month='{day[5:7]}', day='{day[8:]}', arrived='{day}'"
-            warehouse.spark.sql(f"ALTER TABLE {name} ADD PARTITION ({keys}) LOCATION '{warehouse.data_path}/none/{day}'")
+            keys = f"year='{each[:4]}', month='{each[5:7]}', day='{each[8:]}', arrived='{each}'"
+            warehouse.spark.sql(f"ALTER TABLE {name} ADD PARTITION ({keys}) LOCATION '{warehouse.data_path}/none/{each}'")
     fetched = warehouse.spark._jvm.org.apache.spark.metrics.source.HiveCatalogMetrics.METRIC_PARTITIONS_FETCHED()
     script = (PIPELINE / "advertising" / "query.hql").read_text(encoding="utf-8")
-    variables = hive.day_variables(DAY) | {"database": warehouse.database}
+    variables = hive.day_variables(day) | {"database": warehouse.database, "attribution_days": str(attribution_days)}
     use, insert = hive.split_statements(hive.fill_in(script, variables))
     warehouse.spark.sql(use)
     before = fetched.getCount()
     warehouse.spark.sql(hive.parse_insert(insert)[2]).collect()
-    # Impressions of the day, clicks of the day and the next.
-    assert fetched.getCount() - before == 1 + 2
+    assert fetched.getCount() - before == 1 + click_days
+
+
+@pytest.mark.parametrize(
+    ("day", "attribution_days", "first_out"),
+    [
+        ("2026-11-20", 0, "2026-11-21"),
+        ("2026-11-20", 2, "2026-11-23"),
+        ("2026-11-29", 3, "2026-12-03"),
+        ("2026-12-31", 1, "2027-01-02"),
+        ("2027-01-31", 28, "2027-03-01"),
+    ],
+)
+def test_a_click_counts_to_the_end_of_the_attribution_window(warehouse, day, attribution_days, first_out):
+    last = str(date.fromisoformat(first_out) - timedelta(days=1))
+    clicks = {"in": f"{last} 23:59:59.999", "out": f"{first_out} 00:00:00.000"}
+    warehouse.insert("impressions", [event_row({"impression_id": each}, f"{day} 00:00:00.000") for each in clicks])
+    warehouse.insert("clicks", [event_row({"click_id": f"c-{each}", "impression_id": each}, at) for each, at in clicks.items()])
+    run_hive(warehouse, "advertising", checks=True, day=day, attribution_days=attribution_days)
+    assert {row["impression_id"]: row["click_at"] for row in told(warehouse, "advertising", day)} == clicks | {"out": None}
+
+
+@pytest.mark.parametrize("days", ["29", "one", "1.5"])
+def test_an_attribution_window_that_the_query_can_t_have_is_refused(warehouse, days):
+    script = f"file://{PIPELINE}/advertising/query.hql"
+    with pytest.raises(ValueError, match="--attribution_days is"):
+        hive.main(["hive.py", "--script", script, "--database", warehouse.database, "--day", DAY, "--attribution_days", days])
+
+
+def event_row(ids: dict, occurred_at: str) -> dict:
+    row = {"ad_id": "ad-1", "occurred_at": occurred_at, "arrived_at": occurred_at, "arrived": occurred_at[:10]}
+    return row | ids | dict(zip(("year", "month", "day"), occurred_at[:10].split("-")))
 
 
 def day_columns() -> dict[str, str]:
@@ -191,7 +225,8 @@ def run_checks_on(warehouse, table: str, rows: dict[str, list[dict]]) -> None:
     for name, content in rows.items():
         warehouse.insert(name, content)
     checks = (PIPELINE / table / "checks.hql").read_text(encoding="utf-8")
-    hive.run_checks(warehouse.spark, checks, hive.day_variables(DAY) | {"database": warehouse.database})
+    variables = hive.day_variables(DAY) | {"database": warehouse.database, "attribution_days": "1"}
+    hive.run_checks(warehouse.spark, checks, variables)
 
 
 @pytest.mark.parametrize("table", RIGHT)
@@ -302,8 +337,8 @@ def test_a_query_with_other_types_than_the_table_is_refused(warehouse):
 
 
 def test_a_variable_without_a_value_is_named():
-    with pytest.raises(ValueError, match="needs lookback_days, weather"):
-        hive.fill_in("SELECT ${hivevar:weather}, ${hivevar:day}, ${hivevar:lookback_days}", {"day": DAY})
+    with pytest.raises(ValueError, match="needs attribution_days, weather"):
+        hive.fill_in("SELECT ${hivevar:weather}, ${hivevar:day}, ${hivevar:attribution_days}", {"day": DAY})
 
 
 @pytest.mark.parametrize(

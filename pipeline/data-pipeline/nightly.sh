@@ -1,13 +1,13 @@
 #!/bin/bash
 # What the nightly pipeline runs on its worker, besides Hive and SQL. NIGHT is the day on which the run was scheduled. A night
-# fills the lake with what arrived on NIGHT - 1, and derives the event days that this touched: from NIGHT - LOOKBACK_DAYS - 2,
-# since a late click changes what is known of the day before its own, to NIGHT - 1.
+# fills the lake with what arrived on NIGHT - 1, and derives the event days that this touched, up to NIGHT - 1: from
+# NIGHT - 1 - LOOKBACK_DAYS - ATTRIBUTION_DAYS, since a late click changes what is known of the days before its own.
 #
 #   nightly.sh arrived NIGHT JOB
 #       Runs a Glue job for the day that arrived; fails when the run does.
-#   nightly.sh touched NIGHT LOOKBACK_DAYS JOB [NAME=VALUE ...]
+#   nightly.sh touched NIGHT LOOKBACK_DAYS ATTRIBUTION_DAYS JOB [NAME=VALUE ...]
 #       Runs a Glue job for each event day that was touched, one after the other; fails when a run does.
-#   nightly.sh compose NIGHT LOOKBACK_DAYS SOURCE TARGET NAME=VALUE ... -- FILE ...
+#   nightly.sh compose NIGHT LOOKBACK_DAYS ATTRIBUTION_DAYS SOURCE TARGET NAME=VALUE ... -- FILE ...
 #       Joins each script for all event days of the night, its variables filled in, from SOURCE/FILE to TARGET/FILE (S3 URIs):
 #       an activity runs one script a night, and a script is for one day. In SQL each day is a transaction.
 #   nightly.sh checks URI
@@ -19,10 +19,10 @@ fail() {
   exit 1
 }
 
-# days NIGHT LOOKBACK_DAYS: the event days, oldest first.
+# days NIGHT LOOKBACK_DAYS ATTRIBUTION_DAYS: the event days, oldest first.
 days() {
   local back
-  for ((back = $2 + 2; back >= 1; back--)); do
+  for ((back = 1 + $2 + $3; back >= 1; back--)); do
     date -u -d "$1 - $back days" +%F
   done
 }
@@ -54,9 +54,9 @@ run_glue_job() {
 }
 
 run_for_touched_days() {
-  local night=$1 lookback_days=$2 day
-  shift 2
-  for day in $(days "$night" "$lookback_days"); do
+  local night=$1 lookback_days=$2 attribution_days=$3 day
+  shift 3
+  for day in $(days "$night" "$lookback_days" "$attribution_days"); do
     run_glue_job "$day" "$@"
   done
 }
@@ -76,9 +76,9 @@ fill_in() {
 }
 
 compose() {
-  local night=$1 lookback_days=$2 source=$3 target=$4 folder file day
+  local night=$1 lookback_days=$2 attribution_days=$3 source=$4 target=$5 folder file day
   local -a variables=()
-  shift 4
+  shift 5
   while [ "$1" != -- ]; do
     variables+=("$1")
     shift
@@ -88,7 +88,7 @@ compose() {
   for file in "$@"; do
     aws s3 cp --only-show-errors "$source/$file" "$folder/script"
     : > "$folder/composed"
-    for day in $(days "$night" "$lookback_days"); do
+    for day in $(days "$night" "$lookback_days" "$attribution_days"); do
       {
         [[ $file != *.sql ]] || echo "BEGIN;"
         fill_in "$day" "${variables[@]}" < "$folder/script"

@@ -59,9 +59,9 @@ def test_a_night_runs_the_jobs_that_the_state_machine_runs():
     assert {derived[one] for one in jobs("Derive") if "Redshift" not in one} == set(sources.DERIVING_JOBS)
     assert states["Fill the lake"]["Items"] == states["Check the ledgers"]["Items"] == "{% $days %}"
     assert states["Derive"]["Items"] == "{% $touched %}"
-    # From LookbackDays + 1 days before the day that arrived up to that day.
-    assert "[-(${LookbackDays} + 1).." in states["Days"]["Assign"]["touched"]
-    assert sources.touched_days(3) == 5
+    # From LookbackDays + AttributionDays days before the day that arrived up to that day.
+    assert "[-(${LookbackDays} + ${AttributionDays}).." in states["Days"]["Assign"]["touched"]
+    assert sources.touched_days(3, 1) == 5
 
 
 def test_writes_to_dynamodb():
@@ -127,6 +127,7 @@ Parameters:
   MetricsBufferIntervalSeconds: { Type: Number, Default: 15 }
   GlueNumberOfWorkers: { Type: Number, Default: 2 }
   LookbackDays: { Type: Number, Default: 3 }
+  AttributionDays: { Type: Number, Default: 1 }
   NoncurrentVersionDays: { Type: Number, Default: 30 }
 Conditions:
   HasIt: !Equals [!Ref AllAtOnce, "yes"]

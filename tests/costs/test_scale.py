@@ -38,7 +38,7 @@ def test_the_section_is_what_the_program_prints():
 
 
 def test_the_defaults_are_those_of_the_template():
-    found = {"LookbackDays": 3, "ETLNumberOfWorkers": 2, "GlueNumberOfWorkers": 2, "GlueTimeoutMinutes": 120}
+    found = {"LookbackDays": 3, "AttributionDays": 1, "ETLNumberOfWorkers": 2, "GlueNumberOfWorkers": 2, "GlueTimeoutMinutes": 120}
     assert PARAMETERS == found | {"AthenaScanLimitBytes": 10 * 2**30}
 
 

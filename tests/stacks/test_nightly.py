@@ -84,14 +84,20 @@ def test_the_lake_is_filled_with_the_day_that_arrived(machine):
 
 
 def test_a_job_runs_for_each_event_day_of_the_night_in_order(machine):
-    done = machine.run("touched", "2027-03-02", "3", "load", "steps=checks")
+    done = machine.run("touched", "2027-03-02", "3", "1", "load", "steps=checks")
     assert done.returncode == 0, done.stderr
     days = ("2027-02-25", "2027-02-26", "2027-02-27", "2027-02-28", "2027-03-01")
     assert machine.runs() == [("load", {"--day": day, "--steps": "checks"}) for day in days]
 
 
+def test_a_wider_attribution_window_touches_more_days(machine):
+    assert machine.run("touched", "2027-03-02", "1", "3", "load").returncode == 0
+    days = ("2027-02-25", "2027-02-26", "2027-02-27", "2027-02-28", "2027-03-01")
+    assert machine.runs() == [("load", {"--day": day}) for day in days]
+
+
 def test_a_failing_run_ends_the_activity_with_the_job_s_message(machine):
-    done = machine.run("touched", "2027-03-02", "3", "load", FAILING_DAY="2027-02-26")
+    done = machine.run("touched", "2027-03-02", "3", "1", "load", FAILING_DAY="2027-02-26")
     assert done.returncode == 1
     assert "load for 2027-02-26 ended as FAILED: it broke" in done.stderr
     assert len(machine.runs()) == 2
@@ -107,6 +113,7 @@ def test_scripts_are_joined_for_all_days_with_their_variables(machine):
         "compose",
         "2027-01-02",
         "0",
+        "1",
         "s3://scripts",
         "s3://lake/temp",
         "database=dataless",
@@ -127,19 +134,19 @@ def test_scripts_are_joined_for_all_days_with_their_variables(machine):
 def test_composing_again_replaces(machine):
     machine.put("s3://scripts/a.hql", "SELECT '${hivevar:day}';\n")
     for _ in range(2):
-        assert machine.run("compose", "2027-01-02", "0", "s3://scripts", "s3://lake", "--", "a.hql").returncode == 0
+        assert machine.run("compose", "2027-01-02", "0", "1", "s3://scripts", "s3://lake", "--", "a.hql").returncode == 0
     assert machine.get("s3://lake/a.hql") == "SELECT '2026-12-31';\nSELECT '2027-01-01';\n"
 
 
 def test_a_value_that_could_leave_its_quotes_is_refused(machine):
     machine.put("s3://scripts/a.hql", "SELECT 1;\n")
-    done = machine.run("compose", "2027-01-02", "0", "s3://scripts", "s3://lake", "database=a'; DROP", "--", "a.hql")
+    done = machine.run("compose", "2027-01-02", "0", "1", "s3://scripts", "s3://lake", "database=a'; DROP", "--", "a.hql")
     assert done.returncode == 1 and "may hold letters" in done.stderr
     assert not (machine.home / "s3" / "lake" / "a.hql").exists()
 
 
 def test_a_script_that_is_missing_fails(machine):
-    assert machine.run("compose", "2027-01-02", "0", "s3://scripts", "s3://lake", "--", "a.hql").returncode != 0
+    assert machine.run("compose", "2027-01-02", "0", "1", "s3://scripts", "s3://lake", "--", "a.hql").returncode != 0
 
 
 @pytest.mark.parametrize(("script", "status"), [("SELECT right;\n", 0), ("SELECT wrong;\n", 1)])

@@ -25,7 +25,7 @@ GB, MIB = 10**9, 2**20
 def read_parameters():
     """Defaults of the parameters that bound a day."""
     declared = templates.read(costs.ROOT / "template.yaml")["Parameters"]
-    names = ("LookbackDays", "ETLNumberOfWorkers", "GlueNumberOfWorkers", "GlueTimeoutMinutes", "AthenaScanLimitBytes")
+    names = ("LookbackDays", "AttributionDays", "ETLNumberOfWorkers", "GlueNumberOfWorkers", "GlueTimeoutMinutes", "AthenaScanLimitBytes")
     return {name: int(declared[name]["Default"]) for name in names}
 
 
@@ -53,7 +53,7 @@ def night(data, parameters, events, types):
     etl_minutes = max(LEAST_MINUTES, minutes_of(scale, etl_cpu, etl_workers))
     # advertising has the work; ad_traffic adds up its rows, and the load writes a row an ad.
     derive_minutes = max(LEAST_MINUTES, minutes_of(scale, derive_cpu, other_workers))
-    days = sources.touched_days(parameters["LookbackDays"])
+    days = sources.touched_days(parameters["LookbackDays"], parameters["AttributionDays"])
     etl_dpu_minutes = etl_workers * etl_minutes + (types - 1) * parameters["ETLNumberOfWorkers"] * LEAST_MINUTES
     ledger_dpu_minutes = 2 * LEAST_MINUTES
     derive_dpu_minutes = days * other_workers * (derive_minutes + 2 * LEAST_MINUTES)
@@ -105,7 +105,7 @@ def nearest(data, parameters, events):
 
 def section(data, parameters, types):
     scale = data["scale"]
-    days = sources.touched_days(parameters["LookbackDays"])
+    days = sources.touched_days(parameters["LookbackDays"], parameters["AttributionDays"])
     rows = []
     for events in EVENTS_A_DAY:
         one = night(data, parameters, events, types)

@@ -48,7 +48,7 @@ def from_template(template, api="", ledger=""):
     # Each event type has one.
     types = len(of("KinesisFirehose::DeliveryStream"))
     jobs = {one.value("Name").removeprefix(f"{STACK_NAME}-"): one for one in of("Glue::Job")}
-    touched = touched_days(int(default("LookbackDays")))
+    touched = touched_days(int(default("LookbackDays")), int(default("AttributionDays")))
     nightly = {name: job for name, job in jobs.items() if is_nightly(name)}
     runs = {name: touched if name in DERIVING_JOBS else 1 for name in nightly}
     profiles = {name: glue_metrics(job.properties["DefaultArguments"], workers(job)) for name, job in nightly.items()}
@@ -80,10 +80,10 @@ def is_nightly(name):
     return name.endswith(ETL_JOB) or name == LEDGER_JOB or name in DERIVING_JOBS
 
 
-def touched_days(lookback_days):
-    """The event days of a night: those that an arriving event may have, tomorrow's clocks left out, and the one before them, whose
-    impressions may be clicked on the next day."""
-    return lookback_days + 2
+def touched_days(lookback_days, attribution_days):
+    """The event days of a night: those that an arriving event may have, tomorrow's clocks left out, and those before them, whose
+    impressions may still be clicked."""
+    return lookback_days + 1 + attribution_days
 
 
 def workers(job):

@@ -18,11 +18,15 @@ FROM (
 LEFT OUTER JOIN (
   SELECT DISTINCT impression_id, occurred_at
   FROM clicks
-  WHERE (year = '${hivevar:year}' AND month = '${hivevar:month}' AND day = '${hivevar:day_of_month}')
-    OR (
-      year = substr(cast(date_add('${hivevar:day}', 1) AS string), 1, 4)
-      AND month = substr(cast(date_add('${hivevar:day}', 1) AS string), 6, 2)
-      AND day = substr(cast(date_add('${hivevar:day}', 1) AS string), 9, 2)
+  WHERE (
+      year = '${hivevar:year}' AND month = '${hivevar:month}'
+      AND day BETWEEN '${hivevar:day_of_month}'
+        AND if(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string) LIKE '${hivevar:year}-${hivevar:month}-%', substr(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string), 9, 2), '31')
+    ) OR (
+      year = substr(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string), 1, 4)
+      AND month = substr(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string), 6, 2)
+      AND day BETWEEN if(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string) LIKE '${hivevar:year}-${hivevar:month}-%', '${hivevar:day_of_month}', '01')
+        AND substr(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string), 9, 2)
     )
 ) c
 ON c.impression_id = a.impression_id AND c.occurred_at = a.click_at
@@ -37,11 +41,15 @@ FROM (
 JOIN (
   SELECT impression_id, occurred_at
   FROM clicks
-  WHERE (year = '${hivevar:year}' AND month = '${hivevar:month}' AND day = '${hivevar:day_of_month}')
-    OR (
-      year = substr(cast(date_add('${hivevar:day}', 1) AS string), 1, 4)
-      AND month = substr(cast(date_add('${hivevar:day}', 1) AS string), 6, 2)
-      AND day = substr(cast(date_add('${hivevar:day}', 1) AS string), 9, 2)
+  WHERE (
+      year = '${hivevar:year}' AND month = '${hivevar:month}'
+      AND day BETWEEN '${hivevar:day_of_month}'
+        AND if(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string) LIKE '${hivevar:year}-${hivevar:month}-%', substr(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string), 9, 2), '31')
+    ) OR (
+      year = substr(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string), 1, 4)
+      AND month = substr(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string), 6, 2)
+      AND day BETWEEN if(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string) LIKE '${hivevar:year}-${hivevar:month}-%', '${hivevar:day_of_month}', '01')
+        AND substr(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string), 9, 2)
     )
 ) c
 ON c.impression_id = a.impression_id

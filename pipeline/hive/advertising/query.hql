@@ -1,7 +1,8 @@
 -- Each impression of the day with its first click within the attribution window: the day of the impression and the
--- next, and never before the impression itself. One row an impression; click_at is null when nobody clicked.
+-- attribution_days after it, and never before the impression itself. One row per impression; click_at is null without a click.
 --
--- Variables: database, day (YYYY-MM-DD), and its parts year, month, day_of_month (zero-padded).
+-- Variables: database, day (YYYY-MM-DD), its parts year, month, day_of_month (zero-padded), and attribution_days (0 to 28, so
+-- that the window lies in two months at most).
 -- Runs in Spark SQL and in Hive 3.1 alike, and replaces the day's partition. Partition keys are compared with constants,
 -- so that the catalog finds the partitions and need not list them all.
 
@@ -22,11 +23,15 @@ FROM (
 LEFT OUTER JOIN (
   SELECT impression_id, occurred_at
   FROM clicks
-  WHERE (year = '${hivevar:year}' AND month = '${hivevar:month}' AND day = '${hivevar:day_of_month}')
-    OR (
-      year = substr(cast(date_add('${hivevar:day}', 1) AS string), 1, 4)
-      AND month = substr(cast(date_add('${hivevar:day}', 1) AS string), 6, 2)
-      AND day = substr(cast(date_add('${hivevar:day}', 1) AS string), 9, 2)
+  WHERE (
+      year = '${hivevar:year}' AND month = '${hivevar:month}'
+      AND day BETWEEN '${hivevar:day_of_month}'
+        AND if(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string) LIKE '${hivevar:year}-${hivevar:month}-%', substr(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string), 9, 2), '31')
+    ) OR (
+      year = substr(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string), 1, 4)
+      AND month = substr(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string), 6, 2)
+      AND day BETWEEN if(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string) LIKE '${hivevar:year}-${hivevar:month}-%', '${hivevar:day_of_month}', '01')
+        AND substr(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string), 9, 2)
     )
 ) c
 ON c.impression_id = i.impression_id

@@ -43,8 +43,10 @@ pub fn verify(workspace: &Workspace, range: DayRange) -> Result<Outcome> {
     let (data_path, first, last) = (spark.data_path()?, range.day.to_string(), last.to_string());
     let lookback_days = warehouse.stack.output("LookbackDays")?;
     let database = warehouse.stack.output("GlueDatabase")?;
-    let range = ["--data_path", &data_path, "--from", &first, "--to", &last, "--lookback_days", lookback_days];
-    let args = [&["--database", database][..], &range].concat();
+    let attribution_days = warehouse.stack.output("AttributionDays")?;
+    let range = ["--data_path", &data_path, "--from", &first, "--to", &last];
+    let windows = ["--lookback_days", lookback_days, "--attribution_days", attribution_days];
+    let args = [&["--database", database][..], &range, &windows].concat();
     let check = || spark.check("glue/local/duckdb_check.py", &args);
     let ((equal, printed), _) = step("recompute from raw", check, |_| "in DuckDB".to_owned())?;
     out!("{printed}");
