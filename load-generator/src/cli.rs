@@ -43,9 +43,16 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Post events to the beacons; this is what happens without a command, too.
+    /// Post events to the beacons, as clients do; the default
+    ///
+    /// Every event goes through the API, the functions and Firehose, and counts in the real-time metrics. The report
+    /// says what became of each. For millions of events, `files` takes seconds.
     Run(RunArgs),
     /// Write the events of a day as files, in the layout of the raw zone
+    ///
+    /// Nothing is sent: `cargo dataless import DIR` puts the files into a local warehouse, `aws s3 sync` into one on
+    /// AWS. They go past the beacons, so nothing is refused or measured on the way: malformed events end up in the
+    /// raw zone, for the ETL to reject.
     Files(FilesArgs),
     /// Print the ids of the ads, the most popular first
     Ads(AdsArgs),
@@ -55,7 +62,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct TrafficArgs {
     /// The configuration
-    #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
+    #[arg(short, long, value_name = "FILE", env = "LOADGEN_CONFIG", hide_env = true, default_value = CONFIG)]
     config: PathBuf,
 
     /// Make exactly this many impressions, and all of their clicks
@@ -75,12 +82,28 @@ struct TrafficArgs {
     events: Vec<(String, u64)>,
 
     /// The folder of the schemas, <type>.json, of the types of --events
-    #[arg(long, value_name = "DIR", default_value = SCHEMAS)]
+    #[arg(long, value_name = "DIR", env = "LOADGEN_SCHEMAS", hide_env = true, default_value = SCHEMAS)]
     schemas: PathBuf,
 
     /// The chance that an impression is clicked, instead of the configuration's ClickthroughProbability
     #[arg(long, value_name = "P", value_parser = share)]
     clickthrough: Option<f64>,
+
+    /// The share of the events that are sent once more, unchanged, instead of the configuration's Repeats.Share
+    #[arg(long, value_name = "P", value_parser = share)]
+    repeats: Option<f64>,
+
+    /// The share of the views that occurred long before they are sent, instead of the configuration's Late.Share
+    #[arg(long, value_name = "P", value_parser = share)]
+    late: Option<f64>,
+
+    /// Events that a server must refuse, for each well-formed one, instead of the configuration's Malformed.Share
+    #[arg(long, value_name = "P", value_parser = share)]
+    malformed: Option<f64>,
+
+    /// The share of the users that are bots, instead of the configuration's Bots.Share
+    #[arg(long, value_name = "P", value_parser = share)]
+    bots: Option<f64>,
 }
 
 #[derive(Debug, Args)]
@@ -142,7 +165,7 @@ struct FilesArgs {
 #[derive(Debug, Args)]
 struct AdsArgs {
     /// The configuration
-    #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
+    #[arg(short, long, value_name = "FILE", env = "LOADGEN_CONFIG", hide_env = true, default_value = CONFIG)]
     config: PathBuf,
 }
 
@@ -177,8 +200,14 @@ enum Failure {
 impl TrafficArgs {
     fn config(&self) -> anyhow::Result<Config> {
         let mut config = Config::read(&self.config)?;
-        if let Some(probability) = self.clickthrough {
-            config.users.clickthrough_probability = probability;
+        for (given, configured) in [
+            (self.clickthrough, &mut config.users.clickthrough_probability),
+            (self.repeats, &mut config.repeats.share),
+            (self.late, &mut config.late.share),
+            (self.malformed, &mut config.malformed.share),
+            (self.bots, &mut config.bots.share),
+        ] {
+            *configured = given.unwrap_or(*configured);
         }
         Ok(config)
     }
@@ -252,7 +281,7 @@ fn prepare(arguments: &RunArgs) -> anyhow::Result<(Config, Plan, String, Target)
     }
     let base_url = match &arguments.base_url {
         Some(url) => url.clone(),
-        None => config.base_url.expand(|name| std::env::var(name).ok())?,
+        None => config.base_url(|name| std::env::var(name).ok())?,
     };
     let schedule = match arguments.day {
         Some(day) => {
@@ -284,7 +313,7 @@ fn write_files(arguments: &FilesArgs) -> Result<ExitCode, Failure> {
 }
 
 fn print_ads(arguments: &AdsArgs) -> Result<ExitCode, Failure> {
-    let config = Config::read(&arguments.config).map_err(|error| Failure::Usage(error.into()))?;
+    let config = Config::read(&arguments.config).map_err(Failure::Usage)?;
     let ads = Ads::new(config.ads.count, config.ads.zipf_exponent);
     let mut text = Vec::with_capacity(config.ads.count as usize * 37);
     for ad in 0..config.ads.count {

@@ -1,5 +1,7 @@
 //! The shape of a day: how the traffic of 24 hours is spread over them.
 
+use serde::Deserialize;
+
 /// A second, in the microseconds that clocks are kept in.
 pub const SECOND: u64 = 1_000_000;
 /// A day in microseconds.
@@ -8,20 +10,34 @@ pub const DAY: u64 = 86_400 * SECOND;
 const LAST_VIEW: u64 = DAY - 2_000;
 
 /// The weights of the 24 hours of a day.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "Vec<f64>")]
 pub struct DayShape {
     /// The share of the day's traffic before each hour; 25 values from 0 to 1.
     before: [f64; 25],
 }
 
-impl DayShape {
-    /// As much traffic in every hour.
-    pub fn flat() -> Self {
+/// As much traffic in every hour.
+impl Default for DayShape {
+    fn default() -> Self {
         Self::new(&[1.0; 24])
     }
+}
 
-    /// Traffic in proportion to the weights: at least 0, and not all 0.
-    pub fn new(weights: &[f64; 24]) -> Self {
+impl TryFrom<Vec<f64>> for DayShape {
+    type Error = &'static str;
+
+    fn try_from(weights: Vec<f64>) -> Result<Self, Self::Error> {
+        let weights: [f64; 24] = weights.try_into().map_err(|_| "24 weights are needed, one for each hour")?;
+        if !weights.iter().all(|weight| (0.0..=1e9).contains(weight)) || weights.iter().all(|&weight| weight == 0.0) {
+            return Err("weights must be from 0 to 1000000000, and not all 0");
+        }
+        Ok(Self::new(&weights))
+    }
+}
+
+impl DayShape {
+    fn new(weights: &[f64; 24]) -> Self {
         let total: f64 = weights.iter().sum();
         let mut before = [0.0; 25];
         let mut sum = 0.0;
@@ -49,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_flat_day_is_a_straight_line() {
-        let day = DayShape::flat();
+        let day = DayShape::default();
         assert_eq!(day.time(0.0), 0);
         assert_eq!(day.time(0.5) / SECOND, 43_200);
         assert!(day.time(1.0 - f64::EPSILON) <= LAST_VIEW);

@@ -11,6 +11,7 @@ use crate::journal::Entry;
 use crate::progress::Progress;
 use crate::random::Stream;
 use crate::types::Types;
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
@@ -39,20 +40,14 @@ pub enum Stopped {
 }
 
 /// Ends a run before its time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Control {
     stopped: watch::Sender<Option<Stopped>>,
     failures: AtomicU32,
 }
 
 impl Control {
-    /// A run that goes on.
-    pub fn new() -> Self {
-        Self { stopped: watch::Sender::new(None), failures: AtomicU32::new(0) }
-    }
-
-    /// Ends the run; the first reason stands.
-    pub fn stop(&self, reason: Stopped) {
+    fn stop(&self, reason: Stopped) {
         self.stopped.send_if_modified(|stopped| {
             let first = stopped.is_none();
             stopped.get_or_insert(reason);
@@ -71,23 +66,11 @@ impl Control {
         drop(self.stopped.subscribe().wait_for(Option::is_some).await);
     }
 
-    fn failed(&self, reason: Stopped) {
-        if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= GIVE_UP_AFTER {
-            self.stop(reason);
-        }
-    }
-
     fn succeeded(&self) {
         // Written only when it changes something, as every connection reads it.
         if self.failures.load(Ordering::Relaxed) > 0 {
             self.failures.store(0, Ordering::Relaxed);
         }
-    }
-}
-
-impl Default for Control {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -106,14 +89,26 @@ pub struct Shared {
     pub progress: Progress,
 }
 
+impl Shared {
+    /// Ends the run; the first reason stands.
+    pub fn stop(&self, reason: Stopped) {
+        self.control.stop(reason);
+        self.feed.stop();
+    }
+
+    fn failed(&self, reason: Stopped) {
+        if self.control.failures.fetch_add(1, Ordering::Relaxed) + 1 >= GIVE_UP_AFTER {
+            self.stop(reason);
+        }
+    }
+}
+
 /// Sends batches over one connection, one after another.
 #[derive(Debug)]
 pub struct Courier {
     shared: Arc<Shared>,
     connection: Connection,
     writer: Writer,
-    /// The body of the request that is under way.
-    body: Vec<u8>,
     jitter: Stream,
     account: Account,
     journal: Option<Entry>,
@@ -122,15 +117,7 @@ pub struct Courier {
 impl Courier {
     /// A courier that spreads its retries by `jitter`.
     pub fn new(shared: Arc<Shared>, connection: Connection, jitter: Stream, journal: Option<Entry>) -> Self {
-        Self {
-            shared,
-            connection,
-            writer: Writer::default(),
-            body: Vec::new(),
-            jitter,
-            account: Account::new(),
-            journal,
-        }
+        Self { shared, connection, writer: Writer::default(), jitter, account: Account::new(), journal }
     }
 
     /// Sends until there is no more to send.
@@ -153,17 +140,11 @@ impl Courier {
         let shared = Arc::clone(&self.shared);
         let mut tries = 0;
         let mut maybe_stored = false;
-        let mut handed_over = false;
+        let feed = Arc::clone(&self.shared);
+        let sent = move || feed.feed.handed_over(table, number);
         while !events.is_empty() {
             tries += 1;
-            let verdicts = self
-                .try_once(table, &events, &mut || {
-                    if !handed_over {
-                        handed_over = true;
-                        shared.feed.handed_over(table, number);
-                    }
-                })
-                .await;
+            let verdicts = self.try_once(table, &events, sent.clone()).await;
             let Some(trouble) = self.settle(table, &mut events, verdicts, maybe_stored, tries) else { break };
             maybe_stored |= trouble.maybe_stored;
             *self.account.causes.entry(trouble.code.clone()).or_default() += 1;
@@ -176,18 +157,16 @@ impl Courier {
             shared.progress.retried(events.len() as u64);
         }
         // Whatever became of it, its clicks need wait no longer.
-        if !handed_over {
-            shared.feed.handed_over(table, number);
-        }
+        sent();
         self.account.table(table).latency.record(since.elapsed());
     }
 
-    async fn try_once(&mut self, table: Table, events: &[Event], sent: &mut (dyn FnMut() + Send)) -> Verdicts {
-        self.write_body(table, events);
+    async fn try_once(&mut self, table: Table, events: &[Event], sent: impl Fn() + Clone + Send + 'static) -> Verdicts {
+        let body = self.body(table, events);
         self.account.requests += 1;
-        let length = self.body.len() as u64;
+        let length = body.len() as u64;
         let started = Instant::now();
-        let answer = self.connection.post(table, &self.body, sent).await;
+        let answer = self.connection.post(table, body, sent).await;
         self.account.service.record(started.elapsed());
         if !matches!(&answer, Err(trouble) if trouble.code == CONNECT_FAILED) {
             self.account.bytes_sent += length;
@@ -201,16 +180,17 @@ impl Courier {
         }
     }
 
-    fn write_body(&mut self, table: Table, events: &[Event]) {
-        self.body.clear();
-        self.writer.batch(table, events, &self.shared.types, &mut self.body);
+    fn body(&mut self, table: Table, events: &[Event]) -> Bytes {
+        let mut body = Vec::with_capacity(256 * events.len());
+        self.writer.batch(table, events, &self.shared.types, &mut body);
         if self.shared.requests.gzip {
-            let mut encoder = GzEncoder::new(Vec::with_capacity(self.body.len() / 2), Compression::fast());
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
             // A vector takes every write.
-            let written = encoder.write_all(&self.body);
+            let written = encoder.write_all(&body);
             debug_assert!(written.is_ok());
-            self.body = encoder.finish().unwrap_or_default();
+            body = encoder.finish().unwrap_or_default();
         }
+        body.into()
     }
 
     /// Settles what a try has settled and leaves the rest in `events`, with the reason. `maybe_stored` tells whether an
@@ -224,15 +204,14 @@ impl Courier {
         tries: u32,
     ) -> Option<Trouble> {
         let shared = Arc::clone(&self.shared);
-        let control = &shared.control;
         match verdicts {
             Verdicts::All(Verdict::Acknowledged) => {
-                control.succeeded();
+                shared.control.succeeded();
                 self.settle_all(table, events, &Fate::Acknowledged, tries);
                 None
             }
             Verdicts::All(Verdict::Refused(code)) => {
-                control.failed(Stopped::Refused);
+                shared.failed(Stopped::Refused);
                 // The status is about this request: what became of the one before is as unknown as it was.
                 let fate = if maybe_stored { Fate::Unknown(code) } else { Fate::Refused(code) };
                 self.settle_all(table, events, &fate, tries);
@@ -240,7 +219,7 @@ impl Courier {
             }
             Verdicts::All(Verdict::Again(trouble)) => Some(trouble),
             Verdicts::Each(verdicts) => {
-                control.succeeded();
+                shared.control.succeeded();
                 let mut again = None;
                 let mut verdicts = verdicts.into_iter();
                 events.retain(|event| {
@@ -275,7 +254,7 @@ impl Courier {
 
     fn give_up(&mut self, table: Table, events: &[Event], code: Code, maybe_stored: bool, tries: u32) {
         if code == CONNECT_FAILED {
-            self.shared.control.failed(Stopped::Unreachable);
+            self.shared.failed(Stopped::Unreachable);
         }
         let fate = if maybe_stored { Fate::Unknown(code) } else { Fate::Refused(code) };
         self.settle_all(table, events, &fate, tries);

@@ -3,7 +3,7 @@
 use crate::day::SECOND;
 use crate::event::{Event, Kind, Table, Writer};
 use crate::plan::{Plan, part_of_users};
-use crate::progress::Line;
+use crate::progress::Progress;
 use crate::types::ByType;
 use anyhow::{Context, anyhow, bail};
 use chrono::{Datelike, NaiveDate};
@@ -114,7 +114,7 @@ pub fn write(plan: Plan, day: NaiveDate, out: &Path, threads: usize) -> anyhow::
     let plan = Arc::new(plan);
     let most = plan.types.wanted().fold(plan.expected_impressions(), |most, (_, count)| most.max(count));
     let parts = (most / EVENTS_PER_PART).clamp(1, PARTS_LIMIT).min(u64::from(plan.users())) as u32;
-    let line = Line::new(plan.expected_events());
+    let line = Progress::new(plan.expected_events());
     let next_part = AtomicU32::new(0);
     let started = Instant::now();
     let none = || vec![TableFiles::default(); plan.types.count()];
@@ -194,7 +194,7 @@ impl Part {
         }
     }
 
-    fn write(mut self, parts: u32, line: &Line) -> anyhow::Result<Vec<TableFiles>> {
+    fn write(mut self, parts: u32, line: &Progress) -> anyhow::Result<Vec<TableFiles>> {
         let plan = Arc::clone(&self.plan);
         let traffic = plan.traffic(part_of_users(plan.users(), self.number, parts));
         for planned in traffic {
@@ -216,7 +216,7 @@ impl Part {
     }
 
     /// Makes sure that the file of the hour is open; hours only go up.
-    fn file(&mut self, table: Table, hour: u64, line: &Line) -> anyhow::Result<()> {
+    fn file(&mut self, table: Table, hour: u64, line: &Progress) -> anyhow::Result<()> {
         if self.open[table.index()].as_ref().is_some_and(|open| open.hour == hour) {
             return Ok(());
         }
@@ -242,7 +242,7 @@ impl Part {
         Ok(())
     }
 
-    fn close(&mut self, table: Table, line: &Line) -> anyhow::Result<()> {
+    fn close(&mut self, table: Table, line: &Progress) -> anyhow::Result<()> {
         let Some(mut open) = self.open[table.index()].take() else { return Ok(()) };
         let written = &mut self.tables[table.index()];
         written.text_bytes += open.flush()?;

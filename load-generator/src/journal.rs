@@ -3,23 +3,38 @@
 //! A thread of its own writes and compresses; couriers wait for it only when it's far behind.
 
 use crate::account::Fate;
-use crate::ads::written;
 use crate::event::{Defect, Event, Kind, Writer};
 use crate::types::Types;
 use anyhow::{Context, anyhow};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde::Serialize;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use uuid::Uuid;
 
 /// How many messages may wait to be written.
 const BACKLOG: usize = 256;
 /// How much text is compressed at once.
 const CHUNK: usize = 1 << 16;
+
+/// A line of the journal; the README describes it.
+#[derive(Serialize)]
+struct Row<'a> {
+    table: &'a str,
+    id: &'a str,
+    occurred_at: &'a str,
+    kind: &'static str,
+    late: bool,
+    bot: bool,
+    fate: &'static str,
+    code: Option<&'a str>,
+    tries: u32,
+}
 
 /// Events that met the same fate.
 #[derive(Debug)]
@@ -66,49 +81,43 @@ impl Journal {
 }
 
 fn write(file: File, types: &Types, receiver: &Receiver<Settled>) -> std::io::Result<()> {
-    let mut encoder = GzEncoder::new(BufWriter::new(file), Compression::fast());
-    let mut writer = Writer::default();
-    let mut text = Vec::with_capacity(2 * CHUNK);
+    let mut out = BufWriter::with_capacity(CHUNK, GzEncoder::new(file, Compression::fast()));
+    let (mut writer, mut time, mut id) = (Writer::default(), Vec::new(), Uuid::encode_buffer());
     for Settled { events, fate, tries } in receiver {
         let (fate, code) = match &fate {
             Fate::Acknowledged => ("acknowledged", None),
             Fate::Refused(code) => ("refused", Some(code)),
             Fate::Unknown(code) => ("unknown", Some(code)),
         };
-        let code = code.map_or_else(|| "null".to_owned(), |code| serde_json::Value::from(code.as_ref()).to_string());
-        let end = format!(r#","fate":"{fate}","code":{code},"tries":{tries}}}"#) + "\n";
         for event in &events {
-            line(event, types, &mut writer, &mut text);
-            text.extend_from_slice(end.as_bytes());
-            if text.len() >= CHUNK {
-                encoder.write_all(&text)?;
-                text.clear();
-            }
+            time.clear();
+            writer.time(event.occurred_at, &mut time);
+            let row = Row {
+                table: types.name(event.table),
+                id: event.id.hyphenated().encode_lower(&mut id),
+                occurred_at: std::str::from_utf8(&time).unwrap_or_default(),
+                kind: kind(event.kind),
+                late: event.late,
+                bot: event.bot,
+                fate,
+                code: code.map(AsRef::as_ref),
+                tries,
+            };
+            serde_json::to_writer(&mut out, &row)?;
+            out.write_all(b"\n")?;
         }
     }
-    encoder.write_all(&text)?;
-    encoder.finish()?.flush()
+    out.into_inner()?.finish()?.flush()
 }
 
-/// The part of a line that says which event it's about.
-fn line(event: &Event, types: &Types, writer: &mut Writer, text: &mut Vec<u8>) {
-    let kind = match event.kind {
+fn kind(kind: Kind) -> &'static str {
+    match kind {
         Kind::Fresh => "fresh",
         Kind::Repeat => "repeat",
         Kind::Malformed(Defect::NoAd) => "malformed_no_ad",
         Kind::Malformed(Defect::ShortId) => "malformed_short_id",
         Kind::Malformed(Defect::NoTime) => "malformed_no_time",
-    };
-    text.extend_from_slice(br#"{"table":""#);
-    text.extend_from_slice(types.name(event.table).as_bytes());
-    text.extend_from_slice(br#"","id":""#);
-    text.extend_from_slice(&written(event.id));
-    text.extend_from_slice(br#"","occurred_at":""#);
-    writer.time(event.occurred_at, text);
-    text.extend_from_slice(br#"","kind":""#);
-    text.extend_from_slice(kind.as_bytes());
-    text.extend_from_slice(if event.late { br#"","late":true,"bot":"# } else { br#"","late":false,"bot":"# });
-    text.extend_from_slice(if event.bot { b"true" } else { b"false" });
+    }
 }
 
 #[cfg(test)]
@@ -118,7 +127,6 @@ mod tests {
     use crate::event::Table;
     use serde_json::{Value, json};
     use std::io::Read;
-    use uuid::Uuid;
 
     fn types() -> Arc<Types> {
         Arc::new(Types::new(Ads::new(1, 0.0), Vec::new()))

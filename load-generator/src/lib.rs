@@ -12,7 +12,6 @@ pub mod dispatch;
 pub mod event;
 pub mod feed;
 pub mod files;
-pub mod http1;
 pub mod journal;
 pub mod plan;
 pub mod progress;

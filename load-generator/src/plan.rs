@@ -81,8 +81,8 @@ impl Plan {
             bots: config.bots,
             repeats: config.repeats,
             late: config.late,
-            malformed: config.malformed,
-            shape: config.day.clone(),
+            malformed: config.malformed.share,
+            shape: config.day.shape.clone(),
         };
         if types.refer() {
             types.refer_to(plan.first_ids());

@@ -1,93 +1,73 @@
-//! What is shown while a run goes on.
+//! The line that shows how far a run is.
 
 use crate::account::Fate;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use std::convert::Infallible;
-use std::io::{IsTerminal, stderr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Counts that change while a run goes on.
-#[derive(Debug, Default)]
+/// A line on the terminal, gone when dropped; there is none when errors don't go to a terminal.
+#[derive(Debug)]
 pub struct Progress {
-    acknowledged: AtomicU64,
+    line: ProgressBar,
     refused: AtomicU64,
     unknown: AtomicU64,
     retried: AtomicU64,
 }
 
 impl Progress {
-    /// Counts the end of `count` events.
-    pub fn settled(&self, fate: &Fate, count: u64) {
-        let counter = match fate {
-            Fate::Acknowledged => &self.acknowledged,
-            Fate::Refused(_) => &self.refused,
-            Fate::Unknown(_) => &self.unknown,
-        };
-        counter.fetch_add(count, Ordering::Relaxed);
+    /// A line for about so many events.
+    pub fn new(events: u64) -> Self {
+        let line = ProgressBar::new(events);
+        let style = "{elapsed_precise} {wide_bar} {human_pos} of about {human_len} events, {per_sec}{msg}";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            line.set_style(style);
+        }
+        if !line.is_hidden() {
+            line.enable_steady_tick(Duration::from_millis(200));
+        }
+        Self { line, refused: AtomicU64::new(0), unknown: AtomicU64::new(0), retried: AtomicU64::new(0) }
+    }
+
+    /// Counts so many events more.
+    pub fn add(&self, events: u64) {
+        self.line.inc(events);
+    }
+
+    /// Counts the end of so many events.
+    pub fn settled(&self, fate: &Fate, events: u64) {
+        match fate {
+            Fate::Acknowledged => {}
+            Fate::Refused(_) => self.note(&self.refused, events),
+            Fate::Unknown(_) => self.note(&self.unknown, events),
+        }
+        self.add(events);
     }
 
     /// Counts events that are tried once more.
-    pub fn retried(&self, count: u64) {
-        self.retried.fetch_add(count, Ordering::Relaxed);
+    pub fn retried(&self, events: u64) {
+        self.note(&self.retried, events);
     }
 
-    fn show(&self, bar: &ProgressBar) {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let (refused, unknown, retried) = (read(&self.refused), read(&self.unknown), read(&self.retried));
-        bar.set_position(read(&self.acknowledged) + refused + unknown);
-        let mut message = String::new();
-        for (count, what) in [(refused, "refused"), (unknown, "unknown"), (retried, "retried")] {
-            if count > 0 {
-                message.push_str(&format!(", {} {what}", HumanCount(count)));
-            }
-        }
-        bar.set_message(message);
-    }
-}
-
-/// How often the line is drawn.
-const REDRAW: Duration = Duration::from_millis(200);
-
-/// A line on the terminal, gone when dropped; none when errors don't go to a terminal.
-#[derive(Debug)]
-pub struct Line(Option<ProgressBar>);
-
-impl Line {
-    /// A line for about so many events.
-    pub fn new(events: u64) -> Self {
-        if !stderr().is_terminal() {
-            return Self(None);
-        }
-        let bar = ProgressBar::new(events);
-        let style = "{elapsed_precise} {wide_bar} {human_pos} of about {human_len} events, {per_sec}{msg}";
-        if let Ok(style) = ProgressStyle::with_template(style) {
-            bar.set_style(style);
-        }
-        Self(Some(bar))
+    /// Takes the line away.
+    pub fn clear(&self) {
+        self.line.finish_and_clear();
     }
 
-    /// Shows so many events more.
-    pub fn add(&self, events: u64) {
-        if let Some(bar) = &self.0 {
-            bar.inc(events);
+    fn note(&self, counter: &AtomicU64, events: u64) {
+        counter.fetch_add(events, Ordering::Relaxed);
+        if self.line.is_hidden() {
+            return;
         }
-    }
-
-    /// Redraws the line for ever.
-    pub async fn follow(&self, progress: &Progress) -> Infallible {
-        let Some(bar) = &self.0 else { return std::future::pending().await };
-        loop {
-            progress.show(bar);
-            tokio::time::sleep(REDRAW).await;
-        }
+        let counters = [(&self.refused, "refused"), (&self.unknown, "unknown"), (&self.retried, "retried")];
+        let counts = counters.map(|(counter, what)| (counter.load(Ordering::Relaxed), what));
+        let notes = counts.iter().filter(|(count, _)| *count > 0);
+        self.line
+            .set_message(notes.map(|(count, what)| format!(", {} {what}", HumanCount(*count))).collect::<String>());
     }
 }
 
-impl Drop for Line {
+impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
-        }
+        self.clear();
     }
 }

@@ -30,7 +30,7 @@ pub struct Report {
     pub seconds: f64,
     /// Events that were settled, a second.
     pub events_per_second: f64,
-    /// Of well-formed events sent for the first time: clicks by impression.
+    /// Of well-formed events sent for the first time: clicks by impression, to four decimals.
     pub clickthrough_rate: Option<f64>,
     /// The events of each type.
     pub events: ByType<TableReport>,
@@ -92,7 +92,7 @@ impl Report {
             },
             seconds: (seconds * 1_000.0).round() / 1_000.0,
             events_per_second: per_second(events.0.iter().map(|(_, table)| table.count.sent).sum()),
-            clickthrough_rate: (viewed > 0).then(|| clicked as f64 / viewed as f64),
+            clickthrough_rate: (viewed > 0).then(|| (clicked as f64 / viewed as f64 * 10_000.0).round() / 10_000.0),
             events,
             requests: RequestsReport {
                 count: account.requests,
@@ -148,7 +148,7 @@ impl Display for Report {
         row(f, "unknown", |count| count.unknown, false)?;
         row(f, "tried once more", |count| count.retried, false)?;
         if let Some(rate) = self.clickthrough_rate {
-            writeln!(f, "  {:<first$}{rate:>14.4}", "clickthrough rate")?;
+            writeln!(f, "  {:<first$}{:>12.2} %", "clickthrough rate", rate * 100.0)?;
         }
         writeln!(f, "  {:<first$}{:>9}{:>9}{:>9}{:>9}{:>9}", "milliseconds", "50 %", "90 %", "99 %", "99.9 %", "most")?;
         for (name, table) in &self.events.0 {
