@@ -1,32 +1,85 @@
 """Asks the local catalog in SQL and prints the result.
 
-    spark-submit glue/local/query.py --database DB --format table|csv|json --sql 'SELECT …'
+    spark-submit glue/local/query.py --database DB --format table|csv|json [--most N] --sql 'SELECT …'
+
+With `--most N` it prints one JSON object instead: `text` with at most N rows, how many there are `more`, and `warnings` of
+comparisons that can match no row.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import json
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any, TextIO
 
 from awsglue.utils import getResolvedOptions
 from pyspark.errors import AnalysisException, ParseException
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+
+# What the partition columns hold.
+PARTITIONS = {"year": (4, "2026"), "month": (2, "03"), "day": (2, "07")}
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str]) -> int | str:
     options = getResolvedOptions(argv, ["database", "format", "sql"])
+    most = int(getResolvedOptions(argv, ["most"])["most"]) if "--most" in argv else None
     spark = SparkSession.builder.appName("query").enableHiveSupport().getOrCreate()
     spark.catalog.setCurrentDatabase(options["database"])
     try:
         result = spark.sql(options["sql"])
     except (AnalysisException, ParseException) as error:
-        print(error.getMessage() if hasattr(error, "getMessage") else error, file=sys.stderr)
-        return 1
-    write(result.columns, (list(row) for row in result.toLocalIterator()), options["format"], sys.stdout)
+        # The exit status of a script may be its last words.
+        return str(error.getMessage() if hasattr(error, "getMessage") else error).strip()
+    if most is None:
+        write(result.columns, (list(row) for row in result.toLocalIterator()), options["format"], sys.stdout)
+    else:
+        print(json.dumps(first(result, most, options["format"]), ensure_ascii=False))
     return 0
+
+
+def first(result: DataFrame, most: int, format: str) -> dict[str, Any]:
+    """The first rows, and what there is to know about the others."""
+    rows = [list(row) for row in result.take(most + 1)] if most else [list(row) for row in result.toLocalIterator()]
+    more = max(result.count() - most, 1) if most and len(rows) > most else 0
+    text = io.StringIO()
+    write(result.columns, rows[:most] if more else rows, format, text)
+    return {"text": text.getvalue(), "more": more, "warnings": warnings(result)}
+
+
+def warnings(result: DataFrame) -> list[str]:
+    """Comparisons of a partition column with what it never holds, such as `day = '2026-03-07'`."""
+    plan = result._jdf.queryExecution().analyzed()
+    leaves = plan.collectLeaves()
+    columns = {}
+    for leaf in (leaves.apply(place) for place in range(leaves.size())):
+        output = leaf.output()
+        for column in (output.apply(place) for place in range(output.size())):
+            if column.name() in PARTITIONS and column.dataType().typeName() == "string":
+                columns[f"{column.name()}#{column.exprId().id()}"] = column.name()
+    return mismatches(plan.toString(), columns)
+
+
+def mismatches(plan: str, columns: dict[str, str]) -> list[str]:
+    """The same of a plan as Spark writes it, with its partition columns by the names that they have there."""
+    found = []
+    for written, name in columns.items():
+        digits, example = PARTITIONS[name]
+        column, operator = re.escape(written), "(=|<=>|<|<=|>|>=)"
+        compared = re.findall(rf"\({column} {operator} ([^()#]*)\)", plan)
+        compared += [(operator, value) for value, operator in re.findall(rf"\(([^()#]*) {operator} {column}\)", plan)]
+        lists = re.findall(rf"{column} IN \(([^()]*)\)", plan)
+        compared += [("=", value) for values in lists for value in values.split(",")]
+        for operator, value in compared:
+            if not re.fullmatch(rf"\d{{{digits}}}", value):
+                found.append(
+                    f"{name} {operator} '{value}': {name} has {digits} digits, as in {name} = '{example}'. A date is "
+                    "year = '2026' AND month = '03' AND day = '07'"
+                )
+    return list(dict.fromkeys(found))
 
 
 def write(columns: list[str], rows: Iterable[list[Any]], format: str, out: TextIO) -> None:

@@ -116,6 +116,12 @@ impl<'a> Spark<'a> {
         }
     }
 
+    /// Runs a query; the error of a wrong one is what the engine says of it.
+    pub fn query(&self, args: &[&str]) -> Result<String> {
+        let answer = self.answer(&json!({ "script": self.workspace.path("glue/local/query.py"), "args": args }))?;
+        if answer.error.is_empty() { Ok(answer.output) } else { bail!("{}", answer.error) }
+    }
+
     /// The bucket's data prefix, as jobs know it.
     pub fn data_path(&self) -> Result<String> {
         Ok(format!("s3://{}/data", self.stack.output("DataLakeBucket")?))
