@@ -180,6 +180,7 @@ def test_pages_follow_each_other_to_the_end(target, traffic_table):
         assert response.status_code == 200, response.text
         answer = response.json()
         assert answer["count"] == len(answer["days"]) <= 10
+        assert (answer["start"], answer["end"]) == (query["start"], query["end"])
         seen += answer["days"]
         if "next" not in answer:
             break

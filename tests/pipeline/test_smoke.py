@@ -41,4 +41,4 @@ def test_the_smoke_test_prints_what_its_page_says():
     status, traffic = answered.splitlines()
     assert status == "SUCCEEDED"
     expected = {"day": today, "impressions": 1, "clicks": 0, "clickthrough_rate": 0.0}
-    assert json.loads(traffic) == {"count": 1, "days": [expected]}
+    assert json.loads(traffic) == {"start": today, "end": today, "count": 1, "days": [expected]}

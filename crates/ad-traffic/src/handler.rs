@@ -24,6 +24,9 @@ const RECENT_MAX_AGE_SECONDS: u32 = 300;
 
 #[derive(Serialize)]
 struct Answer {
+    /// The range that is answered, whether the request gave it or left it to us.
+    start: NaiveDate,
+    end: NaiveDate,
     count: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -41,10 +44,18 @@ struct DayAnswer {
 impl From<&DayTraffic> for DayAnswer {
     fn from(traffic: &DayTraffic) -> Self {
         let &DayTraffic { day, impressions, clicks } = traffic;
-        // Counts are far below 2^53: nothing is lost on the way to a double.
-        let clickthrough_rate = if impressions == 0 { 0.0 } else { (clicks as f64 / impressions as f64).min(1.0) };
-        Self { day: day.to_string(), impressions, clicks, clickthrough_rate }
+        Self { day: day.to_string(), impressions, clicks, clickthrough_rate: rate(clicks, impressions) }
     }
+}
+
+/// To four decimals: more would be digits of a division, and whoever needs them has both counts.
+fn rate(clicks: u64, impressions: u64) -> f64 {
+    const DECIMALS: f64 = 10_000.0;
+    if impressions == 0 {
+        return 0.0;
+    }
+    // Counts are far below 2^53: nothing is lost on the way to a double.
+    ((clicks as f64 / impressions as f64).min(1.0) * DECIMALS).round() / DECIMALS
 }
 
 /// Answers one request.
@@ -79,9 +90,10 @@ async fn traffic<T: TrafficTable>(request: &Request, context: &Context<T>) -> Re
     };
     let next = days.get(query.limit).map(|next| context.page_key.seal(next.day, query.ad_id, &query.range));
     let days: Vec<DayAnswer> = days.iter().take(query.limit).map(DayAnswer::from).collect();
-    let answer = serde_json::to_string(&Answer { count: days.len(), next, days });
+    let (start, end) = query.range.into_inner();
+    let answer = serde_json::to_string(&Answer { start, end, count: days.len(), next, days });
     match answer {
-        Ok(body) => cached(body, request.headers(), context.caching, *query.range.end(), today),
+        Ok(body) => cached(body, request.headers(), context.caching, end, today),
         Err(failed) => {
             tracing::error!(%failed, "the answer cannot be written");
             error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "the answer cannot be written")
@@ -199,16 +211,44 @@ mod tests {
         let (status, answer, _) = answered(get(AD, &[]), november(30)).await;
         assert_eq!(status, 200);
         let days = json!([{"day": "2026-11-19", "impressions": 1800, "clicks": 450, "clickthrough_rate": 0.25}]);
-        assert_eq!(answer, json!({"count": 1, "days": days}));
+        assert_eq!(answer, json!({"start": "2026-11-19", "end": "2026-11-19", "count": 1, "days": days}));
     }
 
     #[tokio::test]
     async fn an_ad_without_data_gives_an_empty_list_and_a_day_without_impressions_the_rate_zero() {
         let (status, answer, _) = answered(get(Uuid::from_u128(2), &[]), november(30)).await;
-        assert_eq!((status, answer), (200, json!({"count": 0, "days": []})));
+        let nothing = json!({"start": "2026-11-19", "end": "2026-11-19", "count": 0, "days": []});
+        assert_eq!((status, answer), (200, nothing));
         let first = [("start", "2026-11-01"), ("end", "2026-11-01")];
         let (_, answer, _) = answered(get(AD, &first), november(30)).await;
         assert_eq!(answer["days"][0]["clickthrough_rate"], json!(0.0));
+    }
+
+    #[tokio::test]
+    async fn an_answer_names_its_range_on_every_page() {
+        for (query, range) in [
+            (&[("start", "2026-11-10")][..], ["2026-11-10", "2026-11-19"]),
+            (&[("end", "2026-11-10")], ["2026-11-10", "2026-11-10"]),
+            (&[("start", "2026-11-20")], ["2026-11-20", "2026-11-20"]),
+            (&[("start", "2026-11-01"), ("end", "2026-11-10"), ("limit", "4")], ["2026-11-01", "2026-11-10"]),
+        ] {
+            let (_, answer, _) = answered(get(AD, query), november(30)).await;
+            assert_eq!([&answer["start"], &answer["end"]], range, "{query:?}");
+            let Some(page) = answer["next"].as_str() else { continue };
+            let (_, second, _) = answered(get(AD, &[query, &[("page", page)]].concat()), november(30)).await;
+            assert_eq!(
+                [&second["start"], &second["end"], &second["days"][0]["day"]],
+                [range[0], range[1], "2026-11-05"]
+            );
+        }
+    }
+
+    #[test]
+    fn rates_have_four_decimals() {
+        assert_eq!(
+            [rate(1, 3), rate(2, 3), rate(5_118, 20_000), rate(3, 0), rate(3, 2)],
+            [0.3333, 0.6667, 0.2559, 0.0, 1.0]
+        );
     }
 
     #[tokio::test]

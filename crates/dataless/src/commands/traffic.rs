@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{Outcome, Warehouse};
 use crate::cli::Traffic;
 use crate::stage::traffic::Client;
-use crate::ui::{note, thousands};
+use crate::ui::{note, percent, thousands};
 use crate::workspace::Workspace;
 
 pub fn run(workspace: &Workspace, options: &Traffic) -> Result<Outcome> {
@@ -14,28 +14,29 @@ pub fn run(workspace: &Workspace, options: &Traffic) -> Result<Outcome> {
     let (start, end) = (options.start.map(|day| day.to_string()), options.end.map(|day| day.to_string()));
     let mut page = None::<String>;
     let mut days = Vec::new();
-    loop {
+    let (first, last) = loop {
         let parameters = [("start", start.as_deref()), ("end", end.as_deref()), ("page", page.as_deref())];
         let parameters: Vec<_> = parameters.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
         let answer = client.days(&options.ad, &parameters)?;
         days.extend(answer.days);
         page = answer.next;
         if page.is_none() {
-            break;
+            break (answer.start, answer.end);
         }
-    }
+    };
     if options.json {
         outln!("{}", serde_json::to_string_pretty(&days)?);
         return Ok(Outcome::Done);
     }
     if days.is_empty() {
-        note("no traffic of this ad in this range");
+        note(&format!("no traffic of this ad from {first} to {last}: --start and --end ask for other days"));
         return Ok(Outcome::Done);
     }
     outln!("{:<12}{:>14}{:>14}{:>20}", "day", "impressions", "clicks", "clickthrough rate");
     for day in days {
-        let rate = day.clickthrough_rate * 100.0;
-        outln!("{:<12}{:>14}{:>14}{rate:>18.2} %", day.day, thousands(day.impressions), thousands(day.clicks));
+        let (impressions, clicks) = (thousands(day.impressions), thousands(day.clicks));
+        outln!("{:<12}{impressions:>14}{clicks:>14}{:>20}", day.day, percent(day.clickthrough_rate));
     }
+    note(&format!("from {first} to {last}"));
     Ok(Outcome::Done)
 }

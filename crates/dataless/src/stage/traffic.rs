@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use crate::stage::aws::agent_config;
@@ -10,6 +11,9 @@ use crate::stage::aws::agent_config;
 /// An answer of `GET /traffic/{ad-id}`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct TrafficAnswer {
+    /// The range that was answered: the endpoint's own where none was asked for.
+    pub start: NaiveDate,
+    pub end: NaiveDate,
     pub count: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
