@@ -4,6 +4,7 @@
 mod documents;
 mod events;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use chrono::{Days, NaiveDate, Utc};
@@ -38,14 +39,24 @@ pub enum Command {
     Etl(Etl),
     /// Run the nightly batch for an arrival day or a range: an execution of the deployed state machine.
     Batch(DayRange),
+    /// Simulate the users of ads: send their events to the warehouse, or write them as files to import.
+    ///
+    /// `loadgen run`, the default, posts events to the API of the running warehouse, as clients do: everything on the way
+    /// sees them, and the report says what became of each. `loadgen files` writes a day of events as raw files, millions
+    /// of lines in seconds, and `import` puts them into the raw zone, past API, functions and real-time metrics.
+    /// `loadgen --help` and `loadgen files --help` list the options, such as --repeats, --late, --malformed and --bots.
+    #[command(disable_help_flag = true)]
+    Loadgen(Loadgen),
     /// Put raw files into the warehouse, such as `loadgen files` writes.
+    ///
+    /// They go past the API, the functions and the real-time metrics; `loadgen run` sends events through all of them.
     Import(Import),
     /// Print the books: what became of every raw line. Exit status 1 when they do not balance.
     Ledger(Ledger),
     /// Recompute from the raw lines, in another engine, what becomes of them, and the traffic of each ad, and compare. Exit
     /// status 1 when it differs.
     Verify(DayRange),
-    /// Print the raw lines that are no events, with the reason.
+    /// Print the raw lines that are not events, with the reason, and whether they were replayed.
     Rejected(Rejected),
     /// Put rejected lines that are events after all, or were corrected by hand, back through the raw zone.
     Replay(Replay),
@@ -54,6 +65,9 @@ pub enum Command {
     /// Add, check and remove event types: one schema each, from which everything else follows.
     Events(Events),
     /// Ask the lake in SQL.
+    ///
+    /// On a terminal at most 50 rows are printed; a pipe or a file gets them all. Tables are partitioned by the texts year,
+    /// month and day of four and two digits: year = '2026' AND month = '03' AND day = '07'.
     Query(Query),
     /// Ask the traffic endpoint for an ad.
     Traffic(Traffic),
@@ -163,6 +177,13 @@ pub struct Etl {
 }
 
 #[derive(Args, Debug)]
+pub struct Loadgen {
+    /// What the load generator is given: run, files or ads, and options.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
 pub struct Import {
     /// A folder with `data/raw/<group>/<type>/year=…/month=…/day=…/hour=…/` below it.
     pub dir: PathBuf,
@@ -186,6 +207,9 @@ pub struct Rejected {
     /// The day of arrival (UTC), YYYY-MM-DD; all days by default.
     #[arg(long, value_name = "D")]
     pub day: Option<NaiveDate>,
+    /// Leave out the lines that were replayed.
+    #[arg(long)]
+    pub open: bool,
     /// Print a JSON object a line, as `replay --file` reads them.
     #[arg(long)]
     pub json: bool,
@@ -246,6 +270,9 @@ pub struct Query {
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
+    /// Print all rows on a terminal, too.
+    #[arg(long)]
+    pub all: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -360,6 +387,17 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_the_load_generator_is_given_reaches_it_as_it_is() {
+        let given = ["files", "--help", "--seed", "1", "-c", "x.yaml", "--", "--verbose"];
+        match Arguments::try_parse_from([&["dataless", "loadgen"], &given[..]].concat()).unwrap().command {
+            Command::Loadgen(loadgen) => assert_eq!(loadgen.arguments, given),
+            other => panic!("{other:?}"),
+        }
+        let of_its_own = Arguments::try_parse_from(["dataless", "loadgen", "--help"]).unwrap();
+        assert!(matches!(of_its_own.command, Command::Loadgen(loadgen) if loadgen.arguments == ["--help"]));
     }
 
     #[test]

@@ -133,6 +133,13 @@ impl Tool {
         self.check(status)
     }
 
+    /// Runs it to its end on the terminal of this process, and gives how it ended.
+    pub fn attached(&self) -> Result<ExitStatus> {
+        let status = self.track(self.command())?.wait()?;
+        check_interrupted()?;
+        Ok(status)
+    }
+
     /// Runs it to its end and takes what it prints; the log gets its errors.
     pub fn output(&self) -> Result<String> {
         let (text, ended) = self.output_and_end()?;

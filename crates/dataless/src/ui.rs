@@ -190,6 +190,21 @@ pub fn thousands(number: u64) -> String {
     out
 }
 
+/// A rate for people: `0.2937` as `29.37 %`.
+pub fn percent(rate: f64) -> String {
+    format!("{:.2} %", rate * 100.0)
+}
+
+/// A rate for programs, to four decimals, as `GET /traffic/{ad-id}` answers it; 0 of nothing.
+pub fn rate(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { (part as f64 / whole as f64 * 10_000.0).round() / 10_000.0 }
+}
+
+/// `1 line`, `1,234 lines`.
+pub fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", thousands(count), if count == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +217,17 @@ mod tests {
         {
             assert_eq!(thousands(number), expected);
         }
+    }
+
+    #[test]
+    fn a_rate_has_one_form_for_people_and_one_for_programs() {
+        assert_eq!([rate(5_118, 20_000), rate(1, 3), rate(2, 3), rate(0, 0)], [0.2559, 0.3333, 0.6667, 0.0]);
+        assert_eq!([0.2559, 1.0, 0.0].map(percent), ["25.59 %", "100.00 %", "0.00 %"]);
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([0, 1, 1_200].map(|count| counted(count, "line")), ["0 lines", "1 line", "1,200 lines"]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::stage::build::{LOADGEN, Profile};
 use crate::stage::deploy::{Running, Stack};
 use crate::stage::load::{self, Load, LoadReport};
 use crate::stage::spark::{self, Spark};
-use crate::ui::{note, step, thousands};
+use crate::ui::{note, percent, rate, step, thousands};
 use crate::workspace::{InstanceName, Workspace};
 
 const CLICKTHROUGH: f64 = 0.3;
@@ -104,7 +104,7 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
             step("read the real-time metrics", || wait_for_metrics(&aws, &stack, since, &types, &accepted), listed)?;
         timed("realtime", elapsed);
 
-        let clickthrough_rate = lake.advertising.clicked as f64 / (lake.advertising.rows.max(1)) as f64;
+        let clickthrough_rate = rate(lake.advertising.clicked, lake.advertising.rows);
         let mut books = Books {
             day,
             accepted,
@@ -209,7 +209,7 @@ fn print_books(books: &Books, entries: &[Entry]) {
         let counts = counts.values().map(u64::to_string).collect::<Vec<_>>().join(" + ");
         outln!("  {name:<38} {:>17} {counts}", "");
     }
-    outln!("  {:<38} {:>17} {:.4}", "clickthrough rate", "", books.clickthrough_rate);
+    outln!("  {:<38} {:>17} {}", "clickthrough rate", "", percent(books.clickthrough_rate));
     let total = books.seconds.get("total").copied().unwrap_or_default();
     let verdict = if books.balanced {
         style(format!("The books balance. {total:.0} seconds in all.")).green().bold()

@@ -14,7 +14,7 @@ use crate::cli::Import;
 use crate::process::Tool;
 use crate::stage::catalog::EventTable;
 use crate::stage::tools::ToolSet;
-use crate::ui::{note, step, thousands};
+use crate::ui::{counted, note, step, thousands};
 use crate::workspace::Workspace;
 
 /// What was stored.
@@ -37,15 +37,15 @@ pub fn run(workspace: &Workspace, options: &Import) -> Result<Outcome> {
     let tables = warehouse.event_tables()?;
     let folder = raw_folder(&options.dir, &tables)?;
     step("check the files", || check(&folder), |count| format!("{} of gzip are whole", thousands(*count)))?;
-    let summary = |stored: &Stored| format!("{} objects", thousands(stored.keys.len() as u64));
+    let summary = |stored: &Stored| counted(stored.keys.len() as u64, "object");
     let (stored, _) =
         step("put into the raw zone", || upload(workspace, &warehouse, &tables, &folder, bucket), summary)?;
     if options.json {
         outln!("{}", serde_json::to_string_pretty(&stored)?);
         return Ok(Outcome::Done);
     }
-    let (objects, bytes) = (thousands(stored.keys.len() as u64), thousands(stored.bytes));
-    note(&format!("{objects} objects, {bytes} bytes; {} lay there already", thousands(stored.unchanged)));
+    let (objects, bytes) = (counted(stored.keys.len() as u64, "object"), counted(stored.bytes, "byte"));
+    note(&format!("{objects}, {bytes}; {} lay there already", thousands(stored.unchanged)));
     note(&format!(
         "Take them into the lake with\n  cargo dataless batch --day {} --to {}",
         stored.first_day, stored.last_day

@@ -1,9 +1,11 @@
 //! `ledger` and `rejected`: what became of every raw line.
 
+mod advice;
+
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use chrono::NaiveDate;
+use chrono::{NaiveDate, Utc};
 use console::style;
 use serde::Serialize;
 
@@ -11,7 +13,8 @@ use super::{Outcome, Warehouse};
 use crate::cli::{Ledger, Rejected};
 use crate::stage::books::{self, TableDay};
 use crate::stage::lake::{self, LedgerRow};
-use crate::ui::{self, note, step, thousands};
+use crate::stage::replayed::Replayed;
+use crate::ui::{counted, note, step, thousands};
 use crate::workspace::Workspace;
 
 /// A ledger row held against the raw lines that lie in S3 now.
@@ -31,14 +34,15 @@ pub fn ledger(workspace: &Workspace, options: &Ledger) -> Result<Outcome> {
     let spark = warehouse.spark(workspace);
     let (rows, _) = step("read the ledger", || lake::ledger(&spark, &warehouse.stack), |_| String::new())?;
     let raw = books::count_raw_by_day(&spark.data()?, &warehouse.event_tables()?)?;
-    let mut accounts = accounts(rows, &raw, warehouse.lookback_days()?);
+    let lookback_days = warehouse.lookback_days()?;
+    let mut accounts = accounts(rows, &raw, lookback_days);
     if let Some(day) = options.day {
         accounts.retain(|account| account.row.day == day);
     }
     if options.json {
         outln!("{}", serde_json::to_string_pretty(&accounts)?);
     } else {
-        print(&accounts, options.day);
+        print(&accounts, options.day, lookback_days);
     }
     Ok(accounts.iter().all(|account| account.balanced).into())
 }
@@ -62,7 +66,7 @@ fn accounts(rows: Vec<LedgerRow>, raw: &BTreeMap<TableDay, u64>, lookback_days: 
     by_day.into_iter().map(account).collect()
 }
 
-fn print(accounts: &[Account], day: Option<NaiveDate>) {
+fn print(accounts: &[Account], day: Option<NaiveDate>, lookback_days: u64) {
     if accounts.is_empty() {
         note(&day.map_or_else(|| "there are no raw lines yet".to_owned(), |day| format!("no line arrived on {day}")));
         return;
@@ -98,48 +102,32 @@ fn print(accounts: &[Account], day: Option<NaiveDate>) {
             if *stale { "  stale" } else { "" }
         );
     }
-    for note in undelivered(accounts).into_iter().chain(unbalanced(accounts)) {
-        ui::note(&note);
+    for text in advice::advice(accounts, lookback_days, Utc::now().date_naive()) {
+        note(&format!("\n{text}"));
     }
-}
-
-/// What to do about books that are open for another reason than lines that were set aside.
-fn unbalanced(accounts: &[Account]) -> Option<String> {
-    let is_off = |account: &&Account| !account.row.adds_up() || account.stale || account.row.raw != account.raw_now;
-    let days = accounts.iter().filter(is_off).map(|account| account.row.day);
-    let (first, last) = (days.clone().min()?, days.max()?);
-    Some(format!(
-        "\nThe books do not balance. Lines may have come since the last run, or an earlier day has run again since: run\n  \
-         cargo dataless batch --day {first} --to {last}\nand look again. What is off then is a fault."
-    ))
-}
-
-/// What to do about lines that Firehose set aside, by day.
-fn undelivered(accounts: &[Account]) -> Vec<String> {
-    let mut lines: BTreeMap<NaiveDate, u64> = BTreeMap::new();
-    for Account { row, .. } in accounts {
-        *lines.entry(row.day).or_default() += row.undelivered;
-    }
-    let advice = |(day, lines): (NaiveDate, u64)| {
-        let lines = thousands(lines);
-        format!(
-            "\n{lines} acknowledged lines were set aside. Take them back with\n  cargo dataless replay --undelivered --day {day}"
-        )
-    };
-    lines.into_iter().filter(|(_, lines)| *lines > 0).map(advice).collect()
 }
 
 pub fn rejected(workspace: &Workspace, options: &Rejected) -> Result<Outcome> {
     let warehouse = Warehouse::running(workspace)?;
     let spark = warehouse.spark(workspace);
     let read = || lake::rejected(&spark, &warehouse.stack, options.day);
-    let (lines, _) = step("read the rejected lines", read, |lines| format!("{} lines", thousands(lines.len() as u64)))?;
+    let (mut lines, _) = step("read the rejected lines", read, |lines| counted(lines.len() as u64, "line"))?;
+    Replayed::read(&warehouse.instance)?.mark(&mut lines);
+    let replayed = lines.iter().filter(|line| line.replayed).count() as u64;
+    if options.open {
+        lines.retain(|line| !line.replayed);
+    }
     for line in &lines {
         if options.json {
             outln!("{}", serde_json::to_string(line)?);
         } else {
-            outln!("{}  {}\n    {}", style(&line.reason).bold(), line.source, line.line);
+            let state = if line.replayed { "  (replayed)" } else { "" };
+            outln!("{}  {}{state}\n    {}", style(&line.reason).bold(), line.source, line.line);
         }
+    }
+    if replayed > 0 {
+        let left_out = if options.open { ", which --open leaves out" } else { "" };
+        note(&format!("{} replayed{left_out}", counted(replayed, "line")));
     }
     Ok(Outcome::Done)
 }
@@ -167,50 +155,5 @@ mod tests {
         let told: Vec<_> =
             accounts.iter().map(|account| (account.row.raw, account.raw_now, account.balanced)).collect();
         assert_eq!(told, [(3, 3, true), (3, 4, false), (0, 5, false)]);
-    }
-
-    #[test]
-    fn a_day_whose_lines_were_set_aside_is_open_and_says_how_to_take_them_back() {
-        let set_aside = |day, table: &str, undelivered| LedgerRow { table: table.into(), undelivered, ..row(day, 3) };
-        let rows =
-            [set_aside("2026-11-20", "clicks", 2), set_aside("2026-11-20", "impressions", 5), row("2026-11-21", 3)];
-        let raw = rows.iter().map(|row| (row.place(), row.raw)).collect();
-        let accounts = accounts(rows.into(), &raw, 3);
-        assert_eq!(accounts.iter().map(|account| account.balanced).collect::<Vec<_>>(), [false, false, true]);
-        let advice = undelivered(&accounts);
-        assert_eq!(advice.len(), 1);
-        assert!(advice[0].contains("7 acknowledged lines"), "{advice:?}");
-        assert!(advice[0].ends_with("cargo dataless replay --undelivered --day 2026-11-20"), "{advice:?}");
-    }
-    #[test]
-    fn another_batch_is_no_help_for_lines_that_were_set_aside() {
-        let accounts_of = |rows: Vec<LedgerRow>, extra: u64| {
-            let raw = rows.iter().map(|row| (row.place(), row.raw + extra)).collect();
-            accounts(rows, &raw, 3)
-        };
-        let set_aside = |day| LedgerRow { undelivered: 2, ..row(day, 3) };
-        assert_eq!(unbalanced(&accounts_of(vec![set_aside("2026-11-20"), row("2026-11-21", 3)], 0)), None);
-        // Open for both reasons: lines came since.
-        let advice = unbalanced(&accounts_of(vec![set_aside("2026-11-20")], 1)).unwrap();
-        assert!(advice.contains("cargo dataless batch --day 2026-11-20 --to 2026-11-20"), "{advice}");
-        // Only the days that a batch would balance are named.
-        let lost = |day| LedgerRow { stored: 2, ..row(day, 3) };
-        let rows = vec![set_aside("2026-11-19"), lost("2026-11-20"), lost("2026-11-22"), set_aside("2026-11-23")];
-        let advice = unbalanced(&accounts_of(rows, 0)).unwrap();
-        assert!(advice.contains("cargo dataless batch --day 2026-11-20 --to 2026-11-22"), "{advice}");
-    }
-
-    #[test]
-    fn a_stale_day_is_open_and_runs_again() {
-        let at = |minute: i64| chrono::DateTime::from_timestamp(60 * minute, 0);
-        let decided =
-            |day, started, decided| LedgerRow { started_at: at(started), decided_at: at(decided), ..row(day, 3) };
-        let rows = vec![decided("2026-11-20", 10, 15), decided("2026-11-21", 0, 5), decided("2026-11-22", 15, 20)];
-        let raw = rows.iter().map(|row| (row.place(), row.raw)).collect();
-        let accounts = accounts(rows, &raw, 3);
-        let open: Vec<_> = accounts.iter().map(|account| (account.stale, account.balanced)).collect();
-        assert_eq!(open, [(false, true), (true, false), (false, true)]);
-        let advice = unbalanced(&accounts).unwrap();
-        assert!(advice.contains("cargo dataless batch --day 2026-11-21 --to 2026-11-21"), "{advice}");
     }
 }

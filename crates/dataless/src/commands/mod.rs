@@ -9,6 +9,7 @@ mod events;
 mod import;
 mod jobs;
 mod ledger;
+mod loadgen;
 mod lock;
 mod logs;
 mod query;
@@ -39,6 +40,8 @@ pub enum Outcome {
     Done = 0,
     /// It ran, and found what should not be: books that do not balance, a failing test, something missing.
     Failed = 1,
+    /// The command line is wrong, as a program says to which it was handed on.
+    Usage = 2,
 }
 
 impl From<bool> for Outcome {
@@ -57,6 +60,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Status(options) => status::run(&workspace, &options),
         Command::Etl(options) => jobs::etl(&workspace, &options),
         Command::Batch(range) => jobs::batch(&workspace, range),
+        Command::Loadgen(options) => loadgen::run(&workspace, &options),
         Command::Import(options) => import::run(&workspace, &options),
         Command::Ledger(options) => ledger::ledger(&workspace, &options),
         Command::Verify(range) => jobs::verify(&workspace, range),

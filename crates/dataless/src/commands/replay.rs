@@ -18,7 +18,8 @@ use super::{Outcome, Warehouse};
 use crate::cli::Replay;
 use crate::stage::catalog::EventTable;
 use crate::stage::lake::{self, RejectedLine};
-use crate::ui::{note, step, thousands};
+use crate::stage::replayed::Replayed;
+use crate::ui::{counted, note, step};
 use crate::workspace::Workspace;
 
 /// What became of the lines.
@@ -52,7 +53,7 @@ pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
         None => {
             let spark = warehouse.spark(workspace);
             let read = || lake::rejected(&spark, &warehouse.stack, Some(options.day));
-            step("read the rejected lines", read, |lines| format!("{} lines", thousands(lines.len() as u64)))?.0
+            step("read the rejected lines", read, |lines| counted(lines.len() as u64, "line"))?.0
         }
     };
     let tables = warehouse.event_tables()?;
@@ -60,7 +61,12 @@ pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
     if !objects.is_empty() {
         let bucket = warehouse.stack.output("DataLakeBucket")?;
         let put = || put(workspace, &warehouse, &tables, &objects, bucket);
-        report.objects = step("put into the raw zone", put, |keys: &Vec<String>| format!("{} objects", keys.len()))?.0;
+        let summary = |keys: &Vec<String>| counted(keys.len() as u64, "object");
+        report.objects = step("put into the raw zone", put, summary)?.0;
+        let refused = |line: &&RejectedLine| {
+            report.refused.iter().any(|refused| (&refused.source, &refused.line) == (&line.source, &line.line))
+        };
+        Replayed::read(&warehouse.instance)?.add(lines.iter().filter(|line| !refused(line)))?;
     }
     if options.json {
         outln!("{}", serde_json::to_string_pretty(&report)?);
@@ -75,7 +81,8 @@ fn print(report: &Report) {
     for Refused { source, line, problem } in &report.refused {
         outln!("{}  {source}\n    {line}", style(problem).bold());
     }
-    note(&format!("{} lines are events now, {} are none", thousands(report.replayed), report.refused.len()));
+    let (replayed, refused) = (report.replayed, report.refused.len() as u64);
+    note(&format!("now events: {}; still rejected: {}", counted(replayed, "line"), counted(refused, "line")));
     match (&report.rerun, report.objects.is_empty()) {
         (Some((first, last)), false) => {
             note(&format!("Take them into the lake with\n  cargo dataless batch --day {first} --to {last}"));
@@ -225,6 +232,7 @@ mod tests {
             reason: "invalid occurred_at".into(),
             source: format!("raw/ad/impressions/year=2026/month=11/day=20/hour={hour:02}/a.gz"),
             line: line.into(),
+            ..Default::default()
         }
     }
 

@@ -12,7 +12,7 @@ use super::{Outcome, Warehouse};
 use crate::cli::Replay;
 use crate::process::Tool;
 use crate::stage::tools::ToolSet;
-use crate::ui::{note, step, thousands};
+use crate::ui::{counted, note, step};
 use crate::workspace::Workspace;
 
 /// What the script reports.
@@ -47,7 +47,7 @@ pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
             .args(["--bucket", bucket, "--database", database, "--day", &options.day.to_string()]);
         take_back(&warehouse.aws.lead(tool))
     };
-    let summary = |(report, _): &(Report, _)| format!("{} objects", thousands(report.objects.len() as u64));
+    let summary = |(report, _): &(Report, _)| counted(report.objects.len() as u64, "object");
     let ((report, ended), _) = step("take back what was set aside", take, summary)?;
     if options.json {
         outln!("{}", serde_json::to_string_pretty(&report)?);
@@ -82,8 +82,8 @@ fn advice(report: &Report, day: NaiveDate) -> String {
     let batch = |from: NaiveDate, to: NaiveDate| format!("  cargo dataless batch --day {from} --to {to}");
     match &report.rerun {
         Some(Range { from, to }) => {
-            let lines = thousands(report.lines.values().sum());
-            format!("{lines} lines are back in raw. Take them into the lake with\n{}", batch(*from, *to))
+            let lines = counted(report.lines.values().sum(), "line");
+            format!("Back in raw: {lines}. To take them into the lake, run\n{}", batch(*from, *to))
         }
         None => format!("Nothing of {day} was taken back. If the ledger still counts some, run\n{}", batch(day, day)),
     }
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!((report.objects.len(), report.removed.len()), (2, 1));
         assert_eq!(
             advice(&report, day()),
-            "5 lines are back in raw. Take them into the lake with\n  cargo dataless batch --day 2026-11-20 --to 2026-11-21"
+            "Back in raw: 5 lines. To take them into the lake, run\n  cargo dataless batch --day 2026-11-20 --to 2026-11-21"
         );
     }
 

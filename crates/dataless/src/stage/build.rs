@@ -99,6 +99,14 @@ pub fn programs(workspace: &Workspace, instance: &Instance, functions: Functions
     Programs::from_messages(&messages)
 }
 
+/// Builds one program, with the features that the whole workspace needs, and gives its path.
+pub fn program(workspace: &Workspace, log: PathBuf, name: &str) -> Result<PathBuf> {
+    let messages = cargo(workspace, log)
+        .args(["build", "--workspace", "--message-format=json-render-diagnostics", "--bin", name])
+        .output()?;
+    Ok(Programs::from_messages(&messages)?.path(name)?.to_owned())
+}
+
 /// Cargo, in the workspace.
 pub fn cargo(workspace: &Workspace, log: PathBuf) -> Tool {
     beside_cargo(Tool::new("cargo", log).dir(workspace.root()))

@@ -47,7 +47,7 @@ impl LedgerRow {
 }
 
 /// A raw line that is no event.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct RejectedLine {
     pub table: String,
     /// Why it is none. A line that was corrected by hand may leave it out.
@@ -56,6 +56,11 @@ pub struct RejectedLine {
     /// The raw object that holds it, below the data prefix.
     pub source: String,
     pub line: String,
+    /// Stays the same when the line is corrected; so a replay knows which one it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(default)]
+    pub replayed: bool,
 }
 
 /// The stale rows: a day that they look into, up to the look-back and one before them, was decided after their run began.

@@ -10,6 +10,7 @@ pub mod emulator;
 pub mod lake;
 pub mod load;
 pub mod pipeline;
+pub mod replayed;
 pub mod spark;
 pub mod tools;
 pub mod traffic;

@@ -1,0 +1,90 @@
+//! Which rejected lines were replayed: raw keeps them, so they stay on the list of the rejected.
+
+use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use crate::stage::lake::RejectedLine;
+use crate::workspace::Instance;
+
+/// The ids of lines that were replayed, one a line of a file beside the warehouse's data.
+#[derive(Debug)]
+pub struct Replayed {
+    path: PathBuf,
+    ids: BTreeSet<String>,
+}
+
+impl Replayed {
+    /// Those of an instance.
+    pub fn read(instance: &Instance) -> Result<Self> {
+        Self::read_file(&instance.dir().join("replayed"))
+    }
+
+    fn read_file(path: &Path) -> Result<Self> {
+        let text = match std::fs::read_to_string(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            read => read.with_context(|| format!("failed to read {}", path.display()))?,
+        };
+        Ok(Self { path: path.to_owned(), ids: text.lines().map(str::to_owned).collect() })
+    }
+
+    /// Gives lines their ids, and marks those that were replayed.
+    pub fn mark(&self, lines: &mut [RejectedLine]) {
+        for line in lines {
+            line.id = Some(id(line));
+            line.replayed = line.id.as_ref().is_some_and(|id| self.ids.contains(id));
+        }
+    }
+
+    /// Adds lines. One that was corrected by hand has the id of what it was before.
+    pub fn add<'a>(&mut self, lines: impl IntoIterator<Item = &'a RejectedLine>) -> Result<()> {
+        let ids = lines.into_iter().map(|line| line.id.clone().unwrap_or_else(|| id(line)));
+        let fresh: Vec<String> = ids.filter(|id| self.ids.insert(id.clone())).collect();
+        let file = OpenOptions::new().create(true).append(true).open(&self.path);
+        let text: String = fresh.iter().map(|id| format!("{id}\n")).collect();
+        file.and_then(|mut file| file.write_all(text.as_bytes()))
+            .with_context(|| format!("failed to write {}", self.path.display()))
+    }
+}
+
+/// A digest of where the line is and what it is.
+fn id(line: &RejectedLine) -> String {
+    let digest = Sha256::digest(format!("{}\n{}", line.source, line.line));
+    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(source: &str, line: &str) -> RejectedLine {
+        RejectedLine { source: source.into(), line: line.into(), ..Default::default() }
+    }
+
+    #[test]
+    fn a_replayed_line_is_told_from_an_open_one_also_when_it_was_corrected_by_hand() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("replayed");
+        let listed = || {
+            let mut lines = [line("a.gz", "{}"), line("a.gz", "torn"), line("b.gz", "{}")];
+            Replayed::read_file(&path).unwrap().mark(&mut lines);
+            lines
+        };
+        assert_eq!(listed().map(|line| line.replayed), [false; 3]);
+
+        // As `rejected --json` prints it, and corrected.
+        let mut corrected = listed()[1].clone();
+        corrected.line = r#"{"click_id": "c"}"#.into();
+        let mut replayed = Replayed::read_file(&path).unwrap();
+        replayed.add([&corrected]).unwrap();
+        assert_eq!(listed().map(|line| line.replayed), [false, true, false]);
+        // From the lake, without an id; twice is once.
+        replayed.add([&line("b.gz", "{}"), &corrected]).unwrap();
+        assert_eq!(listed().map(|line| line.replayed), [false, true, true]);
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
+    }
+}
