@@ -60,6 +60,14 @@ impl Caching {
     }
 }
 
+impl<T: TrafficTable> Context<T> {
+    /// A context around any table, for answers to anyone, which only their reader may keep.
+    pub fn new(table: T, page_key: PageKey) -> Self {
+        let caching = Caching { visibility: "private", lookback_days: 3 };
+        Self { table, page_key, caching, allowed_origins: AllowedOrigins::Any, clock: Utc::now }
+    }
+}
+
 impl Context<DynamoDb> {
     /// Reads the environment and makes the DynamoDB client.
     ///

@@ -3,6 +3,9 @@
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// How deep arrays and objects may be nested, which reading them calls itself for: as deep as in serde_json's own values.
+const MAX_LEVELS: usize = 128;
+
 /// A JSON value. Objects have no key twice.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json {
@@ -24,8 +27,11 @@ impl Json {
     /// Parses a document.
     ///
     /// # Errors
-    /// When the text is not JSON, or an object has a key twice.
+    /// When the text is not JSON, is nested more than 128 levels deep, or an object has a key twice.
     pub fn parse(text: &str) -> serde_json::Result<Self> {
+        if is_too_deep(text) {
+            return Err(serde::de::Error::custom(format_args!("it is nested more than {MAX_LEVELS} levels deep")));
+        }
         serde_json::from_str(text)
     }
 
@@ -59,6 +65,25 @@ impl Json {
             Self::Object(_) => "an object",
         }
     }
+}
+
+/// Whether more brackets are open somewhere than may be, outside strings.
+fn is_too_deep(text: &str) -> bool {
+    let (mut levels, mut is_in_string, mut is_escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_in_string,
+            b'"' => is_in_string = !is_in_string,
+            b'[' | b'{' if !is_in_string => levels += 1,
+            b']' | b'}' if !is_in_string => levels = levels.saturating_sub(1),
+            _ => {}
+        }
+        if levels > MAX_LEVELS {
+            return true;
+        }
+    }
+    false
 }
 
 impl<'de> Deserialize<'de> for Json {
@@ -113,5 +138,26 @@ impl<'de> Visitor<'de> for Items {
             found.push(item);
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nested(levels: usize) -> String {
+        format!("{}{}", "[".repeat(levels), "]".repeat(levels))
+    }
+
+    #[test]
+    fn what_is_nested_without_end_is_refused_before_it_is_read() {
+        assert_eq!(Json::parse(&nested(MAX_LEVELS)).unwrap().to_text(), nested(MAX_LEVELS));
+        for text in [nested(MAX_LEVELS + 1), nested(1_000_000), "[{\"a\":".repeat(100_000)] {
+            let error = Json::parse(&text).unwrap_err().to_string();
+            assert_eq!(error, "it is nested more than 128 levels deep");
+        }
+        // Brackets in strings open nothing.
+        let text = format!("\"\\\"{}\"", "[".repeat(200));
+        assert!(matches!(Json::parse(&text), Ok(Json::Text(_))));
     }
 }

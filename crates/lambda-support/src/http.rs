@@ -9,7 +9,6 @@ use lambda_http::http::header::{
 };
 use lambda_http::http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::lambda_runtime::{self, LambdaEvent};
-use lambda_http::request::LambdaRequest;
 use lambda_http::{Body, Error, Request, RequestExt, Response, service_fn};
 
 use crate::environment::{Environment, EnvironmentError};
@@ -90,16 +89,33 @@ where
     lambda_runtime::run(service).await
 }
 
-fn request(event: LambdaEvent<ApiGatewayProxyRequest>) -> Request {
-    let mut payload = event.payload;
-    let body = match payload.body.take() {
-        Some(body) if payload.is_base64_encoded => Body::from_maybe_encoded(true, &body),
+/// The request of an event: method, headers, body, parameters of path and query, and the invocation's context.
+///
+/// What `lambda_http` makes of it has an address too, put together from headers that a client may write. Where that isn't
+/// one, or where the body is not base64 though the event says so, it panics. Here such a body stays as it is.
+pub fn request(event: LambdaEvent<ApiGatewayProxyRequest>) -> Request {
+    let payload = event.payload;
+    let body = match payload.body {
+        Some(body) if payload.is_base64_encoded => {
+            base64_simd::STANDARD.decode_to_vec(&body).map_or(Body::Text(body), Body::Binary)
+        }
         Some(body) => Body::Text(body),
         None => Body::Empty,
     };
-    let mut request = Request::from(LambdaRequest::ApiGatewayV1(payload));
-    *request.body_mut() = body;
-    request.with_lambda_context(event.context)
+    let mut request = Request::new(body);
+    *request.method_mut() = payload.http_method;
+    *request.headers_mut() = payload.multi_value_headers;
+    request.headers_mut().extend(payload.headers);
+    // Parameters with all their values have those with one value too.
+    let query = if payload.multi_value_query_string_parameters.is_empty() {
+        payload.query_string_parameters
+    } else {
+        payload.multi_value_query_string_parameters
+    };
+    request
+        .with_query_string_parameters(query)
+        .with_path_parameters(payload.path_parameters)
+        .with_lambda_context(event.context)
 }
 
 fn proxy_response(response: Response<Body>) -> ApiGatewayProxyResponse {
@@ -159,6 +175,8 @@ pub fn unavailable(message: &str, retry_after_seconds: u16) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
+    use lambda_http::http::HeaderName;
+
     use super::*;
 
     fn origins(list: &str) -> Result<AllowedOrigins, EnvironmentError> {
@@ -197,6 +215,17 @@ mod tests {
         assert_eq!(request.query_string_parameters().all("limit"), Some(vec!["1", "2"]));
         assert!(request.lambda_context_ref().is_some());
         assert_eq!(super::request(event("e30=", true)).body(), &Body::Binary(b"{}".to_vec()));
+    }
+
+    #[test]
+    fn what_a_client_writes_into_headers_and_body_is_no_reason_to_panic() {
+        assert_eq!(super::request(event("{}", true)).body(), &Body::Text("{}".to_owned()));
+        for (name, value) in [("Host", "a b"), ("Host", ""), ("X-Forwarded-Proto", "://"), ("Host", "[::1")] {
+            let mut event = event("{}", false);
+            event.payload.path = Some("no path\u{0}".to_owned());
+            event.payload.headers.insert(name.parse::<HeaderName>().unwrap(), HeaderValue::from_static(value));
+            assert_eq!(super::request(event).body(), &Body::Text("{}".to_owned()), "{name}: {value}");
+        }
     }
 
     #[test]

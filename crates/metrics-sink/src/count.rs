@@ -70,7 +70,7 @@ impl Counts {
 /// Whether the ETL will find a JSON object in a line, by the definition of `docs/lake.md`.
 fn is_object(line: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(line) else { return false };
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = text.trim_start_matches('\u{feff}');
     text.trim_ascii_start().starts_with('{')
         // It goes into any depth and past numbers of any length.
         && serde_json::from_str::<IgnoredAny>(text).is_ok()
@@ -166,12 +166,33 @@ mod tests {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
         let long = format!("{{\"n\":{}}}", "7".repeat(1_001));
         let pair = r#"{"a":"\ud83e\udd80 \\ud800 \\\\"}"#;
-        for line in ["{}", " {\"a\":1}\t\r", "\u{feff}{}", "{\"a\":1,\"a\":2}", pair, &deep, &long] {
+        for line in
+            ["{}", " {\"a\":1}\t\r", "\u{feff}{}", "\u{feff}\u{feff}{}", "{\"a\":1,\"a\":2}", pair, &deep, &long]
+        {
             assert!(is_object(line.as_bytes()), "{:.40}", line);
         }
         let halves = [r#"{"a":"\ud83e"}"#, r#"{"\udd80":1}"#, r#"{"a":"\udd80\ud83e"}"#, r#"{"a":"\\\ud83e\n"}"#];
-        let others =
-            ["", "  ", "[]", "1", "\"{}\"", "{oops}", "{\"a\":}", "{}{}", "{} x", "{\"a\":01}", "{\"a\":NaN}", "{,}"];
+        let others = [
+            "",
+            "  ",
+            "\u{feff}",
+            " \u{feff}{}",
+            "\u{a0}{}",
+            "{}\u{2028}",
+            "{}\0",
+            "{}\u{c}",
+            "\u{c}{}",
+            "[]",
+            "1",
+            "\"{}\"",
+            "{oops}",
+            "{\"a\":}",
+            "{}{}",
+            "{} x",
+            "{\"a\":01}",
+            "{\"a\":NaN}",
+            "{,}",
+        ];
         for line in others.into_iter().chain(halves) {
             assert!(!is_object(line.as_bytes()), "{line}");
         }
