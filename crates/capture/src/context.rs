@@ -59,4 +59,8 @@ impl<S: DeliveryStream> Context<S> {
     pub fn new(event_type: &'static EventType, stream: S, allowed_origins: AllowedOrigins) -> Self {
         Self { event_type, stream, allowed_origins, max_record_bytes: MAX_RECORD_BYTES, refused: None, clock: Utc::now }
     }
+    /// Where its events go.
+    pub const fn stream(&self) -> &S {
+        &self.stream
+    }
 }

@@ -47,6 +47,11 @@ impl<M: Metrics> Context<M> {
         Self { metrics, namespace, stack, recent: Recent::default() }
     }
 
+    /// Where its metrics go.
+    pub const fn metrics(&self) -> &M {
+        &self.metrics
+    }
+
     /// The metric that counts the records of a delivery stream, by its ARN or its name: the stream of an event type is
     /// `<stack>-<type>`, and `dataless-order-items` counts as `OrderItems`. None for a stream of another name.
     pub(crate) fn metric_of(&self, delivery_stream_arn: &str) -> Option<String> {

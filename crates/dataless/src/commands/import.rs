@@ -1,18 +1,18 @@
 //! `import`: files in the layout of the raw zone into the warehouse, such as `loadgen files` writes.
 
 use std::fs::File;
-use std::io::{BufReader, sink};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, anyhow, bail};
-use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Warehouse};
 use crate::cli::Import;
 use crate::process::Tool;
 use crate::stage::catalog::EventTable;
+use crate::stage::raw_file;
 use crate::stage::tools::ToolSet;
 use crate::ui::{counted, note, step, thousands};
 use crate::workspace::Workspace;
@@ -36,7 +36,7 @@ pub fn run(workspace: &Workspace, options: &Import) -> Result<Outcome> {
     let bucket = warehouse.stack.output("DataLakeBucket")?;
     let tables = warehouse.event_tables()?;
     let folder = raw_folder(&options.dir, &tables)?;
-    step("check the files", || check(&folder), |count| format!("{} of gzip are whole", thousands(*count)))?;
+    step("check the files", || check(&folder), |count| format!("{} are whole", thousands(*count)))?;
     let summary = |stored: &Stored| counted(stored.keys.len() as u64, "object");
     let (stored, _) =
         step("put into the raw zone", || upload(workspace, &warehouse, &tables, &folder, bucket), summary)?;
@@ -67,7 +67,7 @@ fn raw_folder(dir: &Path, tables: &[EventTable]) -> Result<PathBuf> {
     })
 }
 
-/// Reads each gzip file to its end and gives how many there are.
+/// Reads each file to its end and gives how many there are.
 ///
 /// What is in raw stays there, and a torn object fails every job that reads it: so it's found out before.
 fn check(folder: &Path) -> Result<u64> {
@@ -77,8 +77,9 @@ fn check(folder: &Path) -> Result<u64> {
     let work = || -> Result<()> {
         while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
             let content = File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
-            std::io::copy(&mut MultiGzDecoder::new(BufReader::new(content)), &mut sink())
-                .with_context(|| format!("{} is no whole gzip file: nothing was stored", file.display()))?;
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            raw_file::check(&name, BufReader::new(content))
+                .map_err(|problem| anyhow!("{} {problem}: nothing was stored", file.display()))?;
         }
         Ok(())
     };
@@ -90,7 +91,7 @@ fn check(folder: &Path) -> Result<u64> {
     Ok(files.len() as u64)
 }
 
-/// The gzip files below a folder, also behind links, without those whose name begins with a dot, as they are not stored.
+/// The files below a folder, also behind links, without those whose name begins with a dot, as they are not stored.
 /// `parents` are the folders that it is in.
 fn collect(folder: &Path, parents: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>) -> Result<()> {
     let cannot_be_read = || format!("{} cannot be read", folder.display());
@@ -103,9 +104,7 @@ fn collect(folder: &Path, parents: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>) 
         let path = entry?.path();
         if path.is_dir() {
             collect(&path, parents, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "gz")
-            && !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
-        {
+        } else if path.is_file() && !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
             files.push(path);
         }
     }
@@ -178,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_files_are_right_and_what_is_unfinished_or_no_gzip_is_passed_over() {
+    fn whole_files_are_right_and_what_is_unfinished_is_passed_over() {
         let folder = tempfile::tempdir().unwrap();
         let hour = hour(folder.path());
         // Firehose concatenates: several members make a file.
@@ -186,7 +185,34 @@ mod tests {
         std::fs::write(hour.join("two.gz"), gzip("")).unwrap();
         std::fs::write(hour.join(".three.gz"), "torn").unwrap();
         std::fs::write(hour.join("plain"), "{}\n").unwrap();
-        assert_eq!(check(folder.path()).unwrap(), 2);
+        std::fs::write(hour.join("plain.json"), "").unwrap();
+        assert_eq!(check(folder.path()).unwrap(), 4);
+    }
+
+    #[test]
+    fn a_file_that_another_reader_would_take_for_something_else_is_refused() {
+        let zstd = b"\x28\xb5\x2f\xfd\x04\0\x19\0\0{}\n".to_vec();
+        for (name, content, problem) in [
+            ("a.json", gzip("{}\n"), "is gzip: give it a name that ends in .gz"),
+            ("a.GZ", gzip("{}\n"), "is gzip: give it a name that ends in .gz"),
+            ("a.json", [gzip("{}\n"), gzip("{}\n")].concat(), "is gzip: give it a name that ends in .gz"),
+            ("a.json", zstd.clone(), "is zstd: pack it with gzip, or not at all"),
+            ("a.gz", zstd.clone(), "is zstd: pack it with gzip, or not at all"),
+            ("a.zst", zstd, "has a name that ends in .zst: pack it with gzip, or not at all, and rename it"),
+            // Spark would unpack these too, or fail.
+            (
+                "a.bz2",
+                b"{}\n".to_vec(),
+                "has a name that ends in .bz2: pack it with gzip, or not at all, and rename it",
+            ),
+            ("a.gz", [gzip("{}\n"), b"{}\n".to_vec()].concat(), "is no whole gzip file"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(hour(folder.path()).join(name), content).unwrap();
+            let error = check(folder.path()).unwrap_err().to_string();
+            assert!(error.contains(&format!("{name} {problem}")), "{error}");
+            assert!(error.ends_with(": nothing was stored"), "{error}");
+        }
     }
 
     #[test]
@@ -214,7 +240,7 @@ mod tests {
             std::fs::write(hour.join("right.gz"), &whole).unwrap();
             std::fs::write(hour.join("wrong.gz"), torn).unwrap();
             let error = check(folder.path()).unwrap_err().to_string();
-            assert!(error.contains("wrong.gz is no whole gzip file: nothing was stored"), "{error}");
+            assert!(error.contains("wrong.gz is no whole gzip file ("), "{error}");
         }
     }
 }

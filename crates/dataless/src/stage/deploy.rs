@@ -11,6 +11,7 @@ use crate::process::Tool;
 use crate::stage::aws::{Aws, REGION};
 use crate::stage::build::Profile;
 use crate::stage::emulator::endpoint;
+use crate::stage::outputs::outputs_of;
 use crate::stage::spark;
 use crate::stage::tools::{ToolSet, Tools};
 use crate::workspace::{Instance, Workspace};
@@ -127,25 +128,7 @@ pub fn local_parameters(
 
 /// The outputs of a stack that was deployed.
 pub fn outputs(aws: &Aws, stack_name: &str) -> Result<BTreeMap<String, String>> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Answer {
-        stacks: Vec<Described>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Described {
-        outputs: Vec<Output>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Output {
-        output_key: String,
-        output_value: String,
-    }
-    let answer: Answer = aws.json(&["cloudformation", "describe-stacks", "--stack-name", stack_name])?;
-    let stack = answer.stacks.into_iter().next().context("the stack was not deployed")?;
-    Ok(stack.outputs.into_iter().map(|output| (output.output_key, output.output_value)).collect())
+    outputs_of(aws.json(&["cloudformation", "describe-stacks", "--stack-name", stack_name])?)
 }
 
 fn upload_scripts(workspace: &Workspace, tools: &Tools, instance: &Instance, aws: &Aws, stack: &Stack) -> Result<()> {

@@ -1,0 +1,47 @@
+//! What a file must be to become a raw object: told by its content, since a name is only a name.
+
+use std::io::{BufRead, Error, ErrorKind, Result, copy, sink};
+
+use flate2::bufread::MultiGzDecoder;
+
+/// How compressed files begin, and what they are.
+const COMPRESSED: [(&[u8], &str); 7] = [
+    (b"\x1f\x8b", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x04\x22\x4d\x18", "lz4"),
+    (b"PK\x03\x04", "zip"),
+    (b"\x1f\x9d", "compress"),
+];
+
+/// Endings that make Hadoop unpack a file, whatever is in it. Only that of gzip is known to all who read raw objects.
+/// <https://hadoop.apache.org/docs/r3.3.6/api/org/apache/hadoop/io/compress/CompressionCodecFactory.html>
+const UNPACKED: [&str; 5] = [".bz2", ".deflate", ".lz4", ".snappy", ".zst"];
+
+/// Reads a file to its end: gzip, all of it whole, if its name ends in `.gz`, else lines that nothing has packed.
+///
+/// # Errors
+/// When it is something else, or cannot be read.
+pub fn check(name: &str, mut content: impl BufRead) -> Result<()> {
+    if let Some(ending) = UNPACKED.iter().find(|ending| name.ends_with(**ending)) {
+        return Err(invalid(format!(
+            "has a name that ends in {ending}: pack it with gzip, or not at all, and rename it"
+        )));
+    }
+    // An empty buffer is the end of the file; the longest of the beginnings fits into any other.
+    let start = content.fill_buf()?;
+    let packed = COMPRESSED.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, kind)| *kind);
+    match (packed, name.ends_with(".gz")) {
+        (Some("gzip") | None, true) => copy(&mut MultiGzDecoder::new(content), &mut sink())
+            .map(drop)
+            .map_err(|error| Error::new(error.kind(), format!("is no whole gzip file ({error})"))),
+        (Some("gzip"), false) => Err(invalid("is gzip: give it a name that ends in .gz".to_owned())),
+        (Some(kind), _) => Err(invalid(format!("is {kind}: pack it with gzip, or not at all"))),
+        (None, false) => copy(&mut content, &mut sink()).map(drop),
+    }
+}
+
+fn invalid(problem: String) -> Error {
+    Error::new(ErrorKind::InvalidData, problem)
+}

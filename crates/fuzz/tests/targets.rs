@@ -1,0 +1,96 @@
+//! Each target with few cases: inputs that are nearly right, and any bytes at all.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use fuzz::memory::Counting;
+use fuzz::{Target, read, rng, run, targets};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// So many inputs that are nearly right, drawn from seeds that proptest chooses and, on a failure, makes smaller; and
+/// as many of any bytes, and of such as look like JSON. Of the first, at least this share is to be taken, in percent.
+fn holds(target: &mut dyn Target, least_taken: u64) {
+    let target = std::cell::RefCell::new(target);
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(200) });
+    let check = |input: &[u8]| drop(read(*target.borrow_mut(), input));
+    runner
+        .run(&any::<u64>(), |seed| {
+            let input = target.borrow_mut().input(&mut rng("test", seed));
+            check(&input);
+            Ok(())
+        })
+        .unwrap();
+    runner.run(&prop::collection::vec(any::<u8>(), 0..200), |input| Ok(check(&input))).unwrap();
+    runner.run(&"[\\[\\]{}\":,0-9eE.+\\-\\\\u a-f\r\n\t]{0,120}", |input| Ok(check(input.as_bytes()))).unwrap();
+    let mut target = target.borrow_mut();
+    let outcome = run(*target, &mut rng("share", 1), 400, Duration::MAX, |_, _| {});
+    assert_eq!(outcome.cases, 400);
+    assert!(outcome.taken * 100 >= least_taken * outcome.cases, "{} of {} were taken", outcome.taken, outcome.cases);
+    assert!(outcome.taken < outcome.cases, "none was wrong");
+    assert!(outcome.most.peak >= outcome.most.largest && outcome.most.largest > 0, "{:?}", outcome.most);
+}
+
+#[test]
+fn bodies() {
+    holds(&mut targets::Bodies::default(), 25);
+}
+
+#[test]
+fn requests() {
+    holds(&mut targets::Requests::default(), 15);
+}
+
+#[test]
+fn pages() {
+    holds(&mut targets::Pages::default(), 25);
+}
+
+#[test]
+fn lines() {
+    holds(&mut targets::Lines::default(), 50);
+}
+
+#[test]
+fn firehose() {
+    holds(&mut targets::Firehose::default(), 50);
+}
+
+#[test]
+fn analytics() {
+    holds(&mut targets::Analytics::default(), 25);
+}
+
+#[test]
+fn schemas() {
+    holds(&mut targets::Schemas::default(), 25);
+}
+
+#[test]
+fn gzip() {
+    holds(&mut targets::Gzip, 25);
+}
+
+#[test]
+fn outputs() {
+    holds(&mut targets::Outputs, 25);
+}
+
+#[test]
+fn answers() {
+    holds(&mut targets::Answers::default(), 15);
+}
+
+#[test]
+fn every_target_is_tested_here() {
+    let names: Vec<&str> = targets::all().iter().map(|target| target.name()).collect();
+    let source = include_str!("targets.rs");
+    for name in &names {
+        assert!(source.contains(&format!("#[test]\nfn {name}()")), "{name}");
+        assert!(include_str!("../README.md").contains(&format!("| `{name}` |")), "{name}");
+    }
+    assert_eq!(names.len(), 10);
+}
