@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -14,6 +16,12 @@ import boto3
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 MAX_DELETED_OBJECTS = 1000
+
+
+CONTROL = re.compile(r"[\x00-\x1f]")
+
+# What begins so is no object: it is about to become one.
+TEMPORARY = ".erasing-"
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,11 @@ def open_store(data_path: str) -> Store:
     raise ValueError(f"{data_path} is neither s3:// nor file://")
 
 
+def is_aside(name: str) -> bool:
+    """Whether a file is none of the objects, but Hadoop's check sum of one, or one that is not finished."""
+    return name.startswith(".") and (name.endswith(".crc") or name.startswith(TEMPORARY))
+
+
 class FolderStore:
     """A local folder, which keeps no versions."""
 
@@ -67,7 +80,7 @@ class FolderStore:
     def objects(self, prefix: str) -> Iterator[Object]:
         for folder, _, names in os.walk(os.path.join(self.root, prefix)):
             for name in names:
-                if not name.startswith((".", "_")):
+                if not is_aside(name):
                     yield Object(os.path.relpath(os.path.join(folder, name), self.root))
 
     def open(self, item: Object) -> IO[bytes]:
@@ -83,7 +96,7 @@ class FolderStore:
     def replace(self, key: str, content: IO[bytes]) -> None:
         path = os.path.join(self.root, key)
         # Hidden from every reader, and overwritten by the next run if this one is killed.
-        temporary = os.path.join(os.path.dirname(path), f".erasing-{os.path.basename(path)}")
+        temporary = os.path.join(os.path.dirname(path), f"{TEMPORARY}{hashlib.md5(os.fsencode(os.path.basename(path))).hexdigest()}")
         with open(temporary, "wb") as out:
             shutil.copyfileobj(content, out)
         os.replace(temporary, path)
@@ -130,6 +143,10 @@ class S3Store:
 
     def delete_versions(self, items: Iterable[Object]) -> None:
         versions = [{"Key": self.key(item), "VersionId": item.version} for item in items]
+        # XML has no form for their characters, and a batch is XML.
+        for version in (version for version in versions if CONTROL.search(version["Key"])):
+            self.client.delete_object(Bucket=self.bucket, **version)
+        versions = [version for version in versions if not CONTROL.search(version["Key"])]
         for start in range(0, len(versions), MAX_DELETED_OBJECTS):
             batch = {"Objects": versions[start : start + MAX_DELETED_OBJECTS], "Quiet": True}
             errors = self.client.delete_objects(Bucket=self.bucket, Delete=batch).get("Errors")

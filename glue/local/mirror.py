@@ -6,8 +6,11 @@ listing. The index of what was seen is kept in a file beside the folder.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,12 @@ from typing import Any
 
 # Requests at a time. The emulator answers on one core.
 THREADS = 8
+
+# The longest name of a file in the file systems of Linux and macOS. A key may have 1,024 bytes.
+MAX_NAME_BYTES = 255
+
+# As docs/lake.md has it.
+RAW_OBJECT = re.compile(r"(.*/)?raw/[^/]+/[^/]+/year=\d{4}/month=\d\d/day=\d\d/hour=\d\d/(?![._])[^/]+(?<!\._COPYING_)", re.DOTALL)
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 MAX_DELETED_KEYS = 1000
@@ -42,7 +51,7 @@ class Mirror:
 
     def fetch(self) -> set[str]:
         """Makes the folder equal to the bucket; returns the keys that changed."""
-        objects = {key: etag for prefix in self.prefixes for key, etag in self.list_objects(prefix)}
+        objects = files_of({key: etag for prefix in self.prefixes for key, etag in self.list_objects(prefix)})
         files = self.list_files()
         stale = [key for key in objects if self.seen(key, files) != objects[key]]
         gone = [key for key in files if key not in objects]
@@ -114,13 +123,15 @@ class Mirror:
         path.parent.mkdir(parents=True, exist_ok=True)
         answer = self.s3.get_object(Bucket=self.bucket, Key=key)
         # Written beside and moved, so that what was cut short is no file of this name.
-        partial = path.with_name(f".{path.name}.partial.crc")
+        partial = path.with_name(f".{hashlib.md5(os.fsencode(path.name)).hexdigest()}.partial.crc")
         with partial.open("wb") as file:
             for chunk in answer["Body"].iter_chunks(1 << 20):
                 file.write(chunk)
         partial.replace(path)
         # Hadoop's sum of an earlier content would make it refuse this one.
-        path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            # There is none, also where its name would be too long.
+            path.with_name(f".{path.name}.crc").unlink()
         self.remember(key, answer["ETag"])
 
     def upload(self, key: str) -> None:
@@ -136,6 +147,24 @@ class Mirror:
         partial = self.index_path.with_suffix(".partial")
         partial.write_text(json.dumps({key: vars(seen) for key, seen in self.index.items()}), encoding="utf-8")
         partial.replace(self.index_path)
+
+
+def files_of(objects: dict[str, str]) -> dict[str, str]:
+    """The objects that can be files below a folder. Others stay in the bucket, and nothing of them is touched: no reader takes
+    them for data. Raises `RuntimeError` for a raw object that can be none, whose lines nobody here would read.
+
+    A key such as `a/../b` leads elsewhere, `a//b` is another file's, and below the object `a` there can be no `a/b`.
+    """
+    found = {}
+    for key, etag in objects.items():
+        parts = key.split("/")
+        folders = ("/".join(parts[:count]) for count in range(1, len(parts)))
+        is_path = not {"", ".", ".."} & set(parts) and "\0" not in key and not any(folder in objects for folder in folders)
+        if is_path and all(len(os.fsencode(part)) <= MAX_NAME_BYTES for part in parts):
+            found[key] = etag
+        elif is_path and RAW_OBJECT.fullmatch(key):
+            raise RuntimeError(f"the raw object {key} has a name of more than {MAX_NAME_BYTES} bytes, which no file here can have: rename it")
+    return found
 
 
 def is_check_sum(name: str) -> bool:

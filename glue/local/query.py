@@ -8,9 +8,11 @@ comparisons that can match no row.
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
+import math
 import re
 import sys
 from collections.abc import Iterable
@@ -18,7 +20,7 @@ from typing import Any, TextIO
 
 from awsglue.utils import getResolvedOptions
 from pyspark.errors import AnalysisException, ParseException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 
 # What the partition columns hold.
 PARTITIONS = {"year": (4, "2026"), "month": (2, "03"), "day": (2, "07")}
@@ -34,10 +36,13 @@ def main(argv: list[str]) -> int | str:
     except (AnalysisException, ParseException) as error:
         # The exit status of a script may be its last words.
         return str(error.getMessage() if hasattr(error, "getMessage") else error).strip()
-    if most is None:
-        write(result.columns, (list(row) for row in result.toLocalIterator()), options["format"], sys.stdout)
-    else:
-        print(json.dumps(first(result, most, options["format"]), ensure_ascii=False))
+    try:
+        if most is None:
+            write(result.columns, (list(row) for row in result.toLocalIterator()), options["format"], sys.stdout)
+        else:
+            print(json.dumps(first(result, most, options["format"]), ensure_ascii=False))
+    except ValueError as error:
+        return str(error)
     return 0
 
 
@@ -83,19 +88,54 @@ def mismatches(plan: str, columns: dict[str, str]) -> list[str]:
 
 
 def write(columns: list[str], rows: Iterable[list[Any]], format: str, out: TextIO) -> None:
-    """Writes rows as CSV with a header, as a JSON object a line, or as a table in columns."""
+    """Writes rows as CSV with a header, as a JSON object a line, or as a table in columns. Raises `ValueError` where two columns
+    of one name would be one member of an object."""
     if format == "csv":
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(rows)
+        writer.writerows([as_text(value) for value in row] for row in rows)
     elif format == "json":
+        twice = sorted({name for name in columns if columns.count(name) > 1})
+        if twice:
+            raise ValueError(f"more than one column is named {', '.join(twice)}: name them with AS, or ask for --format csv")
         for row in rows:
-            out.write(json.dumps(dict(zip(columns, row)), default=str, ensure_ascii=False) + "\n")
+            out.write(as_json(dict(zip(columns, row))) + "\n")
     else:
-        texts = [["" if value is None else str(value) for value in row] for row in rows]
+        texts = [[shown(as_text(value)) for value in row] for row in rows]
+        columns = [shown(name) for name in columns]
         widths = [max(map(len, column)) for column in zip(columns, *texts)]
         for texts_of_row in [columns, ["-" * width for width in widths], *texts]:
             out.write("  ".join(text.ljust(width) for text, width in zip(texts_of_row, widths)).rstrip() + "\n")
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False)
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON has it: what it has no form for is text, as Spark's own `to_json` writes it."""
+    if isinstance(value, Row):
+        return {name: plain(member) for name, member in zip(value.__fields__, value)}
+    if isinstance(value, dict):
+        return {as_text(name): plain(member) for name, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(element) for element in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, (bytes, bytearray)):
+        return base64.b64encode(value).decode()
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def as_text(value: Any) -> str:
+    if value is None:
+        return ""
+    return as_json(value) if isinstance(value, (Row, dict, list)) else str(plain(value))
+
+
+def shown(text: str) -> str:
+    """The text on one line, without what would move a terminal's cursor."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 if __name__ == "__main__":

@@ -220,3 +220,59 @@ def test_a_link_that_leads_nowhere_or_in_a_circle_is_refused(bucket, folder, tar
     with pytest.raises(ValueError, match=problem):
         put_raw.put(bucket, "lake", folder, TYPES)
     assert bucket.objects == {}
+
+
+@pytest.mark.parametrize("key", ["data/raw/../../outside", "data//a", "data/./a", "data/a/../b", "data/raw/a\0b", "data/x" * 3 + "/.." * 9])
+def test_an_object_whose_key_leads_elsewhere_is_no_file_and_stays(bucket, folder, key):
+    bucket.objects |= {"data/a": b"1", key: b"2"}
+    before = dict(bucket.objects)
+    here = make(bucket, folder)
+    assert here.fetch() == {"data/a"}
+    assert here.put_back() == set()
+    assert (files(folder.parent).keys() - {"bucket.index.json"}, bucket.objects) == ({"bucket/data/a"}, before)
+
+
+def test_below_an_object_there_is_no_folder(bucket, folder):
+    bucket.objects |= {"data/a": b"1", "data/a/b": b"2", "data/a/b/c": b"3", "data/ab": b"4", "data/d/": b""}
+    before = dict(bucket.objects)
+    here = make(bucket, folder)
+    here.fetch()
+    assert files(folder) == {"data/a": b"1", "data/ab": b"4"}
+    assert (here.put_back(), bucket.objects) == (set(), before)
+
+
+HOUR = f"data/raw/{RAW}"
+
+
+@pytest.mark.parametrize(
+    "name", ["10:15 a+b%2F=.gz", "\x01\x1f\x7f.gz", "\n\r\t", "🦀" * 63, "é" * 127, "a\\b\"c'.gz", "*?[a]{b,c}^#", "x" * 252 + ".gz", "x" * 245, " ", "~"]
+)
+def test_any_name_of_a_file_is_one_of_an_object_and_the_other_way_round(bucket, folder, name):
+    bucket.objects |= {f"{HOUR}/{name}": b"1"}
+    here = make(bucket, folder)
+    assert here.fetch() == {f"{HOUR}/{name}"}
+    assert files(folder) == {f"{HOUR}/{name}": b"1"}
+    (folder / HOUR / name).write_bytes(b"22")
+    here.put_back()
+    assert bucket.objects == {f"{HOUR}/{name}": b"22"}
+    bucket.objects[f"{HOUR}/{name}"] = b"333"
+    here.fetch()
+    assert files(folder) == {f"{HOUR}/{name}": b"333"}
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "🦀" * 64, "x" * 900 + ".gz"])
+def test_a_raw_object_that_no_file_can_be_named_like_is_an_error_that_names_it(bucket, folder, name):
+    bucket.objects |= {f"{HOUR}/a.gz": b"1", f"{HOUR}/{name}": b"2"}
+    with pytest.raises(RuntimeError, match=f"the raw object {HOUR}/{name} has a name of more than 255 bytes"):
+        make(bucket, folder).fetch()
+    # Elsewhere, or where no reader looks for it, it's none of ours.
+    bucket.objects = {f"{HOUR}/a.gz": b"1", f"data/lake/{name}": b"2", f"{HOUR}/_{name}": b"3", f"{HOUR}/b/{name}": b"4"}
+    make(bucket, folder).fetch()
+    assert files(folder) == {f"{HOUR}/a.gz": b"1"}
+
+
+@pytest.mark.parametrize("name", ["10:15 a+b%2F=.gz", "\x01\x1f.gz", "a\nb.gz", "🦀" * 63, "x" * 252 + ".gz", "a\\b\"c'.gz", "-rf", "*.gz"])
+def test_an_import_keeps_any_name(bucket, folder, name):
+    put_file(folder, f"{RAW}/{name}", b"1")
+    assert put_raw.put(bucket, "lake", folder, TYPES)["keys"] == [f"data/raw/{RAW}/{name}"]
+    assert bucket.objects == {f"data/raw/{RAW}/{name}": b"1"}

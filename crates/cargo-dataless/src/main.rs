@@ -73,11 +73,16 @@ fn usual_duration(arguments: &[OsString]) -> Option<&'static str> {
 }
 
 /// Takes away what `cargo run` sets for the program that it runs: build scripts that read these variables would run
-/// again, and their crates be compiled again, each time that cargo runs below cargo.
+/// again, and their crates be compiled again, each time that cargo runs below cargo. So it is with the user's flags of
+/// compilers, which no other build here has.
 fn without_cargos_variables(command: &mut Command) -> &mut Command {
     let is_cargos = |name: &OsStr| {
         let name = name.to_string_lossy();
-        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|prefix| name.starts_with(prefix))
+        let prefixes =
+            ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_PROFILE_", "CARGO_TARGET_", "RUSTC", "RUSTFLAGS"];
+        let names = ["CARGO_BUILD_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_ENCODED_RUSTFLAGS"];
+        name != "CARGO_TARGET_DIR"
+            && (prefixes.iter().any(|prefix| name.starts_with(prefix)) || names.iter().any(|known| *known == name))
     };
     for (name, _) in env::vars_os().filter(|(name, _)| is_cargos(name)) {
         command.env_remove(name);

@@ -30,12 +30,55 @@ const PACKAGES: [&str; 20] = [
     "UV_OFFLINE",
 ];
 
-/// Whether a variable changes how Python, pip, uv, Java, Hadoop or Spark work.
-pub fn is_of_tools(name: &str) -> bool {
-    const PREFIXES: [&str; 9] = ["HADOOP_", "HDFS_", "HIVE_", "PIP_", "PYSPARK_", "PYTHON", "SPARK_", "UV_", "YARN_"];
-    const NAMES: [&str; 4] = ["CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"];
-    let is_prefixed = PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-    (is_prefixed || NAMES.contains(&name)) && !PACKAGES.contains(&name)
+/// How this machine reaches others, and what it builds with: where there is one way only, it is in one of these.
+const MACHINE: [&str; 29] = [
+    "ALL_PROXY",
+    "AR",
+    "CARGO",
+    "CARGO_BUILD_JOBS",
+    "CARGO_HOME",
+    "CARGO_INCREMENTAL",
+    "CARGO_TARGET_DIR",
+    "CC",
+    "CURL_CA_BUNDLE",
+    "CXX",
+    "DEVELOPER_DIR",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "LD_LIBRARY_PATH",
+    "NO_PROXY",
+    "PKG_CONFIG_PATH",
+    "REQUESTS_CA_BUNDLE",
+    "RUSTUP_DIST_SERVER",
+    "RUSTUP_HOME",
+    "RUSTUP_TOOLCHAIN",
+    "SDKROOT",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+    "XDG_CACHE_HOME",
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
+/// The same, of names that a registry or a variable of this project is part of.
+const MACHINE_PREFIXES: [&str; 6] =
+    ["CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_", "DATALESS_", "NIX_"];
+
+/// Whether tools need a variable. All others are settings that somebody made for something else: flags of compilers, options
+/// of Java, folders of Python, accounts of AWS, the place of a repository of git.
+pub fn is_needed(name: &str) -> bool {
+    NEEDED.contains(&name)
+        || PACKAGES.contains(&name)
+        || MACHINE.contains(&name)
+        || MACHINE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether tools do not need it.
+pub fn is_foreign(name: &str) -> bool {
+    !is_needed(name)
 }
 
 /// Whether a variable leads tools of AWS to an account, a Region or an endpoint, or changes what they do.
@@ -61,11 +104,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_of_tools_are_kept_from_them_and_the_way_to_packages_is_not() {
-        for name in
-            ["PYTHONPATH", "PIP_USER", "PIP_TARGET", "UV_PYTHON", "_JAVA_OPTIONS", "HADOOP_CONF_DIR", "SPARK_HOME"]
-        {
-            assert!(is_of_tools(name), "{name}");
+    fn tools_get_the_way_to_packages_and_no_settings() {
+        for name in [
+            "AWS_PROFILE",
+            "BASH_ENV",
+            "CARGO_BUILD_TARGET",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "CARGO_PROFILE_DEV_OPT_LEVEL",
+            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER",
+            "GIT_DIR",
+            "GZIP",
+            "HADOOP_CONF_DIR",
+            "JAVA_TOOL_OPTIONS",
+            "LANG",
+            "LC_ALL",
+            "LD_PRELOAD",
+            "PIP_TARGET",
+            "PIP_USER",
+            "PYTHONPATH",
+            "PYTHONWARNINGS",
+            "RUSTC_WRAPPER",
+            "RUSTFLAGS",
+            "SAM_CLI_BETA_FEATURES",
+            "SPARK_HOME",
+            "TZ",
+            "UV_PYTHON",
+            "_JAVA_OPTIONS",
+        ] {
+            assert!(is_foreign(name), "{name}");
         }
         for name in [
             "PATH",
@@ -74,10 +140,13 @@ mod tests {
             "PIP_FIND_LINKS",
             "UV_CACHE_DIR",
             "HTTPS_PROXY",
+            "SSL_CERT_FILE",
             "CARGO_HOME",
+            "CARGO_REGISTRIES_COMPANY_TOKEN",
+            "CARGO_TARGET_DIR",
             "RUSTUP_HOME",
         ] {
-            assert!(!is_of_tools(name), "{name}");
+            assert!(is_needed(name), "{name}");
         }
     }
 

@@ -65,8 +65,8 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// A command whose output is appended to the log file. The user's own settings of Python, Java, Spark and their like
-    /// don't reach it.
+    /// A command whose output is appended to the log file. Of the user's environment it gets what tools need, and no settings:
+    /// language and time zone are the same for everybody.
     pub fn new(program: impl AsRef<OsStr>, log: PathBuf) -> Self {
         let tool = Self {
             program: program.as_ref().to_owned(),
@@ -76,7 +76,7 @@ impl Tool {
             dir: None,
             log,
         };
-        tool.without(environment::is_of_tools)
+        tool.without(environment::is_foreign).env("LC_ALL", "C.UTF-8").env("TZ", "UTC")
     }
 
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
@@ -356,6 +356,13 @@ mod tests {
         let output = Tool::new("sh", log.clone()).args(["-c", "echo out; echo note >&2"]).output().unwrap();
         assert_eq!(output, "out\n");
         assert!(std::fs::read_to_string(log).unwrap().ends_with("note\n"));
+    }
+
+    #[test]
+    fn a_command_has_the_language_and_the_time_of_everybody() {
+        let (_dir, log) = log();
+        let output = Tool::new("sh", log).args(["-c", "echo $LC_ALL $TZ"]).output().unwrap();
+        assert_eq!(output, "C.UTF-8 UTC\n");
     }
 
     #[test]

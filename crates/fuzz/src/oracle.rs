@@ -10,6 +10,22 @@ pub fn is_object(line: &[u8]) -> bool {
 
 /// Whether a text is one JSON value, at any depth.
 pub fn is_json(text: &[u8]) -> bool {
+    is_value(text, Halves::Refused)
+}
+
+/// The same by the grammar alone, which any escape is good for.
+pub fn is_grammatical(text: &[u8]) -> bool {
+    is_value(text, Halves::Taken)
+}
+
+/// What halves of surrogate pairs are.
+#[derive(Clone, Copy, PartialEq)]
+enum Halves {
+    Taken,
+    Refused,
+}
+
+fn is_value(text: &[u8], halves: Halves) -> bool {
     let mut open = Vec::new();
     let mut at = blanks(text);
     loop {
@@ -21,7 +37,7 @@ pub fn is_json(text: &[u8]) -> bool {
                     inside + 1
                 } else {
                     open.push(b'}');
-                    let Some(next) = name(text, inside) else { return false };
+                    let Some(next) = name(text, inside, halves) else { return false };
                     at = next;
                     continue;
                 }
@@ -36,7 +52,7 @@ pub fn is_json(text: &[u8]) -> bool {
                     continue;
                 }
             }
-            Some(b'"') => match string(text, at) {
+            Some(b'"') => match string(text, at, halves) {
                 Some(end) => end,
                 None => return false,
             },
@@ -53,7 +69,7 @@ pub fn is_json(text: &[u8]) -> bool {
                 Some(b',') => {
                     at += 1 + blanks(&text[at + 1..]);
                     if close == b'}' {
-                        let Some(next) = name(text, at) else { return false };
+                        let Some(next) = name(text, at, halves) else { return false };
                         at = next;
                     }
                     break;
@@ -73,14 +89,14 @@ fn blanks(text: &[u8]) -> usize {
 }
 
 /// Where the value of a member begins whose name begins here.
-fn name(text: &[u8], at: usize) -> Option<usize> {
-    let end = string(text, at)?;
+fn name(text: &[u8], at: usize, halves: Halves) -> Option<usize> {
+    let end = string(text, at, halves)?;
     let colon = end + blanks(&text[end..]);
     (text.get(colon) == Some(&b':')).then(|| colon + 1 + blanks(&text[colon + 1..]))
 }
 
 /// Where a string ends that begins here.
-fn string(text: &[u8], at: usize) -> Option<usize> {
+fn string(text: &[u8], at: usize, halves: Halves) -> Option<usize> {
     if text.get(at) != Some(&b'"') {
         return None;
     }
@@ -89,6 +105,7 @@ fn string(text: &[u8], at: usize) -> Option<usize> {
         at = match *text.get(at)? {
             b'"' => return Some(at + 1),
             b'\\' if text.get(at + 1) == Some(&b'u') => match unit(text, at)? {
+                _ if halves == Halves::Taken => at + 6,
                 0xd800..=0xdbff => (text.get(at + 6..at + 8) == Some(b"\\u")
                     && (0xdc00..=0xdfff).contains(&unit(text, at + 6)?))
                 .then_some(at + 12)?,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Outcome, set_up};
 use crate::cli::{Account, Doctor};
+use crate::environment;
 use crate::stage::emulator::choose_port;
 use crate::stage::tools::{ToolSet, Tools, check_java, find_python};
 use crate::ui::verbose;
@@ -88,6 +89,8 @@ fn account(workspace: &Workspace, options: &Account) -> Result<Vec<Finding>> {
     }
     let mut command = Command::new(tools.program(ToolSet::Sam, "python"));
     command.arg(workspace.path("tools/delivery/doctor.py"));
+    // The account is the user's; how Python works is not.
+    environment::without(&mut command, |name| environment::is_foreign(name) && !environment::is_of_aws(name));
     command.env("PYTHONPYCACHEPREFIX", workspace.path(".dataless/pycache"));
     let given = [
         ("--stack", &options.stack),

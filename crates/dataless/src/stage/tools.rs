@@ -202,7 +202,7 @@ impl Tools {
 pub fn find_python() -> Result<PathBuf> {
     for name in ["python3.11", "python3"] {
         let script = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)";
-        let Some(printed) = printed_by(without(Command::new(name).args(["-c", script]), environment::is_of_tools))
+        let Some(printed) = printed_by(without(Command::new(name).args(["-c", script]), environment::is_foreign))
         else {
             continue;
         };
@@ -217,7 +217,8 @@ pub fn find_python() -> Result<PathBuf> {
 
 /// The version of the Rust compiler, such as `1.95.0`.
 pub fn rust_version() -> Result<String> {
-    let printed = printed_by(Command::new("rustc").arg("--version")).context("rustc is missing")?;
+    let printed = printed_by(without(Command::new("rustc").arg("--version"), environment::is_foreign))
+        .context("rustc is missing")?;
     printed.split(' ').nth(1).map(str::to_owned).context("failed to read the version of rustc")
 }
 
@@ -225,7 +226,7 @@ pub fn rust_version() -> Result<String> {
 pub fn check_java() -> Result<String> {
     let hint = "install a JDK 17 so that `java` is on the PATH, or set JAVA_HOME";
     let java = std::env::var_os("JAVA_HOME").map_or_else(|| "java".into(), |home| Path::new(&home).join("bin/java"));
-    let printed = printed_by(without(Command::new(java).arg("-version"), environment::is_of_tools))
+    let printed = printed_by(without(Command::new(java).arg("-version"), environment::is_foreign))
         .with_context(|| format!("Java is missing: {hint}"))?;
     let version = printed.split('"').nth(1).unwrap_or_default().to_owned();
     let major: Option<u32> = version.split('.').next().and_then(|major| major.parse().ok());

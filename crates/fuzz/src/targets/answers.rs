@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::stores::Runtime;
-use crate::{Target, mutate};
+use crate::{Target, mutate, oracle};
 
 /// How many events the request had.
 const EVENTS: usize = 3;
@@ -125,8 +125,9 @@ impl Target for Answers {
             Verdicts::Each(each) => each.iter().map(|verdict| *verdict == Verdict::Acknowledged).collect(),
         };
         assert_eq!(answer.status.as_u16(), 200);
-        let read: Value =
-            serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("acknowledged by no JSON: {error}"));
+        assert!(oracle::is_grammatical(&answer.body), "acknowledged by what is not JSON");
+        // What a plain reader of JSON can't read, such as a number beyond a double, is not compared.
+        let Ok(read) = serde_json::from_slice::<Value>(&answer.body) else { return true };
         let said: Vec<bool> =
             read["records"].as_array().into_iter().flatten().map(|record| record["failed"] == false).collect();
         assert_eq!(acknowledged, said, "{read}");

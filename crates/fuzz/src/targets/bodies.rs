@@ -45,7 +45,10 @@ impl Target for Bodies {
         let Some((first, body)) = input.split_first() else { return false };
         let event_type = &self.types[usize::from(*first) % self.types.len()];
         let Ok(batch) = parse(event_type, body) else { return false };
-        assert!(oracle::is_json(body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)), "a batch that is not JSON");
+        assert!(
+            oracle::is_grammatical(body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)),
+            "a batch that is not JSON"
+        );
         for refused in batch.events().iter().filter_map(|event| event.as_ref().err()) {
             assert!(!refused.message().is_empty() && refused.message().len() < 1000, "{refused}");
         }
@@ -53,7 +56,7 @@ impl Target for Bodies {
     }
 
     fn bound(&self) -> (usize, usize) {
-        (64 << 10, 64)
+        (256 << 10, 64)
     }
 }
 

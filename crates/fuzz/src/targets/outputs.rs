@@ -49,6 +49,6 @@ impl Target for Outputs {
     }
 
     fn bound(&self) -> (usize, usize) {
-        (64 << 10, 128)
+        (256 << 10, 128)
     }
 }

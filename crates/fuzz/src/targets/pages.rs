@@ -105,6 +105,6 @@ impl Target for Pages {
     }
 
     fn bound(&self) -> (usize, usize) {
-        (64 << 10, 64)
+        (256 << 10, 64)
     }
 }

@@ -99,6 +99,6 @@ impl Target for Requests {
     }
 
     fn bound(&self) -> (usize, usize) {
-        (128 << 10, 64)
+        (256 << 10, 64)
     }
 }

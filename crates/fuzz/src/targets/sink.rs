@@ -146,7 +146,7 @@ impl Target for Lines {
     }
 
     fn bound(&self) -> (usize, usize) {
-        (64 << 10, 32)
+        (256 << 10, 32)
     }
 }
 
@@ -207,7 +207,7 @@ impl Target for Firehose {
     }
 
     fn bound(&self) -> (usize, usize) {
-        (64 << 10, 128)
+        (256 << 10, 128)
     }
 }
 
@@ -307,6 +307,6 @@ impl Target for Analytics {
     }
 
     fn bound(&self) -> (usize, usize) {
-        (64 << 10, 128)
+        (256 << 10, 128)
     }
 }

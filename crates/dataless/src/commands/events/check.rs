@@ -13,6 +13,7 @@ use super::files::out_of_step;
 use super::sync::{check_names, lock_conflicts};
 use crate::cli::Check;
 use crate::commands::Outcome;
+use crate::environment::{is_foreign, without};
 
 /// Something that is not as it should be.
 struct Problem {
@@ -142,7 +143,10 @@ fn file_names(folder: &Path) -> Result<Vec<String>> {
 }
 
 fn git(root: &Path, arguments: &[&str]) -> Result<String> {
-    let output = Command::new("git").arg("-C").arg(root).args(arguments).output().context("failed to start git")?;
+    let mut command = Command::new("git");
+    // A hook of git has the place of its own repository in its environment.
+    let command = without(command.arg("-C").arg(root).args(arguments), is_foreign);
+    let output = command.output().context("failed to start git")?;
     if !output.status.success() {
         bail!("git {} failed: {}", arguments[0], String::from_utf8_lossy(&output.stderr).trim());
     }
