@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from py4j.java_gateway import JavaClass
 from pyspark.sql import SparkSession
+
+
+def java_class(spark: SparkSession, name: str) -> JavaClass:
+    """A class of Java. `spark._jvm.a.b.C` looks for `a`, for `a.b` and so on, each time in all archives of the class path."""
+    return JavaClass(name, spark.sparkContext._gateway._gateway_client)
 
 
 def hadoop_path(spark: SparkSession, path: str) -> tuple:
     """The path and its file system, as Hadoop's Java objects."""
-    hadoop = spark._jvm.org.apache.hadoop.fs.Path(path)
+    hadoop = java_class(spark, "org.apache.hadoop.fs.Path")(path)
     return hadoop.getFileSystem(spark._jsc.hadoopConfiguration()), hadoop
 
 
@@ -29,7 +35,7 @@ def read_text(spark: SparkSession, path: str) -> str:
     file_system, found = hadoop_path(spark, path)
     stream = file_system.open(found)
     try:
-        return spark._jvm.org.apache.hadoop.shaded.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")
+        return java_class(spark, "org.apache.hadoop.shaded.org.apache.commons.io.IOUtils").toString(stream, "UTF-8")
     finally:
         stream.close()
 

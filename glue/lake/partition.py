@@ -11,7 +11,9 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from functools import cached_property
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
 from lake import files, session
@@ -20,6 +22,10 @@ from lake.days import day_keys, keys_day, partition_path
 # Of a run whose name says this long ago nobody writes any more: a Glue job ends after seven days at the latest.
 # https://docs.aws.amazon.com/glue/latest/dg/aws-glue-api-jobs-job.html
 LONGEST_JOB = timedelta(days=8)
+
+# How Spark names the error of a partition that the catalog has not.
+# https://spark.apache.org/docs/3.5.6/sql-error-conditions.html
+NO_PARTITION = "PARTITIONS_NOT_FOUND"
 
 # Marks of complete runs: one that holds all of an arrival day, and one that replaces some of its partitions.
 WHOLE, PARTIAL = "_SUCCESS", "_PARTIAL"
@@ -51,10 +57,14 @@ class Partition:
     def condition(self) -> str:
         return " AND ".join(f"`{key}` = '{value}'" for key, value in self.keys.items())
 
+    @cached_property
+    def table_location(self) -> str:
+        return table_location(self.spark, self.database, self.table)
+
     def folder(self) -> str:
         """The folder of all of the partition's runs, below the location that the catalog has for the table."""
-        location = table_location(self.spark, self.database, self.table)
-        return f"{location}/arrived={self.keys['arrived']}" if "arrived" in self.keys else f"{location}/{partition_path(self.keys)}"
+        inner = f"arrived={self.keys['arrived']}" if "arrived" in self.keys else partition_path(self.keys)
+        return f"{self.table_location}/{inner}"
 
     def exists(self) -> bool:
         return bool(self.spark.sql(f"SHOW PARTITIONS {self.name} PARTITION ({self.spec})").take(1))
@@ -64,7 +74,12 @@ class Partition:
 
     def location(self) -> str | None:
         """Where the catalog says that the partition's files are, if it has the partition."""
-        return described(self.spark, f"{self.name} PARTITION ({self.spec})") if self.exists() else None
+        try:
+            return described(self.spark, f"{self.name} PARTITION ({self.spec})")
+        except AnalysisException as error:
+            if error.getErrorClass() != NO_PARTITION:
+                raise
+            return None
 
     def write(self, frame: DataFrame, compression: str) -> str:
         """Writes the rows as ORC to a fresh folder, which nothing reads yet; returns the folder."""
@@ -107,8 +122,12 @@ class ArrivalDay:
     table: str
     day: date
 
+    @cached_property
+    def table_location(self) -> str:
+        return table_location(self.spark, self.database, self.table)
+
     def folder(self) -> str:
-        return f"{table_location(self.spark, self.database, self.table)}/arrived={self.day}"
+        return f"{self.table_location}/arrived={self.day}"
 
     def partition(self, event_day: date) -> Partition:
         return Partition(self.spark, self.database, self.table, {**day_keys(event_day), "arrived": str(self.day)})
