@@ -4,21 +4,18 @@ use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use events::{Batch, Event, Stored};
-use lambda_http::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use lambda_http::http::header::CONTENT_TYPE;
 use lambda_http::http::{HeaderMap, Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
 use lambda_support::http::{error, json, method_not_allowed, preflight, unavailable};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::body::{self, BodyError};
 use crate::context::Context;
 use crate::delivery::{DeliveryStream, deliver};
 use crate::packing::pack;
 use crate::refused::log;
-
-/// The longest body that is read: 1 MiB, which is 2 KiB for each of 500 events whose longest sensible form has about
-/// 230 bytes. API Gateway and Lambda would let 6 MB through.
-pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// What of the invocation's time is kept for answering.
 const TIME_TO_ANSWER: Duration = Duration::from_millis(500);
@@ -30,7 +27,7 @@ const DEFAULT_TIME: Duration = Duration::from_secs(5);
 const MAX_RETRY_AFTER_SECONDS: u16 = 3;
 
 const METHODS: &str = "OPTIONS, POST";
-const REQUEST_HEADERS: &str = "content-type";
+const REQUEST_HEADERS: &str = "content-encoding, content-type";
 
 /// Answers one request of a beacon.
 pub async fn handle<S: DeliveryStream>(request: Request, context: &Context<S>) -> Response<Body> {
@@ -39,7 +36,7 @@ pub async fn handle<S: DeliveryStream>(request: Request, context: &Context<S>) -
         Method::POST => capture(&request, context).await,
         _ => method_not_allowed(METHODS),
     };
-    context.allowed_origins.apply(request.headers(), &mut response);
+    context.allowed_origins.apply_to_beacon(request.headers(), &mut response);
     response
 }
 
@@ -47,14 +44,13 @@ async fn capture<S: DeliveryStream>(request: &Request, context: &Context<S>) -> 
     if let Err(message) = check_media_type(request.headers()) {
         return error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message);
     }
-    let body = request.body().as_ref();
-    if body.len() > MAX_BODY_BYTES {
-        let message = format!("the body has {} bytes: send at most {MAX_BODY_BYTES}", body.len());
-        return error(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", &message);
-    }
+    let body = match body::read(request.headers(), request.body().as_ref()) {
+        Ok(body) => body,
+        Err(refused) => return unread(&refused),
+    };
     let now = (context.clock)();
     let table = context.event_type.name;
-    let batch = match Batch::parse(context.event_type, body, now, Uuid::now_v7) {
+    let batch = match Batch::parse(context.event_type, &body, now, Uuid::now_v7) {
         Ok(batch) => batch,
         Err(refused) => {
             if let Some(metrics) = &context.refused {
@@ -85,16 +81,21 @@ async fn capture<S: DeliveryStream>(request: &Request, context: &Context<S>) -> 
 
 /// JSON, plain text (all that `navigator.sendBeacon` sends without a preflight), or no type at all.
 fn check_media_type(headers: &HeaderMap) -> Result<(), &'static str> {
-    let encoding = headers.get(CONTENT_ENCODING).map_or("identity".as_bytes(), |value| value.as_bytes());
-    if !encoding.eq_ignore_ascii_case(b"identity") {
-        return Err("send the body without Content-Encoding");
-    }
     let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     let essence = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     if essence.eq_ignore_ascii_case(b"application/json") || essence.eq_ignore_ascii_case(b"text/plain") {
         return Ok(());
     }
     Err("send JSON with `Content-Type: application/json`, or `text/plain` from navigator.sendBeacon")
+}
+
+fn unread(refused: &BodyError) -> Response<Body> {
+    let (status, code) = match refused {
+        BodyError::Encoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType"),
+        BodyError::TooLong(_) | BodyError::UnpacksTooLong => (StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge"),
+        BodyError::Gzip(_) => (StatusCode::BAD_REQUEST, "InvalidGzip"),
+    };
+    error(status, code, &refused.to_string())
 }
 
 /// When delivery must end for the answer to leave in time.
@@ -141,15 +142,19 @@ fn answer(events: &[Event], stored: &[bool]) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::io::Write as _;
     use std::sync::Mutex;
 
     use events::IMPRESSIONS;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
     use lambda_http::http;
     use lambda_support::http::AllowedOrigins;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::body::MAX_BODY_BYTES;
     use crate::delivery::PutResult;
     use crate::error::PutError;
 
@@ -319,8 +324,35 @@ mod tests {
         }
         let without = http::Request::post("/").body(body.clone().into()).unwrap();
         assert_eq!(answered(without, &context).await.0, 200);
-        let zipped = http::Request::post("/").header(CONTENT_ENCODING, "gzip").body(body.into()).unwrap();
-        assert_eq!(answered(zipped, &context).await.0, 415);
+    }
+
+    #[tokio::test]
+    async fn a_packed_body_is_a_batch_and_one_that_cannot_be_unpacked_is_refused_with_the_reason() {
+        let context = context(vec![]);
+        let body = json!({"impressions": [event(1)]}).to_string();
+        let packed = |body: &[u8]| {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+            encoder.write_all(body).unwrap();
+            encoder.finish().unwrap()
+        };
+        let whole = packed(body.as_bytes());
+        let torn = whole[..whole.len() - 1].to_vec();
+        for (coding, body, expected) in [
+            ("gzip", whole.clone(), (200, Value::Null)),
+            // API Gateway unpacked it, and left the header.
+            ("gzip", body.clone().into_bytes(), (200, Value::Null)),
+            ("gzip", torn, (400, json!("InvalidGzip"))),
+            ("gzip", packed(b"{}"), (400, json!("InvalidBatch"))),
+            ("gzip", packed(&[0; MAX_BODY_BYTES + 1]), (413, json!("PayloadTooLarge"))),
+            ("br", body.clone().into_bytes(), (415, json!("UnsupportedMediaType"))),
+            ("gzip, gzip", packed(&whole), (415, json!("UnsupportedMediaType"))),
+        ] {
+            let mut request = post(body);
+            request.headers_mut().insert("content-encoding", coding.parse().unwrap());
+            let (status, answer, _) = answered(request, &context).await;
+            assert_eq!((status, answer["error_code"].clone()), expected, "{coding}: {answer}");
+        }
+        assert_eq!(held_ids(&context)[&id(1)], 2);
     }
 
     #[tokio::test]
@@ -337,9 +369,10 @@ mod tests {
         let options = http::Request::options("/").header("origin", "https://a.example").body(Body::Empty).unwrap();
         let (status, _, headers) = answered(options, &context).await;
         assert_eq!(status, 204);
-        assert_eq!(headers["access-control-allow-origin"], "*");
+        assert_eq!(headers["access-control-allow-origin"], "https://a.example");
+        assert_eq!(headers["access-control-allow-credentials"], "true");
         assert_eq!(headers["access-control-allow-methods"], "OPTIONS, POST");
-        assert_eq!(headers["access-control-allow-headers"], "content-type");
+        assert_eq!(headers["access-control-allow-headers"], "content-encoding, content-type");
         let get = http::Request::get("/").body(Body::Empty).unwrap();
         let (status, answer, headers) = answered(get, &context).await;
         assert_eq!((status, &answer["error_code"]), (405, &json!("MethodNotAllowed")));

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod body;
 mod context;
 mod delivery;
 mod error;
@@ -13,10 +14,11 @@ use lambda_http::Error;
 use lambda_support::environment::Process;
 use lambda_support::{http, logging};
 
+pub use body::MAX_BODY_BYTES;
 pub use context::Context;
 pub use delivery::{DeliveryStream, PutResult};
 pub use error::PutError;
-pub use handler::{MAX_BODY_BYTES, handle};
+pub use handler::handle;
 pub use packing::{MAX_CALL_BYTES, MAX_CALL_RECORDS, MAX_RECORD_BYTES, Packed, pack};
 
 /// Runs a beacon for one event type until Lambda ends the process.

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use lambda_http::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CONTENT_TYPE, ORIGIN, RETRY_AFTER, VARY,
 };
 use lambda_http::http::{HeaderMap, HeaderValue, StatusCode};
@@ -51,6 +51,27 @@ impl AllowedOrigins {
         Ok(Self::These(origins.collect::<Result<_, _>>()?))
     }
 
+    /// Adds the CORS headers that a request from this origin gets, of a route that `navigator.sendBeacon` may send JSON to.
+    ///
+    /// A browser asks before it sends such a beacon, and the beacon goes with the cookies of the API's site
+    /// (<https://w3c.github.io/beacon/>). So it needs an answer that names the page's origin and admits credentials: with `*` it
+    /// would drop the beacon. Neither gives a page anything, since the functions read no cookies.
+    pub fn apply_to_beacon(&self, request: &HeaderMap, response: &mut Response<Body>) {
+        self.apply(request, response);
+        let Some(origin) = request.get(ORIGIN).filter(|origin| self.allows(origin)) else { return };
+        let headers = response.headers_mut();
+        headers.insert(VARY, HeaderValue::from_static("Origin"));
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    }
+
+    fn allows(&self, origin: &HeaderValue) -> bool {
+        match self {
+            Self::Any => true,
+            Self::These(origins) => origins.contains(origin),
+        }
+    }
+
     /// Adds the CORS headers that a request from this origin gets.
     pub fn apply(&self, request: &HeaderMap, response: &mut Response<Body>) {
         let headers = response.headers_mut();
@@ -59,9 +80,9 @@ impl AllowedOrigins {
             Self::Any => {
                 headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             }
-            Self::These(origins) => {
+            Self::These(_) => {
                 headers.insert(VARY, HeaderValue::from_static("Origin"));
-                if let Some(origin) = request.get(ORIGIN).filter(|origin| origins.contains(origin)) {
+                if let Some(origin) = request.get(ORIGIN).filter(|origin| self.allows(origin)) {
                     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
                 }
             }
@@ -253,6 +274,27 @@ mod tests {
         assert_eq!(allowed_for(list, "http://localhost"), None);
         assert_eq!(allowed_for(list, "https://a.example.evil.example"), None);
         assert_eq!(allowed_for(list, "null"), None);
+    }
+
+    #[test]
+    fn a_beacon_is_answered_for_its_own_origin_and_with_credentials() {
+        let answered = |list: &str, origin: Option<&'static str>| {
+            let mut request = HeaderMap::new();
+            request.extend(origin.map(|origin| (ORIGIN, HeaderValue::from_static(origin))));
+            let mut response = Response::new(Body::Empty);
+            origins(list).unwrap().apply_to_beacon(&request, &mut response);
+            let headers = response.headers();
+            [ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_ALLOW_CREDENTIALS, VARY]
+                .map(|name| headers.get(name).map(|value| value.to_str().unwrap().to_owned()))
+        };
+        let some = |text: &str| Some(text.to_owned());
+        let own = [some("https://a.example"), some("true"), some("Origin")];
+        assert_eq!(answered("*", Some("https://a.example")), own);
+        assert_eq!(answered("https://a.example", Some("https://a.example")), own);
+        // What no browser sends, and what is not allowed.
+        assert_eq!(answered("*", None), [some("*"), None, None]);
+        assert_eq!(answered("https://a.example", Some("https://b.example")), [None, None, some("Origin")]);
+        assert_eq!(answered("https://a.example", None), [None, None, some("Origin")]);
     }
 
     #[test]

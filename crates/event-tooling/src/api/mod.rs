@@ -47,7 +47,8 @@ fn operations(event_type: &EventType) -> String {
          answer has the result of each in the order they were sent. An event fails if it does not fit its schema, or if \
          {} is over 15 minutes ahead or over 30 days back. Send again only events that failed with NotStored, and with \
          the same ids: repeats of an id count once. A body sent as text/plain is read as JSON too; navigator.sendBeacon \
-         can send it without a preflight.",
+         can send it without a preflight. A body may be packed once with Content-Encoding: gzip; its limit of 1 MiB holds \
+         for what it unpacks to.",
         sentence(&event_type.description),
         plural(event_type),
         event_type.time

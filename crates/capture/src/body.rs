@@ -1,0 +1,204 @@
+//! The body of a request, unpacked where it came packed.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use flate2::bufread::MultiGzDecoder;
+use lambda_http::http::HeaderMap;
+use lambda_http::http::header::CONTENT_ENCODING;
+use thiserror::Error;
+
+/// The longest body that is read: 1 MiB, which is 2 KiB for each of 500 events whose longest sensible form has about
+/// 230 bytes. API Gateway and Lambda would let 6 MB through.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// What gzip begins with (RFC 1952, section 2.3.1), and no JSON does.
+const GZIP_START: u8 = 0x1f;
+
+/// A body that is not read.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub(crate) enum BodyError {
+    /// It is packed by something else than gzip, or more than once.
+    #[error("send the body plain, or packed once with `Content-Encoding: gzip`")]
+    Encoding,
+    /// It is longer than [`MAX_BODY_BYTES`] as it came.
+    #[error("the body has {0} bytes: send at most {MAX_BODY_BYTES}")]
+    TooLong(usize),
+    /// It is longer than that once it is unpacked. How long is not known: it is not unpacked to its end.
+    #[error("the body has more than {MAX_BODY_BYTES} bytes once it is unpacked: send fewer events")]
+    UnpacksTooLong,
+    /// It is torn, or has something behind it.
+    #[error("the body is not whole gzip: {0}")]
+    Gzip(String),
+}
+
+/// The bytes of a body, of which at most [`MAX_BODY_BYTES`] are ever in memory.
+///
+/// API Gateway unpacks gzip by itself and may leave the header as it was
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-make-request-with-compressed-payload.html>). So a
+/// body is unpacked here if it begins as gzip does, and is taken as it is otherwise.
+pub(crate) fn read<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<Cow<'b, [u8]>, BodyError> {
+    let is_packed = is_gzip(headers)? && body.first() == Some(&GZIP_START);
+    if body.len() > MAX_BODY_BYTES {
+        return Err(BodyError::TooLong(body.len()));
+    }
+    if is_packed { unpack(body).map(Cow::Owned) } else { Ok(Cow::Borrowed(body)) }
+}
+
+/// Whether the headers say that the body is packed: no coding but `identity` and, at most once, `gzip` or `x-gzip`, which is
+/// the same (RFC 9110, section 8.4.1.3).
+fn is_gzip(headers: &HeaderMap) -> Result<bool, BodyError> {
+    let lists = headers.get_all(CONTENT_ENCODING).into_iter();
+    let codings = lists.flat_map(|list| list.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let mut count = 0;
+    for coding in codings.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")) {
+        if !coding.eq_ignore_ascii_case(b"gzip") && !coding.eq_ignore_ascii_case(b"x-gzip") {
+            return Err(BodyError::Encoding);
+        }
+        count += 1;
+    }
+    if count > 1 { Err(BodyError::Encoding) } else { Ok(count == 1) }
+}
+
+fn unpack(packed: &[u8]) -> Result<Vec<u8>, BodyError> {
+    let mut body = Vec::new();
+    let most = MAX_BODY_BYTES as u64 + 1;
+    // One member after the other, as RFC 1952 has it.
+    let read = MultiGzDecoder::new(packed).take(most).read_to_end(&mut body);
+    if body.len() > MAX_BODY_BYTES {
+        return Err(BodyError::UnpacksTooLong);
+    }
+    read.map_err(|error| BodyError::Gzip(error.to_string()))?;
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use lambda_http::http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn gzip(body: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(body).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn encoded(codings: &[&'static str]) -> HeaderMap {
+        codings.iter().map(|coding| (CONTENT_ENCODING, HeaderValue::from_static(coding))).collect()
+    }
+
+    fn read_gzip(body: &[u8]) -> Result<Vec<u8>, BodyError> {
+        read(&encoded(&["gzip"]), body).map(Cow::into_owned)
+    }
+
+    #[test]
+    fn a_body_is_unpacked_where_it_is_packed() {
+        assert_eq!(read_gzip(&gzip(b"{\"impressions\":[]}")).unwrap(), b"{\"impressions\":[]}");
+        assert_eq!(read_gzip(&gzip(b"")).unwrap(), b"");
+        // API Gateway has unpacked it, and left the header.
+        assert_eq!(read_gzip(b"{}").unwrap(), b"{}");
+        assert_eq!(read_gzip(b"").unwrap(), b"");
+        // Without the header it is nothing that anybody has announced.
+        let packed = gzip(b"{}");
+        assert_eq!(read(&HeaderMap::new(), &packed).unwrap(), packed);
+    }
+
+    #[test]
+    fn gzip_at_most_once_is_the_only_coding() {
+        let packed = gzip(b"{}");
+        for codings in [&["gzip"][..], &["GZip"], &["x-gzip"], &["identity, gzip"], &[" gzip ,"], &["identity", "gzip"]] {
+            assert_eq!(read(&encoded(codings), &packed).unwrap().as_ref(), b"{}", "{codings:?}");
+        }
+        for codings in [&[][..], &["identity"], &[""], &["identity, identity"]] {
+            assert_eq!(read(&encoded(codings), b"{}").unwrap().as_ref(), b"{}", "{codings:?}");
+        }
+        for codings in [&["br"][..], &["deflate"], &["zstd"], &["gzip, br"], &["gzip, gzip"], &["gzip", "gzip"], &["gzipped"]]
+        {
+            assert_eq!(read(&encoded(codings), &packed), Err(BodyError::Encoding), "{codings:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_unpacks_to_one_mib_is_read_and_one_byte_more_is_not() {
+        let mut body = vec![b' '; MAX_BODY_BYTES];
+        assert_eq!(read_gzip(&gzip(&body)).unwrap(), body);
+        body.push(b' ');
+        assert_eq!(read_gzip(&gzip(&body)), Err(BodyError::UnpacksTooLong));
+    }
+
+    #[test]
+    fn a_body_that_is_packed_is_held_to_the_limit_too() {
+        // Bytes that gzip can't make shorter.
+        let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(MAX_BODY_BYTES).collect();
+        let packed = gzip(&noise);
+        assert!(packed.len() > MAX_BODY_BYTES);
+        assert_eq!(read_gzip(&packed), Err(BodyError::TooLong(packed.len())));
+    }
+
+    #[test]
+    fn a_bomb_is_refused_and_never_unpacked() {
+        // Nearly a gigabyte of zeros within a megabyte, in members of a megabyte: the first is read, and nothing of the next.
+        let member = gzip(&vec![0; MAX_BODY_BYTES]);
+        let bomb = member.repeat(MAX_BODY_BYTES / member.len());
+        assert!(MAX_BODY_BYTES / member.len() > 900, "{}", member.len());
+        assert_eq!(read_gzip(&bomb), Err(BodyError::UnpacksTooLong));
+        // 32 MiB in one member, and another in a thousand.
+        assert_eq!(read_gzip(&gzip(&vec![0; 32 * MAX_BODY_BYTES])), Err(BodyError::UnpacksTooLong));
+        let many = gzip(&[0; 64 * 1024]).repeat(1_000);
+        assert_eq!(read_gzip(&many), Err(BodyError::UnpacksTooLong));
+        // So many members as fit, each of nothing.
+        let empty = gzip(b"");
+        let nothing = empty.repeat(MAX_BODY_BYTES / empty.len());
+        assert_eq!(read_gzip(&nothing).unwrap(), b"");
+        // What is in memory at any time: a byte more than the limit, as the buffer grows.
+        assert!(unpack(&gzip(&vec![0; MAX_BODY_BYTES])).unwrap().capacity() <= 2 * MAX_BODY_BYTES);
+    }
+
+    #[test]
+    fn members_behind_each_other_are_one_body() {
+        let body = [gzip(b"{\"impressions\""), gzip(b""), gzip(b":[]}")].concat();
+        assert_eq!(read_gzip(&body).unwrap(), b"{\"impressions\":[]}");
+    }
+
+    #[test]
+    fn what_is_torn_or_has_something_behind_it_is_refused() {
+        let whole = gzip(b"{\"impressions\":[]}");
+        for length in 1..whole.len() {
+            assert!(matches!(read_gzip(&whole[..length]), Err(BodyError::Gzip(_))), "{length} bytes");
+        }
+        for behind in [&b"x"[..], b"\n", b"\x1f\x8b", b"{}"] {
+            let body = [&whole[..], behind].concat();
+            assert!(matches!(read_gzip(&body), Err(BodyError::Gzip(_))), "{behind:?}");
+        }
+        let mut wrong_sum = whole.clone();
+        let sum = whole.len() - 8;
+        wrong_sum[sum] ^= 1;
+        assert!(matches!(read_gzip(&wrong_sum), Err(BodyError::Gzip(_))));
+        // Bytes that something on the way took for text.
+        assert!(matches!(read_gzip("\u{1f}\u{fffd}\u{8}".as_bytes()), Err(BodyError::Gzip(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_it_panic_or_grow(mut body in prop::collection::vec(any::<u8>(), 0..300), begins in any::<bool>()) {
+            if begins {
+                body.splice(0..0, [0x1f, 0x8b, 8]);
+            }
+            if let Ok(read) = read_gzip(&body) {
+                prop_assert!(read.len() <= MAX_BODY_BYTES);
+            }
+        }
+
+        #[test]
+        fn what_was_packed_is_what_is_read(body in prop::collection::vec(any::<u8>(), 0..5_000), at in 0..5_000_usize) {
+            let (first, second) = body.split_at(at.min(body.len()));
+            prop_assert_eq!(read_gzip(&[gzip(first), gzip(second)].concat()).unwrap(), body);
+        }
+    }
+}
