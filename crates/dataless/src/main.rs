@@ -8,6 +8,7 @@ mod cli;
 mod commands;
 mod dashboard;
 mod environment;
+mod hold;
 mod process;
 mod stage;
 mod workspace;

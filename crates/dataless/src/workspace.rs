@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::hold;
 use crate::process::check_interrupted;
 
 /// A checkout of the project.
@@ -38,6 +39,11 @@ impl Workspace {
     /// Where the pinned tools are installed.
     pub fn tools(&self) -> PathBuf {
         self.root.join(".dataless/tools")
+    }
+
+    /// Where the locks of a warehouse are. Not in its folder, which `down --purge` removes.
+    pub fn locks(&self, name: InstanceName) -> PathBuf {
+        self.root.join(".dataless").join(format!("{}.locks", name.as_str()))
     }
 
     /// One of the warehouses that can run from this checkout.
@@ -118,8 +124,12 @@ impl Instance {
 
     /// Empties it for this process alone, until the lock is dropped.
     pub fn take_anew(&self) -> Result<File> {
-        let Some(file) = try_lock(&self.dir.with_extension("lock"))? else {
-            bail!("the same command runs in this checkout already: wait for its end, or clone the repository again");
+        let name = self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let file = match hold::try_alone(&self.dir.with_extension("lock"), &name)? {
+            Ok(file) => file,
+            Err(holder) => {
+                bail!("{holder} runs in this checkout already: wait for its end, or clone the repository again")
+            }
         };
         self.clear()?;
         self.create()?;
@@ -186,7 +196,8 @@ mod tests {
         let lock = instance.take_anew().unwrap();
         std::fs::write(instance.logs().join("old.log"), "").unwrap();
         let refused = instance.take_anew().unwrap_err().to_string();
-        assert!(refused.contains("runs in this checkout already"), "{refused}");
+        let holder = format!("`cargo dataless demo` (process {}, since 2", std::process::id());
+        assert!(refused.starts_with(&holder) && refused.contains("runs in this checkout already"), "{refused}");
         assert!(instance.logs().join("old.log").exists());
         drop(lock);
         let _lock = instance.take_anew().unwrap();

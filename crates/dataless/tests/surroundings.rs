@@ -2,83 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::thread;
+use std::process::{Command, Output, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process_group};
-use serde_json::json;
-use tempfile::TempDir;
+#[path = "support/checkout.rs"]
+mod checkout;
 
-/// A checkout with the state of a warehouse that `up` started.
-struct Checkout {
-    dir: TempDir,
-    port: u16,
-}
-
-impl Checkout {
-    fn new(port: u16, emulator: u32) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("template.yaml"), "").unwrap();
-        std::fs::create_dir_all(dir.path().join("crates/dataless")).unwrap();
-        let checkout = Self { dir, port };
-        std::fs::create_dir_all(checkout.instance().join("logs")).unwrap();
-        checkout.runs(emulator);
-        checkout
-    }
-
-    fn instance(&self) -> PathBuf {
-        self.dir.path().canonicalize().unwrap().join(".dataless/up")
-    }
-
-    fn runs(&self, emulator: u32) {
-        let outputs = json!({ "ApiId": "abc", "StageName": "advertising" });
-        let state = json!({ "port": self.port, "emulator": emulator, "outputs": outputs });
-        std::fs::write(self.instance().join("state.json"), state.to_string()).unwrap();
-    }
-
-    fn dataless(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dataless"));
-        command.current_dir(&self.dir).args(args).stdin(Stdio::null());
-        command
-    }
-}
-
-/// Answers 200 to every request, as a program of any kind may.
-fn serve() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}");
-        }
-    });
-    port
-}
-
-/// A process whose command line is that of an instance's emulator.
-struct Emulator(Child);
-
-impl Emulator {
-    fn of(instance: &Path) -> Self {
-        let mut command = Command::new("sh");
-        // A second command, so that the shell stays what is run.
-        command.args(["-c", "sleep 600; :", "/a/tools/emulator/start_ministack.py"]).arg(instance).process_group(0);
-        Self(command.spawn().unwrap())
-    }
-}
-
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
-        let _ = self.0.wait();
-    }
-}
+use checkout::{Checkout, Emulator, serve};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

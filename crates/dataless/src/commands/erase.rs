@@ -1,6 +1,9 @@
 //! `erase`: a person, a thing or an event out of everything that the warehouse keeps.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use chrono::NaiveDate;
@@ -9,8 +12,9 @@ use serde_json::Value;
 
 use super::{Outcome, Warehouse, jobs};
 use crate::cli::{Erase, EraseTarget};
+use crate::stage::spark::{self, Spark};
 use crate::ui::{counted, note, step, thousands};
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, remove_folder};
 
 /// What the job says of its work. `glue/erase.py` describes the whole of it.
 #[derive(Debug, Deserialize)]
@@ -80,7 +84,9 @@ pub fn run(workspace: &Workspace, options: &Erase) -> Result<Outcome> {
     let run = || spark.job("EraseJob", &[(name, value), ("--dry_run", dry_run)]);
     let (printed, _) = step(title, run, |_| String::new())?;
     let line = printed.lines().last().unwrap_or_default();
-    let receipt: Value = serde_json::from_str(line).context("the receipt is not understood")?;
+    let mut receipt: Value = serde_json::from_str(line).context("the receipt is not understood")?;
+    // The job leaves it out, since what it prints stays in its log.
+    receipt["erased"] = format!("{}={value}", name.trim_start_matches('-')).into();
     let read: Receipt = serde_json::from_value(receipt.clone()).context("the receipt is not understood")?;
     if options.json {
         outln!("{}", serde_json::to_string_pretty(&receipt)?);
@@ -89,26 +95,101 @@ pub fn run(workspace: &Workspace, options: &Erase) -> Result<Outcome> {
     }
     if read.places.is_empty() && read.rerun.is_none() && read.batch_only.is_empty() {
         note("nothing of it is kept");
+        if options.yes {
+            forget(&warehouse, value)?;
+        }
         return Ok(Outcome::Done);
     }
     if !options.yes {
         note("Nothing was changed. Say --yes to erase it.");
         return Ok(Outcome::Done);
     }
-    if let Some(Range { from, to }) = read.rerun {
+    let derived = derive(&warehouse, &spark, read);
+    // Whether the days could run again or not: what was erased is gone by now.
+    forget(&warehouse, value)?;
+    derived.map(|()| Outcome::Done)
+}
+
+/// Runs what must run again.
+fn derive(warehouse: &Warehouse, spark: &Spark<'_>, receipt: Receipt) -> Result<()> {
+    if let Some(Range { from, to }) = receipt.rerun {
         jobs::execute(&warehouse.aws, &warehouse.stack, from, to)?;
     }
-    for day in read.batch_only {
+    for day in receipt.batch_only {
         for (job, title) in BATCH {
             step(title, || spark.day_job(job, day), |()| day.to_string())?;
         }
     }
-    Ok(Outcome::Done)
+    Ok(())
+}
+
+/// Removes what jobs leave beside the data: what Spark has shuffled, which is on disk while it runs, and lines of the logs
+/// that name what was erased, such as those of a job that failed.
+fn forget(warehouse: &Warehouse, value: &str) -> Result<()> {
+    let value = value.split_once('=').map_or(value, |(_, value)| value);
+    let clean = || {
+        spark::stop(&warehouse.instance);
+        remove_folder(&warehouse.instance.spark().join("tmp"))?;
+        scrub(&warehouse.instance.logs(), value)
+    };
+    step("clear Spark's disk and the logs", clean, |count| format!("{} places in the logs", thousands(*count as u64)))?;
+    Ok(())
+}
+
+/// Overwrites a value wherever files of a folder have it; gives how often. The files keep their length, since what runs
+/// may append to them at the same time. A short value that is no id means other things too, and stays.
+fn scrub(folder: &Path, value: &str) -> Result<usize> {
+    const LEAST_BYTES: usize = 8;
+    if value.len() < LEAST_BYTES {
+        return Ok(0);
+    }
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).with_context(|| format!("failed to read {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_file() {
+            count += scrub_file(&path, value.as_bytes()).with_context(|| format!("failed to scrub {}", path.display()))?;
+        }
+    }
+    Ok(count)
+}
+
+fn scrub_file(path: &Path, value: &[u8]) -> std::io::Result<usize> {
+    let text = std::fs::read(path)?;
+    let places = (0..text.len()).filter(|at| text[*at..].len() >= value.len());
+    let places: Vec<usize> = places.filter(|at| text[*at..][..value.len()].eq_ignore_ascii_case(value)).collect();
+    if !places.is_empty() {
+        let file = File::options().write(true).open(path)?;
+        for at in &places {
+            file.write_all_at(&vec![b'*'; value.len()], *at as u64)?;
+        }
+    }
+    Ok(places.len())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn logs_lose_the_value_in_any_letter_case_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("spark.log");
+        let id = "7d9f8a52-1c3e-4b6d-8f20-5a4e3c2b1d09";
+        std::fs::write(&log, format!("ad_id = {id} für\n{}\n{id}{id}", id.to_uppercase())).unwrap();
+        std::fs::create_dir(folder.path().join("more")).unwrap();
+        assert_eq!(scrub(folder.path(), id).unwrap(), 4);
+        let stars = "*".repeat(id.len());
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), format!("ad_id = {stars} für\n{stars}\n{stars}{stars}"));
+        assert_eq!(scrub(folder.path(), id).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_short_value_stays_in_the_logs() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.log"), "2026-11-20 took 1234567 ms, then 12345678").unwrap();
+        assert_eq!(scrub(folder.path(), "1234567").unwrap(), 0);
+        assert_eq!(scrub(folder.path(), "12345678").unwrap(), 1);
+    }
 
     #[test]
     fn a_receipt_names_each_place_once_and_ends_with_the_sum() {

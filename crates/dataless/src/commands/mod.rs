@@ -26,6 +26,7 @@ use anyhow::{Context, Result, bail};
 pub use self::test::Part;
 
 use crate::cli::Command;
+use crate::hold::{self, Mode, Needs, Resource};
 use crate::stage::aws::Aws;
 use crate::stage::catalog::{self, EventTable};
 use crate::stage::deploy::Stack;
@@ -53,6 +54,10 @@ impl From<bool> for Outcome {
 /// Runs a command.
 pub fn run(command: Command) -> Result<Outcome> {
     let workspace = Workspace::find()?;
+    let _hold = match needs(&command) {
+        Some((name, needs)) => Some(hold::take(&workspace.locks(InstanceName::Up), name, needs)?),
+        None => None,
+    };
     match command {
         Command::Demo(options) => demo::run(&workspace, &options),
         Command::Up(options) => up::run(&workspace, &options),
@@ -77,6 +82,45 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Lock(options) => lock::run(&workspace, &options),
         Command::Test(options) => test::run(&workspace, &options),
     }
+}
+
+/// The name of a command that works on the warehouse of `up`, and what it needs for that. The others have a warehouse of their
+/// own, or look only at what is there at the moment.
+const fn needs(command: &Command) -> Option<(&'static str, Needs)> {
+    const ALONE: Needs = &[(Resource::Warehouse, Mode::Alone)];
+    const RUNNING: Needs = &[(Resource::Warehouse, Mode::Shared)];
+    const SHARED: Needs = &[(Resource::Warehouse, Mode::Shared), (Resource::Lines, Mode::Shared)];
+    const ERASES: Needs = &[(Resource::Warehouse, Mode::Shared), (Resource::Lines, Mode::Alone)];
+    const BACKFILLS: Needs =
+        &[(Resource::Warehouse, Mode::Shared), (Resource::Lines, Mode::Shared), (Resource::Days, Mode::Alone)];
+    // Days that a backfill is at would differ.
+    const COMPARES: Needs =
+        &[(Resource::Warehouse, Mode::Shared), (Resource::Lines, Mode::Shared), (Resource::Days, Mode::Shared)];
+    const TAKES_BACK: Needs =
+        &[(Resource::Warehouse, Mode::Shared), (Resource::Lines, Mode::Shared), (Resource::Undelivered, Mode::Alone)];
+    Some(match command {
+        Command::Up(_) => ("up", ALONE),
+        Command::Down(_) => ("down", ALONE),
+        Command::Etl(_) => ("etl", SHARED),
+        Command::Batch(_) => ("batch", BACKFILLS),
+        Command::Import(_) => ("import", SHARED),
+        Command::Ledger(_) => ("ledger", SHARED),
+        Command::Verify(_) => ("verify", COMPARES),
+        Command::Rejected(_) => ("rejected", SHARED),
+        Command::Replay(options) if options.undelivered => ("replay --undelivered", TAKES_BACK),
+        Command::Replay(_) => ("replay", SHARED),
+        Command::Erase(options) => ("erase", if options.yes { ERASES } else { SHARED }),
+        Command::Query(_) => ("query", SHARED),
+        Command::Traffic(_) => ("traffic", RUNNING),
+        Command::Demo(_)
+        | Command::Status(_)
+        | Command::Events(_)
+        | Command::Dashboard(_)
+        | Command::Logs(_)
+        | Command::Doctor(_)
+        | Command::Lock(_)
+        | Command::Test(_) => return None,
+    })
 }
 
 /// The warehouse that `up` started.

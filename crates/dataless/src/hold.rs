@@ -1,0 +1,267 @@
+//! Commands that would disturb each other on one warehouse wait for each other, and say for whom they wait.
+//!
+//! The locks are `flock`s, which end with their process however it ends. Each process that holds or wants some has a note,
+//! which it locks too: a note that can be locked is of a process that is gone.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, SubsecRound, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::process::check_interrupted;
+use crate::ui::note;
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// What commands hold, in the order in which they take it: so no two wait for each other.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resource {
+    /// That the warehouse runs. Who starts or stops it has it alone.
+    Warehouse,
+    /// The lines, and all that is made of them. An erasure has them alone; everybody else can bear the others: a run of the
+    /// ETL replaces partitions in one step, and Spark takes one job after the other.
+    Lines,
+    /// A backfill: of two at once, each would make the other's days stale.
+    Days,
+    /// What Firehose set aside: it is copied to raw and then deleted.
+    Undelivered,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    Shared,
+    Alone,
+}
+
+/// What a command needs, in the order of [`Resource`].
+pub type Needs = &'static [(Resource, Mode)];
+
+/// Who holds something, or waits for it.
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+struct Holder {
+    /// Its name alone: the arguments of an erasure are to be forgotten.
+    command: String,
+    pid: u32,
+    since: DateTime<Utc>,
+    needs: Vec<(Resource, Mode)>,
+}
+
+/// Locks that are held until it is dropped.
+#[derive(Debug)]
+pub struct Hold {
+    _locks: Vec<File>,
+    note: PathBuf,
+    _note: File,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // Who finds it in the meantime finds it locked; afterwards it is of no process.
+        let _ = std::fs::remove_file(&self.note);
+    }
+}
+
+/// Takes what a command needs, and waits for it until Ctrl-C is pressed. `folder` is for the locks of one warehouse.
+pub fn take(folder: &Path, command: &str, needs: Needs) -> Result<Hold> {
+    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let holder = Holder {
+        command: command.to_owned(),
+        pid: std::process::id(),
+        since: Utc::now().trunc_subsecs(0),
+        needs: needs.to_vec(),
+    };
+    let (path, file) = write_note(folder, &holder)?;
+    let mut hold = Hold { _locks: Vec::new(), note: path, _note: file };
+    for (resource, mode) in needs {
+        let name = format!("{resource:?}").to_lowercase();
+        // Whoever waits has this door, so that later ones who could share can't go on past it for ever.
+        let _door = wait(&folder.join(format!("{name}.door")), Mode::Alone, folder, &holder)?;
+        hold._locks.push(wait(&folder.join(format!("{name}.lock")), *mode, folder, &holder)?);
+    }
+    Ok(hold)
+}
+
+fn wait(path: &Path, mode: Mode, folder: &Path, holder: &Holder) -> Result<File> {
+    let file = open(path)?;
+    let mut announced = Vec::new();
+    loop {
+        let taken = if mode == Mode::Alone { file.try_lock() } else { file.try_lock_shared() };
+        match taken {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("{} cannot be locked", path.display()));
+            }
+        }
+        check_interrupted()?;
+        let others = in_the_way(folder, holder);
+        if !others.is_empty() && others != announced {
+            note(&format!("Waiting for {}. Ctrl-C ends the wait.", others.join(" and ")));
+            announced = others;
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+fn open(path: &Path) -> Result<File> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    file.with_context(|| format!("{} cannot be made", path.display()))
+}
+
+/// A note is complete and locked before it has its name.
+fn write_note(folder: &Path, holder: &Holder) -> Result<(PathBuf, File)> {
+    let path = folder.join(format!("{}.note", holder.pid));
+    let partial = path.with_extension("partial");
+    let write = || -> std::io::Result<File> {
+        let mut file = File::create(&partial)?;
+        file.lock()?;
+        file.write_all(serde_json::to_string(holder)?.as_bytes())?;
+        std::fs::rename(&partial, &path)?;
+        Ok(file)
+    };
+    let file = write().with_context(|| format!("{} cannot be written", path.display()))?;
+    Ok((path, file))
+}
+
+/// The processes that hold, or wait for, what the holder cannot have beside them.
+fn in_the_way(folder: &Path, holder: &Holder) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let notes = entries.flatten().map(|entry| entry.path()).filter(|path| path.extension() == Some("note".as_ref()));
+    let others = notes.filter_map(|path| read_note(&path)).filter(|other| other.pid != holder.pid);
+    let mut others: Vec<Holder> = others.filter(|other| excludes(&other.needs, &holder.needs)).collect();
+    others.sort_by_key(|other| (other.since, other.pid));
+    let named = |other: &Holder| {
+        let Holder { command, pid, since, .. } = other;
+        format!("`cargo dataless {command}` (process {pid}, since {})", since.format("%F %T UTC"))
+    };
+    others.iter().map(named).collect()
+}
+
+/// What a note says, unless its process is gone: then the note goes too.
+fn read_note(path: &Path) -> Option<Holder> {
+    let file = File::open(path).ok()?;
+    match file.try_lock_shared() {
+        Ok(()) => {
+            let _ = std::fs::remove_file(path);
+            None
+        }
+        Err(_) => serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok(),
+    }
+}
+
+fn excludes(one: &[(Resource, Mode)], other: &[(Resource, Mode)]) -> bool {
+    one.iter().any(|(resource, mode)| {
+        other.iter().any(|(same, its)| resource == same && (*mode == Mode::Alone || *its == Mode::Alone))
+    })
+}
+
+/// A lock that a process has or has not, and who has it. What is in the file is its holder.
+pub fn try_alone(path: &Path, command: &str) -> Result<std::result::Result<File, String>> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    let mut file = open(path)?;
+    match file.try_lock() {
+        Ok(()) => {
+            let since = Utc::now().format("%F %T UTC");
+            let holder = format!("`cargo dataless {command}` (process {}, since {since})", std::process::id());
+            let write = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
+            write.with_context(|| format!("{} cannot be written", path.display()))?;
+            Ok(Ok(file))
+        }
+        Err(TryLockError::WouldBlock) => Ok(Err(match std::fs::read_to_string(path) {
+            Ok(holder) if !holder.is_empty() => holder,
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+            _ => "another process".to_owned(),
+        })),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{} cannot be locked", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::Mode::{Alone, Shared};
+    use super::Resource::{Days, Lines, Warehouse};
+    use super::*;
+
+    const READS: Needs = &[(Warehouse, Shared), (Lines, Shared)];
+    const ERASES: Needs = &[(Warehouse, Shared), (Lines, Alone)];
+    const BACKFILLS: Needs = &[(Warehouse, Shared), (Lines, Shared), (Days, Alone)];
+
+    #[test]
+    fn two_exclude_each_other_when_one_wants_alone_what_both_want() {
+        for (one, other, expected) in [
+            (READS, READS, false),
+            (READS, BACKFILLS, false),
+            (READS, ERASES, true),
+            (BACKFILLS, BACKFILLS, true),
+            (ERASES, ERASES, true),
+            (&[][..], ERASES, false),
+        ] {
+            assert_eq!(excludes(one, other), expected, "{one:?} {other:?}");
+            assert_eq!(excludes(other, one), expected, "{other:?} {one:?}");
+        }
+    }
+
+    /// Takes it in another thread. Locks of one process exclude each other as those of two do.
+    fn taking(folder: &Path, needs: Needs) -> mpsc::Receiver<Hold> {
+        let (tell, told) = mpsc::channel();
+        let folder = folder.to_owned();
+        thread::spawn(move || tell.send(take(&folder, "test", needs).unwrap()));
+        told
+    }
+
+    const SOON: Duration = Duration::from_millis(300);
+    const AT_LAST: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn who_can_share_does_and_who_cannot_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = take(folder.path(), "query", READS).unwrap();
+        let second = taking(folder.path(), READS).recv_timeout(AT_LAST).unwrap();
+        let erasure = taking(folder.path(), ERASES);
+        assert!(erasure.recv_timeout(SOON).is_err());
+        drop(first);
+        assert!(erasure.recv_timeout(SOON).is_err());
+        drop(second);
+        drop(erasure.recv_timeout(AT_LAST).unwrap());
+    }
+
+    #[test]
+    fn who_comes_later_does_not_overtake_who_waits_to_be_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = take(folder.path(), "query", READS).unwrap();
+        let erasure = taking(folder.path(), ERASES);
+        assert!(erasure.recv_timeout(SOON).is_err());
+        let later = taking(folder.path(), READS);
+        assert!(later.recv_timeout(SOON).is_err());
+        drop(first);
+        let erasing = erasure.recv_timeout(AT_LAST).unwrap();
+        assert!(later.recv_timeout(SOON).is_err());
+        drop(erasing);
+        later.recv_timeout(AT_LAST).unwrap();
+    }
+
+    #[test]
+    fn a_note_without_its_process_names_nobody_and_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = |pid| Holder { command: "erase".into(), pid, since: DateTime::UNIX_EPOCH, needs: ERASES.to_vec() };
+        let reader = Holder { command: "query".into(), pid: 1, since: DateTime::UNIX_EPOCH, needs: READS.to_vec() };
+        let (gone, file) = write_note(folder.path(), &other(7)).unwrap();
+        let (stays, _file) = write_note(folder.path(), &other(8)).unwrap();
+        drop(file);
+        let expected = ["`cargo dataless erase` (process 8, since 1970-01-01 00:00:00 UTC)"];
+        assert_eq!(in_the_way(folder.path(), &reader), expected);
+        assert!(!gone.exists() && stays.exists());
+        assert_eq!(in_the_way(folder.path(), &other(8)), [""; 0]);
+    }
+}

@@ -1,0 +1,176 @@
+//! Two commands at once on one warehouse, as two processes. No emulator.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+#[path = "support/checkout.rs"]
+mod checkout;
+
+use checkout::{Checkout, Emulator, serve};
+
+const DAY: &str = "2026-11-20";
+const AD: &str = "7d9f8a52-1c3e-4b6d-8f20-5a4e3c2b1d09";
+
+/// A warehouse that seems to run, and a file that is never at its end: who reads it goes on for ever.
+struct Warehouse {
+    checkout: Checkout,
+    _emulator: Emulator,
+    endless: PathBuf,
+}
+
+impl Warehouse {
+    fn new() -> Self {
+        let checkout = Checkout::new(serve(), 0);
+        let emulator = Emulator::of(&checkout.instance());
+        checkout.runs(emulator.0.id());
+        let endless = checkout.dir.path().join("endless");
+        assert!(Command::new("mkfifo").arg(&endless).status().unwrap().success());
+        Self { checkout, _emulator: emulator, endless }
+    }
+
+    fn start(&self, args: &[&str]) -> Running {
+        let mut command = self.checkout.dataless(args);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let notes = BufReader::new(child.stderr.take().unwrap());
+        Running { child, notes }
+    }
+
+    /// A replay of lines that never end. It has what it needs when it is returned.
+    fn replay_for_ever(&self) -> Running {
+        let endless = self.endless.to_str().unwrap();
+        let replay = self.start(&["replay", "--day", DAY, "--file", endless]);
+        // To open it for writing returns once somebody reads it, which the replay does when it has its locks.
+        std::mem::forget(std::fs::File::options().write(true).open(&self.endless).unwrap());
+        replay
+    }
+}
+
+struct Running {
+    child: Child,
+    notes: BufReader<ChildStderr>,
+}
+
+impl Running {
+    fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn next_note(&mut self) -> String {
+        let mut line = String::new();
+        self.notes.read_line(&mut line).unwrap();
+        line
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Its exit status and the rest of what it says.
+    fn end(mut self) -> (Option<i32>, String) {
+        let rest: Vec<String> = self.notes.by_ref().lines().map(Result::unwrap).collect();
+        (self.child.wait().unwrap().code(), rest.join("\n"))
+    }
+
+    fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn is_wait_for(note: &str, command: &str, pid: u32) -> bool {
+    note.starts_with(&format!("Waiting for `cargo dataless {command}` (process {pid}, since 2"))
+}
+
+#[test]
+fn who_must_wait_says_for_whom_and_ctrl_c_ends_the_wait() {
+    let warehouse = Warehouse::new();
+    let mut replay = warehouse.replay_for_ever();
+    for args in [&["down"][..], &["up"], &["erase", "--ad", AD, "--yes"]] {
+        let mut second = warehouse.start(args);
+        let note = second.next_note();
+        assert!(is_wait_for(&note, "replay", replay.id()), "{args:?}: {note}");
+        assert!(second.runs());
+        second.signal(Signal::INT);
+        let (status, rest) = second.end();
+        assert_eq!(status, Some(130), "{args:?}: {rest}");
+        assert!(rest.contains("interrupted"), "{rest}");
+    }
+    assert!(replay.runs());
+    assert!(warehouse.checkout.instance().join("state.json").exists(), "nothing was stopped");
+}
+
+#[test]
+fn a_process_that_was_killed_holds_nothing() {
+    let warehouse = Warehouse::new();
+    let replay = warehouse.replay_for_ever();
+    let mut down = warehouse.start(&["down"]);
+    assert!(is_wait_for(&down.next_note(), "replay", replay.id()));
+    replay.signal(Signal::KILL);
+    let (status, rest) = down.end();
+    assert_eq!(status, Some(0), "{rest}");
+    assert!(!warehouse.checkout.instance().join("state.json").exists(), "it was stopped: {rest}");
+    let mut replay = replay;
+    assert_eq!(replay.child.wait().unwrap().signal(), Some(9));
+    // Its note is still there, and names nobody.
+    let third = warehouse.start(&["down"]).end();
+    assert_eq!((third.0, third.1.as_str()), (Some(0), "no warehouse is running here"));
+}
+
+#[test]
+fn who_can_share_does_not_wait() {
+    let warehouse = Warehouse::new();
+    let mut replay = warehouse.replay_for_ever();
+    // They end, since the warehouse only seems to run. None of them waits before.
+    for args in [
+        &["etl", "--day", DAY][..],
+        &["batch", "--day", DAY],
+        &["import", "."],
+        &["erase", "--ad", AD],
+        &["query", "SELECT 1"],
+        &["ledger"],
+        &["verify", "--day", DAY],
+        &["rejected"],
+        &["replay", "--day", DAY, "--undelivered"],
+        &["traffic", AD],
+        &["status"],
+    ] {
+        let (_, said) = warehouse.start(args).end();
+        assert!(!said.contains("Waiting for"), "{args:?}: {said}");
+    }
+    assert!(replay.runs());
+}
+
+#[test]
+fn who_waits_goes_on_when_it_is_its_turn() {
+    let warehouse = Warehouse::new();
+    let replay = warehouse.replay_for_ever();
+    let mut erasure = warehouse.start(&["erase", "--ad", AD, "--yes"]);
+    assert!(is_wait_for(&erasure.next_note(), "replay", replay.id()));
+    // A query could run beside the replay, and waits behind the erasure that came first.
+    let mut query = warehouse.start(&["query", "SELECT 1"]);
+    let note = query.next_note();
+    assert!(is_wait_for(&note, "erase", erasure.id()), "{note}");
+    assert!(!note.contains(AD), "what is erased is in no note: {note}");
+    let notes = std::fs::read_dir(warehouse.checkout.dir.path().join(".dataless/up.locks")).unwrap();
+    for note in notes.map(|entry| entry.unwrap().path()) {
+        assert!(!std::fs::read_to_string(&note).unwrap().contains(AD), "{}", note.display());
+    }
+    replay.signal(Signal::INT);
+    drop(replay);
+    // Neither finds Spark; what counts is that they come so far.
+    for waiting in [erasure, query] {
+        let (status, said) = waiting.end();
+        assert_eq!(status, Some(1), "{said}");
+    }
+}
