@@ -2,6 +2,7 @@
 
     spark-submit glue/erase.py --by FIELD=VALUE | --ad UUID | --event UUID --database DB --data_path s3://BUCKET/data
         --table_name TABLE --lookback_days N --attribution_days N [--dry_run true|false] [--compression zstd|zlib|snappy]
+        [--versions_path s3://BUCKET/data]
 
 FIELD is a column that a table of events names in `event.erase`. `--ad UUID` is `--by ad_id=UUID`.
 
@@ -14,13 +15,14 @@ tables that name FIELD in `event.erase`, where FIELD has the value.
 Each raw object, partition and manifest is replaced in one step by one without them, so a run that is killed has erased part
 of the whole and broken nothing. The next one erases the rest: what is erased it no longer finds, and days whose raw is done it
 does not read again unless they have other objects since. So a long history can be finished in several runs.
-In a bucket with versions the earlier ones go too: those of raw objects that hold the id, and all of derived ORC files.
+In a bucket with versions the earlier ones go too: those of raw objects that hold the id, and all of derived ORC files. Where
+`--data_path` is a copy of the bucket, `--versions_path` says where they are; who puts the copy back leaves no others.
 
-The receipt, one JSON object: `places` with what this run removed (lines of an object, rows of a partition or a dead run,
-items), `versions` (earlier versions of derived files, null where there are none to keep), `rerun` (the days of arrival whose
-ETL and batch must run again, in order, so that sums and books are right; null when none) and `batch_only` (event days
-outside of that range whose batch must run again. Where raw has expired, if only in part, an ETL would lose rows). Both
-have the days of earlier runs that were killed, too.
+The receipt, one JSON object, does not name what was erased, since it stays in the job's log: `places` with what this run
+removed (lines of an object, rows of a partition or a dead run, items), `versions` (earlier versions of derived files, null
+where there are none to keep), `rerun` (the days of arrival whose ETL and batch must run again, in order, so that sums and
+books are right; null when none) and `batch_only` (event days outside of that range whose batch must run again. Where raw has
+expired, if only in part, an ETL would lose rows). Both have the days of earlier runs that were killed, too.
 `docs/pipeline.md` says what it doesn't reach. On AWS it needs `--extra-py-files` with lake.zip and load_ad_traffic.py.
 """
 
@@ -42,7 +44,7 @@ from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
 import load_ad_traffic
-from lake import ads, erased, files, measure, session
+from lake import ads, erased, measure, session
 from lake.arguments import one_of, whole_number
 from lake.days import keys_day, partition_path
 from lake.erased import Erased
@@ -78,6 +80,8 @@ class Arguments:
     attribution_days: int
     dry_run: bool
     compression: str
+    # Where the bucket's earlier versions are: the data path, unless that is a copy of the bucket.
+    versions_path: str
 
     @property
     def id(self) -> str:
@@ -122,7 +126,7 @@ def main(argv: list[str]) -> int:
     print(json.dumps(printed), flush=True)
     if not arguments.dry_run:
         # Not before: the days of the receipt are in there.
-        delete_journal(spark, arguments)
+        delete_journal(arguments)
     return 0 if arguments.dry_run else sum(place["count"] for place in printed["places"])
 
 
@@ -130,28 +134,30 @@ def parse_arguments(argv: list[str]) -> Arguments:
     kinds = [name for name in ("by", "ad", "event") if f"--{name}" in argv]
     if len(kinds) != 1:
         raise ValueError("give one of --by, --ad and --event, with what is to be erased")
-    optional = [name for name in ("dry_run", "compression") if f"--{name}" in argv]
+    optional = [name for name in ("dry_run", "compression", "versions_path") if f"--{name}" in argv]
     options = getResolvedOptions(argv, [*kinds, "database", "data_path", "table_name", "lookback_days", "attribution_days", *optional])
     kind, value = kinds[0], options[kinds[0]]
     if kind == "by":
         kind, _, value = value.partition("=")
         if not kind or not value:
-            raise ValueError(f"--by is {options['by']}: it must be FIELD=VALUE")
+            raise ValueError("--by must be FIELD=VALUE")
         sought = Erased(value, kind)
     elif re.fullmatch(erased.UUID, value):
         sought = Erased(value.lower())
     else:
-        raise ValueError(f"--{kind} is {value}: it must be a UUID with hyphens, as in events")
+        raise ValueError(f"--{kind} must be a UUID with hyphens, as in events")
+    data_path = options["data_path"].rstrip("/")
     return Arguments(
         kind=kind,
         sought=sought,
         database=options["database"],
-        data_path=options["data_path"].rstrip("/"),
+        data_path=data_path,
         table_name=options["table_name"],
         lookback_days=whole_number("lookback_days", options["lookback_days"], least=0),
         attribution_days=ads.attribution_days(options["attribution_days"]),
         dry_run=one_of("dry_run", options.get("dry_run", "true"), ("true", "false")) == "true",
         compression=one_of("compression", options.get("compression", "zstd"), session.COMPRESSIONS),
+        versions_path=options.get("versions_path", data_path).rstrip("/"),
     )
 
 
@@ -159,7 +165,7 @@ def run(spark: SparkSession, arguments: Arguments, tables: list[EventTable]) -> 
     """Finds what is to be erased, erases it unless this is a dry run, and returns the receipt."""
     store = open_store(arguments.data_path)
     journal = read_journal(store, arguments)
-    raw = [item for prefix in (RAW, RAW_ERRORS) for item in store.objects(prefix)]
+    raw = [item for prefix in (RAW, RAW_ERRORS) for item in stored_objects(arguments, prefix)]
     searched = [item for item in raw if item.key.startswith(arguments.sought.prefixes)]
     holds = row_conditions(arguments, tables)
     plan = make_plan(spark, arguments, store, holds)
@@ -167,6 +173,7 @@ def run(spark: SparkSession, arguments: Arguments, tables: list[EventTable]) -> 
     if not arguments.dry_run:
         write_journal(store, arguments, journal)
         erase_derived(spark, arguments, plan, holds)
+    hashes = {day: name_hash(found) for day, found in by_day(searched).items()}
     objects = []
     for items in steps(searched, journal.done):
         found = find_lines(spark, arguments, items)
@@ -175,7 +182,7 @@ def run(spark: SparkSession, arguments: Arguments, tables: list[EventTable]) -> 
         if not arguments.dry_run:
             write_journal(store, arguments, journal)
             rewrite_objects(spark, arguments, [item for item, _ in found])
-            journal.done |= {day: name_hash(read) for day, read in by_day(items).items()}
+            journal.done |= {day: hashes[day] for day in by_day(items)}
             write_journal(store, arguments, journal)
     days = days_to_run(arguments, journal, complete_days(spark, arguments.database, journal.arrivals, raw))
     if not arguments.dry_run:
@@ -194,7 +201,6 @@ def receipt(arguments: Arguments, plan: Plan, objects: list[tuple[Object, int]])
         for item, lines in objects
     ]
     return {
-        "id": arguments.id,
         "kind": arguments.kind,
         "dry_run": arguments.dry_run,
         "places": places,
@@ -236,7 +242,7 @@ def make_plan(spark: SparkSession, arguments: Arguments, store: Store, holds: di
         remains=find_remains(
             spark, store, arguments.data_path, arguments.database, holds, load_ad_traffic.MANIFESTS, arguments.sought.in_files
         ),
-        versions=find_versions(store),
+        versions=find_versions(open_store(arguments.versions_path)),
     )
 
 
@@ -264,6 +270,13 @@ def add_days(
         journal.event_days.update(ads.days_before(spark, arguments.database, table, day, arguments.attribution_days))
 
 
+def stored_objects(arguments: Arguments, prefix: str) -> Iterator[Object]:
+    """All objects, and all earlier versions."""
+    yield from open_store(arguments.data_path).objects(prefix)
+    if arguments.versions_path != arguments.data_path:
+        yield from (item for item in open_store(arguments.versions_path).objects(prefix) if not item.is_live)
+
+
 def arrival_day(item: Object) -> date | None:
     """The day of arrival of a raw or an error object. What lies in no folder of a day is none that the ETL reads."""
     found = ARRIVAL.fullmatch(item.key) or UNDELIVERED.fullmatch(item.key)
@@ -289,11 +302,11 @@ def name_hash(items: Iterable[Object]) -> str:
 
 
 def steps(items: list[Object], done: dict[date, str]) -> Iterator[list[Object]]:
-    """The objects of days that are not done, in steps of whole days."""
+    """The objects of days that are not done, in steps of whole days; of the others the earlier versions, which a run that was
+    killed may have left behind."""
     step: list[Object] = []
     for day, found in sorted(by_day(items).items()):
-        if done.get(day) != name_hash(found):
-            step += found
+        step += [item for item in found if not item.is_live] if done.get(day) == name_hash(found) else found
         if len(step) >= OBJECTS_OF_STEP:
             yield step
             step = []
@@ -325,12 +338,13 @@ def find_partitions(
 
 def find_lines(spark: SparkSession, arguments: Arguments, items: list[Object]) -> list[tuple[Object, int]]:
     """The raw objects with lines that hold what is erased, and how many."""
-    data_path, sought = arguments.data_path, arguments.sought
+    live_path, earlier_path, sought = arguments.data_path, arguments.versions_path, arguments.sought
 
     def count(part: Iterable[tuple]) -> Iterator[tuple[tuple, int]]:
-        store, holds = open_store(data_path), sought.finder()
+        live, earlier, holds = open_store(live_path), open_store(earlier_path), sought.finder()
         for fields in part:
-            lines = sum(removed for _, removed in strip_lines(store, Object(*fields), holds))
+            item = Object(*fields)
+            lines = sum(removed for _, removed in strip_lines(live if item.is_live else earlier, item, holds))
             if lines:
                 yield fields, lines
 
@@ -362,22 +376,22 @@ def erase_derived(spark: SparkSession, arguments: Arguments, plan: Plan, holds: 
 
 
 def rewrite_objects(spark: SparkSession, arguments: Arguments, items: list[Object]) -> None:
-    data_path, sought = arguments.data_path, arguments.sought
+    live_path, earlier_path, sought = arguments.data_path, arguments.versions_path, arguments.sought
 
     def rewrite(part: Iterable[tuple]) -> None:
-        store, holds = open_store(data_path), sought.finder()
+        live, earlier, holds = open_store(live_path), open_store(earlier_path), sought.finder()
         for item in (Object(*fields) for fields in part):
             if item.is_live:
-                rewrite_object(store, item, holds)
+                rewrite_object(live, item, holds)
             else:
-                store.delete_versions([item])
+                earlier.delete_versions([item])
 
     in_parallel(spark, items).foreachPartition(rewrite)
 
 
 def erase_versions(arguments: Arguments) -> None:
     """Deletes the earlier versions of derived files, those that this run has just made included."""
-    store = open_store(arguments.data_path)
+    store = open_store(arguments.versions_path)
     store.delete_versions(find_versions(store) or [])
 
 
@@ -424,8 +438,9 @@ def write_journal(store: Store, arguments: Arguments, journal: Journal) -> None:
     store.write(journal_key(arguments), json.dumps(days | {"done": done}).encode())
 
 
-def delete_journal(spark: SparkSession, arguments: Arguments) -> None:
-    files.delete(spark, f"{arguments.data_path}/{journal_key(arguments)}")
+def delete_journal(arguments: Arguments) -> None:
+    """Deletes it with its earlier versions: whoever guesses what was erased could confirm it by the name."""
+    open_store(arguments.data_path).forget(journal_key(arguments))
 
 
 if __name__ == "__main__":

@@ -97,7 +97,8 @@ def find(field: str, value: str, tables: Iterable[EventTable]) -> Erased:
     fitting = [table for table, column in columns.items() if column.kind == "text" or column.type == "bigint" and whole]
     if not fitting:
         form = "a UUID with hyphens, as in events" if "uuid" in kinds else "a whole number"
-        raise ValueError(f"{value} is not a value of {field}: it must be {form}")
+        # Without the value: what a job prints stays in its log.
+        raise ValueError(f"this is not a value of {field}: it must be {form}")
     prefixes = [prefix for table in fitting for prefix in (f"{table.raw}/", f"{RAW_ERRORS}{table.name}/")]
     return Erased(value, field, tuple(table.name for table in fitting), tuple(prefixes))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -50,6 +51,9 @@ class Store(Protocol):
     def delete_versions(self, items: Iterable[Object]) -> None: ...
 
     def keeps_versions(self) -> bool: ...
+
+    def forget(self, key: str) -> None:
+        """Deletes the object, if there is one, with all versions and all marks of its deletion."""
 
 
 def open_store(data_path: str) -> Store:
@@ -107,6 +111,10 @@ class FolderStore:
     def keeps_versions(self) -> bool:
         return False
 
+    def forget(self, key: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(self.root, key))
+
 
 class S3Store:
     """A prefix of a bucket."""
@@ -155,6 +163,18 @@ class S3Store:
 
     def keeps_versions(self) -> bool:
         return self.client.get_bucket_versioning(Bucket=self.bucket).get("Status") in ("Enabled", "Suspended")
+
+    def forget(self, key: str) -> None:
+        if not self.keeps_versions():
+            self.client.delete_object(Bucket=self.bucket, Key=self.key(Object(key)))
+            return
+        pages = self.client.get_paginator("list_object_versions").paginate(
+            Bucket=self.bucket, Prefix=self.key(Object(key))
+        )
+        found = [entry for page in pages for entry in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]]
+        self.delete_versions(
+            Object(key, entry["VersionId"]) for entry in found if entry["Key"] == self.key(Object(key))
+        )
 
     def address(self, item: Object) -> dict[str, str]:
         version = {"VersionId": item.version} if item.version else {}

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,10 +65,11 @@ class Mirror:
         self.save_index()
         return {*stale, *gone}
 
-    def put_back(self) -> set[str]:
+    def put_back(self, for_good: bool = False) -> set[str]:
         """Makes the bucket equal to the folder: new objects first, then what is gone; returns the keys that changed.
 
-        Only an object that was fetched, and is still the same, is deleted.
+        Only an object that was fetched, and is still the same, is deleted. What is replaced or deleted stays in the bucket as an
+        earlier version, unless this is for good.
         """
         files = self.list_files()
         fresh = [key for key in files if self.seen(key, files) is None]
@@ -76,17 +78,38 @@ class Mirror:
         gone = [key for key in missing if objects.get(key) == self.index[key].etag]
         with ThreadPoolExecutor(THREADS) as threads:
             list(threads.map(self.upload, fresh))
-        for start in range(0, len(gone), MAX_DELETED_KEYS):
-            keys = gone[start : start + MAX_DELETED_KEYS]
-            answer = self.s3.delete_objects(
-                Bucket=self.bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
-            )
-            if answer.get("Errors"):
-                raise RuntimeError(f"objects cannot be deleted: {answer['Errors']}")
+        self.delete({"Key": key} for key in gone)
+        if for_good:
+            self.forget(set(fresh), set(gone))
         for key in missing:
             del self.index[key]
         self.save_index()
         return {*fresh, *gone}
+
+    def forget(self, replaced: set[str], deleted: set[str]) -> None:
+        """Deletes all versions of the keys but the latest of those that were replaced, and the marks of deletion."""
+        if not replaced and not deleted:
+            return
+        pages = [
+            page
+            for prefix in self.prefixes
+            for page in self.s3.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
+        ]
+        found = [entry for page in pages for entry in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]]
+        self.delete(
+            {"Key": entry["Key"], "VersionId": entry["VersionId"]}
+            for entry in found
+            if entry["Key"] in deleted or (entry["Key"] in replaced and not entry["IsLatest"])
+        )
+
+    def delete(self, found: Iterable[dict[str, str]]) -> None:
+        """Deletes objects, or single versions of them."""
+        entries = list(found)
+        for start in range(0, len(entries), MAX_DELETED_KEYS):
+            objects = {"Objects": entries[start : start + MAX_DELETED_KEYS], "Quiet": True}
+            answer = self.s3.delete_objects(Bucket=self.bucket, Delete=objects)
+            if answer.get("Errors"):
+                raise RuntimeError(f"objects cannot be deleted: {answer['Errors']}")
 
     def path(self, key: str) -> Path:
         return self.folder / key

@@ -42,6 +42,9 @@ from pyspark.sql import SparkSession
 import catalog
 from mirror import Mirror
 
+# What this job takes out of the bucket must not stay there as an earlier version. It deletes those that it finds there by itself.
+FOR_GOOD = "erase.py"
+
 IDLE_SECONDS = 300
 WATCH_SECONDS = 1.0
 
@@ -121,6 +124,9 @@ class Runner:
         script = self.script(job["Command"]["ScriptLocation"])
         merged = {"--JOB_NAME": name} | defaults | arguments
         argv = [part for key, value in merged.items() for part in (key, self.localize(str(value)))]
+        for_good = script.name == FOR_GOOD
+        if for_good:
+            argv += ["--versions_path", f"s3://{self.bucket}/data"]
         self.refresh()
         try:
             if defaults.get("--job-language") == "scala":
@@ -133,7 +139,7 @@ class Runner:
                 run_script(script, argv, libraries)
         finally:
             # What was complete when a job failed is complete in S3 too, as it is on AWS.
-            self.mirror.put_back()
+            self.mirror.put_back(for_good)
 
     def script(self, location: str) -> Path:
         if not location.startswith(self.scripts_root):

@@ -345,7 +345,7 @@ def test_an_impression_then_an_ad_are_erased_everywhere_however_often_the_job_is
     planned = run_erase(warehouse, capsys, "--event", ID.upper())
     assert digest(warehouse.folder) == before
     assert planned | {"places": []} == {
-        "id": ID, "kind": "event", "dry_run": True, "places": [], "versions": None,
+        "kind": "event", "dry_run": True, "places": [], "versions": None,
         "rerun": {"from": DAY, "to": "2026-11-23"}, "batch_only": [],
     }  # fmt: skip
     assert places(planned) == {
