@@ -6,6 +6,7 @@ mod error;
 mod id;
 mod number;
 mod problem;
+pub mod raw_line;
 #[doc(hidden)]
 pub mod table;
 mod text;
