@@ -130,7 +130,8 @@ class Stream:
         return zipped.getvalue()
 
     def put(self, ids):
-        lines = "".join(json.dumps({"impression_id": each}) + "\n" for each in ids)
+        rest = {"ad_id": str(uuid.UUID(int=1)), "occurred_at": "2026-11-20 12:00:00.000"}
+        lines = "".join(json.dumps({"impression_id": each} | rest) + "\n" for each in ids)
         answer = self._firehose.put_record_batch(DeliveryStreamName=self.delivery_stream, Records=[{"Data": lines.encode()}])
         assert answer["FailedPutCount"] == 0
 

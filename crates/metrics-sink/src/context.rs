@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_cloudwatch::config::retry::RetryConfig;
+use events::EventType;
 use lambda_support::environment::{Environment, EnvironmentError, Process};
 use lambda_support::sdk;
 
@@ -55,8 +56,7 @@ impl<M: Metrics> Context<M> {
     /// The metric that counts the records of a delivery stream, by its ARN or its name: the stream of an event type is
     /// `<stack>-<type>`, and `dataless-order-items` counts as `OrderItems`. None for a stream of another name.
     pub(crate) fn metric_of(&self, delivery_stream_arn: &str) -> Option<String> {
-        let name = delivery_stream_arn.rsplit('/').next()?;
-        let event_type = name.strip_prefix(&self.stack)?.strip_prefix('-')?;
+        let event_type = self.type_name_of(delivery_stream_arn)?;
         let is_word = |word: &str| {
             !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
         };
@@ -65,6 +65,17 @@ impl<M: Metrics> Context<M> {
         }
         let pascal = event_type.split('-').map(|word| word[..1].to_ascii_uppercase() + &word[1..]);
         Some(pascal.collect())
+    }
+
+    /// The event type of a delivery stream, if it had a schema when this was built.
+    pub(crate) fn event_type_of(&self, delivery_stream_arn: &str) -> Option<&'static EventType> {
+        let name = self.type_name_of(delivery_stream_arn)?.replace('-', "_");
+        events::ALL.iter().copied().find(|event_type| event_type.name == name)
+    }
+
+    /// What comes behind the stack in the name of a delivery stream.
+    fn type_name_of<'a>(&self, delivery_stream_arn: &'a str) -> Option<&'a str> {
+        delivery_stream_arn.rsplit('/').next()?.strip_prefix(&self.stack)?.strip_prefix('-')
     }
 }
 
@@ -79,6 +90,16 @@ mod tests {
     impl Metrics for Nowhere {
         async fn publish(&self, _: &[Metric]) -> Result<(), PublishError> {
             Ok(())
+        }
+    }
+
+    #[test]
+    fn the_type_of_a_delivery_stream_is_that_of_its_schema() {
+        let context = Context::new(Nowhere, "N".into(), "data-less".into());
+        let name = |stream: &str| context.event_type_of(stream).map(|event_type| event_type.name);
+        assert_eq!(name("arn:aws:firehose:us-east-1:000000000000:deliverystream/data-less-clicks"), Some("clicks"));
+        for stream in ["data-less-nothings", "data-less", "other-clicks"] {
+            assert_eq!(name(stream), None, "{stream}");
         }
     }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::de::IgnoredAny;
+use events::EventType;
+use events::raw_line::{is_event, is_object};
 
 use crate::event::Record;
 use crate::metrics::is_time_taken;
@@ -14,17 +15,23 @@ const SECONDS_PER_MINUTE: i64 = 60;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) events: u64,
-    /// Lines that are not a JSON object, blank ones among them, and records that are not base64: they are handed on like the
+    /// Lines in which the ETL will find no event of the type, and records that are not base64: they are handed on like the
     /// others, and the ETL sets them aside. Together with the events they are the raw lines that the ledger counts.
     pub(crate) malformed: u64,
 }
 
 /// Counts by minute, the minute being the seconds since 1970 of its start. A record whose time is missing, or such that
-/// CloudWatch would refuse the whole call for it, counts in the minute of `now`.
+/// CloudWatch would refuse the whole call for it, counts in the minute of `now`. Of a type that is not known here, such as one
+/// without a schema, every JSON object is an event.
 ///
 /// Lines end at newlines, not with records: Firehose joins records as they are, so that one without a newline at its end goes
 /// on in the next. Such a line counts in the minute of the record that it begins in.
-pub(crate) fn count(records: &[Record<'_>], now: SystemTime) -> BTreeMap<i64, Counts> {
+pub(crate) fn count(
+    event_type: Option<&EventType>,
+    records: &[Record<'_>],
+    now: SystemTime,
+) -> BTreeMap<i64, Counts> {
+    let holds_event = |line: &[u8]| event_type.map_or_else(|| is_object(line), |known| is_event(known, line));
     let now = i64::try_from(now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()).unwrap_or(i64::MAX);
     let mut minutes: BTreeMap<i64, Counts> = BTreeMap::new();
     // The line that no newline has ended yet, and its minute.
@@ -46,56 +53,25 @@ pub(crate) fn count(records: &[Record<'_>], now: SystemTime) -> BTreeMap<i64, Co
         let mut start = 0;
         for newline in memchr::memchr_iter(b'\n', &open[searched..]) {
             let end = searched + newline;
-            minutes.entry(open_minute).or_default().add(&open[start..end]);
+            minutes.entry(open_minute).or_default().add(holds_event(&open[start..end]));
             (start, open_minute) = (end + 1, minute);
         }
         open.drain(..start);
     }
     if !open.is_empty() {
-        minutes.entry(open_minute).or_default().add(&open);
+        minutes.entry(open_minute).or_default().add(holds_event(&open));
     }
     minutes
 }
 
 impl Counts {
-    fn add(&mut self, line: &[u8]) {
-        if is_object(line) {
+    fn add(&mut self, is_event: bool) {
+        if is_event {
             self.events += 1;
         } else {
             self.malformed += 1;
         }
     }
-}
-
-/// Whether the ETL will find a JSON object in a line, by the definition of `docs/lake.md`.
-fn is_object(line: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(line) else { return false };
-    let text = text.trim_start_matches('\u{feff}');
-    text.trim_ascii_start().starts_with('{')
-        // It goes into any depth and past numbers of any length.
-        && serde_json::from_str::<IgnoredAny>(text).is_ok()
-        && has_whole_surrogates(text.as_bytes())
-}
-
-/// Whether each half of a surrogate pair has its other half. serde_json doesn't look at what it ignores.
-fn has_whole_surrogates(json: &[u8]) -> bool {
-    let mut rest = json;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        rest = &rest[at..];
-        rest = match escaped_unit(rest) {
-            Some(0xd800..=0xdbff) if matches!(escaped_unit(&rest[6..]), Some(0xdc00..=0xdfff)) => &rest[12..],
-            Some(0xd800..=0xdfff) => return false,
-            // Another escape is two bytes, and what follows in `\uXXXX` has no backslash.
-            _ => &rest[2..],
-        };
-    }
-    true
-}
-
-/// The UTF-16 code unit of `\uXXXX`, if the text begins with one.
-fn escaped_unit(text: &[u8]) -> Option<u16> {
-    let hex = text.strip_prefix(b"\\u")?.get(..4)?;
-    u16::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()
 }
 
 #[cfg(test)]
@@ -115,11 +91,15 @@ mod tests {
 
     /// The counts of records of (`approximateArrivalTimestamp` and `data`, both as written in JSON).
     fn counted(records: &[(&str, &str)]) -> Vec<(i64, Counts)> {
+        counted_as(None, records)
+    }
+
+    fn counted_as(event_type: Option<&EventType>, records: &[(&str, &str)]) -> Vec<(i64, Counts)> {
         let text = records
             .iter()
             .map(|(at, data)| format!(r#"{{"recordId":"1","approximateArrivalTimestamp":{at},"data":{data}}}"#));
         let text = format!("[{}]", text.collect::<Vec<_>>().join(","));
-        count(&serde_json::from_str::<Vec<Record<'_>>>(&text).unwrap(), now()).into_iter().collect()
+        count(event_type, &serde_json::from_str::<Vec<Record<'_>>>(&text).unwrap(), now()).into_iter().collect()
     }
 
     fn base64(data: &str) -> String {
@@ -197,6 +177,21 @@ mod tests {
             assert!(!is_object(line.as_bytes()), "{line}");
         }
         assert!(!is_object(b"{\"a\":\"\xff\"}"));
+    }
+
+    #[test]
+    fn of_a_type_that_is_known_only_its_events_count_as_such() {
+        let id = "0192d3c4-9a5b-7c6d-8e7f-001122334455";
+        let event = format!(r#"{{"impression_id":"{id}","ad_id":"{id}","occurred_at":"2026-11-20 10:00:00.000"}}"#);
+        let late = event.replace("2026", "1999");
+        let without_time = event.replace("occurred_at", "at");
+        let bad_time = event.replace("10:00", "25:00");
+        let lines = base64(&format!("{event}\n{late}\n{without_time}\n{bad_time}\n{{}}\n\n"));
+        let records = [("1763640000000", &*lines)];
+        let impressions = counted_as(Some(&events::IMPRESSIONS), &records);
+        assert_eq!(impressions, [(MINUTE, Counts { events: 2, malformed: 4 })]);
+        assert_eq!(counted_as(Some(&events::CLICKS), &records), [(MINUTE, Counts { events: 0, malformed: 6 })]);
+        assert_eq!(counted_as(None, &records), [(MINUTE, Counts { events: 5, malformed: 1 })]);
     }
 
     #[test]

@@ -54,7 +54,7 @@ async fn count_and_publish<M: Metrics>(
     left: Duration,
     context: &Context<M>,
 ) {
-    let minutes = count(records, now);
+    let minutes = count(context.event_type_of(delivery_stream_arn), records, now);
     let Some(name) = context.metric_of(delivery_stream_arn) else {
         tracing::error!(stream = delivery_stream_arn, "no metric is known for this delivery stream");
         return report_failure(&context.namespace, &context.stack, "UnknownStream", events_of(&minutes));
@@ -290,11 +290,20 @@ mod tests {
         .to_string()
     }
 
+    /// The line of a click, which has all that an impression must have, too.
+    fn line(note: &str) -> String {
+        const ID: &str = "0192d3c4-9a5b-7c6d-8e7f-001122334455";
+        let event = json!({
+            "click_id": ID, "impression_id": ID, "ad_id": ID, "occurred_at": "2026-11-20 11:59:58.000", "note": note,
+        });
+        format!("{event}\n")
+    }
+
     fn firehose(stream: &str, minute: i64) -> String {
         let records = [
-            record("1", minute, "{\"a\":1}\n{\"a\":2}\n"),
-            record("2", minute + 60, "{\"a\":3}\nhello\n"),
-            record("3", minute, "{\"a\":\"\u{e9}\"}\n"),
+            record("1", minute, &line("1").repeat(2)),
+            record("2", minute + 60, &format!("{}hello\n", line("3"))),
+            record("3", minute, &line("\u{e9}")),
         ];
         event(stream, &records)
     }
@@ -423,7 +432,7 @@ mod tests {
     #[tokio::test]
     async fn a_batch_at_lambdas_limit_comes_back_within_it() {
         let minute = minute();
-        let line = format!("{{\"impression_id\":\"{}\"}}\n", "0".repeat(100));
+        let line = line("");
         let lines = 300;
         let data = line.repeat(lines);
         let one = record(&"4".repeat(56), minute, &data);
