@@ -149,6 +149,43 @@ def test_what_waits_when_the_page_is_left_arrives_as_a_beacon(page, site, bucket
     assert beacon.headers.get("Sec-Fetch-Mode") == "no-cors", "fetch would have sent cors"
 
 
+def send_json_beacon(page, proxy, event):
+    """Sends an event as a page of another origin does that knows nothing of `beacon.js`: JSON of its own type. Returns whether
+    the browser took it."""
+    script = """([url, event]) => navigator.sendBeacon(
+        url, new Blob([JSON.stringify({ impressions: [event] })], { type: "application/json" }))"""
+    return page.evaluate(script, [f"{proxy.url}/impressions", event])
+
+
+def other_impression():
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"impression_id": str(uuid.uuid4()), "ad_id": str(uuid.uuid4()), "occurred_at": now}
+
+
+def test_a_json_beacon_of_another_origin_arrives(page, site, bucket, target, proxy):
+    assert site.url != proxy.url, "another port is another origin"
+    event = other_impression()
+    assert send_json_beacon(page, proxy, event)
+    (found,) = wait_for_stored(bucket, "impressions", [event["ad_id"]], 1, target)
+    assert found["impression_id"] == event["impression_id"]
+    asked, sent = [passed for passed in proxy.passed if event["ad_id"].encode() in passed.body or passed.method == "OPTIONS"]
+    assert (asked.method, sent.method) == ("OPTIONS", "POST"), "it is asked for before it is sent"
+    assert sent.headers["Content-Type"] == "application/json"
+    assert page.console == []
+
+
+def test_a_json_beacon_that_its_origin_may_not_send_shows_in_the_console(page, proxy):
+    # As the function answers where AllowedOrigins does not have the page's.
+    refusal = {"Vary": "Origin", "Access-Control-Allow-Methods": "OPTIONS, POST"}
+    event = other_impression()
+    wait_for_state(page, "Lantern", "stored")
+    proxy.answers = [(204, refusal, b"")]
+    with page.expect_console_message(lambda message: "blocked by CORS policy" in message.text):
+        send_json_beacon(page, proxy, event)
+    page.wait_for_timeout(SETTLED_SECONDS * 1000)
+    assert not [passed for passed in proxy.passed if event["ad_id"].encode() in passed.body], "it was never sent"
+
+
 def test_a_page_that_comes_back_sends_what_it_heard_no_answer_to(page, bucket, target, proxy):
     """Playwright turns off the cache from which pages come back, so this page is told that it leaves and returns."""
     lantern = ad_id(page, "Lantern")

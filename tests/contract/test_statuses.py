@@ -1,10 +1,13 @@
 """Each documented status is reached, or it is said why no test can reach it here. And what the schema cannot say."""
 
+import base64
 import datetime
+import gzip
 import json
 import re
 import uuid
 
+import boto3
 import pytest
 import requests
 
@@ -139,6 +142,94 @@ def test_a_documented_status(operation_id, status, described, target):
 def test_a_body_of_one_mib_is_read(kind, target):
     response = post(kind, body=lambda kind: json.dumps(batch(kind)).ljust(MIB))(target)
     assert (response.status_code, response.json()["failed_count"]) == (200, 0)
+
+
+def packed(kind, content, coding="gzip"):
+    def send(target):
+        headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+        return requests.post(f"{target.base_url}/{kind}", data=content, headers=headers, timeout=30)
+
+    return send
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_packed_body_is_a_batch(kind, target):
+    body = json.dumps(batch(kind, 500)).encode()
+    for content in (gzip.compress(body), gzip.compress(body[:99]) + gzip.compress(body[99:])):
+        response = packed(kind, content)(target)
+        assert (response.status_code, response.json()["failed_count"]) == (200, 0), response.text
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_body_that_unpacks_to_one_mib_is_read_and_one_byte_more_is_not(kind, target):
+    body = json.dumps(batch(kind)).encode()
+    response = packed(kind, gzip.compress(body.ljust(MIB)))(target)
+    assert (response.status_code, response.json()["failed_count"]) == (200, 0)
+    bombs = [body.ljust(MIB + 1), bytes(MIB + 1)]
+    for bomb in bombs:
+        response = packed(kind, gzip.compress(bomb))(target)
+        assert (response.status_code, response.json()["error_code"]) == (413, "PayloadTooLarge"), response.text
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_body_that_cannot_be_unpacked_is_refused(kind, target):
+    whole = gzip.compress(json.dumps(batch(kind)).encode())
+    for content in (whole[:-1], whole[:20], whole + b"x"):
+        response = packed(kind, content)(target)
+        # On AWS API Gateway finds it out and answers 415; behind the emulator the function does.
+        assert response.status_code == (400 if target.is_emulator else 415), response.text
+        assert contract.errors(DOCUMENT, DOCUMENT["components"]["schemas"]["Error"], response.json()) == []
+    response = packed(kind, whole, coding="br")(target)
+    assert (response.status_code, response.json()["error_code"]) == (415, "UnsupportedMediaType")
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_the_function_unpacks_what_reaches_it_packed(kind, target):
+    """As it would from an API with a binary media type. API Gateway unpacks by itself otherwise."""
+    if not target.is_emulator:
+        pytest.skip("who may call the API need not be allowed to invoke its functions")
+    functions = boto3.client("lambda")
+    names = [one["FunctionName"] for page in functions.get_paginator("list_functions").paginate() for one in page["Functions"]]
+    (name,) = [name for name in names if name.endswith(f"-capture-{kind}")]
+
+    def invoke(content):
+        event = {
+            "httpMethod": "POST",
+            "path": f"/{kind}",
+            "headers": {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+            "requestContext": {"stage": "Prod", "httpMethod": "POST"},
+            "body": base64.b64encode(content).decode(),
+            "isBase64Encoded": True,
+        }
+        answer = json.loads(functions.invoke(FunctionName=name, Payload=json.dumps(event))["Payload"].read())
+        return answer["statusCode"], json.loads(answer["body"])
+
+    body = json.dumps(batch(kind, 500)).encode()
+    status, answer = invoke(gzip.compress(body))
+    assert (status, answer["failed_count"], len(answer["records"])) == (200, 0, 500)
+    assert invoke(gzip.compress(body.ljust(MIB)))[0] == 200
+    for content, expected in [
+        (gzip.compress(body.ljust(MIB + 1)), (413, "PayloadTooLarge")),
+        (gzip.compress(bytes(MIB)) * 900, (413, "PayloadTooLarge")),
+        (gzip.compress(body)[:-1], (400, "InvalidGzip")),
+        (gzip.compress(body) + b"x", (400, "InvalidGzip")),
+    ]:
+        status, answer = invoke(content)
+        assert (status, answer["error_code"]) == expected
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_page_may_send_json_as_a_beacon(kind, target):
+    """Its preflight is answered for its own origin, with credentials: a browser takes no other."""
+    asked = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
+    answer = requests.options(f"{target.base_url}/{kind}", headers=asked, timeout=30)
+    sent = requests.post(f"{target.base_url}/{kind}", json=batch(kind), headers={"Origin": asked["Origin"]}, timeout=30)
+    for response in (answer, sent):
+        assert response.headers["Access-Control-Allow-Origin"] == asked["Origin"]
+        assert response.headers["Access-Control-Allow-Credentials"] == "true"
+        assert response.headers["Vary"] == "Origin"
+    allowed = answer.headers["Access-Control-Allow-Headers"].split(", ")
+    assert set(allowed) == {"content-encoding", "content-type"}
 
 
 @pytest.mark.parametrize("kind", TYPES)

@@ -12,6 +12,9 @@ refuses a version of MiniStack that no longer has what it changes.
 3. Each call of CloudWatch looks through every data point of every metric for those older than two weeks. Once a minute will do.
 4. In an update of a nested stack MiniStack forgets the attributes of what does not change, and refuses whatever asks for them
    ("Requested attribute Arn does not exist"). The stack still has them.
+5. API Gateway unpacks a body with `Content-Encoding: gzip`; MiniStack hands its bytes on as text, which spoils them. What cannot
+   be unpacked goes on as it came: API Gateway would answer 415.
+   https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-make-request-with-compressed-payload.html
 """
 
 from __future__ import annotations
@@ -20,11 +23,12 @@ import select
 import socketserver
 import sys
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Awaitable, Callable
 
 from ministack import app
 from ministack.core import lambda_runtime
-from ministack.services import cloudformation, cloudwatch
+from ministack.services import apigateway_v1, cloudformation, cloudwatch
 from ministack.services.cloudformation import provisioners
 
 # What is changed below, as it was in the version that this was written for.
@@ -33,8 +37,12 @@ DRAIN = "_drain_stderr_bounded"
 EVICT = "_evict_old_metrics"
 UPDATE = "_update_resource"
 STACKS = "_stacks"
+EXECUTE = "handle_execute"
 
 EVICT_SECONDS = 60.0
+
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
+MAX_PAYLOAD_BYTES = 10 * 1024 * 1024
 
 
 def send_without_delay() -> None:
@@ -87,15 +95,44 @@ def with_known_attributes(update: Callable[..., tuple]) -> Callable[..., tuple]:
     return call
 
 
+def unpack(packed: bytes) -> bytes | None:
+    """What all members of a gzip hold; none if it isn't whole, or holds more than API Gateway takes."""
+    content = b""
+    while packed:
+        member = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        try:
+            content += member.decompress(packed, MAX_PAYLOAD_BYTES + 1 - len(content))
+        except zlib.error:
+            return None
+        if not member.eof or len(content) > MAX_PAYLOAD_BYTES:
+            return None
+        packed = member.unused_data
+    return content
+
+
+def with_unpacked_body(execute: Callable[..., Awaitable[tuple]]) -> Callable[..., Awaitable[tuple]]:
+    """The execution of a request to a REST API, whose header stays as it was."""
+
+    async def call(api_id, stage_name, method, path, headers, body, query_params):
+        if body and headers.get("content-encoding", "").strip().lower() == "gzip":
+            unpacked = unpack(body)
+            body = body if unpacked is None else unpacked
+        return await execute(api_id, stage_name, method, path, headers, body, query_params)
+
+    return call
+
+
 def main() -> None:
     send_without_delay()
     worker = getattr(lambda_runtime, WORKER, None)
-    for owner, name in [(worker, DRAIN), (cloudwatch, EVICT), (provisioners, UPDATE), (cloudformation, STACKS)]:
+    changed = [(worker, DRAIN), (cloudwatch, EVICT), (provisioners, UPDATE), (cloudformation, STACKS), (apigateway_v1, EXECUTE)]
+    for owner, name in changed:
         if not hasattr(owner, name):
             sys.exit(f"MiniStack has no {name} where it was: its version has changed, and {__file__} must change with it")
     do_not_wait_for_silence(worker)
     setattr(cloudwatch, EVICT, at_most_every(EVICT_SECONDS, getattr(cloudwatch, EVICT)))
     setattr(provisioners, UPDATE, with_known_attributes(getattr(provisioners, UPDATE)))
+    setattr(apigateway_v1, EXECUTE, with_unpacked_body(getattr(apigateway_v1, EXECUTE)))
     # The rest is for who looks at the list of processes.
     del sys.argv[1:]
     app.main()
