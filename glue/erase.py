@@ -390,9 +390,13 @@ def rewrite_objects(spark: SparkSession, arguments: Arguments, items: list[Objec
 
 
 def erase_versions(arguments: Arguments) -> None:
-    """Deletes the earlier versions of derived files, those that this run has just made included."""
+    """Deletes the earlier versions of derived files, those that this run has just made included, and marks of deletion that hide
+    nothing any more."""
     store = open_store(arguments.versions_path)
-    store.delete_versions(find_versions(store) or [])
+    if store.keeps_versions():
+        store.delete_versions(find_versions(store) or [])
+        for prefix in (*DERIVED, RAW, RAW_ERRORS):
+            store.delete_versions(store.orphaned_marks(prefix))
 
 
 def in_parallel(spark: SparkSession, items: list[Object]) -> RDD:

@@ -52,6 +52,9 @@ class Store(Protocol):
 
     def keeps_versions(self) -> bool: ...
 
+    def orphaned_marks(self, prefix: str) -> list[Object]:
+        """The marks of deletion of what has no version left."""
+
     def forget(self, key: str) -> None:
         """Deletes the object, if there is one, with all versions and all marks of its deletion."""
 
@@ -111,6 +114,9 @@ class FolderStore:
     def keeps_versions(self) -> bool:
         return False
 
+    def orphaned_marks(self, prefix: str) -> list[Object]:
+        return []
+
     def forget(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.remove(os.path.join(self.root, key))
@@ -164,17 +170,32 @@ class S3Store:
     def keeps_versions(self) -> bool:
         return self.client.get_bucket_versioning(Bucket=self.bucket).get("Status") in ("Enabled", "Suspended")
 
+    def orphaned_marks(self, prefix: str) -> list[Object]:
+        marks = [item for is_mark, item in self.history(prefix) if is_mark]
+        if not marks:
+            return []
+        left = {item.key for is_mark, item in self.history(prefix) if not is_mark}
+        return [mark for mark in marks if mark.key not in left]
+
     def forget(self, key: str) -> None:
         if not self.keeps_versions():
             self.client.delete_object(Bucket=self.bucket, Key=self.key(Object(key)))
             return
+        history = [(is_mark, item) for is_mark, item in self.history(key) if item.key == key]
+        # What a mark hides would show for a moment if the mark went first.
+        for of_marks in (False, True):
+            self.delete_versions(item for is_mark, item in history if is_mark is of_marks)
+
+    def history(self, prefix: str) -> Iterator[tuple[bool, Object]]:
+        """All versions, and all marks of deletion: whether it is one, and its key and version."""
         pages = self.client.get_paginator("list_object_versions").paginate(
-            Bucket=self.bucket, Prefix=self.key(Object(key))
+            Bucket=self.bucket, Prefix=f"{self.prefix}/{prefix}"
         )
-        found = [entry for page in pages for entry in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]]
-        self.delete_versions(
-            Object(key, entry["VersionId"]) for entry in found if entry["Key"] == self.key(Object(key))
-        )
+        for page in pages:
+            for kind in ("Versions", "DeleteMarkers"):
+                for found in page.get(kind, []):
+                    key = found["Key"].removeprefix(f"{self.prefix}/")
+                    yield kind == "DeleteMarkers", Object(key, found["VersionId"], found["IsLatest"])
 
     def address(self, item: Object) -> dict[str, str]:
         version = {"VersionId": item.version} if item.version else {}

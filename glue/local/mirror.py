@@ -95,12 +95,14 @@ class Mirror:
             for prefix in self.prefixes
             for page in self.s3.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
         ]
-        found = [entry for page in pages for entry in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]]
-        self.delete(
-            {"Key": entry["Key"], "VersionId": entry["VersionId"]}
-            for entry in found
-            if entry["Key"] in deleted or (entry["Key"] in replaced and not entry["IsLatest"])
-        )
+        # What a mark of deletion hides would show for a moment if the mark went first.
+        for kind in ("Versions", "DeleteMarkers"):
+            self.delete(
+                {"Key": entry["Key"], "VersionId": entry["VersionId"]}
+                for page in pages
+                for entry in page.get(kind, [])
+                if entry["Key"] in deleted or (entry["Key"] in replaced and not entry["IsLatest"])
+            )
 
     def delete(self, found: Iterable[dict[str, str]]) -> None:
         """Deletes objects, or single versions of them."""

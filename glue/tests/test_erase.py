@@ -131,7 +131,8 @@ ARGUMENTS = ["erase.py", "--database", "d", "--data_path", "s3://b/data", "--tab
 
 
 class Bucket:
-    """As much of S3 as the job asks for: (key, version, content), the newest version of a key last."""
+    """As much of S3 as the job asks for: (key, version, content), the newest version of a key last; a mark of deletion has no
+    content."""
 
     def __init__(self, status: str | None):
         self.status, self.stored, self.described = status, [], {}
@@ -156,8 +157,9 @@ class Bucket:
         if self.operation == "list_objects_v2":
             yield {"Contents": [{"Key": key} for key, _, _ in found]}
         else:
-            for key, version, _ in found:
-                yield {"Versions": [{"Key": key, "VersionId": version, "IsLatest": latest[key] == version}]}
+            for key, version, content in found:
+                entry = {"Key": key, "VersionId": version, "IsLatest": latest[key] == version}
+                yield {"DeleteMarkers" if content is None else "Versions": [entry]}
         yield {}
 
     def head_object(self, Bucket, Key, VersionId=""):
@@ -218,6 +220,26 @@ def test_earlier_versions_of_derived_files_go_and_live_ones_stay(monkeypatch):
     assert erase.find_versions(objects.S3Store("b", "data")) == []
     bucket.status = None
     assert erase.find_versions(store) is None
+
+
+def test_marks_of_deletion_go_where_they_hide_nothing(monkeypatch):
+    bucket = Bucket("Enabled")
+    monkeypatch.setattr(objects.boto3, "client", lambda service: bucket)
+    for key, content in [
+        ("data/lake/a", b""),
+        ("data/lake/a", None),
+        ("data/lake/b", None),
+        ("data/raw/x", OTHER),
+        ("data/raw/x", None),
+        ("data/raw-errors/y", None),
+        ("data/ledger/c", None),
+        ("other/lake/b", None),
+    ]:
+        bucket.stored.append((key, f"v{len(bucket.stored)}", content))
+    erase.erase_versions(erase.parse_arguments([*ARGUMENTS, "--ad", ID]))
+    # Of raw, what it hides may be wanted again: no line of it holds what is erased.
+    left = [("data/raw/x", OTHER), ("data/raw/x", None), ("data/ledger/c", None), ("other/lake/b", None)]
+    assert [(key, content) for key, _, content in bucket.stored] == left
 
 
 def test_what_is_forgotten_is_in_no_version(monkeypatch):

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 use serde_json::Value;
 
+#[path = "steps/erased.rs"]
+mod erased;
 #[path = "steps/undelivered.rs"]
 mod undelivered;
 
@@ -259,8 +261,8 @@ fn a_warehouse_that_stays() {
     the_journal_of_the_load_generator_is_the_ledger();
     rejected_lines_are_replayed_once();
     undelivered::lines_that_firehose_set_aside_are_taken_back_once();
-    what_is_erased_is_nowhere();
-    data_survives_down_and_up();
+    let erased = erased::what_is_erased_is_nowhere();
+    data_survives_down_and_up(&erased);
     run(&["down", "--purge"]);
 }
 
@@ -508,38 +510,12 @@ fn rejected_lines_are_replayed_once() {
     assert_eq!(everything(), before);
 }
 
-fn what_is_erased_is_nowhere() {
-    let ad = column("SELECT ad_id FROM ad_traffic GROUP BY ad_id ORDER BY sum(impressions) DESC LIMIT 1")
-        .pop_last()
-        .unwrap();
-    let before = everything();
-    assert!(before.contains(&ad));
-    let dry: Value = serde_json::from_str(&run(&["erase", "--ad", &ad, "--json"])).unwrap();
-    assert!(dry["places"].as_array().unwrap().len() > 5, "{dry}");
-    assert_eq!(everything(), before);
-    let done: Value = serde_json::from_str(&run(&["erase", "--ad", &ad, "--yes", "--json"])).unwrap();
-    assert_eq!(done["places"], dry["places"]);
-    let after = everything();
-    assert!(!after.contains(&ad));
-    let others = |text: &str| -> BTreeSet<String> {
-        let is_event =
-            |line: &&str| ["lake,", "clicks,", "advertising,", "traffic,"].iter().any(|part| line.starts_with(part));
-        text.lines().filter(is_event).filter(|line| !line.contains(&ad)).map(str::to_owned).collect()
-    };
-    assert_eq!(others(&after), others(&before));
-    let answer: Value =
-        serde_json::from_str(&run(&["traffic", &ad, "--start", &days_ago(9), "--end", &days_ago(0), "--json"]))
-            .unwrap();
-    assert_eq!(answer, serde_json::json!([]));
-    let second: Value = serde_json::from_str(&run(&["erase", "--ad", &ad, "--yes", "--json"])).unwrap();
-    assert_eq!(second["places"], serde_json::json!([]));
-}
-
-fn data_survives_down_and_up() {
+fn data_survives_down_and_up(erased: &str) {
     let before = everything();
     let outputs = run(&["status", "--json"]);
     run(&["down"]);
     assert!(!dataless(&["status"]).output().unwrap().status.success());
+    erased::what_was_erased_is_on_no_disk(erased);
     run(&["up"]);
     assert_eq!(everything(), before);
     let bucket = |status: &str| serde_json::from_str::<Value>(status).unwrap()["outputs"]["DataLakeBucket"].clone();

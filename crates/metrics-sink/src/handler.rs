@@ -433,7 +433,7 @@ mod tests {
     async fn a_batch_at_lambdas_limit_comes_back_within_it() {
         let minute = minute();
         let line = line("");
-        let lines = 300;
+        let lines = 150;
         let data = line.repeat(lines);
         let one = record(&"4".repeat(56), minute, &data);
         let room = MAX_PAYLOAD_BYTES - event("w-impressions", &[]).len();
