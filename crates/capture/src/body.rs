@@ -112,13 +112,15 @@ mod tests {
     #[test]
     fn gzip_at_most_once_is_the_only_coding() {
         let packed = gzip(b"{}");
-        for codings in [&["gzip"][..], &["GZip"], &["x-gzip"], &["identity, gzip"], &[" gzip ,"], &["identity", "gzip"]] {
+        for codings in [&["gzip"][..], &["GZip"], &["x-gzip"], &["identity, gzip"], &[" gzip ,"], &["identity", "gzip"]]
+        {
             assert_eq!(read(&encoded(codings), &packed).unwrap().as_ref(), b"{}", "{codings:?}");
         }
         for codings in [&[][..], &["identity"], &[""], &["identity, identity"]] {
             assert_eq!(read(&encoded(codings), b"{}").unwrap().as_ref(), b"{}", "{codings:?}");
         }
-        for codings in [&["br"][..], &["deflate"], &["zstd"], &["gzip, br"], &["gzip, gzip"], &["gzip", "gzip"], &["gzipped"]]
+        for codings in
+            [&["br"][..], &["deflate"], &["zstd"], &["gzip, br"], &["gzip, gzip"], &["gzip", "gzip"], &["gzipped"]]
         {
             assert_eq!(read(&encoded(codings), &packed), Err(BodyError::Encoding), "{codings:?}");
         }

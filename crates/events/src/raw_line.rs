@@ -15,7 +15,9 @@ use crate::table::{EventType, Object, Value};
 pub fn is_object(line: &[u8]) -> bool {
     let Some(text) = text(line) else { return false };
     // It goes into any depth and past numbers of any length.
-    text.trim_ascii_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok() && has_whole_pairs(text)
+    text.trim_ascii_start().starts_with('{')
+        && serde_json::from_str::<IgnoredAny>(text).is_ok()
+        && has_whole_pairs(text)
 }
 
 /// Whether a raw line is an event of the type: an object with a good value in every required field. Whether it is `early`, late
@@ -152,7 +154,9 @@ fn look(value: &Value, json: &str, is_field: bool) -> Look {
         Value::EventTime | Value::DateTime if is_field => good_if(unquoted(json).is_some_and(|text| is_moment(&text))),
         Value::Date if is_field => good_if(unquoted(json).is_some_and(|text| is_day(&text))),
         // Text takes anything.
-        Value::Uuid | Value::EventTime | Value::DateTime | Value::Date | Value::Text { .. } | Value::Enum(_) => Look::Good,
+        Value::Uuid | Value::EventTime | Value::DateTime | Value::Date | Value::Text { .. } | Value::Enum(_) => {
+            Look::Good
+        }
         Value::Integer { .. } => fits_if(json.parse::<i64>().is_ok() && !json.starts_with('+')),
         Value::Number { .. } if !is_number(json) => Look::Unfit,
         Value::Number { .. } => good_if(json.parse::<f64>().is_ok_and(f64::is_finite)),

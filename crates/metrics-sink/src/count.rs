@@ -26,11 +26,7 @@ pub(crate) struct Counts {
 ///
 /// Lines end at newlines, not with records: Firehose joins records as they are, so that one without a newline at its end goes
 /// on in the next. Such a line counts in the minute of the record that it begins in.
-pub(crate) fn count(
-    event_type: Option<&EventType>,
-    records: &[Record<'_>],
-    now: SystemTime,
-) -> BTreeMap<i64, Counts> {
+pub(crate) fn count(event_type: Option<&EventType>, records: &[Record<'_>], now: SystemTime) -> BTreeMap<i64, Counts> {
     let holds_event = |line: &[u8]| event_type.map_or_else(|| is_object(line), |known| is_event(known, line));
     let now = i64::try_from(now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()).unwrap_or(i64::MAX);
     let mut minutes: BTreeMap<i64, Counts> = BTreeMap::new();

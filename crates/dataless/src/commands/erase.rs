@@ -147,7 +147,8 @@ fn scrub(folder: &Path, value: &str) -> Result<usize> {
     for entry in std::fs::read_dir(folder).with_context(|| format!("failed to read {}", folder.display()))? {
         let path = entry?.path();
         if path.is_file() {
-            count += scrub_file(&path, value.as_bytes()).with_context(|| format!("failed to scrub {}", path.display()))?;
+            count +=
+                scrub_file(&path, value.as_bytes()).with_context(|| format!("failed to scrub {}", path.display()))?;
         }
     }
     Ok(count)
