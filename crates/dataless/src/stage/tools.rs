@@ -26,12 +26,15 @@ pub enum ToolSet {
     Audit,
     /// What tests the code by itself: cargo-nextest.
     Code,
+    /// What injects faults between the functions and AWS.
+    Chaos,
     /// Installs the other sets.
     Uv,
 }
 
 impl ToolSet {
-    pub const ALL: [Self; 7] = [Self::Emulator, Self::Sam, Self::Spark, Self::Tests, Self::Audit, Self::Code, Self::Uv];
+    pub const ALL: [Self; 8] =
+        [Self::Emulator, Self::Sam, Self::Spark, Self::Tests, Self::Audit, Self::Code, Self::Chaos, Self::Uv];
 
     /// What running the warehouse takes.
     pub const RUN: [Self; 3] = [Self::Emulator, Self::Sam, Self::Spark];
@@ -44,6 +47,7 @@ impl ToolSet {
             Self::Tests => "tests",
             Self::Audit => "audit",
             Self::Code => "code",
+            Self::Chaos => "chaos",
             Self::Uv => "uv",
         }
     }

@@ -73,7 +73,7 @@ impl Part {
         match self {
             Self::Format | Self::Clippy | Self::Docs => &[],
             Self::Unit => &[ToolSet::Code],
-            Self::Scripts => &[ToolSet::Sam, ToolSet::Tests],
+            Self::Scripts => &[ToolSet::Sam, ToolSet::Tests, ToolSet::Chaos],
             Self::Stacks => &[ToolSet::Tests],
             Self::Templates => &[ToolSet::Sam, ToolSet::Audit, ToolSet::Tests],
             Self::Jobs => &[ToolSet::Spark],
@@ -88,6 +88,7 @@ impl Part {
     pub const fn folders(self) -> &'static [&'static str] {
         match self {
             Self::Scripts => &[
+                "tests/chaos",
                 "tests/costs",
                 "tests/dashboard/test_bodies.py",
                 "tests/delivery/test_all_at_once.py",

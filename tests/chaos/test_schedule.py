@@ -1,0 +1,121 @@
+"""When faults come, and which schedules are refused."""
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ConnectionClosedError
+from conftest import PROXY, PYTHON, always, client
+
+
+def is_cut(proxy):
+    try:
+        client("dynamodb", proxy.url).list_tables()
+    except ConnectionClosedError:
+        return True
+    return False
+
+
+def test_no_fault_comes_before_the_start_file(upstream, start):
+    proxy = start(always("cut"), begin=False)
+    assert not is_cut(proxy)
+    proxy.begin()
+    assert is_cut(proxy)
+
+
+def test_a_period_begins_and_ends_at_its_time(upstream, start):
+    proxy = start({**always("cut"), "at": 100, "seconds": 100}, begin=False)
+    for seconds_ago, expected in [(250, False), (150, True), (50, False)]:
+        # The time of the file is the start: a proxy that starts again goes on where it was.
+        mark = Path(f"{proxy.schedule}.start")
+        mark.touch()
+        os.utime(mark, (time.time() - seconds_ago,) * 2)
+        again = subprocess.Popen(
+            [PYTHON, PROXY, "--listen", "0", "--upstream", upstream.url, "--schedule", proxy.schedule, "--log", proxy.log],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            proxy.url = f"http://127.0.0.1:{json.loads(again.stdout.readline())['listening']}"
+            assert is_cut(proxy) == expected, seconds_ago
+        finally:
+            again.terminate()
+            again.communicate(timeout=20)
+    [fault] = proxy.faults()
+    assert 150 <= fault["at"] < 160
+
+
+def test_a_fault_hits_its_target_only(upstream, start):
+    proxy = start(always("cut", "firehose"))
+    assert not is_cut(proxy)
+    with pytest.raises(ConnectionClosedError):
+        client("firehose", proxy.url).list_delivery_streams()
+
+
+def hits(proxy, calls=40):
+    return [is_cut(proxy) for _ in range(calls)]
+
+
+def test_the_seed_decides_which_requests_are_hit(upstream, start):
+    half = {**always("cut"), "share": 0.5}
+    first, same, other = (hits(start(half, seed=seed)) for seed in (7, 7, 8))
+    assert first == same
+    assert first != other
+    # By chance of one half, fewer than 8 or more than 32 of 40 come once in 30,000 times; the seed is fixed.
+    assert 8 <= sum(first) <= 32
+
+
+def test_what_is_not_a_call_of_aws_passes(upstream, start):
+    proxy = start(always("cut"))
+    upstream.answers = lambda request: (200, {}, b"alive")
+    printed = subprocess.run(
+        ["python3", "-c", f"import urllib.request as r; print(r.urlopen('{proxy.url}/health').read())"],
+        env={"no_proxy": "*", "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert printed.stdout.strip() == "b'alive'"
+    assert proxy.faults() == []
+
+
+def test_an_upstream_that_is_gone_is_noted_and_not_answered_for(upstream, start):
+    proxy = start()
+    upstream.server.shutdown()
+    upstream.server.server_close()
+    assert is_cut(proxy)
+    [line] = proxy.faults()
+    assert (line["fault"], line["operation"], line["forwarded"]) == ("upstream-gone", "ListTables", False)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "complaint"),
+    [
+        ("{", "is not JSON"),
+        ("{}", "must be a list of periods"),
+        ('["cut"]', 'period 0 of the schedule'),
+        ('[{"at": 0, "seconds": 1, "fault": "fire", "share": 1, "target": "any"}]', '"fault" must be one of throttle,'),
+        ('[{"at": 0, "seconds": 1, "fault": "cut", "share": 1, "target": "sqs"}]', '"target" must be one of firehose,'),
+        ('[{"at": 0, "seconds": 1, "fault": "cut", "share": 2, "target": "any"}]', '"share" must be a number from 0 to 1, not 2'),
+        ('[{"at": -1, "seconds": 1, "fault": "cut", "share": 1, "target": "any"}]', '"at" must be a number of at least 0, not -1'),
+        ('[{"at": 0, "seconds": true, "fault": "cut", "share": 1, "target": "any"}]', '"seconds" must be a number'),
+        ('[{"at": 0, "seconds": NaN, "fault": "cut", "share": 1, "target": "any"}]', '"seconds" must be a number'),
+        ('[{"at": 0, "seconds": 1, "share": 1, "target": "any"}]', '"fault" is missing'),
+        ('[{"at": 0, "seconds": 1, "fault": "cut", "share": 1, "target": "any", "oft": 1}]', '"oft" is not known'),
+        ('[{"at": 0, "seconds": 1, "fault": "partial-batch", "share": 1, "target": "s3"}]', '"target" must be one of firehose, dynamodb, any'),
+        (None, "failed to read the schedule"),
+    ],
+)
+def test_a_schedule_that_cannot_be_followed_is_refused(tmp_path, schedule, complaint):
+    path = tmp_path / "schedule.json"
+    if schedule is not None:
+        path.write_text(schedule)
+    command = [PYTHON, PROXY, "--listen", "0", "--upstream", "http://127.0.0.1:1", "--schedule", path, "--log", tmp_path / "log"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert complaint in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,96 @@
+"""Batches of which a service takes a part: what is forwarded of a request, and the answer for the whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+
+from services import THROTTLED, Call
+
+REFUSED = THROTTLED["firehose"][0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A batch without its refused entries."""
+
+    operation: str
+    document: dict
+    # Indices in the order of the request.
+    refused: list[int]
+
+    @property
+    def forwarded(self) -> bytes | None:
+        """The body to forward; None when nothing is left of it."""
+        raise NotImplementedError
+
+    def answer(self, body: bytes | None) -> bytes:
+        """The answer for the whole batch, from the answer for what was forwarded."""
+        raise NotImplementedError
+
+
+class Records(Part):
+    """PutRecordBatch of Firehose: each record has its entry in the answer, in the order of the request.
+    https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html"""
+
+    @property
+    def forwarded(self) -> bytes | None:
+        records = self.document["Records"]
+        kept = [record for at, record in enumerate(records) if at not in self.refused]
+        return json.dumps({**self.document, "Records": kept}).encode() if kept else None
+
+    def answer(self, body: bytes | None) -> bytes:
+        answered = json.loads(body) if body else {"FailedPutCount": 0, "Encrypted": False, "RequestResponses": []}
+        taken = iter(answered["RequestResponses"])
+        refusal = {"ErrorCode": REFUSED.code, "ErrorMessage": REFUSED.message}
+        count = len(self.document["Records"])
+        entries = [refusal if at in self.refused else next(taken) for at in range(count)]
+        failed = answered["FailedPutCount"] + len(self.refused)
+        return json.dumps({**answered, "FailedPutCount": failed, "RequestResponses": entries}).encode()
+
+
+class Items(Part):
+    """BatchWriteItem of DynamoDB: what was not written comes back as UnprocessedItems.
+    https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html"""
+
+    def _split(self) -> tuple[dict, dict]:
+        kept, refused, at = {}, {}, 0
+        for table, requests in self.document["RequestItems"].items():
+            for request in requests:
+                (refused if at in self.refused else kept).setdefault(table, []).append(request)
+                at += 1
+        return kept, refused
+
+    @property
+    def forwarded(self) -> bytes | None:
+        return json.dumps({**self.document, "RequestItems": self._split()[0]}).encode()
+
+    def answer(self, body: bytes | None) -> bytes:
+        answered = json.loads(body or b"{}")
+        unprocessed = answered.get("UnprocessedItems", {})
+        for table, requests in self._split()[1].items():
+            unprocessed[table] = unprocessed.get(table, []) + requests
+        return json.dumps({**answered, "UnprocessedItems": unprocessed}).encode()
+
+
+def split(call: Call, body: bytes, chance: random.Random) -> Part | None:
+    """Some entries of a batch are refused; None for what is not a batch, or is too small for a part of it to be written."""
+    if (call.target, call.operation) == ("firehose", "PutRecordBatch"):
+        kind, entries, fewest = Records, lambda document: len(document["Records"]), 1
+    elif (call.target, call.operation) == ("dynamodb", "BatchWriteItem"):
+        # DynamoDB throttles the call when it could write nothing at all.
+        kind, entries, fewest = Items, lambda document: sum(map(len, document["RequestItems"].values())), 2
+    else:
+        return None
+    try:
+        document = json.loads(body)
+        count = entries(document)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # The service will say what is wrong with it.
+        return None
+    if count < fewest:
+        return None
+    # Of several, one at least is taken.
+    refused = sorted(chance.sample(range(count), chance.randint(1, max(1, count - 1))))
+    return kind(call.operation, document, refused)
