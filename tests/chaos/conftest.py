@@ -1,6 +1,7 @@
 """The proxy of `tools/chaos` as `cargo dataless chaos` starts it, before an upstream that keeps what it received."""
 
 import dataclasses
+import functools
 import http.server
 import json
 import subprocess
@@ -85,8 +86,9 @@ class Proxy:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def stop(self):
+        """Its status and what it complained of."""
         self.process.terminate()
-        _, errors = self.process.communicate(timeout=20)
+        _, errors = self.process.communicate(timeout=60)
         return self.process.returncode, errors
 
 
@@ -112,6 +114,7 @@ def always(fault, target="any", **more):
     return {"at": 0, "seconds": 3600, "fault": fault, "share": 1, "target": target, **more}
 
 
+@functools.cache
 def client(service, url, read_timeout=60, attempts=1, **config):
     """A client of the AWS SDK that sees each fault by itself: it makes one attempt unless told otherwise."""
     config = Config(retries={"total_max_attempts": attempts}, read_timeout=read_timeout, proxies={}, **config)

@@ -3,12 +3,17 @@
 import json
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ConnectionClosedError
-from conftest import PROXY, PYTHON, always, client
+from conftest import PROXY, PYTHON, ROOT, always, client
+
+sys.path.insert(0, str(ROOT / "tools" / "chaos"))
+
+import schedule  # noqa: E402
 
 
 def is_cut(proxy):
@@ -92,7 +97,7 @@ def test_an_upstream_that_is_gone_is_noted_and_not_answered_for(upstream, start)
 
 
 @pytest.mark.parametrize(
-    ("schedule", "complaint"),
+    ("text", "complaint"),
     [
         ("{", "is not JSON"),
         ("{}", "must be a list of periods"),
@@ -109,13 +114,36 @@ def test_an_upstream_that_is_gone_is_noted_and_not_answered_for(upstream, start)
         (None, "failed to read the schedule"),
     ],
 )
-def test_a_schedule_that_cannot_be_followed_is_refused(tmp_path, schedule, complaint):
+def test_a_schedule_that_cannot_be_followed_is_refused(tmp_path, text, complaint):
     path = tmp_path / "schedule.json"
-    if schedule is not None:
-        path.write_text(schedule)
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(schedule.ScheduleError) as caught:
+        schedule.read(path)
+    assert complaint in str(caught.value)
+
+
+def test_the_proxy_ends_with_a_refused_schedule(tmp_path):
+    path = tmp_path / "schedule.json"
+    path.write_text('[{"at": 0, "seconds": 1, "fault": "fire", "share": 1, "target": "any"}]')
     command = [PYTHON, PROXY, "--listen", "0", "--upstream", "http://127.0.0.1:1", "--schedule", path, "--log", tmp_path / "log"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert ended.returncode == 2
-    assert ended.stdout == ""
-    assert complaint in ended.stderr
-    assert "Traceback" not in ended.stderr
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f'proxy: period 0 of the schedule {path}: "fault" must be one of throttle,')
+
+
+def test_each_fault_is_drawn_from_its_own_share(tmp_path):
+    path = tmp_path / "schedule.json"
+    periods = [{**always("cut"), "share": 0}, {**always("throttle", "s3"), "share": 1}, always("redeliver", "lambda")]
+    path.write_text(json.dumps(periods))
+    Path(f"{path}.start").touch()
+
+    def drawn(target, kinds=schedule.KINDS):
+        draw = schedule.Schedule(path, 0, kinds).draw(target, "Operation/1")
+        return draw and draw.fault
+
+    assert drawn("s3") == "throttle"
+    assert drawn("dynamodb") is None
+    assert drawn("lambda") == "redeliver"
+    # The proxy leaves to the emulator what only that can do.
+    assert drawn("lambda", schedule.ON_THE_WAY) is None

@@ -15,10 +15,13 @@ refuses a version of MiniStack that no longer has what it changes.
 5. API Gateway unpacks a body with `Content-Encoding: gzip`; MiniStack hands its bytes on as text, which spoils them. What cannot
    be unpacked goes on as it came: API Gateway would answer 415.
    https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-make-request-with-compressed-payload.html
+
+For tests, `faults.py` adds faults of Firehose, and `clock.py` another time of arrival. Both do nothing unless variables name their files.
 """
 
 from __future__ import annotations
 
+import os
 import select
 import socketserver
 import sys
@@ -26,9 +29,11 @@ import time
 import zlib
 from collections.abc import Awaitable, Callable
 
+import clock
+import faults
 from ministack import app
 from ministack.core import lambda_runtime
-from ministack.services import apigateway_v1, cloudformation, cloudwatch
+from ministack.services import apigateway_v1, cloudformation, cloudwatch, firehose
 from ministack.services.cloudformation import provisioners
 
 # What is changed below, as it was in the version that this was written for.
@@ -126,13 +131,15 @@ def main() -> None:
     send_without_delay()
     worker = getattr(lambda_runtime, WORKER, None)
     changed = [(worker, DRAIN), (cloudwatch, EVICT), (provisioners, UPDATE), (cloudformation, STACKS), (apigateway_v1, EXECUTE)]
-    for owner, name in changed:
+    for owner, name in [*changed, (firehose, clock.CLOCK), *((firehose, name) for name in faults.NEEDED)]:
         if not hasattr(owner, name):
             sys.exit(f"MiniStack has no {name} where it was: its version has changed, and {__file__} must change with it")
     do_not_wait_for_silence(worker)
     setattr(cloudwatch, EVICT, at_most_every(EVICT_SECONDS, getattr(cloudwatch, EVICT)))
     setattr(provisioners, UPDATE, with_known_attributes(getattr(provisioners, UPDATE)))
     setattr(apigateway_v1, EXECUTE, with_unpacked_body(getattr(apigateway_v1, EXECUTE)))
+    clock.install(firehose, os.environ)
+    faults.install(firehose, os.environ)
     # The rest is for who looks at the list of processes.
     del sys.argv[1:]
     app.main()

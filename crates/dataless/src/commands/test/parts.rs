@@ -73,7 +73,7 @@ impl Part {
         match self {
             Self::Format | Self::Clippy | Self::Docs => &[],
             Self::Unit => &[ToolSet::Code],
-            Self::Scripts => &[ToolSet::Sam, ToolSet::Tests, ToolSet::Chaos],
+            Self::Scripts => &[ToolSet::Emulator, ToolSet::Sam, ToolSet::Tests, ToolSet::Chaos],
             Self::Stacks => &[ToolSet::Tests],
             Self::Templates => &[ToolSet::Sam, ToolSet::Audit, ToolSet::Tests],
             Self::Jobs => &[ToolSet::Spark],

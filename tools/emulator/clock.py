@@ -1,0 +1,49 @@
+"""Another time for arrivals: Firehose in the emulator names the partitions of raw events by it.
+
+DATALESS_CLOCK_OFFSET  a file with seconds to add to the clock, such as -3600 or 86400.5. It may change, or appear, at any time;
+                       without it the clock is right
+
+Only the time of arrival changes. Functions, jobs and all other services keep the machine's clock.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+OFFSET = "DATALESS_CLOCK_OFFSET"
+# What Firehose has its time from, as it is in the version that this was written for.
+CLOCK = "time"
+
+
+class ShiftedClock:
+    """The module `time`, with another time of day."""
+
+    def __init__(self, file: Path):
+        self._file = file
+        self._offset = 0.0
+
+    def _shift(self) -> float:
+        try:
+            self._offset = float(self._file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            self._offset = 0.0
+        except ValueError:
+            # It is being written: what it said before holds on.
+            pass
+        return self._offset
+
+    def time(self) -> float:
+        return time.time() + self._shift()
+
+    def gmtime(self, seconds: float | None = None) -> time.struct_time:
+        return time.gmtime(self.time() if seconds is None else seconds)
+
+    def __getattr__(self, name: str):
+        return getattr(time, name)
+
+
+def install(module, environment) -> None:
+    """Sets the clock of Firehose by the file that the environment names, if it names one."""
+    if path := environment.get(OFFSET):
+        setattr(module, CLOCK, ShiftedClock(Path(path)))
