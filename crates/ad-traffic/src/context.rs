@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use chrono::{DateTime, Utc};
 use lambda_support::environment::{Environment, EnvironmentError, Process};
 use lambda_support::http::AllowedOrigins;
-use lambda_support::sdk;
+use lambda_support::sdk::{self, SdkConfig};
 
 use crate::page::PageKey;
 use crate::table::{DynamoDb, TrafficTable};
@@ -68,6 +68,12 @@ impl<T: TrafficTable> Context<T> {
     }
 }
 
+/// The configuration of the client, with its retries.
+pub(crate) fn with_retries(config: &SdkConfig) -> aws_sdk_dynamodb::config::Builder {
+    aws_sdk_dynamodb::config::Builder::from(config)
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_TRIES).with_max_backoff(Duration::from_secs(1)))
+}
+
 impl Context<DynamoDb> {
     /// Reads the environment and makes the DynamoDB client.
     ///
@@ -79,9 +85,7 @@ impl Context<DynamoDb> {
             .map_err(|problem| EnvironmentError::Invalid { name: PAGE_TOKEN_KEY, problem })?;
         let caching = Caching::from_env(&Process)?;
         let allowed_origins = AllowedOrigins::from_env(&Process)?;
-        let config = aws_sdk_dynamodb::config::Builder::from(&sdk::config(&Process)?)
-            .retry_config(RetryConfig::standard().with_max_attempts(MAX_TRIES).with_max_backoff(Duration::from_secs(1)))
-            .build();
+        let config = with_retries(&sdk::config(&Process)?).build();
         let table = DynamoDb::new(aws_sdk_dynamodb::Client::from_conf(config), table_name);
         Ok(Self { table, page_key, caching, allowed_origins, clock: Utc::now })
     }

@@ -27,3 +27,10 @@ pub struct TableError {
     /// Whether the same question may be answered later.
     pub retryable: bool,
 }
+
+impl TableError {
+    /// The table did not answer while the invocation had time.
+    pub(crate) fn late() -> Self {
+        Self { code: "Timeout".to_owned(), message: "no answer in time".to_owned(), retryable: true }
+    }
+}

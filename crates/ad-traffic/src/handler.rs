@@ -4,11 +4,13 @@ use chrono::{Days, NaiveDate};
 use lambda_http::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use lambda_http::{Body, Request, Response};
-use lambda_support::http::{error, json, method_not_allowed, preflight, unavailable};
+use lambda_support::http::{error, json, method_not_allowed, preflight, time_left, unavailable};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 
 use crate::context::{Caching, Context};
+use crate::error::TableError;
 use crate::query::Query;
 use crate::table::{DayTraffic, TrafficTable};
 
@@ -76,8 +78,8 @@ async fn traffic<T: TrafficTable>(request: &Request, context: &Context<T>) -> Re
         Err(bad) => return error(StatusCode::BAD_REQUEST, bad.code, &bad.message),
     };
     // One more than asked for tells whether there is a next page.
-    let found = context.table.days(query.ad_id, query.from, *query.range.end(), query.limit + 1).await;
-    let days = match found {
+    let found = context.table.days(query.ad_id, query.from, *query.range.end(), query.limit + 1);
+    let days = match timeout(time_left(request), found).await.unwrap_or_else(|_| Err(TableError::late())) {
         Ok(days) => days,
         Err(failed) if failed.retryable => {
             tracing::warn!(code = failed.code, message = failed.message, "the table did not answer");
@@ -147,7 +149,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::error::TableError;
     use crate::page::PageKey;
 
     const AD: Uuid = Uuid::from_u128(1);

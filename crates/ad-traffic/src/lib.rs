@@ -3,6 +3,8 @@
 mod context;
 mod error;
 mod handler;
+#[cfg(test)]
+mod network;
 mod page;
 mod query;
 mod table;

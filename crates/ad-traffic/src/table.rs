@@ -97,14 +97,20 @@ const PASSING_CODES: [&str; 5] = [
 ];
 
 fn table_error(error: &SdkError<QueryError>) -> TableError {
-    let (code, passes) = match (error, error.code()) {
-        (_, Some(code)) => (code, PASSING_CODES.contains(&code)),
-        (SdkError::TimeoutError(_), _) => ("Timeout", true),
-        (SdkError::DispatchFailure(_), _) => ("Dispatch", true),
-        (SdkError::ResponseError(_), _) => ("Response", true),
+    let (otherwise, passes) = match error {
+        SdkError::TimeoutError(_) => ("Timeout", true),
+        SdkError::DispatchFailure(_) => ("Dispatch", true),
+        SdkError::ResponseError(_) => ("Response", true),
+        // What stands before a service fails in its own words, without a code; and a success that cannot be read is none.
+        SdkError::ServiceError(answer) => ("Unknown", !answer.raw().status().is_client_error()),
         _ => ("Unknown", false),
     };
-    TableError { code: code.to_owned(), message: error.message().unwrap_or_default().to_owned(), retryable: passes }
+    let code = error.code().unwrap_or(otherwise);
+    TableError {
+        code: code.to_owned(),
+        message: error.message().unwrap_or_default().to_owned(),
+        retryable: passes || PASSING_CODES.contains(&code),
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use aws_sdk_firehose::Client;
 use aws_sdk_firehose::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_firehose::operation::put_record_batch::PutRecordBatchError;
 use aws_sdk_firehose::primitives::Blob;
-use aws_sdk_firehose::types::Record;
+use aws_sdk_firehose::types::{PutRecordBatchResponseEntry, Record};
 
 use crate::delivery::{DeliveryStream, PutResult};
 use crate::error::PutError;
@@ -47,8 +47,15 @@ impl DeliveryStream for Firehose {
             .send()
             .await
             .map_err(|error| put_error(&error))?;
-        let results = answer.request_responses().iter();
-        Ok(results.map(|result| result.error_code().map_or(Ok(()), |code| Err(code.to_owned()))).collect())
+        Ok(answer.request_responses().iter().map(put_result).collect())
+    }
+}
+
+/// A record is stored once Firehose gives it an id, and has no error for it.
+fn put_result(entry: &PutRecordBatchResponseEntry) -> PutResult {
+    match (entry.error_code(), entry.record_id()) {
+        (None, Some(_)) => Ok(()),
+        (code, _) => Err(code.unwrap_or("NoRecordId").to_owned()),
     }
 }
 
@@ -81,7 +88,6 @@ fn put_error(error: &SdkError<PutRecordBatchError>) -> PutError {
 mod tests {
     use aws_sdk_firehose::error::ErrorMetadata;
     use aws_sdk_firehose::operation::put_record_batch::PutRecordBatchOutput;
-    use aws_sdk_firehose::types::PutRecordBatchResponseEntry;
     use aws_sdk_firehose::types::error::{ResourceNotFoundException, ServiceUnavailableException};
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
 

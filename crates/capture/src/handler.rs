@@ -1,13 +1,12 @@
 //! One request: a batch in, an answer for each event out.
 
 use std::fmt::Write;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use events::{Batch, Event, Stored};
 use lambda_http::http::header::CONTENT_TYPE;
 use lambda_http::http::{HeaderMap, Method, StatusCode};
-use lambda_http::{Body, Request, RequestExt, Response};
-use lambda_support::http::{error, json, method_not_allowed, preflight, unavailable};
+use lambda_http::{Body, Request, Response};
+use lambda_support::http::{error, json, method_not_allowed, preflight, time_left, unavailable};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -17,11 +16,6 @@ use crate::delivery::{DeliveryStream, deliver};
 use crate::packing::pack;
 use crate::refused::log;
 
-/// What of the invocation's time is kept for answering.
-const TIME_TO_ANSWER: Duration = Duration::from_millis(500);
-
-/// The time for delivery when the invocation has no deadline, which only happens outside Lambda.
-const DEFAULT_TIME: Duration = Duration::from_secs(5);
 
 /// After how many seconds, one to this many, a client should come back. Drawn at random so that they do not come at once.
 const MAX_RETRY_AFTER_SECONDS: u16 = 3;
@@ -65,7 +59,7 @@ async fn capture<S: DeliveryStream>(request: &Request, context: &Context<S>) -> 
 
     let ends: Vec<usize> = batch.events().iter().flatten().map(|stored| stored.line.end).collect();
     let records = pack(&ends, context.max_record_bytes);
-    let stored_records = deliver(&context.stream, batch.ndjson(), &records, deadline(request)).await;
+    let stored_records = deliver(&context.stream, batch.ndjson(), &records, Instant::now() + time_left(request)).await;
     if !ends.is_empty() && !stored_records.contains(&true) {
         return unavailable(
             "no event could be stored: send the batch again after the seconds of Retry-After",
@@ -96,15 +90,6 @@ fn unread(refused: &BodyError) -> Response<Body> {
         BodyError::Gzip(_) => (StatusCode::BAD_REQUEST, "InvalidGzip"),
     };
     error(status, code, &refused.to_string())
-}
-
-/// When delivery must end for the answer to leave in time.
-fn deadline(request: &Request) -> Instant {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let left = request
-        .lambda_context_ref()
-        .map_or(DEFAULT_TIME, |context| Duration::from_millis(context.deadline).saturating_sub(now));
-    Instant::now() + left.saturating_sub(TIME_TO_ANSWER)
 }
 
 /// `{"failed_count":…,"records":[…]}` in the order of the batch. `stored` has an entry for each valid event.

@@ -6,6 +6,8 @@ mod delivery;
 mod error;
 mod firehose;
 mod handler;
+#[cfg(test)]
+mod network;
 mod packing;
 mod refused;
 

@@ -1,6 +1,7 @@
 //! Answers of the functions behind API Gateway: JSON, errors, CORS.
 
 use std::future::Future;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use lambda_http::http::header::{
@@ -19,6 +20,21 @@ pub const ALLOWED_ORIGINS: &str = "ALLOWED_ORIGINS";
 
 /// How long, in seconds, a browser may remember the answer to a preflight. Chromium caps it at two hours.
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
+
+/// What of an invocation's time is kept for answering.
+const TIME_TO_ANSWER: Duration = Duration::from_millis(500);
+
+/// The time of an invocation without a deadline, which only happens outside Lambda.
+const DEFAULT_TIME: Duration = Duration::from_secs(5);
+
+/// How long the work on a request may take, for its answer to leave before Lambda ends the invocation.
+pub fn time_left(request: &Request) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let left = request
+        .lambda_context_ref()
+        .map_or(DEFAULT_TIME, |context| Duration::from_millis(context.deadline).saturating_sub(now));
+    left.saturating_sub(TIME_TO_ANSWER)
+}
 
 /// Which web origins may read the answers.
 #[derive(Clone, Debug, PartialEq, Eq)]

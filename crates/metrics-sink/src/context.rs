@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_cloudwatch::config::retry::RetryConfig;
 use events::EventType;
 use lambda_support::environment::{Environment, EnvironmentError, Process};
-use lambda_support::sdk;
+use lambda_support::sdk::{self, SdkConfig};
 
 use crate::metrics::{CloudWatch, Metrics};
 use crate::recent::Recent;
@@ -25,6 +25,12 @@ pub struct Context<M> {
     pub(crate) recent: Recent,
 }
 
+/// The configuration of the client, with its retries.
+pub(crate) fn with_retries(config: &SdkConfig) -> aws_sdk_cloudwatch::config::Builder {
+    aws_sdk_cloudwatch::config::Builder::from(config)
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_TRIES).with_max_backoff(Duration::from_secs(1)))
+}
+
 impl Context<CloudWatch> {
     /// Reads the environment and makes the CloudWatch client.
     ///
@@ -33,9 +39,7 @@ impl Context<CloudWatch> {
     pub fn from_env() -> Result<Self, EnvironmentError> {
         let namespace = Process.required(METRIC_NAMESPACE)?;
         let stack = Process.required(STACK_NAME)?;
-        let config = aws_sdk_cloudwatch::config::Builder::from(&sdk::config(&Process)?)
-            .retry_config(RetryConfig::standard().with_max_attempts(MAX_TRIES).with_max_backoff(Duration::from_secs(1)))
-            .build();
+        let config = with_retries(&sdk::config(&Process)?).build();
         let client = aws_sdk_cloudwatch::Client::from_conf(config);
         let metrics = CloudWatch::new(client, namespace.clone(), stack.clone());
         Ok(Self::new(metrics, namespace, stack))

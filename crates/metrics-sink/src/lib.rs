@@ -6,6 +6,8 @@ mod error;
 mod event;
 mod handler;
 mod metrics;
+#[cfg(test)]
+mod network;
 mod recent;
 
 pub use context::Context;

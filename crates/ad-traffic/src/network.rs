@@ -1,0 +1,116 @@
+//! A request whose query meets the faults of a network, with the SDK's client as it is configured for Lambda.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_sdk_dynamodb::config::Credentials;
+use faulty_service::{Answer, Fate, Service};
+use lambda_http::http::header::RETRY_AFTER;
+use lambda_http::{Body, Context as LambdaContext, Request, RequestExt, http};
+use lambda_support::http::AllowedOrigins;
+use lambda_support::sdk;
+use serde_json::{Value, json};
+
+use crate::context::{Caching, Context, with_retries};
+use crate::handler::handle;
+use crate::page::PageKey;
+use crate::table::DynamoDb;
+
+const AD: &str = "fc91623b-7c70-42a6-829b-29b0eb3d61de";
+
+/// One day of traffic.
+fn day() -> Answer {
+    let items = r#"[{"day":{"S":"2026-11-19"},"impressions":{"N":"100"},"clicks":{"N":"30"}}]"#;
+    Answer::json(200, &format!(r#"{{"Count":1,"ScannedCount":1,"Items":{items}}}"#))
+}
+
+fn failure(status: u16, code: &str) -> Fate {
+    Fate::Answer(Answer::json(status, &format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}"}}"#)))
+}
+
+fn context(service: &Service) -> Context<DynamoDb> {
+    let environment = [("AWS_REGION", "us-east-1"), ("AWS_ENDPOINT_URL", service.url.as_str())];
+    let config = with_retries(&sdk::config(&environment.as_slice()).unwrap())
+        .credentials_provider(Credentials::for_tests())
+        .build();
+    Context {
+        table: DynamoDb::new(aws_sdk_dynamodb::Client::from_conf(config), "traffic".to_owned()),
+        page_key: PageKey::new(&"k".repeat(32)).unwrap(),
+        caching: Caching { visibility: "public", lookback_days: 3 },
+        allowed_origins: AllowedOrigins::Any,
+        clock: || "2026-11-20T12:00:00Z".parse().unwrap(),
+    }
+}
+
+/// The status and the answer for a request that Lambda gives so much time.
+async fn answered(service: &Service, time: Duration) -> (u16, Value) {
+    let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + time;
+    let mut lambda = LambdaContext::default();
+    lambda.deadline = u64::try_from(deadline.as_millis()).unwrap();
+    let request: Request = http::Request::new(Body::Empty)
+        .with_path_parameters(HashMap::from([("ad-id".to_owned(), AD.to_owned())]))
+        .with_lambda_context(lambda);
+    let response = handle(request, &context(service)).await;
+    let status = response.status().as_u16();
+    assert_eq!(response.headers().contains_key(RETRY_AFTER), status == 503);
+    (status, serde_json::from_slice(response.body().as_ref()).unwrap())
+}
+
+const LONG: Duration = Duration::from_secs(600);
+
+/// The day arrives all the same, after so many queries that the table read.
+async fn assert_asked_again(fate: Fate, queries: usize) {
+    let service = Service::start([fate.clone(), Fate::Answer(day())]);
+    let (status, answer) = answered(&service, LONG).await;
+    assert_eq!((status, &answer["count"]), (200, &json!(1)), "{fate:?}: {answer}");
+    assert_eq!(answer["days"][0]["impressions"], 100);
+    assert_eq!(service.requests().len(), queries, "{fate:?}");
+}
+
+#[tokio::test]
+async fn a_query_is_made_again_when_its_answer_does_not_arrive_whole() {
+    tokio::join!(
+        assert_asked_again(Fate::LostAnswer, 2),
+        assert_asked_again(Fate::Truncate(day()), 2),
+        assert_asked_again(Fate::Silence, 2),
+        assert_asked_again(Fate::Stall(day()), 2),
+        assert_asked_again(Fate::Cut, 1),
+    );
+}
+
+#[tokio::test]
+async fn no_failure_of_the_way_is_taken_for_no_traffic() {
+    let html = || Fate::Answer(Answer { content_type: "text/html", ..Answer::json(503, "<html>Unavailable</html>") });
+    for fate in [
+        Fate::LostAnswer,
+        Fate::Cut,
+        Fate::Truncate(day()),
+        html(),
+        failure(400, "ProvisionedThroughputExceededException"),
+        failure(400, "ThrottlingException"),
+        failure(400, "RequestLimitExceeded"),
+        failure(500, "InternalServerError"),
+        // Not JSON, though it says that all is well.
+        Fate::Answer(Answer::json(200, "<html>")),
+    ] {
+        let service = Service::start(vec![fate.clone(); 9]);
+        let (status, answer) = answered(&service, LONG).await;
+        assert_eq!((status, &answer["error_code"]), (503, &json!("ServiceUnavailable")), "{fate:?}: {answer}");
+        assert!(service.unused() >= 6, "no more than three attempts: {fate:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_keeps_silent_is_given_up_before_lambda_ends_the_invocation() {
+    let service = Service::start(vec![Fate::Silence; 3]);
+    let end = SystemTime::now() + Duration::from_secs(2);
+    assert_eq!(answered(&service, Duration::from_secs(2)).await.0, 503);
+    assert!(SystemTime::now() < end);
+}
+
+#[tokio::test]
+async fn what_will_not_pass_is_an_error_of_ours_at_once() {
+    let service = Service::start(vec![failure(400, "ResourceNotFoundException"); 3]);
+    assert_eq!(answered(&service, LONG).await.0, 500);
+    assert_eq!(service.requests().len(), 1);
+}

@@ -1,0 +1,107 @@
+//! A batch whose counts meet the faults of a network, with the SDK's client as it is configured for Lambda.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_sdk_cloudwatch::config::Credentials;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use faulty_service::{Answer, Fate, Service};
+use lambda_support::sdk;
+use serde_json::{Value, json};
+
+use crate::context::{Context, with_retries};
+use crate::handler::handle;
+use crate::metrics::CloudWatch;
+
+/// CloudWatch's answer when it took metrics: a map without entries.
+fn taken() -> Answer {
+    Answer {
+        status: 200,
+        content_type: "application/cbor",
+        body: vec![0xa0],
+        headers: vec![("smithy-protocol", "rpc-v2-cbor")],
+    }
+}
+
+/// A failure that CloudWatch words in CBOR: `{"__type": "InternalServiceFault"}`.
+fn failed() -> Answer {
+    let body = [b"\xa1\x66__type\x74".as_slice(), b"InternalServiceFault"].concat();
+    let headers = vec![("smithy-protocol", "rpc-v2-cbor"), ("x-amzn-query-error", "InternalServiceError;Receiver")];
+    Answer { status: 500, body, headers, ..taken() }
+}
+
+fn context(service: &Service) -> Context<CloudWatch> {
+    let environment = [("AWS_REGION", "us-east-1"), ("AWS_ENDPOINT_URL", service.url.as_str())];
+    let config = with_retries(&sdk::config(&environment.as_slice()).unwrap())
+        .credentials_provider(Credentials::for_tests())
+        .build();
+    let metrics = CloudWatch::new(aws_sdk_cloudwatch::Client::from_conf(config), "N".to_owned(), "w".to_owned());
+    Context::new(metrics, "N".to_owned(), "w".to_owned())
+}
+
+fn batch() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let record = |id: &str, lines: &str| json!({"recordId": id, "approximateArrivalTimestamp": now as u64, "data": BASE64_STANDARD.encode(lines)});
+    json!({
+        "invocationId": "invocation",
+        "deliveryStreamArn": "arn:aws:firehose:us-east-1:000000000000:deliverystream/w-clicks",
+        "region": "us-east-1",
+        "records": [record("1", "{\"a\":1}\n"), record("2", "{\"a\":2}\n{\"a\":3}\n")],
+    })
+    .to_string()
+}
+
+/// Hands the batch over, and checks that every record comes back as it was.
+async fn handed_over(batch: &str, context: &Context<CloudWatch>, time: Duration) {
+    let answer = handle(batch, SystemTime::now() + time, context).await.unwrap();
+    let answer: Value = serde_json::from_str(answer.get()).unwrap();
+    let given: Value = serde_json::from_str(batch).unwrap();
+    let unchanged = given["records"].as_array().unwrap().iter();
+    let unchanged =
+        unchanged.map(|record| json!({"recordId": record["recordId"], "result": "Ok", "data": record["data"]}));
+    assert_eq!(answer["records"], unchanged.collect::<Value>());
+}
+
+const LONG: Duration = Duration::from_secs(600);
+
+#[tokio::test]
+async fn counts_are_sent_again_until_cloudwatch_says_that_it_took_them() {
+    for fate in
+        [Fate::LostAnswer, Fate::Truncate(taken()), Fate::Truncate(failed()), Fate::Answer(failed()), Fate::Silence]
+    {
+        let service = Service::start([fate.clone(), Fate::Answer(taken())]);
+        let context = context(&service);
+        let batch = batch();
+        handed_over(&batch, &context, LONG).await;
+        let requests = service.requests();
+        assert_eq!((requests.len(), service.unused()), (2, 0), "{fate:?}");
+        // The second may count a second time what CloudWatch had taken: the same metrics.
+        assert_eq!(requests[0].body, requests[1].body);
+        assert!(requests[0].body.windows(6).any(|bytes| bytes == b"Clicks"));
+        // They are known to be counted: the same batch again counts nothing.
+        handed_over(&batch, &context, LONG).await;
+        assert_eq!(service.requests().len(), 2, "{fate:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_whose_counts_were_not_taken_is_counted_when_it_comes_again() {
+    for fate in [Fate::LostAnswer, Fate::Cut, Fate::Truncate(taken()), Fate::Answer(failed())] {
+        let service = Service::start([fate.clone(), fate.clone(), fate.clone(), Fate::Answer(taken())]);
+        let context = context(&service);
+        let batch = batch();
+        handed_over(&batch, &context, LONG).await;
+        assert_eq!(service.unused(), 1, "three attempts: {fate:?}");
+        handed_over(&batch, &context, LONG).await;
+        assert_eq!(service.unused(), 0, "{fate:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_cloudwatch_does_not_keep_the_records_past_the_deadline() {
+    let service = Service::start(vec![Fate::Silence; 3]);
+    let end = SystemTime::now() + Duration::from_secs(2);
+    handed_over(&batch(), &context(&service), Duration::from_secs(2)).await;
+    assert!(SystemTime::now() < end);
+    assert_eq!(service.requests().len(), 1);
+}
