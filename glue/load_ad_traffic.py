@@ -233,7 +233,9 @@ def write_batch(client: Any, table_name: str, requests: list[dict], sleep: Calla
         if attempt:
             sleep(random.uniform(0, min(MAX_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**attempt)))
         answer = client.batch_write_item(RequestItems={table_name: requests})
-        requests = answer.get("UnprocessedItems", {}).get(table_name, [])
+        # DynamoDB always names what is unprocessed, if nothing. Half an answer is one without fields to boto3: it says nothing
+        # of any item, and all are sent again.
+        requests = answer.get("UnprocessedItems", {table_name: requests}).get(table_name, [])
         if not requests:
             return
     raise NotStored(f"{len(requests)} items of {table_name} were still unprocessed after {MAX_ATTEMPTS} attempts")

@@ -89,6 +89,22 @@ def test_only_unprocessed_items_are_sent_again_after_a_wait():
     assert len(clock.sleeps) == 2
 
 
+def test_half_an_answer_says_nothing_of_any_item():
+    table = Table(unprocessed_counts=[10, 0])
+    whole = table.batch_write_item
+    answers = iter([{"ResponseMetadata": {"HTTPStatusCode": 200}}])
+
+    def cut_once(**arguments):
+        answer = whole(**arguments)
+        return next(answers, answer)
+
+    table.batch_write_item = cut_once
+    assert write(table, 25)[0] == (25, 0)
+    # Ten were not processed, which nobody has read: all 25 are sent again.
+    assert table.batches == [25, 25]
+    assert len(table.items) == 25
+
+
 def test_puts_and_deletions_share_batches_and_are_counted_apart():
     table = Table(unprocessed_counts=[2])
     write(table, 3)

@@ -115,3 +115,13 @@ def test_a_batch_of_one_item_passes(upstream, start):
     client("dynamodb", proxy.url).batch_write_item(RequestItems={"t": [item(0)]})
     assert len(upstream.received) == 1
     assert proxy.faults() == []
+
+
+def test_half_an_answer_is_one_without_fields_to_boto3(upstream, start):
+    """Why `write_batch` in glue/load_ad_traffic.py takes a missing field for no answer."""
+    answer = b'{"UnprocessedItems": {"t": [{"PutRequest": {"Item": {"day": {"N": "0"}}}}]}}'
+    upstream.answers = lambda request: (200, {"Content-Type": "application/x-amz-json-1.0"}, answer)
+    proxy = start(always("truncate"))
+    taken = client("dynamodb", proxy.url).batch_write_item(RequestItems={"t": [item(0)]})
+    assert taken.keys() == {"ResponseMetadata"}
+    assert len(upstream.received) == 1

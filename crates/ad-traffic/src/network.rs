@@ -10,6 +10,7 @@ use lambda_http::{Body, Context as LambdaContext, Request, RequestExt, http};
 use lambda_support::http::AllowedOrigins;
 use lambda_support::sdk;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::context::{Caching, Context, with_retries};
 use crate::handler::handle;
@@ -80,6 +81,7 @@ async fn a_query_is_made_again_when_its_answer_does_not_arrive_whole() {
 
 #[tokio::test]
 async fn no_failure_of_the_way_is_taken_for_no_traffic() {
+    let mut all = JoinSet::new();
     let html = || Fate::Answer(Answer { content_type: "text/html", ..Answer::json(503, "<html>Unavailable</html>") });
     for fate in [
         Fate::LostAnswer,
@@ -93,11 +95,14 @@ async fn no_failure_of_the_way_is_taken_for_no_traffic() {
         // Not JSON, though it says that all is well.
         Fate::Answer(Answer::json(200, "<html>")),
     ] {
-        let service = Service::start(vec![fate.clone(); 9]);
-        let (status, answer) = answered(&service, LONG).await;
-        assert_eq!((status, &answer["error_code"]), (503, &json!("ServiceUnavailable")), "{fate:?}: {answer}");
-        assert!(service.unused() >= 6, "no more than three attempts: {fate:?}");
+        all.spawn(async move {
+            let service = Service::start(vec![fate.clone(); 9]);
+            let (status, answer) = answered(&service, LONG).await;
+            assert_eq!((status, &answer["error_code"]), (503, &json!("ServiceUnavailable")), "{fate:?}: {answer}");
+            assert!(service.unused() >= 6, "no more than three attempts: {fate:?}");
+        });
     }
+    all.join_all().await;
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use faulty_service::{Answer, Fate, Service};
 use lambda_support::sdk;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::context::{Context, with_retries};
 use crate::handler::handle;
@@ -66,35 +67,43 @@ const LONG: Duration = Duration::from_secs(600);
 
 #[tokio::test]
 async fn counts_are_sent_again_until_cloudwatch_says_that_it_took_them() {
+    let mut all = JoinSet::new();
     for fate in
         [Fate::LostAnswer, Fate::Truncate(taken()), Fate::Truncate(failed()), Fate::Answer(failed()), Fate::Silence]
     {
-        let service = Service::start([fate.clone(), Fate::Answer(taken())]);
-        let context = context(&service);
-        let batch = batch();
-        handed_over(&batch, &context, LONG).await;
-        let requests = service.requests();
-        assert_eq!((requests.len(), service.unused()), (2, 0), "{fate:?}");
-        // The second may count a second time what CloudWatch had taken: the same metrics.
-        assert_eq!(requests[0].body, requests[1].body);
-        assert!(requests[0].body.windows(6).any(|bytes| bytes == b"Clicks"));
-        // They are known to be counted: the same batch again counts nothing.
-        handed_over(&batch, &context, LONG).await;
-        assert_eq!(service.requests().len(), 2, "{fate:?}");
+        all.spawn(async move {
+            let service = Service::start([fate.clone(), Fate::Answer(taken())]);
+            let context = context(&service);
+            let batch = batch();
+            handed_over(&batch, &context, LONG).await;
+            let requests = service.requests();
+            assert_eq!((requests.len(), service.unused()), (2, 0), "{fate:?}");
+            // The second may count a second time what CloudWatch had taken: the same metrics.
+            assert_eq!(requests[0].body, requests[1].body);
+            assert!(requests[0].body.windows(6).any(|bytes| bytes == b"Clicks"));
+            // They are known to be counted: the same batch again counts nothing.
+            handed_over(&batch, &context, LONG).await;
+            assert_eq!(service.requests().len(), 2, "{fate:?}");
+        });
     }
+    all.join_all().await;
 }
 
 #[tokio::test]
 async fn a_batch_whose_counts_were_not_taken_is_counted_when_it_comes_again() {
+    let mut all = JoinSet::new();
     for fate in [Fate::LostAnswer, Fate::Cut, Fate::Truncate(taken()), Fate::Answer(failed())] {
-        let service = Service::start([fate.clone(), fate.clone(), fate.clone(), Fate::Answer(taken())]);
-        let context = context(&service);
-        let batch = batch();
-        handed_over(&batch, &context, LONG).await;
-        assert_eq!(service.unused(), 1, "three attempts: {fate:?}");
-        handed_over(&batch, &context, LONG).await;
-        assert_eq!(service.unused(), 0, "{fate:?}");
+        all.spawn(async move {
+            let service = Service::start([fate.clone(), fate.clone(), fate.clone(), Fate::Answer(taken())]);
+            let context = context(&service);
+            let batch = batch();
+            handed_over(&batch, &context, LONG).await;
+            assert_eq!(service.unused(), 1, "three attempts: {fate:?}");
+            handed_over(&batch, &context, LONG).await;
+            assert_eq!(service.unused(), 0, "{fate:?}");
+        });
     }
+    all.join_all().await;
 }
 
 #[tokio::test]
