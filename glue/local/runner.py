@@ -45,6 +45,10 @@ from mirror import Mirror
 # What this job takes out of the bucket must not stay there as an earlier version. It deletes those that it finds there by itself.
 FOR_GOOD = "erase.py"
 
+# What a request may have, and how long it may take to come. Anyone on the machine can connect.
+MAX_REQUEST_BYTES = 1_000_000
+REQUEST_SECONDS = 10.0
+
 IDLE_SECONDS = 300
 WATCH_SECONDS = 1.0
 
@@ -271,11 +275,8 @@ class Connection(socketserver.StreamRequestHandler):
     server: Server
 
     def handle(self) -> None:
-        try:
-            fields = json.loads(self.rfile.readline())
-        except ValueError:
-            return
-        if not secrets.compare_digest(str(fields.get("token", "")), self.server.token):
+        fields = self.fields()
+        if not secrets.compare_digest(str(fields.get("token", "")).encode(errors="replace"), self.server.token.encode()):
             return
         if fields.get("ping"):
             self.reply({"ok": True})
@@ -290,6 +291,24 @@ class Connection(socketserver.StreamRequestHandler):
                 request.cancelled.set()
                 if self.server.current is request:
                     os.kill(os.getpid(), signal.SIGINT)
+
+    def fields(self) -> dict[str, Any]:
+        """What is asked for; nothing when it is not a request."""
+        with contextlib.suppress(ValueError, RecursionError, OSError):
+            fields = json.loads(self.line())
+            return fields if isinstance(fields, dict) else {}
+        return {}
+
+    def line(self) -> bytes:
+        """The first line. Raises `TimeoutError` when it is not there in time, however often something of it comes."""
+        until, text = time.monotonic() + REQUEST_SECONDS, bytearray()
+        while b"\n" not in text and len(text) < MAX_REQUEST_BYTES:
+            self.connection.settimeout(max(0.001, until - time.monotonic()))
+            if not (more := self.connection.recv(MAX_REQUEST_BYTES - len(text))):
+                break
+            text += more
+        self.connection.settimeout(None)
+        return bytes(text.partition(b"\n")[0])
 
     def reply(self, answer: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):

@@ -1,6 +1,7 @@
 //! Deployed dashboards, evaluated here as CloudWatch's console does, and served as a page.
 
 mod body;
+mod connections;
 mod math;
 mod search;
 mod source;

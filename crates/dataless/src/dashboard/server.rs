@@ -14,6 +14,7 @@ use axum::routing::get;
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
+use super::connections::{self, Limits};
 use super::source::Source;
 use super::view;
 use crate::process::check_interrupted;
@@ -34,6 +35,9 @@ const POLICY: &str =
 /// How often it looks whether Ctrl-C was pressed.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How many questions the emulator is asked at once.
+const MAX_QUESTIONS: usize = 8;
+
 /// What answers are made of.
 struct Site {
     source: Box<dyn Source>,
@@ -44,11 +48,12 @@ struct Site {
 pub fn serve(listener: TcpListener, source: Box<dyn Source>, dashboards: Vec<String>) -> Result<()> {
     listener.set_nonblocking(true)?;
     let app = app(Site { source, dashboards });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(MAX_QUESTIONS).build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         tokio::select! {
-            served = axum::serve(listener, app) => served.context("the server ended"),
+            served = connections::serve(listener, app, Limits::USUAL) => served.map(drop).context("the server ended"),
             // Requests are answered in milliseconds: none is waited for.
             () = interrupted() => Ok(()),
         }
