@@ -90,7 +90,7 @@ mod tests {
         std::thread::spawn(move || {
             let app = Router::new().route("/", get(async || "hello")).route("/large", get(async || "x".repeat(LARGE)));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(serve(TcpListener::from_std(listener).unwrap(), app, LIMITS)).unwrap();
+            runtime.block_on(async { serve(TcpListener::from_std(listener).unwrap(), app, LIMITS).await }).unwrap();
         });
         address
     }
