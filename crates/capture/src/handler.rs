@@ -93,11 +93,14 @@ fn unread(refused: &BodyError) -> Response<Body> {
 }
 
 /// `{"failed_count":…,"records":[…]}` in the order of the batch. `stored` has an entry for each valid event.
+///
+/// An event without an id of its own is named by the one that it was given, stored or not: Firehose may have it all the same,
+/// and only under the same id is another try a repeat.
 fn answer(events: &[Event], stored: &[bool]) -> String {
-    const STORED: &str = "{\"failed\":false}";
+    const STORED: &str = "{\"failed\":false";
     const NOT_STORED: &str = "{\"failed\":true,\"error_code\":\"NotStored\",\
-                              \"error_message\":\"the event was not stored: send it again under the same id\"}";
-    let mut records = String::with_capacity(events.len() * (STORED.len() + 1));
+                              \"error_message\":\"the event was not stored: send it again under the same id\"";
+    let mut records = String::with_capacity(events.len() * (STORED.len() + 2));
     let mut failed_count = 0;
     let mut stored = stored.iter();
     for event in events {
@@ -107,12 +110,15 @@ fn answer(events: &[Event], stored: &[bool]) -> String {
         let is_stored = event.is_ok() && stored.next() == Some(&true);
         failed_count += usize::from(!is_stored);
         match event {
-            Ok(Stored { given_id: Some(id), .. }) if is_stored => {
-                records.push_str("{\"failed\":false,\"id\":\"");
-                records.push_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
-                records.push_str("\"}");
+            Ok(Stored { given_id, .. }) => {
+                records.push_str(if is_stored { STORED } else { NOT_STORED });
+                if let Some(id) = given_id {
+                    records.push_str(",\"id\":\"");
+                    records.push_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+                    records.push('"');
+                }
+                records.push('}');
             }
-            Ok(_) => records.push_str(if is_stored { STORED } else { NOT_STORED }),
             Err(refused) => {
                 let message = serde_json::Value::from(refused.message());
                 let code = refused.code().as_str();
@@ -245,6 +251,24 @@ mod tests {
         assert_eq!(Uuid::parse_str(given).unwrap().get_version_num(), 7);
         assert_eq!(held_ids(&context).len(), 2);
         assert!(held_ids(&context).contains_key(given));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_that_was_not_stored_can_be_sent_again_under_the_id_that_it_was_given() {
+        // Two records, of which the first fails in each of the eight tries.
+        let mut context = context(vec![Fault::Partial(1); 8]);
+        context.max_record_bytes = 200;
+        let mut without = event(1);
+        without.as_object_mut().unwrap().remove("impression_id");
+        let body = json!({"impressions": [&without, event(2)]}).to_string();
+        let (status, answer, _) = answered(post(body), &context).await;
+        assert_eq!((status, &answer["failed_count"]), (200, &json!(1)));
+        assert_eq!(answer["records"][0]["error_code"], "NotStored");
+        assert_eq!(answer["records"][1], json!({"failed": false}));
+        without["impression_id"] = answer["records"][0]["id"].clone();
+        let (status, answer, _) = answered(post(json!({"impressions": [&without]}).to_string()), &context).await;
+        assert_eq!((status, answer), (200, json!({"failed_count": 0, "records": [{"failed": false}]})));
+        assert_eq!(held_ids(&context).get(without["impression_id"].as_str().unwrap()), Some(&1));
     }
 
     #[tokio::test(start_paused = true)]
