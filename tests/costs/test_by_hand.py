@@ -34,7 +34,7 @@ def cents(usd):
 def test_a_month_of_glue():
     # 2 ETLs, 1 ledger and 3 jobs x 5 days are 18 runs x 30 5/12 nights = 547.5, each a minute of 2 DPUs: 18.25 DPU-hours at 0.44.
     # A type more is a run more: 0.446.
-    assert costs.month(DATA, TEMPLATE, 1)["Glue, a minute a run (at least)"] == cents(8.03 + 0.4461 * MORE)
+    assert costs.month(DATA, TEMPLATE, 1)["Glue, at least a minute per run"] == cents(8.03 + 0.4461 * MORE)
 
 
 def test_workers_of_the_etl_count_for_its_runs_only():
@@ -42,7 +42,7 @@ def test_workers_of_the_etl_count_for_its_runs_only():
     # of 5 workers: 1.115.
     template = Template(ROOT / "template.yaml", {"ETLNumberOfWorkers": "5"}, {"AWS::StackName": sources.STACK_NAME})
     more = sources.from_template(template)
-    assert costs.month(DATA, TEMPLATE | {"workers_a_night": more["workers_a_night"]}, 1)["Glue, a minute a run (at least)"] == cents(9.368 + 1.1153 * MORE)
+    assert costs.month(DATA, TEMPLATE | {"workers_a_night": more["workers_a_night"]}, 1)["Glue, at least a minute per run"] == cents(9.368 + 1.1153 * MORE)
 
 
 def test_a_night_runs_the_jobs_that_the_state_machine_runs():

@@ -159,7 +159,7 @@ def month(data, template, events_a_second):
     replaced = events_a_second * 86400 * workload["derived_bytes_an_event"] * replaced_copies(template)
     lines["S3, replaced files of the lake"] = pay("s3_gb_month", replaced)
     nights = workload["seconds_a_month"] / 86400
-    lines["Glue, a minute a run (at least)"] = pay("glue_dpu_hour", template["workers_a_night"] * nights / 60)
+    lines["Glue, at least a minute per run"] = pay("glue_dpu_hour", template["workers_a_night"] * nights / 60)
     lines["DynamoDB, writes (at most)"] = pay("dynamodb_write", workload["ads_a_day"] * template["touched_days"] * nights)
     lines["what does not depend on events"] = sum(amount for _, _, amount in standing(data, template))
     return lines
@@ -191,10 +191,10 @@ def section_million(data, template):
     header = ["a million events, in requests of", *(str(events) for events in EVENTS_A_REQUEST)]
     bill = [[line, *(usd(ours[events][line]) for events in EVENTS_A_REQUEST)] for line in ours[1]]
     bill.append(["**all**", *(f"**{usd(sum(ours[events].values()))}**" for events in EVENTS_A_REQUEST)])
-    bill.append(["all, with one event a record", *(usd(sum(theirs[events].values())) for events in EVENTS_A_REQUEST)])
+    bill.append(["all, with one event per record", *(usd(sum(theirs[events].values())) for events in EVENTS_A_REQUEST)])
 
     firehose = []
-    for name, one_by_one in [("events of a request in a record", False), ("one event a record", True)]:
+    for name, one_by_one in [("many events per record", False), ("one event per record", True)]:
         results = theirs if one_by_one else ours
         ratios = [
             (firehose_bytes(workload["event_bytes"]) / workload["event_bytes"])

@@ -114,7 +114,7 @@ def section(data, parameters, types):
         rows.append([millions(events), nearest(data, parameters, events), workers, *figures])
     computed = f"""**Computed, not run:** nothing here was measured on AWS. The tables are written by `python3 tools/costs/scale.py --write` from
         `tools/costs/prices.toml`, and a test compares them with what the program prints."""
-    header = ["million events a day", "first limit", "workers, ETL / others", "minutes, ETL", "minutes, night", "USD a night"]
+    header = ["million events per day", "first limit", "workers, ETL / others", "minutes, ETL", "minutes, night", "USD per night"]
     nights = f"""Workers are G.1X (`ETLNumberOfWorkers`, `GlueNumberOfWorkers`), as many as needed for the ETL and for each event day's
         queries to end in {scale["minutes"]} minutes, and at least {parameters["ETLNumberOfWorkers"]}. A night is the ETL of all {types} event types
         and the ledger check of the day that arrived, then advertising, ad traffic and the load of the {days} event days that it touched, one
@@ -137,7 +137,7 @@ def section(data, parameters, types):
         costs.table(header, rows).replace("| --- | ---: | ---: |", "| ---: | --- | ---: |", 1),
         costs.paragraph(nights),
         costs.paragraph(first),
-        costs.table(["limit", "million events a day"], reached),
+        costs.table(["limit", "million events per day"], reached),
         costs.paragraph("What is assumed:"),
         assumed,
     ]
