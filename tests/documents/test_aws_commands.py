@@ -6,6 +6,7 @@ import re
 import shlex
 
 import botocore.session
+import jmespath
 import pytest
 from botocore import xform_name
 from pages import Page, pages
@@ -77,6 +78,9 @@ def check(words: list[str]) -> None:
     service, name, *rest = words
     options = [word for word in rest if word.startswith("--")]
     assert len(options) == len(set(options)), words
+    for option, value in zip(rest, rest[1:], strict=False):
+        if option == "--query":
+            jmespath.compile(value)
     if (service, name) in OTHERS:
         assert set(options) <= OTHERS[service, name] | GLOBAL, words
         return
@@ -118,8 +122,9 @@ def test_commands_are_found():
         "glue start-job-run --arguments '{}'",
         "s3 sync a b --dryrun-please",
         "cloudformation wait stack-gone --stack-name x",
+        "cloudformation describe-stacks --query 'Stacks[0].Outputs[?OutputKey==x'",
     ],
 )
 def test_a_wrong_command_is_refused(command):
-    with pytest.raises((AssertionError, KeyError)):
+    with pytest.raises((AssertionError, KeyError, jmespath.exceptions.ParseError)):
         check(shlex.split(command))
