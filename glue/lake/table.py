@@ -68,7 +68,11 @@ class EventTable:
     @classmethod
     def from_catalog(cls, spark: SparkSession, database: str, name: str) -> EventTable:
         """Raises `ValueError` when the catalog's table is no table of events."""
-        parameters = read_parameters(spark, database, name)
+        return cls.described(spark, database, name, read_parameters(spark, database, name))
+
+    @classmethod
+    def described(cls, spark: SparkSession, database: str, name: str, parameters: dict[str, str]) -> EventTable:
+        """The same with the table's parameters, which the caller has read."""
         missing = [key for key in ("event.id", "event.time", "event.required", "event.sort") if not parameters.get(key)]
         if missing:
             raise ValueError(f"{database}.{name} is no table of events: it has no parameter {', '.join(missing)}")
@@ -136,7 +140,8 @@ def event_tables(spark: SparkSession, database: str) -> list[EventTable]:
     """The tables of events of the catalog, by name. Raises `ValueError` for one that is not as it must be."""
     shown = spark.sql(f"SHOW TABLES IN `{database}`").where("NOT isTemporary").collect()
     tables = sorted(row["tableName"] for row in shown)
-    return [EventTable.from_catalog(spark, database, name) for name in tables if "event.id" in read_parameters(spark, database, name)]
+    read = ((name, read_parameters(spark, database, name)) for name in tables)
+    return [EventTable.described(spark, database, name, parameters) for name, parameters in read if "event.id" in parameters]
 
 
 def read_parameters(spark: SparkSession, database: str, table: str) -> dict[str, str]:

@@ -56,10 +56,15 @@ async fn main() -> Result<(), Error> {
 }
 "#;
 
+/// The crate's name.
+fn package(event_type: &str) -> String {
+    format!("capture-{}", event_types::kebab_case(event_type))
+}
+
 /// The crate's folder.
 #[must_use]
 pub fn folder(event_type: &str) -> String {
-    format!("crates/capture-{}", event_type.replace('_', "-"))
+    format!("crates/{}", package(event_type))
 }
 
 /// The crate's files, with their paths.
@@ -99,11 +104,10 @@ pub fn lock(types: &[EventType], gone: &[String], present: &str) -> Result<Strin
     let mut parts = present.split(BETWEEN);
     let head = parts.next().unwrap_or_default();
     let mut packages: Vec<String> = parts.map(str::to_owned).collect();
-    let own = |event_type: &str| format!("capture-{}", event_type.replace('_', "-"));
     let form = packages.iter().find(|package| name_of(package).starts_with("capture-")).cloned().ok_or(LockError)?;
-    packages.retain(|package| !gone.iter().any(|event_type| name_of(package) == own(event_type)));
+    packages.retain(|entry| !gone.iter().any(|event_type| name_of(entry) == package(event_type)));
     for event_type in types {
-        let name = own(&event_type.name);
+        let name = package(&event_type.name);
         if packages.iter().any(|package| name_of(package) == name) {
             continue;
         }

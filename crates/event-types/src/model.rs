@@ -150,6 +150,12 @@ pub struct Decimal {
     pub max: i128,
 }
 
+/// The name of a type with hyphens, as names of functions, jobs and streams have it.
+#[must_use]
+pub fn kebab_case(event_type: &str) -> String {
+    event_type.replace('_', "-")
+}
+
 impl EventType {
     /// The field of this name at the top level.
     #[must_use]
@@ -172,7 +178,7 @@ impl EventType {
     /// The name with hyphens, as names of functions, jobs and streams have it.
     #[must_use]
     pub fn kebab_case(&self) -> String {
-        self.name.replace('_', "-")
+        kebab_case(&self.name)
     }
 
     /// Paths of the fields without which the lake rejects a line, the own id first: top-level fields, and members of

@@ -131,8 +131,21 @@ impl Source for CloudWatch {
     }
 
     fn alarms(&self) -> Result<Vec<Alarm>> {
-        let answer = self.call("DescribeAlarms", &json!({"MaxRecords": 100}))?;
-        serde_json::from_value(answer["MetricAlarms"].clone()).context("the answer of DescribeAlarms is not understood")
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Answer {
+            metric_alarms: Vec<Alarm>,
+            next_token: Option<String>,
+        }
+        let mut alarms = Vec::new();
+        let mut request = json!({"MaxRecords": 100});
+        loop {
+            let answer: Answer = serde_json::from_value(self.call("DescribeAlarms", &request)?)
+                .context("the answer of DescribeAlarms is not understood")?;
+            alarms.extend(answer.metric_alarms);
+            let Some(token) = answer.next_token else { return Ok(alarms) };
+            request["NextToken"] = token.into();
+        }
     }
 }
 

@@ -23,7 +23,7 @@ impl EventTable {
 
     /// The name as those of jobs and delivery streams have it.
     pub fn physical_name(&self) -> String {
-        self.name.replace('_', "-")
+        event_types::kebab_case(&self.name)
     }
 }
 
