@@ -247,7 +247,7 @@ mod tests {
     }
 
     fn correct_lines(lines: &[RejectedLine], day: NaiveDate) -> Result<(Objects, Report)> {
-        let tables = [("ad", "impressions"), ("shop", "orders")];
+        let tables = [("ad", "impressions"), ("shop", "no_such_schema")];
         correct(lines, day, &tables.map(|(group, name)| EventTable { name: name.into(), group: group.into() }))
     }
 
@@ -289,14 +289,14 @@ mod tests {
         assert!(correct_lines(&[line.clone()], "2026-11-21".parse().unwrap()).is_err());
         line.table = "views".into();
         let error = correct_lines(&[line.clone()], day()).unwrap_err().to_string();
-        assert_eq!(error, "views is not a table of events: it must be one of impressions, orders");
+        assert_eq!(error, "views is not a table of events: it must be one of impressions, no_such_schema");
         // A table's raw lines are in the folder of its group.
-        line.table = "orders".into();
-        line.source = line.source.replace("impressions", "orders");
+        line.table = "no_such_schema".into();
+        line.source = line.source.replace("impressions", "no_such_schema");
         let error = correct_lines(&[line.clone()], day()).unwrap_err().to_string();
-        assert!(error.contains("is not a raw object of the table orders"), "{error}");
+        assert!(error.contains("is not a raw object of the table no_such_schema"), "{error}");
         line.source = line.source.replace("/ad/", "/shop/");
         let error = correct_lines(&[line], day()).unwrap_err().to_string();
-        assert!(error.contains("this checkout has no schema of orders"), "{error}");
+        assert!(error.contains("this checkout has no schema of no_such_schema"), "{error}");
     }
 }
