@@ -174,8 +174,7 @@ impl Sender {
 
 /// A connection that is made when it's first needed, and again when it broke.
 ///
-/// With HTTP/2, a clone is another stream of it, for the same thread: its runtime drives them all. With HTTP/1.1, two
-/// requests at once take two connections.
+/// With HTTP/2, a clone is another stream of it. With HTTP/1.1, two requests at once take two connections.
 #[derive(Debug, Clone)]
 pub struct Connection {
     target: Arc<Target>,

@@ -4,7 +4,8 @@ use crate::day::DayShape;
 use anyhow::{Context, anyhow};
 use garde::Validate;
 use serde::{Deserialize, Deserializer, de};
-use serde_saphyr::UserMessageFormatter;
+use serde_saphyr::{Error as YamlError, MessageFormatter, UserMessageFormatter};
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -241,7 +242,7 @@ impl Config {
     /// Reads the text of a file that errors call `file`.
     pub fn parse(file: &str, text: &str) -> anyhow::Result<Self> {
         serde_saphyr::from_str_valid(text).map_err(|error| {
-            let options = serde_saphyr::render_options! { formatter: &UserMessageFormatter, source_name: Some(file) };
+            let options = serde_saphyr::render_options! { formatter: &Messages, source_name: Some(file) };
             anyhow!("the configuration is wrong\n{}", error.render_with_options(options))
         })
     }
@@ -260,6 +261,20 @@ impl Config {
             rest = after;
         }
         Ok(url + rest)
+    }
+}
+
+/// What the reader says to users, without the names that types have in Rust.
+struct Messages;
+
+impl MessageFormatter for Messages {
+    fn format_message<'a>(&self, error: &'a YamlError) -> Cow<'a, str> {
+        match error {
+            YamlError::InvalidScalar { ty: "boolean", .. } => "must be true or false".into(),
+            YamlError::InvalidScalar { ty, .. } if ty.starts_with(['i', 'u']) => "must be a whole number".into(),
+            YamlError::InvalidScalar { .. } => "must be a number".into(),
+            other => UserMessageFormatter.format_message(other),
+        }
     }
 }
 
@@ -354,7 +369,8 @@ Users:
             ("Duration: 10m", "Duration: 0s", ["config.yaml:1:", "Duration", "must be longer than 0"]),
             ("Duration: 10m", "Duration: 11y", ["config.yaml:1:", "\"11y\"", "is longer than ten years"]),
             ("  Count: 100\n", "  Count: 0\n", ["config.yaml:3:", "ads.Count", "must be a number from 1 to 1000000"]),
-            ("  Count: 1000\n", "  Count: many\n", ["config.yaml:5:", "Count: many", "invalid"]),
+            ("  Count: 1000\n", "  Count: many\n", ["config.yaml:5:", "Count: many", "must be a whole number"]),
+            ("y: 0.3", "y: often", ["config.yaml:6:", "Probability: often", "must be a number"]),
             ("y: 0.3", "y: 1.1", ["config.yaml:6:", "users.ClickthroughProbability", "must be a number from 0 to 1"]),
             ("y: 0.3", "y: .nan", ["config.yaml:6:", "users.ClickthroughProbability", "must be a number from 0 to 1"]),
             ("e: 250ms", "e: 2s", ["config.yaml:8:", "users.ViewVariance", "must not be more than ViewFrequency"]),
@@ -370,7 +386,7 @@ Users:
                 ["config.yaml:12:", "requests.BatchSize", "must be a number from 1 to 500"],
             ),
             ("Requests:\n  Streams: 2", ["config.yaml:12:", "requests.Streams", "more than one needs Http2: true"]),
-            ("Requests:\n  Gzip: maybe", ["config.yaml:12:", "Gzip: maybe", "boolean"]),
+            ("Requests:\n  Gzip: maybe", ["config.yaml:12:", "Gzip: maybe", "must be true or false"]),
             ("Day:\n  Shape: [1, 2]", ["config.yaml:12:", "Shape: [1, 2]", "24 weights are needed, one for each hour"]),
             ("\tAds: {}", ["config.yaml:10:", "Ads: {}", "tab"]),
         ] {

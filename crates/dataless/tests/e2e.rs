@@ -503,6 +503,9 @@ fn rejected_lines_are_replayed_once() {
     assert_eq!(replay()["replayed"], count);
     run(&["batch", "--day", &day]);
     assert_eq!(rows(), count);
+    // Raw has them still, and they are known from those that are open.
+    let open = run(&["rejected", "--day", &day, "--open", "--json"]);
+    assert_eq!(open.lines().count(), lines.lines().count() - count);
     let before = everything();
     let second = replay();
     assert_eq!((&second["replayed"], &second["objects"]), (&Value::from(count), &serde_json::json!([])));

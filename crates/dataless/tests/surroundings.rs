@@ -90,3 +90,43 @@ fn output_that_cannot_be_written_is_an_error() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).starts_with("error: failed to print the result"), "{}", text(&output.stderr));
 }
+
+/// Puts a program of this text into a folder.
+fn script(folder: &Path, name: &str, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = folder.join(name);
+    std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Cargo is a script that has built a load generator, which is another one: it prints what it was given.
+#[test]
+fn the_load_generator_is_built_and_given_the_warehouse_that_runs() {
+    let checkout = Checkout::new(serve(), 0);
+    let programs = checkout.dir.path();
+    let message = json!({ "reason": "compiler-artifact", "executable": programs.join("loadgen") });
+    script(programs, "cargo", &format!("echo \"$@\" > cargo.args\necho '{message}'"));
+    script(programs, "loadgen", "echo \"$BASE_URL $LOADGEN_CONFIG $LOADGEN_SCHEMAS $@\"\nexit ${STATUS:-0}");
+    let loadgen = |args: &[&str]| {
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+        let mut command = checkout.dataless(&[&["loadgen"], args].concat());
+        command.env("PATH", path);
+        command
+    };
+    // Without a warehouse, only what needs none.
+    assert_not_running(&loadgen(&["run"]).output().unwrap());
+    let root = programs.canonicalize().unwrap().display().to_string();
+    let defaults = format!("{root}/load-generator/config.yaml {root}/events");
+    let files = loadgen(&["files", "--day", "yesterday", "--help"]).output().unwrap();
+    assert_eq!(text(&files.stdout), format!(" {defaults} files --day yesterday --help\n"), "{}", text(&files.stderr));
+    assert!(std::fs::read_to_string(programs.join("cargo.args")).unwrap().contains("--bin loadgen"));
+
+    let emulator = Emulator::of(&checkout.instance());
+    checkout.runs(emulator.0.id());
+    let url = format!("http://127.0.0.1:{}/restapis/abc/advertising/_user_request_", checkout.port);
+    for (status, expected) in [("0", 0), ("1", 1), ("2", 2), ("7", 1)] {
+        let output = loadgen(&["--impressions", "10", "--json"]).env("STATUS", status).output().unwrap();
+        assert_eq!(text(&output.stdout), format!("{url} {defaults} --impressions 10 --json\n"));
+        assert_eq!(output.status.code(), Some(expected), "{}", text(&output.stderr));
+    }
+}
