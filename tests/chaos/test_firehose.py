@@ -4,11 +4,16 @@ import base64
 import datetime
 import json
 import re
+import sys
 import time
 
 import pytest
-from conftest import always
+from conftest import ROOT, always
 from emulator import Emulator
+
+sys.path.insert(0, str(ROOT / "glue"))
+
+import undelivered  # noqa: E402
 
 
 def lines(objects):
@@ -84,6 +89,9 @@ def test_records_that_the_sink_never_got_are_set_aside_as_firehose_writes_them(e
         "lambdaArn": "arn:aws:lambda:us-east-1:000000000000:function:sink",
     }
     assert [fault["key"] for fault in emulator.faults()] == [key]
+    # An operator's `replay` takes the lines back into the hour of their arrival.
+    hour = datetime.datetime.fromtimestamp(arrival / 1000, datetime.UTC).replace(minute=0, second=0, microsecond=0)
+    assert undelivered.lines_by_hour(key, content) == {hour: [b"a\n", b"b\n"]}
 
 
 def test_later_records_overtake_and_nothing_is_lost(emulator):
