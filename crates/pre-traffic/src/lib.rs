@@ -3,6 +3,8 @@
 mod context;
 mod error;
 mod handler;
+#[cfg(test)]
+mod network;
 mod services;
 mod test_event;
 

@@ -54,11 +54,22 @@ pub struct Lambda {
     client: aws_sdk_lambda::Client,
 }
 
+/// A connection that breaks is not the new version's fault, and a test event leaves no trace: it may come again.
+const CALL_TRIES: u32 = 3;
+
+/// How long all of them may take, of the minute that this function has; the rest is for telling CodeDeploy.
+const CALLS_TIMEOUT: Duration = Duration::from_secs(40);
+
 impl Lambda {
     pub(crate) fn new(config: &lambda_support::sdk::SdkConfig, timeout: Duration) -> Self {
-        let timeouts =
-            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(timeout).build();
-        let config = aws_sdk_lambda::config::Builder::from(config).timeout_config(timeouts).build();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(timeout)
+            .operation_timeout(CALLS_TIMEOUT)
+            .build();
+        let retries = aws_sdk_lambda::config::retry::RetryConfig::standard().with_max_attempts(CALL_TRIES);
+        let config =
+            aws_sdk_lambda::config::Builder::from(config).timeout_config(timeouts).retry_config(retries).build();
         Self { client: aws_sdk_lambda::Client::from_conf(config) }
     }
 }
@@ -90,6 +101,9 @@ pub struct CodeDeploy {
 /// A status that is lost makes a good deployment fail an hour later.
 const REPORT_TRIES: u32 = 4;
 
+/// What CodeDeploy says of a status that it has: the answer to an earlier try was lost.
+const TOLD_BEFORE: &str = "LifecycleEventAlreadyCompletedException";
+
 impl CodeDeploy {
     pub(crate) fn new(config: &lambda_support::sdk::SdkConfig) -> Self {
         let retries = aws_sdk_codedeploy::config::retry::RetryConfig::standard().with_max_attempts(REPORT_TRIES);
@@ -104,15 +118,18 @@ impl Deployments for CodeDeploy {
             Status::Succeeded => LifecycleEventStatus::Succeeded,
             Status::Failed => LifecycleEventStatus::Failed,
         };
-        self.client
+        let told = self
+            .client
             .put_lifecycle_event_hook_execution_status()
             .deployment_id(deployment)
             .lifecycle_event_hook_execution_id(execution)
             .status(status)
             .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| call_error(&error))
+            .await;
+        match told {
+            Err(error) if error.code() == Some(TOLD_BEFORE) => Ok(()),
+            told => told.map(drop).map_err(|error| call_error(&error)),
+        }
     }
 }
 
