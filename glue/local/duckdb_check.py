@@ -41,6 +41,7 @@ from duckdb_values import NOT_JSON, STRING, TEXTS, Kind, marked, required, sql_t
 SHOWN_DIFFERENCES = 100
 # Of the ledger. What is kept is compared by the rows, and what is left are repeats.
 FIGURES = ("raw", "rejected", "late")
+# Room for lines of any usual length.
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
 SAME_IN_JSON = bytes.maketrans(b"\r\x01", b"\t\x02")
@@ -248,11 +249,13 @@ def keep(connection: duckdb.DuckDBPyConnection, table: Table, data: Path, first:
         with TemporaryDirectory() as folder:
             connection.execute("CREATE OR REPLACE TABLE objects (file VARCHAR, lines BIGINT, _object VARCHAR, arrived_at TIMESTAMP)")
             read = [readable(Path(folder) / str(number), path) for number, (path, _) in enumerate(lines)]
-            rows = [(*file, path.name, arrived_at) for file, (path, arrived_at) in zip(read, lines)]
+            rows = [(file, count, path.name, arrived_at) for (file, count, _), (path, arrived_at) in zip(read, lines)]
             if rows:
                 connection.executemany("INSERT INTO objects VALUES ($1, $2, $3, $4)", rows)
-            files = [file for file, _ in read]
-            connection.execute(judged_sql(table, files), {"files": files, "lookback": lookback_days} if files else {})
+            files = [file for file, *_ in read]
+            # It would pass over a longer one.
+            longest = max([MAX_LINE_BYTES, *(bytes for *_, bytes in read)])
+            connection.execute(judged_sql(table, files, longest), {"files": files, "lookback": lookback_days} if files else {})
             connection.execute(events_sql(table))
         bounds = {"first": first, "start": first - before}
         if not connection.execute(OPEN_SQL, bounds).fetchone()[0] or str(first - before) <= oldest_day(data, table):
@@ -281,15 +284,19 @@ def oldest_day(data: Path, table: Table) -> str:
     return min(("-".join(part.split("=")[1] for part in folder.parts[-3:]) for folder in folders), default="9999-12-31")
 
 
-def readable(file: Path, path: Path) -> tuple[str, int]:
-    """A file with the object's lines, whose name DuckDB takes for neither a pattern nor a kind of file of its own; and how many
-    lines these are. DuckDB passes over those that are not UTF-8.
+def readable(file: Path, path: Path) -> tuple[str, int, int]:
+    """A file with the object's lines, whose name DuckDB takes for neither a pattern nor a kind of file of its own; how many
+    lines these are; and no less than the bytes of the longest. DuckDB passes over those that are not UTF-8.
 
     Whatever its option for newlines says, DuckDB ends a line at a carriage return, and it takes away the delimiter at a line's end. So
     where there are any, characters take their place that mean the same in JSON: a tab, and a control character.
     """
     is_gzip, lines, is_odd, last = path.name.endswith(".gz"), 0, False, b"\n"
+    longest = begun = 0
     for block in blocks(path, is_gzip):
+        begun += len(block)
+        if b"\n" in block:
+            longest, begun = max(longest, begun), len(block)
         lines, last = lines + block.count(b"\n"), block[-1:]
         is_odd |= b"\r" in block or b"\x01" in block
     if is_odd:
@@ -299,7 +306,7 @@ def readable(file: Path, path: Path) -> tuple[str, int]:
     else:
         file = file.with_suffix(".gz" if is_gzip else ".txt")
         file.symlink_to(path.absolute())
-    return str(file), lines + (last != b"\n")
+    return str(file), lines + (last != b"\n"), max(longest, begun)
 
 
 def blocks(path: Path, is_gzip: bool) -> Iterator[bytes]:
@@ -312,7 +319,7 @@ def days_between(first: date, last: date) -> Iterator[date]:
     return (first + timedelta(days=offset) for offset in range((last - first).days + 1))
 
 
-def judged_sql(table: Table, files: list[str]) -> str:
+def judged_sql(table: Table, files: list[str], max_line_bytes: int) -> str:
     """Makes the table `judged`: each line with its required columns, and its fate if that is `rejected` or `late`."""
     types = {name: "UUID" if name in table.uuid else sql_type(table.kinds[name]) for name in table.columns}
     if not files:
@@ -327,7 +334,7 @@ def judged_sql(table: Table, files: list[str]) -> str:
           SELECT ltrim(line, '\ufeff') AS line, _object, arrived_at
           FROM read_csv($files, columns = {{'line': 'VARCHAR'}}, delim = '\x01', quote = '', escape = '', new_line = '\\n',
             header = false, auto_detect = false, strict_mode = false, ignore_errors = true,
-            hive_partitioning = false, max_line_size = {MAX_LINE_BYTES}, filename = 'file')
+            hive_partitioning = false, max_line_size = {max_line_bytes}, filename = 'file')
           JOIN objects USING (file)
         ),
         json_lines AS (

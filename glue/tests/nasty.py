@@ -270,6 +270,22 @@ LINES = [
     ("2026-11-20 12", "a.gz", impression(91, NOON + "\0"), "invalid occurred_at"),
     ("2026-11-20 12", "a.gz", impression(92, NOON, ad_id=AD + "\0"), "invalid ad_id"),
     ("2026-11-20 12", "a.gz", impression(93, NOON, ad_id=" " + AD), "invalid ad_id"),
+    # A name is what its escapes say, and so is half a pair in capitals.
+    ("2026-11-20 12", "a.gz", with_member(180, r'"ad\u005fid": null'), "missing ad_id"),
+    ("2026-11-20 12", "a.gz", with_member(181, r'"ad_id\u0000": null'), "kept"),
+    ("2026-11-20 12", "a.gz", with_member(182, r'"note": "\uDBFF"'), "malformed"),
+    # More than any writer writes: marks, carriage returns, digits of an exponent, bytes of a line, levels.
+    ("2026-11-20 12", "a.gz", "\ufeff" * 1000 + impression(183, NOON), "kept"),
+    ("2026-11-20 12", "a.gz", "\ufeff\r\r" + impression(184, NOON) + "\r\r", "kept"),
+    ("2026-11-20 12", "a.gz", with_member(185, f'"n": [1e{"9" * 300}, {"9" * 400}E-{"9" * 9}, -0e+0]'), "kept"),
+    ("2026-11-20 12", "a.gz", with_member(186, f'"note": "{"x" * 1_200_000}"'), "kept"),
+    ("2026-11-20 12", "a.gz", with_member(187, f'"n": {"[" * 8000}{"]" * 8000}'), "kept"),
+    # Blanks of Unicode are characters in text, and no blanks between tokens.
+    ("2026-11-20 12", "a.gz", with_member(188, '"note": "\u2028\u2029\u0085\u00a0\u3000\ufeff"'), "kept"),
+    ("2026-11-20 12", "a.gz", with_member(189, '"n":\u00a01'), "malformed"),
+    ("2026-11-20 12", "a.gz", with_member(190, '"n":1\u2028'), "malformed"),
+    ("2026-11-20 12", "a.gz", "\u3000" + impression(191, NOON), "malformed"),
+    ("2026-11-20 12", "a.gz", impression(192, NOON) + "\u0085", "malformed"),
 ]
 
 # Of each id the first object's is kept, by the bytes of its true name: none is decoded, and none is a pattern.

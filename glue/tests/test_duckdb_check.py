@@ -130,6 +130,13 @@ def test_control_characters_are_what_json_makes_of_them(tmp_path):
     assert [row[0] for row in kept(tmp_path, "impressions", DAY, DAY)] == [nasty.own_id(number) for number in (0, 1, 3)]
 
 
+def test_a_line_of_any_length_is_read(tmp_path):
+    """Spark reads lines of up to 2 GB, and a file that is imported may have one that Firehose never would."""
+    long = nasty.with_member(1, f'"note": "{"x" * 17_500_000}"')
+    put_raw(tmp_path, "impressions", [("2026-11-20 12", "a.gz", long), ("2026-11-20 12", "a.gz", nasty.impression(2, nasty.NOON))])
+    assert [row[0] for row in kept(tmp_path, "impressions", DAY, DAY)] == [nasty.own_id(1), nasty.own_id(2)]
+
+
 @pytest.mark.parametrize(
     "line", ['{"a": 1,}', '{"a": NaN}', '{"a": [1,]}', '{"a": -Infinity}', '{"a": nan}', '{"a": [-inf]}', '{"a": INFINITY}']
 )

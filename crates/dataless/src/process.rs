@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -270,13 +271,23 @@ pub fn group_runs(group: Pid) -> bool {
     test_kill_process_group(group).is_ok()
 }
 
-/// The command line of a process; nothing when there is none.
-pub fn command_line(pid: Pid) -> String {
-    if let Ok(words) = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())) {
-        return String::from_utf8_lossy(&words).replace('\0', " ").trim().to_owned();
+/// Whether a process has an argument that is this path, and not one that only ends like it, and another that ends so. False
+/// when there is no such process.
+pub fn is_run_with(pid: Pid, program: &str, argument: &Path) -> bool {
+    let number = pid.as_raw_nonzero().to_string();
+    if let Ok(line) = std::fs::read(format!("/proc/{number}/cmdline")) {
+        return is_line_of(&line, program, argument);
     }
-    let printed = Command::new("ps").args(["-ww", "-o", "args=", "-p", &pid.as_raw_nonzero().to_string()]).output();
-    printed.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    // What `ps` prints has blanks between arguments, and within them.
+    let printed = Command::new("ps").args(["-ww", "-o", "args=", "-p", &number]).output();
+    let line = printed.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
+    line.contains(program) && line.trim_end_matches('\n').ends_with(&format!(" {}", argument.display()))
+}
+
+/// The same of the arguments as Linux tells them: each ends with a zero byte.
+fn is_line_of(line: &[u8], program: &str, argument: &Path) -> bool {
+    let mut words = line.split(|byte| *byte == 0);
+    words.any(|word| word.ends_with(program.as_bytes())) && words.any(|word| word == argument.as_os_str().as_bytes())
 }
 
 /// Ends all processes of a group: asks them first, and kills what is left after ten seconds.
@@ -373,6 +384,24 @@ mod tests {
         assert_eq!(output, "out\n");
         assert!(ended.unwrap_err().to_string().contains("exit status: 3"));
         assert!(tool.output().is_err());
+    }
+
+    #[test]
+    fn an_argument_is_a_whole_word() {
+        let is_run_with = |line: &str, path: &str| is_line_of(line.as_bytes(), "tools/start.py", Path::new(path));
+        assert!(is_run_with("python\0/a/tools/start.py\0/a b/.dataless/up\0", "/a b/.dataless/up"));
+        assert!(is_run_with("python\0/a/tools/start.py\0/a\nb/'\"/up\0", "/a\nb/'\"/up"));
+        for line in [
+            // A checkout that is below a folder whose name ends with a blank, or in one of the same name elsewhere.
+            "python\0/a/tools/start.py\0/x /b/.dataless/up\0",
+            "python\0/a/tools/start.py\0/mnt/b/.dataless/up\0",
+            "python\0/a/tools/start.py\0/b/.dataless/up2\0",
+            "python\0/a/tools/other.py\0/b/.dataless/up\0",
+            "vi\0/b/.dataless/up\0/a/tools/start.py\0",
+            "",
+        ] {
+            assert!(!is_run_with(line, "/b/.dataless/up"), "{line}");
+        }
     }
 
     #[test]

@@ -130,3 +130,102 @@ fn the_load_generator_is_built_and_given_the_warehouse_that_runs() {
         assert_eq!(output.status.code(), Some(expected), "{}", text(&output.stderr));
     }
 }
+
+#[test]
+fn a_warehouse_is_found_from_a_folder_of_any_name_and_by_links() {
+    for name in ["a\n'b\" c", "für Ödön 🦀", "feature%2Fx#1", "$(id);`id`", "-rf", "x "] {
+        let checkout = Checkout::named(name, serve(), 0);
+        let emulator = Emulator::of(&checkout.instance());
+        checkout.runs(emulator.0.id());
+        assert!(checkout.dataless(&["status", "--base-url"]).output().unwrap().status.success(), "{name}");
+        let link = checkout.dir.path().join("link");
+        std::os::unix::fs::symlink(checkout.root().join("crates"), &link).unwrap();
+        let linked = checkout.dataless(&["status", "--base-url"]).current_dir(&link).output().unwrap();
+        assert!(linked.status.success(), "{name}: {}", text(&linked.stderr));
+    }
+}
+
+#[test]
+fn the_emulator_of_a_folder_whose_name_only_ends_alike_is_not_this_one_s() {
+    let here = Checkout::new(serve(), 0);
+    // As below a folder whose name ends with a blank: `/tmp/x ` and then the path of this one.
+    let alike = format!("/tmp/x {}", here.instance().display());
+    let emulator = Emulator::of(Path::new(&alike));
+    here.runs(emulator.0.id());
+    assert_not_running(&here.dataless(&["status"]).output().unwrap());
+}
+
+#[test]
+fn nothing_but_the_path_is_needed_of_the_environment() {
+    let checkout = Checkout::new(serve(), 0);
+    let emulator = Emulator::of(&checkout.instance());
+    checkout.runs(emulator.0.id());
+    let mut status = checkout.dataless(&["status", "--base-url"]);
+    assert!(status.env_clear().output().unwrap().status.success());
+    // Of a locale that no machine has, and on a terminal of 20 columns.
+    for args in [&["--help"][..], &["import", "--help"], &["status"]] {
+        let mut command = checkout.dataless(args);
+        command.env_clear().envs([
+            ("LC_ALL", "tr_TR.ISO-8859-9"),
+            ("COLUMNS", "20"),
+            ("NO_COLOR", "1"),
+            ("TERM", "dumb"),
+        ]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(![output.stdout, output.stderr].concat().contains(&0x1b), "{args:?}");
+    }
+}
+
+/// A program of this name that writes its environment into the file `environment` beside it, and runs these lines.
+fn fake(folder: &Path, name: &str, lines: &str) {
+    use std::os::unix::fs::PermissionsExt;
+
+    let path = folder.join(name);
+    let script = format!("#!/bin/sh\nenv >> '{}'\n{lines}\n", folder.join("environment").display());
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// What a user may have set for other work.
+const SETTINGS: [(&str, &str); 16] = [
+    ("AWS_PROFILE", "production"),
+    ("BASH_ENV", "/elsewhere"),
+    ("CARGO_BUILD_TARGET", "wasm32-unknown-unknown"),
+    ("CARGO_ENCODED_RUSTFLAGS", "-Dwarnings"),
+    ("GIT_DIR", "/elsewhere/.git"),
+    ("GIT_INDEX_FILE", "/elsewhere/index"),
+    ("HADOOP_CONF_DIR", "/etc/hadoop"),
+    ("JAVA_TOOL_OPTIONS", "-Xmx64m"),
+    ("LANG", "tr_TR.UTF-8"),
+    ("PIP_TARGET", "/elsewhere"),
+    ("PYTHONPATH", "/elsewhere"),
+    ("PYTHONHOME", "/elsewhere"),
+    ("RUSTFLAGS", "-Ctarget-cpu=native"),
+    ("SPARK_HOME", "/opt/spark"),
+    ("SSH_AUTH_SOCK", "/elsewhere"),
+    ("UV_PYTHON", "3.8"),
+];
+
+#[test]
+fn tools_and_git_get_nothing_that_was_set_for_other_work() {
+    let programs = tempfile::tempdir().unwrap();
+    // Python says that it is the right one, and fails when it is to make an environment of its own.
+    fake(programs.path(), "python3.11", "[ \"$1\" = -c ] && echo 3.11 && echo \"$0\" || exit 9");
+    fake(programs.path(), "git", "exit 9");
+    let checkout = Checkout::new(0, 0);
+    std::fs::create_dir(checkout.root().join("events")).unwrap();
+    let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap());
+    for (args, calls) in [(&["lock"][..], 2), (&["events", "check", "--against", "main"], 1)] {
+        let mut command = checkout.dataless(args);
+        command.env("PATH", &path).envs(SETTINGS).envs([("TZ", "Asia/Kathmandu"), ("LC_ALL", "tr_TR.UTF-8")]);
+        assert_eq!(command.output().unwrap().status.code(), Some(1));
+        let found = std::fs::read_to_string(programs.path().join("environment")).unwrap();
+        std::fs::remove_file(programs.path().join("environment")).unwrap();
+        assert_eq!(found.lines().filter(|line| line.starts_with("PATH=")).count(), calls, "{found}");
+        for (name, _) in SETTINGS {
+            assert!(!found.lines().any(|line| line.starts_with(&format!("{name}="))), "{name}: {found}");
+        }
+        assert!(!found.contains("Kathmandu") && !found.contains("tr_TR"), "{found}");
+    }
+}

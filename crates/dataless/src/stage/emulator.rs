@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::Pid;
 
 use crate::environment;
-use crate::process::{Running, Tool, check_interrupted, command_line, group_runs, tail};
+use crate::process::{Running, Tool, check_interrupted, group_runs, is_run_with, tail};
 use crate::stage::aws::{REGION, agent_config};
 use crate::stage::deploy::Stack;
 use crate::stage::spark;
@@ -146,11 +146,7 @@ pub fn running_stack(instance: &Instance) -> Option<Stack> {
 /// The process group of an instance's emulator, if it lives.
 pub fn process_group(stack: &Stack, instance: &Instance) -> Option<Pid> {
     let group = Pid::from_raw(i32::try_from(stack.emulator).ok()?)?;
-    (group_runs(group) && is_command_of(&command_line(group), instance)).then_some(group)
-}
-
-fn is_command_of(command_line: &str, instance: &Instance) -> bool {
-    command_line.contains(LAUNCHER) && command_line.ends_with(&format!(" {}", instance.dir().display()))
+    (group_runs(group) && is_run_with(group, LAUNCHER, instance.dir())).then_some(group)
 }
 
 pub fn endpoint(port: u16) -> String {

@@ -12,7 +12,7 @@ use rustix::process::Pid;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::process::{Tool, check_interrupted, command_line, group_runs, stop_group};
+use crate::process::{Tool, check_interrupted, group_runs, is_run_with, stop_group};
 use crate::stage::aws::{Aws, REGION};
 use crate::stage::catalog::EventTable;
 use crate::stage::deploy::Stack;
@@ -21,6 +21,9 @@ use crate::workspace::{Instance, Workspace};
 
 /// The function that stands in for Glue in the state machine of a local stack.
 const FUNCTION: &str = "dataless-local-glue";
+
+/// What runs jobs, and is told its configuration.
+const RUNNER: &str = "glue/local/runner.py";
 
 /// The longest that Lambda lets a function run, in seconds.
 const FUNCTION_TIMEOUT: &str = "900";
@@ -279,5 +282,5 @@ pub fn stop(instance: &Instance) {
 /// The process group of the runner that was started last, if it is one still.
 fn runner_group(instance: &Instance) -> Option<Pid> {
     let pid = Pid::from_raw(std::fs::read_to_string(instance.spark().join("runner.pid")).ok()?.trim().parse().ok()?)?;
-    (group_runs(pid) && command_line(pid).contains(&config_path(instance).display().to_string())).then_some(pid)
+    (group_runs(pid) && is_run_with(pid, RUNNER, &config_path(instance))).then_some(pid)
 }

@@ -14,22 +14,31 @@ use tempfile::TempDir;
 /// A checkout with the state of a warehouse that `up` started.
 pub struct Checkout {
     pub dir: TempDir,
+    /// Below that folder.
+    pub name: &'static str,
     pub port: u16,
 }
 
 impl Checkout {
     pub fn new(port: u16, emulator: u32) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("template.yaml"), "").unwrap();
-        std::fs::create_dir_all(dir.path().join("crates/dataless")).unwrap();
-        let checkout = Self { dir, port };
+        Self::named("", port, emulator)
+    }
+
+    pub fn named(name: &'static str, port: u16, emulator: u32) -> Self {
+        let checkout = Self { dir: tempfile::tempdir().unwrap(), name, port };
+        std::fs::create_dir_all(checkout.root().join("crates/dataless")).unwrap();
+        std::fs::write(checkout.root().join("template.yaml"), "").unwrap();
         std::fs::create_dir_all(checkout.instance().join("logs")).unwrap();
         checkout.runs(emulator);
         checkout
     }
 
+    pub fn root(&self) -> PathBuf {
+        self.dir.path().canonicalize().unwrap().join(self.name)
+    }
+
     pub fn instance(&self) -> PathBuf {
-        self.dir.path().canonicalize().unwrap().join(".dataless/up")
+        self.root().join(".dataless/up")
     }
 
     pub fn runs(&self, emulator: u32) {
@@ -40,7 +49,7 @@ impl Checkout {
 
     pub fn dataless(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dataless"));
-        command.current_dir(&self.dir).args(args).stdin(Stdio::null());
+        command.current_dir(self.root()).args(args).stdin(Stdio::null());
         command
     }
 }
