@@ -40,6 +40,7 @@ from pyspark import cloudpickle
 from pyspark.sql import SparkSession
 
 import catalog
+import java_names
 from mirror import Mirror
 
 # What this job takes out of the bucket must not stay there as an earlier version. It deletes those that it finds there by itself.
@@ -69,6 +70,7 @@ class Runner:
         self.config_path = config_path
         self.config: dict[str, Any] = {}
         self.spark = SparkSession.builder.appName("dataless").enableHiveSupport().getOrCreate()
+        java_names.remember(self.spark)
         # Opens the metastore, which takes seconds the first time.
         self.spark.sql("SHOW DATABASES").collect()
 

@@ -19,6 +19,7 @@ from pyspark.cloudpickle import register_pickle_by_value  # noqa: E402
 from pyspark.sql import SparkSession  # noqa: E402
 
 import catalog  # noqa: E402
+import java_names  # noqa: E402
 import lake  # noqa: E402
 import nasty  # noqa: E402
 import nasty_orders  # noqa: E402
@@ -55,6 +56,7 @@ def spark(tmp_path_factory):
     for name, value in settings.items():
         builder = builder.config(name, value)
     session = builder.enableHiveSupport().getOrCreate()
+    java_names.remember(session)
     yield session
     session.stop()
 
