@@ -16,7 +16,6 @@ use crate::delivery::{DeliveryStream, deliver};
 use crate::packing::pack;
 use crate::refused::log;
 
-
 /// After how many seconds, one to this many, a client should come back. Drawn at random so that they do not come at once.
 const MAX_RETRY_AFTER_SECONDS: u16 = 3;
 
