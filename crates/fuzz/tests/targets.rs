@@ -92,7 +92,7 @@ fn outputs() {
 
 #[test]
 fn answers() {
-    holds(&mut targets::Answers::default(), 15);
+    holds(&mut targets::Answers, 15);
 }
 
 #[test]

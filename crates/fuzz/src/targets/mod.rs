@@ -33,6 +33,6 @@ pub fn all() -> Vec<Box<dyn Target>> {
         Box::new(Schemas::default()),
         Box::new(Gzip),
         Box::new(Outputs),
-        Box::new(Answers::default()),
+        Box::new(Answers),
     ]
 }

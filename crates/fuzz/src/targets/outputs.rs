@@ -9,7 +9,7 @@ use crate::{Target, mutate};
 
 #[path = "../../../dataless/src/stage/outputs.rs"]
 #[allow(dead_code, unreachable_pub, reason = "it is a module of a program")]
-mod outputs;
+mod answer;
 
 /// Answers of `DescribeStacks`.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Target for Outputs {
 
     fn check(&mut self, input: &[u8]) -> bool {
         let Ok(answer) = serde_json::from_slice(input) else { return false };
-        let Ok(found) = outputs::outputs_of(answer) else { return false };
+        let Ok(found) = answer::outputs_of(answer) else { return false };
         if let Ok(answer) = serde_json::from_slice::<Value>(input) {
             let listed = answer["Stacks"][0]["Outputs"].as_array().into_iter().flatten();
             let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{value} is not text")).to_owned();
