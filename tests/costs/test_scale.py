@@ -62,9 +62,11 @@ def test_a_large_night():
 
 
 def test_each_other_type_is_a_minute_of_the_etl_more():
-    nights = [scale.night(DATA, PARAMETERS, 10**9, types)["usd"] for types in (2, 3)]
+    two, three, four = (scale.night(DATA, PARAMETERS, 10**9, types) for types in (2, 3, 4))
     # Of two workers.
-    assert nights[1] - nights[0] == pytest.approx(2 / 60 * 0.44)
+    assert [three["usd"] - two["usd"], four["usd"] - three["usd"]] == pytest.approx([2 / 60 * 0.44] * 2)
+    # They run side by side, after what is derived.
+    assert three["minutes"] - two["minutes"] == pytest.approx(1) and four["minutes"] == three["minutes"]
 
 
 def test_limits_by_hand():

@@ -13,6 +13,7 @@ import re
 import costs
 import sources
 import templates
+from event_types import ADS
 
 PAGE = costs.ROOT / "docs" / "lake.md"
 TITLE = "Scale and costs"
@@ -62,7 +63,8 @@ def night(data, parameters, events, types):
         "other_workers": other_workers,
         "etl_minutes": etl_minutes,
         # Day by day, as PipelineParallelDays 1 has it.
-        "minutes": etl_minutes + days * (derive_minutes + 2 * LEAST_MINUTES) + LEAST_MINUTES,
+        # Types of which nothing is derived come after that, all at once.
+        "minutes": etl_minutes + days * (derive_minutes + 2 * LEAST_MINUTES) + LEAST_MINUTES * (2 if types > len(ADS) else 1),
         "usd": (etl_dpu_minutes + ledger_dpu_minutes + derive_dpu_minutes) / 60 * price,
     }
 
