@@ -74,7 +74,7 @@ pub fn report(changes: &Changes, json: bool) -> Result<()> {
         outln!("Everything is in step.");
     }
     if changes.keys().any(|path| path.ends_with(".yaml")) {
-        // Two pages list what the templates make. Only these programs can read them.
+        // Pages that list what the templates make and cost. Only these programs can read them.
         outln!(
             "Before you push: python3 tools/delivery/reference.py --write; python3 tools/costs/costs.py --write; python3 tools/costs/scale.py --write"
         );
