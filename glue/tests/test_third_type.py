@@ -182,7 +182,8 @@ def test_a_customer_is_erased_by_a_text_and_nobody_else(orders, dynamodb, capsys
 
     planned = run_erase(orders, capsys, "--by", f"note={VALUE}")
     assert digest(orders.folder) == before
-    assert (planned["id"], planned["kind"], planned["rerun"]) == (VALUE, "note", {"from": DAY, "to": "2026-11-24"})
+    assert (planned["kind"], planned["rerun"]) == ("note", {"from": DAY, "to": "2026-11-24"})
+    assert VALUE not in str(planned), "a receipt stays in the job's log"
     assert places(planned) == {
         ("raw", RAW, 5),
         ("orders", f"{DAY_PATH}/arrived={DAY}", 2),
@@ -246,7 +247,7 @@ def test_an_id_is_erased_wherever_it_is(orders, dynamodb, capsys):  # noqa: F811
     orders.insert("ad_traffic", [{"ad_id": COUPON, "impressions": 1, "clicks": 0} | keys])
     dynamodb.items = {(COUPON, DAY)}
     receipt = run_erase(orders, capsys, "--by", f"coupon_id={COUPON.upper()}", "--dry_run", "false")
-    assert (receipt["id"], receipt["kind"]) == (COUPON, "coupon_id")
+    assert receipt["kind"] == "coupon_id" and COUPON not in str(receipt).lower()
     assert places(receipt) == {
         ("raw", RAW, 6),
         ("raw", RAW.replace("shop/orders", "ad/impressions"), 1),
