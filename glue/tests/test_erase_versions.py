@@ -1,0 +1,68 @@
+"""What an erasure does to earlier versions and marks of deletion."""
+
+from datetime import date
+
+from test_erase import ARGUMENTS, HIT, ID, OTHER, Bucket
+
+import erase
+from lake import objects
+
+
+def test_marks_of_deletion_go_where_they_hide_nothing(monkeypatch):
+    bucket = Bucket("Enabled")
+    monkeypatch.setattr(objects.boto3, "client", lambda service: bucket)
+    for key, content in [
+        ("data/lake/a", b""),
+        ("data/lake/a", None),
+        ("data/lake/b", None),
+        ("data/raw/x", OTHER),
+        ("data/raw/x", None),
+        ("data/raw-errors/y", None),
+        ("data/ledger/c", None),
+        ("other/lake/b", None),
+    ]:
+        bucket.stored.append((key, f"v{len(bucket.stored)}", content))
+    erase.erase_versions(erase.parse_arguments([*ARGUMENTS, "--ad", ID]))
+    # Of raw, what it hides may be wanted again: no line of it holds what is erased.
+    left = [("data/raw/x", OTHER), ("data/raw/x", None), ("data/ledger/c", None), ("other/lake/b", None)]
+    assert [(key, content) for key, _, content in bucket.stored] == left
+
+
+def test_what_is_forgotten_is_in_no_version(monkeypatch):
+    for status, left in ((None, 2), ("Enabled", 3), ("Suspended", 2)):
+        bucket = Bucket(status)
+        monkeypatch.setattr(objects.boto3, "client", lambda service, bucket=bucket: bucket)
+        for key in ("data/erasing/a", "data/erasing/a", "data/erasing/abc", "data/raw/x", "data/raw/x"):
+            bucket.put_object("b", key, b"")
+        store = objects.open_store("s3://b/data")
+        store.forget("erasing/a")
+        store.forget("erasing/a")
+        assert [key for key, *_ in bucket.stored if key.endswith("/a")] == []
+        assert len(bucket.stored) == left
+
+
+def test_the_versions_of_a_copied_bucket_are_those_of_the_bucket(tmp_path, monkeypatch):
+    bucket = Bucket("Enabled")
+    monkeypatch.setattr(objects.boto3, "client", lambda service: bucket)
+    for _ in range(2):
+        bucket.put_object("b", "data/raw/x", HIT)
+        bucket.put_object("b", "data/lake/a", b"")
+    (tmp_path / "raw").mkdir()
+    for name in ("x", "y"):
+        (tmp_path / "raw" / name).write_bytes(OTHER)
+    local = [f"file://{tmp_path}" if word == "s3://b/data" else word for word in [*ARGUMENTS, "--ad", ID]]
+    copied = erase.parse_arguments([*local, "--versions_path", "s3://b/data"])
+    found = sorted(erase.stored_objects(copied, "raw/"), key=lambda item: (item.key, item.version))
+    assert found == [objects.Object("raw/x"), objects.Object("raw/x", "v0", False), objects.Object("raw/y")]
+    assert [item.is_live for item in erase.stored_objects(erase.parse_arguments(local), "raw/")] == [True, True]
+    erase.erase_versions(copied)
+    assert [key for key, *_ in bucket.stored].count("data/lake/a") == 1
+
+
+def test_of_a_day_that_is_done_only_earlier_versions_are_searched():
+    day = "raw/ad/clicks/year=2026/month=11/day=20/hour=10/"
+    live, version = objects.Object(f"{day}a.gz"), objects.Object(f"{day}a.gz", "v0", False)
+    done = {date(2026, 11, 20): erase.name_hash([live])}
+    assert list(erase.steps([live, version], done)) == [[version]]
+    assert list(erase.steps([live], done)) == []
+    assert list(erase.steps([live, version], {})) == [[live, version]]
