@@ -161,7 +161,7 @@ class Day:
         """The folders of the day's hours, with the bytes of their objects."""
         folder = f"{self.raw}/{partition_path(day_keys(self.arguments.day))}"
         names = (name for name in files.list_names(self.spark, folder) if name in HOURS)
-        sizes = {f"{folder}/{name}": sum(files.list_files(self.spark, f"{folder}/{name}").values()) for name in sorted(names)}
+        sizes = {f"{folder}/{name}": files.raw_bytes(self.spark, f"{folder}/{name}") for name in sorted(names)}
         return {path: size for path, size in sizes.items() if size}
 
     def count_undelivered(self) -> int:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from py4j.java_gateway import JavaClass
 from pyspark.sql import SparkSession
 
+# Endings that make Hadoop unpack a file, besides that of gzip.
+UNPACKED = (".bz2", ".deflate", ".lz4", ".snappy", ".zst")
+
 
 def java_class(spark: SparkSession, name: str) -> JavaClass:
     """A class of Java. `spark._jvm.a.b.C` looks for `a`, for `a.b` and so on, each time in all archives of the class path."""
@@ -23,6 +26,23 @@ def list_files(spark: SparkSession, folder: str) -> dict[str, int]:
     if not file_system.exists(path):
         return {}
     return {status.getPath().getName(): status.getLen() for status in file_system.listStatus(path)}
+
+
+def raw_bytes(spark: SparkSession, hour: str) -> int:
+    """The bytes of the raw objects in the folder of an hour. Raises `RuntimeError` for what Spark would unpack or look into, and no
+    other reader: of a file that is not what its name says Spark reads no line, and says nothing."""
+    file_system, path = hadoop_path(spark, hour)
+    size = 0
+    for status in file_system.listStatus(path):
+        name = status.getPath().getName()
+        if name.startswith((".", "_")) or name.endswith("._COPYING_"):
+            continue
+        if status.isDirectory() or name.endswith(UNPACKED):
+            raise RuntimeError(
+                f"{hour}/{name} is not a raw object: raw objects are in the folder of their hour, gzip or not packed: move it, or rename it"
+            )
+        size += status.getLen()
+    return size
 
 
 def list_names(spark: SparkSession, folder: str) -> list[str]:

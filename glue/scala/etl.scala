@@ -142,7 +142,7 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
   def hours(): Seq[(String, Long)] = {
     val folder = s"$raw/${Days.path(Days.keys(day))}"
     val names = files.list(folder).keys.filter(_.matches("hour=([01][0-9]|2[0-3])")).toSeq.sorted
-    names.map(name => s"$folder/$name" -> files.list(s"$folder/$name").values.sum).filter(_._2 > 0)
+    names.map(name => s"$folder/$name" -> files.rawBytes(s"$folder/$name")).filter(_._2 > 0)
   }
   /** The lines in the error objects of the day. A record or an object that can't be read counts as one. */
   def countUndelivered(): Long = {
@@ -309,10 +309,8 @@ object EventTable {
     case StructType(fields)                                                => fields.forall(field => isAllowed(field.dataType, isInside = true))
     case _                                                                 => false
   }
-
   private def fill(names: Regex, text: String, values: Map[String, String]): String =
     names.replaceAllIn(text, found => Regex.quoteReplacement(values(found.group(1))))
-
   /** SQL of a field's value, and of whether the line has something in its place. `w` holds its fields if read as text. */
   private def reference(path: String): Map[String, String] = {
     val (names, first) = (path.split('.').toSeq, path.takeWhile(_ != '.'))
@@ -355,13 +353,11 @@ class Catalog(val spark: SparkSession, val files: Files, val database: String) {
     val (id, time, required, sort) = (parameters("event.id"), parameters("event.time"), names("event.required"), names("event.sort"))
     EventTable(table, s"raw/${groupOf(table)}/$table", columns, stored, id, time, required, sort)
   }
-
   /** The folder of the lake that holds the folder of a table of events. */
   private def groupOf(table: String): String = {
     val group = s".*/lake/([^/]+)/${Regex.quote(table)}".r.unapplySeq(folder(table)).map(_.head)
     group.getOrElse(throw new IllegalArgumentException(s"$database.$table is at ${folder(table)}, not …/lake/<group>/$table/"))
   }
-
   /** The location in the description of a table or a partition. */
   def location(described: String): String = {
     val rows = spark.sql(s"DESCRIBE TABLE EXTENDED $described").collect()
@@ -369,7 +365,6 @@ class Catalog(val spark: SparkSession, val files: Files, val database: String) {
     val details = rows.dropWhile(!_.getString(0).startsWith("# Detailed"))
     details.collectFirst { case Row("Location", location: String, _) => location }.get
   }
-
   def folder(table: String): String = location(name(table)).stripSuffix("/")
   /** Deletes the folder's runs that a job which died long ago has left. */
   def deleteDeadRuns(folder: String, live: Set[String]): Unit = {
@@ -382,7 +377,6 @@ class Catalog(val spark: SparkSession, val files: Files, val database: String) {
 /** One partition of a catalog table, replaced as a whole, as in glue/lake/partition.py. */
 class Partition(catalog: Catalog, table: String, keys: Seq[(String, String)]) {
   import catalog.{database, files, spark}
-
   private val name = catalog.name(table)
   private val spec = keys.map { case (key, value) => s"`$key` = '$value'" }.mkString(", ")
   def exists: Boolean = !spark.sql(s"SHOW PARTITIONS $name PARTITION ($spec)").isEmpty
@@ -481,7 +475,15 @@ class Files(spark: SparkSession) {
     if (!systemOf(path).exists(path)) Map.empty
     else systemOf(path).listStatus(path).map(status => status.getPath.getName -> status.getLen).toMap
   }
-
+  /** The bytes of the raw objects of an hour. Throws for what Spark would unpack or look into, and no other reader. */
+  def rawBytes(hour: String): Long = {
+    val found = systemOf(new Path(hour)).listStatus(new Path(hour)).filterNot(_.getPath.getName.matches("(?s)[._].*|.*\\._COPYING_"))
+    found.find(one => one.isDirectory || one.getPath.getName.matches("(?s).*\\.(bz2|deflate|lz4|snappy|zst)")).foreach { one =>
+      val rule = "raw objects are in the folder of their hour, gzip or not packed: move it, or rename it"
+      throw new IllegalStateException(s"$hour/${one.getPath.getName} is not a raw object: $rule")
+    }
+    found.map(_.getLen).sum
+  }
   /** The text of a small file. */
   def read(file: String): String = {
     val path = new Path(file)
@@ -489,12 +491,10 @@ class Files(spark: SparkSession) {
     try new String(stream.readAllBytes(), UTF_8)
     finally stream.close()
   }
-
   def delete(path: String): Unit = { systemOf(new Path(path)).delete(new Path(path), true); () }
   /** Deletes a folder that the catalog no longer points at. The files of a plain INSERT have the runs beside them. */
   def deleteReplaced(replaced: String, fresh: String): Unit =
     if (!new Path(fresh).toUri.getPath.startsWith(s"${new Path(replaced).toUri.getPath}/")) delete(replaced)
     else list(replaced).keys.filterNot(_.startsWith("run-")).foreach(name => delete(s"$replaced/$name"))
-
   def touch(path: String): Unit = systemOf(new Path(path)).create(new Path(path), true).close()
 }
