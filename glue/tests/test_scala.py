@@ -253,6 +253,21 @@ def test_a_torn_file_is_named(engines):
         engines.scala("2026-11-20")
 
 
+@pytest.mark.parametrize("name", ["b.bz2", "sub"])
+def test_what_only_spark_would_read_is_refused_in_the_same_words(engines, name):
+    put(engines.warehouse, "impressions", [("2026-11-20 12", "a.gz", nasty.GOOD)])
+    hour = engines.warehouse.folder / "data/raw/ad/impressions/year=2026/month=11/day=20/hour=12"
+    if name == "sub":
+        (hour / name).mkdir()
+    else:
+        (hour / name).write_bytes(b"plain\n")
+    message = f"hour=12/{name} is not a raw object: raw objects are in the folder of their hour, gzip or not packed"
+    with pytest.raises(scala.JobError, match=message):
+        engines.scala("2026-11-20")
+    with pytest.raises(RuntimeError, match=message):
+        engines.python("2026-11-20")
+
+
 def test_scala_writes_files_of_zstd_sorted_by_ad(engines):
     put_events_of_many_ads(engines.warehouse, 1000, files=3)
     engines.scala("2026-11-20")
