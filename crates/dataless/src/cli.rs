@@ -11,8 +11,9 @@ use chrono::{Days, NaiveDate, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::events::{Check, Events, EventsCommand, List, New, Remove, Sample, Sync};
-use crate::commands::Part;
+use crate::commands::{Kind, Part, read_kinds};
 use crate::stage::spark::Engine;
+use crate::workspace::InstanceName;
 
 /// Runs the warehouse on this machine, from the template that goes to AWS.
 #[derive(Debug, Parser)]
@@ -21,6 +22,9 @@ pub struct Arguments {
     /// Print each command that is run.
     #[arg(short, long, global = true)]
     pub verbose: bool,
+    /// The warehouse that a command is for, if it is not that of `up`.
+    #[arg(long, global = true, hide = true, value_enum, default_value = "up")]
+    pub warehouse: InstanceName,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -29,6 +33,9 @@ pub struct Arguments {
 pub enum Command {
     /// Set up, deploy, send a day of events through every stage, and balance the books.
     Demo(Demo),
+    /// Break a warehouse of its own while events arrive and nights run, repair it as an operator would, and look for every
+    /// event. Exit status 1 when one is lost or doubled.
+    Chaos(Chaos),
     /// Start the warehouse and leave it running; again: deploy what has changed.
     Up(Up),
     /// Stop the warehouse that `up` started.
@@ -108,6 +115,41 @@ pub struct Demo {
     /// measured of functions is measured with it.
     #[arg(long)]
     pub release: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Chaos {
+    /// How many events to send, of all types together.
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    pub events: u64,
+    /// What the events and the faults are drawn from; a new one if not given.
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+    /// How long events are sent, in minutes.
+    #[arg(long, value_name = "M", default_value_t = 1.0, value_parser = read_minutes)]
+    pub minutes: f64,
+    /// The kinds of faults: all, none, or some of them, such as kill-function,lost-answer. docs/chaos.md describes them.
+    #[arg(long, value_name = "LIST", default_value = "all", value_parser = read_kinds)]
+    pub faults: std::vec::Vec<Kind>,
+    /// Repeat the run of a report: the same events and the same faults.
+    #[arg(long, value_name = "REPORT", conflicts_with_all = ["events", "seed", "minutes", "faults"])]
+    pub replay: Option<PathBuf>,
+    /// The emulator's port, on the loopback interface; by default any free one.
+    #[arg(long, value_name = "P")]
+    pub port: Option<u16>,
+    /// Build the functions as for AWS: `sam build` with Cargo's release profile, some six minutes the first time.
+    #[arg(long)]
+    pub release: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn read_minutes(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(minutes) if (0.1..=1440.0).contains(&minutes) => Ok(minutes),
+        _ => Err("it must be from 0.1 to 1440".to_owned()),
+    }
 }
 
 /// A type of events and how many of it.

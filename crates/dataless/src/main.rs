@@ -27,7 +27,10 @@ const EXIT_INTERRUPTED: u8 = 130;
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     ui::set_verbose(arguments.verbose);
-    match process::stop_children_on_signals().and_then(|()| commands::run(arguments.command)).and_then(printed) {
+    match process::stop_children_on_signals()
+        .and_then(|()| commands::run(arguments.command, arguments.warehouse))
+        .and_then(printed)
+    {
         Ok(outcome) => ExitCode::from(outcome as u8),
         Err(error) if error.is::<Interrupted>() => {
             ui::note("interrupted: all that was started has been stopped");

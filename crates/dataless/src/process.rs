@@ -233,6 +233,11 @@ impl Running {
         self.child.id()
     }
 
+    /// Kills it with every process that it started, at once.
+    pub fn kill(&self) {
+        let _ = kill_process_group(self.group, Signal::KILL);
+    }
+
     /// Lets it outlive this process.
     pub fn detach(&mut self) {
         self.detached = true;

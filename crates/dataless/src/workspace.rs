@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 
 use crate::hold;
 use crate::process::check_interrupted;
@@ -13,6 +14,8 @@ use crate::process::check_interrupted;
 #[derive(Clone, Debug)]
 pub struct Workspace {
     root: PathBuf,
+    /// The warehouse that commands are for which work on one that runs.
+    operated: InstanceName,
 }
 
 impl Workspace {
@@ -22,9 +25,18 @@ impl Workspace {
         let is_root =
             |folder: &&Path| folder.join("template.yaml").is_file() && folder.join("crates/dataless").is_dir();
         match here.ancestors().find(is_root) {
-            Some(root) => Ok(Self { root: root.to_path_buf() }),
+            Some(root) => Ok(Self { root: root.to_path_buf(), operated: InstanceName::Up }),
             None => bail!("this is no checkout of the project: change into the folder that has template.yaml"),
         }
+    }
+
+    /// The same, with commands for another warehouse than that of `up`.
+    pub fn operating(self, operated: InstanceName) -> Self {
+        Self { operated, ..self }
+    }
+
+    pub const fn operated(&self) -> InstanceName {
+        self.operated
     }
 
     pub fn root(&self) -> &Path {
@@ -55,7 +67,7 @@ impl Workspace {
 
 /// The warehouses of a checkout. They share nothing but the tools, so that a demo or a test never touches the one that
 /// stays up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum InstanceName {
     /// What `up` starts and `down` stops.
     Up,
@@ -63,6 +75,8 @@ pub enum InstanceName {
     Demo,
     /// What `test` makes anew each time.
     Test,
+    /// What `chaos` makes anew each time.
+    Chaos,
 }
 
 impl InstanceName {
@@ -71,6 +85,7 @@ impl InstanceName {
             Self::Up => "up",
             Self::Demo => "demo",
             Self::Test => "test",
+            Self::Chaos => "chaos",
         }
     }
 }

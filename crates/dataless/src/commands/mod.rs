@@ -1,5 +1,6 @@
 //! The commands, a module each.
 
+mod chaos;
 mod dashboard;
 mod demo;
 mod doctor;
@@ -23,6 +24,7 @@ mod up;
 
 use anyhow::{Context, Result, bail};
 
+pub use self::chaos::{Kind, read_kinds};
 pub use self::test::Part;
 
 use crate::cli::Command;
@@ -52,13 +54,14 @@ impl From<bool> for Outcome {
 }
 
 /// Runs a command.
-pub fn run(command: Command) -> Result<Outcome> {
-    let workspace = Workspace::find()?;
+pub fn run(command: Command, warehouse: InstanceName) -> Result<Outcome> {
+    let workspace = Workspace::find()?.operating(warehouse);
     let _hold = match needs(&command) {
-        Some((name, needs)) => Some(hold::take(&workspace.locks(InstanceName::Up), name, needs)?),
+        Some((name, needs)) => Some(hold::take(&workspace.locks(warehouse), name, needs)?),
         None => None,
     };
     match command {
+        Command::Chaos(options) => chaos::run(&workspace, &options),
         Command::Demo(options) => demo::run(&workspace, &options),
         Command::Up(options) => up::run(&workspace, &options),
         Command::Down(options) => down::run(&workspace, &options),
@@ -84,7 +87,7 @@ pub fn run(command: Command) -> Result<Outcome> {
     }
 }
 
-/// The name of a command that works on the warehouse of `up`, and what it needs for that. The others have a warehouse of their
+/// The name of a command that works on a warehouse that stays, and what it needs for that. The others have a warehouse of their
 /// own, or look only at what is there at the moment.
 const fn needs(command: &Command) -> Option<(&'static str, Needs)> {
     const ALONE: Needs = &[(Resource::Warehouse, Mode::Alone)];
@@ -112,7 +115,8 @@ const fn needs(command: &Command) -> Option<(&'static str, Needs)> {
         Command::Erase(options) => ("erase", if options.yes { ERASES } else { SHARED }),
         Command::Query(_) => ("query", SHARED),
         Command::Traffic(_) => ("traffic", RUNNING),
-        Command::Demo(_)
+        Command::Chaos(_)
+        | Command::Demo(_)
         | Command::Status(_)
         | Command::Events(_)
         | Command::Dashboard(_)
@@ -123,7 +127,7 @@ const fn needs(command: &Command) -> Option<(&'static str, Needs)> {
     })
 }
 
-/// The warehouse that `up` started.
+/// The warehouse that `up` started, or the one that is asked for.
 struct Warehouse {
     tools: Tools,
     instance: Instance,
@@ -133,7 +137,7 @@ struct Warehouse {
 
 impl Warehouse {
     fn running(workspace: &Workspace) -> Result<Self> {
-        Self::running_as(workspace, InstanceName::Up)
+        Self::running_as(workspace, workspace.operated())
     }
 
     fn running_as(workspace: &Workspace, name: InstanceName) -> Result<Self> {

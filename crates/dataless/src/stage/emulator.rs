@@ -1,6 +1,7 @@
 //! The emulator that answers as AWS on one port of the loopback interface.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,17 @@ pub struct Emulator {
 impl Emulator {
     /// Starts it and waits until it answers. State of an earlier run of the same instance is taken up again.
     pub fn start(workspace: &Workspace, tools: &Tools, instance: &Instance, port: u16) -> Result<Self> {
+        Self::start_with(workspace, tools, instance, port, &[])
+    }
+
+    /// As [`Self::start`], with other variables besides, or in place of its own.
+    pub fn start_with(
+        workspace: &Workspace,
+        tools: &Tools,
+        instance: &Instance,
+        port: u16,
+        variables: &[(&'static str, OsString)],
+    ) -> Result<Self> {
         let (state, log) = (instance.emulator(), instance.logs().join("emulator.log"));
         let temporary = state.join("tmp");
         std::fs::create_dir_all(&temporary)?;
@@ -68,11 +80,13 @@ impl Emulator {
             // It reads variables of common names, such as `DEBUG`; and what it runs inherits what it has.
             .inherit_only(&environment::NEEDED)
             .env("GATEWAY_PORT", port.to_string())
+            // What it hands to functions. It calls nothing by it.
             .env("AWS_ENDPOINT_URL", endpoint(port))
             .env("STATE_DIR", state.join("state"))
             .env("S3_DATA_DIR", state.join("s3"))
             // The code of functions is unpacked there, under names that only the port tells apart.
             .env("TMPDIR", &temporary)
+            .envs(variables.iter().map(|(name, value)| (*name, value)))
             .start()?;
         let mut emulator = Self { running, instance: instance.clone(), port, log, detached: false };
         emulator.wait_until_it_answers()?;
@@ -89,6 +103,16 @@ impl Emulator {
 
     pub fn id(&self) -> u32 {
         self.running.id()
+    }
+
+    /// Kills it with all functions that it runs, in the middle of whatever they do.
+    pub fn kill(self) {
+        self.running.kill();
+    }
+
+    /// Ends it, so that it saves its state.
+    pub fn stop(self) {
+        drop(self);
     }
 
     /// Lets it run on when this process ends.
@@ -158,6 +182,19 @@ pub fn answers(port: u16) -> bool {
     let config = agent_config().timeout_global(Some(Duration::from_secs(2))).build();
     let answer = ureq::Agent::new_with_config(config).get(format!("{}/_ministack/health", endpoint(port))).call();
     answer.is_ok_and(|answer| answer.status().is_success())
+}
+
+/// Waits until something listens on a port, as long as `runs` says that it may.
+pub fn wait_for_port(port: u16, mut runs: impl FnMut() -> Result<bool>) -> Result<()> {
+    let started = Instant::now();
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        check_interrupted()?;
+        if !runs()? || started.elapsed() > START_LIMIT {
+            bail!("nothing listens on port {port}");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// The port that was asked for, when it is free; or the usual one, or any that is free.

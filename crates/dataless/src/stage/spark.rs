@@ -280,7 +280,7 @@ pub fn stop(instance: &Instance) {
 }
 
 /// The process group of the runner that was started last, if it is one still.
-fn runner_group(instance: &Instance) -> Option<Pid> {
+pub fn runner_group(instance: &Instance) -> Option<Pid> {
     let pid = Pid::from_raw(std::fs::read_to_string(instance.spark().join("runner.pid")).ok()?.trim().parse().ok()?)?;
     (group_runs(pid) && is_run_with(pid, RUNNER, &config_path(instance))).then_some(pid)
 }

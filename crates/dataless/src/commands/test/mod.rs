@@ -193,8 +193,9 @@ impl Suite<'_> {
     fn users(&self, tools_are_ready: Receiver<()>, programs: Receiver<Programs>) -> Result<()> {
         // Nothing comes when something is missing: another lane says why.
         if self.has(Part::EndToEnd) && tools_are_ready.recv().is_ok() && programs.recv().is_ok() {
-            // One thread has the warehouse that stays, the other all demos and the tutorial.
-            let tests = ["--workspace", "--test", "e2e", "--test", "tutorial", "--run-ignored", "only"];
+            // One thread has the warehouse that stays, the other all demos, the tutorial and the faults.
+            let tests =
+                ["--workspace", "--test", "e2e", "--test", "tutorial", "--test", "chaos", "--run-ignored", "only"];
             self.nextest("end-to-end", "end-to-end", &tests)?;
         }
         Ok(())

@@ -1,0 +1,185 @@
+//! Faults while events are sent: processes that are killed, and a clock that jumps.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use rustix::process::{Pid, Signal, getpgid, kill_process};
+
+use super::report::Injected;
+use super::schedule::{Fault, Kind, Phase};
+use super::site::Site;
+use crate::process::check_interrupted;
+
+/// What the emulator logs when a function dies in the middle of a call.
+const DIED_IN_A_CALL: &str = "Runtime exited before returning a response";
+
+/// How long before midnight the clock is set to.
+const BEFORE_MIDNIGHT: f64 = 5.0;
+/// The furthest that the clock jumps: an event is never dated an hour after the end of its hour of arrival.
+const FURTHEST_JUMP: f64 = 3_000.0;
+
+/// How often a function is killed at most until one dies in the middle of a call.
+const MOST_KILLS: usize = 20;
+
+enum Step {
+    Begin,
+    End,
+}
+
+/// Injects the faults of the load, each at its time; `is_over` says whether the load has ended.
+pub fn run(site: &Site<'_>, faults: &[Fault], started: Instant, is_over: &dyn Fn() -> bool) -> Result<Vec<Injected>> {
+    let faults: Vec<&Fault> = faults.iter().filter(|fault| fault.fault.phase() == Phase::Load).collect();
+    let mut steps: Vec<(f64, usize, Step)> = Vec::new();
+    for (number, fault) in faults.iter().enumerate() {
+        steps.push((fault.at, number, Step::Begin));
+        if fault.seconds > 0.0 {
+            steps.push((fault.at + fault.seconds, number, Step::End));
+        }
+    }
+    steps.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let mut injected: Vec<Injected> = faults.iter().map(|fault| not_yet(fault)).collect();
+    let mut clock = Clock::default();
+    for (at, number, step) in steps {
+        wait_until(started, at, || matches!(step, Step::Begin) && is_over())?;
+        let record = &mut injected[number];
+        match step {
+            Step::Begin if is_over() => record.evidence.push("the load had ended".to_owned()),
+            Step::Begin => {
+                record.injected_at = Some(started.elapsed().as_secs_f64());
+                record.evidence.extend(begin(site, &mut clock, faults[number])?);
+                record.injected = true;
+            }
+            Step::End if record.injected => end(site, &mut clock, faults[number])?,
+            Step::End => {}
+        }
+    }
+    Ok(injected)
+}
+
+pub fn not_yet(fault: &Fault) -> Injected {
+    Injected { fault: fault.clone(), injected: false, injected_at: None, evidence: Vec::new() }
+}
+
+/// Waits for a time after the start, or until `ends_early`.
+pub fn wait_until(started: Instant, at: f64, ends_early: impl Fn() -> bool) -> Result<()> {
+    while started.elapsed().as_secs_f64() < at && !ends_early() {
+        check_interrupted()?;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// The clock of arrivals, in seconds ahead of the machine's.
+#[derive(Default)]
+struct Clock {
+    /// Since midnight was brought near.
+    ahead: f64,
+    /// While it jumps.
+    jump: f64,
+}
+
+impl Clock {
+    fn set(&self, site: &Site<'_>) -> Result<()> {
+        site.set_clock(self.ahead + self.jump)
+    }
+
+    fn bring_midnight_near(&mut self, site: &Site<'_>) -> Result<Vec<String>> {
+        let now = Utc::now();
+        let midnight = (now + TimeDelta::days(1)).date_naive().and_time(NaiveTime::MIN).and_utc();
+        self.ahead = (midnight - now).as_seconds_f64() - BEFORE_MIDNIGHT;
+        self.set(site)?;
+        Ok(vec![format!("arrivals are {:.0} s ahead from then on", self.ahead)])
+    }
+
+    /// Ahead or back, by the fault itself: the same fault jumps the same way.
+    fn jump(&mut self, site: &Site<'_>, fault: &Fault) -> Result<Vec<String>> {
+        let drawn = fastrand::Rng::with_seed(fault.at.to_bits()).f64();
+        self.jump = ((drawn * 2.0 - 1.0) * FURTHEST_JUMP).round();
+        self.set(site)?;
+        Ok(vec![format!("by {} s", self.jump)])
+    }
+}
+
+fn begin(site: &Site<'_>, clock: &mut Clock, fault: &Fault) -> Result<Vec<String>> {
+    match fault.fault {
+        Kind::KillFunction => kill_function(site, &fault.target),
+        Kind::KillEmulator => kill_emulator(site),
+        Kind::Midnight => clock.bring_midnight_near(site),
+        Kind::ClockJump => clock.jump(site, fault),
+        other => bail!("{} is not a fault of the load", other.name()),
+    }
+}
+
+fn end(site: &Site<'_>, clock: &mut Clock, fault: &Fault) -> Result<()> {
+    match fault.fault {
+        Kind::ClockJump => {
+            clock.jump = 0.0;
+            clock.set(site)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Kills functions of a name until one dies in the middle of a call.
+fn kill_function(site: &Site<'_>, target: &str) -> Result<Vec<String>> {
+    let log = site.emulator_log();
+    let before = count_lines(&log, DIED_IN_A_CALL)?;
+    let mut kills = 0;
+    for _ in 0..MOST_KILLS {
+        check_interrupted()?;
+        if let Some(pid) = functions(site, target)?.first() {
+            kills += usize::from(kill_process(*pid, Signal::KILL).is_ok());
+        }
+        // Time to start again, so that the next one is killed in a call and not before.
+        std::thread::sleep(Duration::from_millis(400));
+        if count_lines(&log, DIED_IN_A_CALL)? > before {
+            return Ok(vec![format!("killed {kills} times: the last in the middle of a call")]);
+        }
+    }
+    Ok(vec![format!("killed {kills} times, never in the middle of a call")])
+}
+
+/// Processes of functions whose name has a part, of this emulator.
+fn functions(site: &Site<'_>, part: &str) -> Result<Vec<Pid>> {
+    const NAME: &[u8] = b"AWS_LAMBDA_FUNCTION_NAME=";
+    let group = site.emulator_id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").context("processes are only known where there is /proc")?.flatten() {
+        // Threads of the kernel have neither variables nor a group.
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        let name = environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(NAME));
+        if !name.is_some_and(|name| String::from_utf8_lossy(name).contains(part)) {
+            continue;
+        }
+        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        found.extend(pid.filter(|pid| getpgid(Some(*pid)).ok() == group));
+    }
+    Ok(found)
+}
+
+/// Kills the emulator and starts it again.
+pub fn kill_emulator(site: &Site<'_>) -> Result<Vec<String>> {
+    let saved = state_saved(&site.instance.emulator().join("state"))?;
+    let seconds = site.kill_emulator()?;
+    Ok(vec![
+        format!("it answered again after {seconds:.1} s"),
+        format!("the state on its disk was of {}", saved.format("%H:%M:%S UTC")),
+    ])
+}
+
+/// When the emulator saved its state last: what it has but in S3 is in memory until it ends by itself.
+fn state_saved(folder: &Path) -> Result<DateTime<Utc>> {
+    let mut latest: Option<DateTime<Utc>> = None;
+    for entry in std::fs::read_dir(folder).context("the emulator has saved no state")? {
+        latest = latest.max(Some(entry?.metadata()?.modified()?.into()));
+    }
+    latest.context("the emulator has saved no state")
+}
+
+/// Lines of a log that have a text in them.
+pub fn count_lines(log: &Path, text: &str) -> Result<usize> {
+    let bytes = std::fs::read(log).with_context(|| format!("{} cannot be read", log.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).lines().filter(|line| line.contains(text)).count())
+}

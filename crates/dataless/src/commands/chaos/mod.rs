@@ -1,0 +1,333 @@
+//! `chaos`: faults while events arrive and nights run, repaired as the documentation says, and every event looked for.
+//! `docs/chaos.md` describes it.
+
+mod account;
+mod gather;
+mod inject;
+mod load;
+mod nights;
+mod operator;
+mod realtime;
+mod report;
+mod schedule;
+mod site;
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use serde_json::Value;
+
+use self::account::{Account, Places};
+use self::gather::Sent;
+use self::load::Amounts;
+use self::nights::Nights;
+use self::realtime::{RealTime, Window};
+use self::report::{EmulatorLosses, Injected, Replayed, Report};
+use self::schedule::{Fault, Phase};
+pub use self::schedule::{Kind, read_kinds};
+use self::site::{Settings, Site};
+use super::Outcome;
+use crate::cli::Chaos;
+use crate::stage::books::METRICS_LIMIT;
+use crate::stage::build::Profile;
+use crate::stage::tools::ToolSet;
+use crate::ui::{note, step, thousands};
+use crate::workspace::{InstanceName, Workspace};
+
+/// What is done: by the options, or by the report that is repeated.
+struct Plan {
+    seed: u64,
+    events: u64,
+    minutes: f64,
+    faults: Vec<Fault>,
+}
+
+impl Plan {
+    fn of(options: &Chaos) -> Result<Self> {
+        if let Some(path) = &options.replay {
+            let Replayed { seed, events, minutes, schedule } = Replayed::read(path)?;
+            return Ok(Self { seed, events, minutes, faults: schedule });
+        }
+        // Short enough to be typed again.
+        let seed = options.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000_000);
+        let faults = schedule::draw(&options.faults, seed, options.minutes * 60.0);
+        Ok(Self { seed, events: options.events, minutes: options.minutes, faults })
+    }
+
+    fn of_calls(&self) -> Vec<&Fault> {
+        self.faults.iter().filter(|fault| fault.fault.phase() == Phase::Calls).collect()
+    }
+}
+
+/// What was known once the events had been sent.
+struct Loaded {
+    started: Instant,
+    since: DateTime<Utc>,
+    report: Value,
+    faults: Vec<Injected>,
+    proxied: BTreeMap<String, u64>,
+}
+
+impl Loaded {
+    fn injected(&self, kind: Kind) -> bool {
+        self.faults.iter().any(|found| found.injected && found.fault.fault == kind)
+    }
+
+    /// The first and the last day on which events arrived, by the clock of arrivals.
+    fn days_of_arrival(&self) -> (NaiveDate, NaiveDate) {
+        let hour = if self.injected(Kind::ClockJump) { TimeDelta::hours(1) } else { TimeDelta::zero() };
+        let ahead = if self.injected(Kind::Midnight) { TimeDelta::days(1) } else { hour };
+        ((self.since - hour).date_naive(), (Utc::now() + ahead).date_naive())
+    }
+}
+
+pub fn run(workspace: &Workspace, options: &Chaos) -> Result<Outcome> {
+    let began = Instant::now();
+    let plan = Plan::of(options)?;
+    let instance = workspace.instance(InstanceName::Chaos);
+    let _lock = instance.take_anew()?;
+    if !plan.of_calls().is_empty() {
+        super::set_up::install(workspace, &[ToolSet::Chaos])?;
+    }
+    let profile = if options.release { Profile::Release } else { Profile::Local };
+    let settings = Settings::choose(options.port, !plan.of_calls().is_empty(), plan.seed)?;
+    std::fs::write(site::schedule(&instance), serde_json::to_string_pretty(&plan.of_calls())?)?;
+    let site = Site::bring_up(workspace, instance, settings, profile)?;
+    let mut seconds = BTreeMap::new();
+    let mut timed = |name: &str| seconds.insert(name.to_owned(), (began.elapsed().as_secs_f64() * 10.0).round() / 10.0);
+    timed("up");
+    let result = (|| {
+        let loaded = send(&site, &plan)?;
+        timed("sent");
+        let days = loaded.days_of_arrival();
+        let mut nights = Nights::new(&site, loaded.started, days, plan.seed)?;
+        nights.take_back()?;
+        let broken = nights.run(&plan.faults)?;
+        timed("nights");
+        let settled = nights.settle()?;
+        timed("settled");
+        let report = hold(&site, &plan, loaded, nights, (broken, settled))?;
+        timed("held");
+        Ok(report)
+    })();
+    let mut report = site.explain(result)?;
+    report.seconds = seconds;
+    let path = site.instance.dir().join("report.json");
+    let text = serde_json::to_string_pretty(&report)?;
+    std::fs::write(&path, &text).context("the report cannot be written")?;
+    if options.json {
+        outln!("{text}");
+    } else {
+        report.print();
+    }
+    note(&format!("The report: {}", path.display()));
+    Ok(report.balanced.into())
+}
+
+/// Sends the events while faults are injected.
+fn send(site: &Site<'_>, plan: &Plan) -> Result<Loaded> {
+    let seconds = plan.minutes * 60.0;
+    let amounts = Amounts::of(plan.events, &site.types);
+    let proxied = plan.of_calls();
+    let _proxy = if proxied.is_empty() { None } else { Some(site.start_proxy()?) };
+    let base_url = site.stack.base_url()?;
+    let (started, since) = (Instant::now(), Utc::now());
+    std::fs::write(site::schedule(&site.instance).with_extension("json.start"), "")?;
+    let loadgen = site.loadgen()?;
+    let work = || {
+        std::thread::scope(|scope| -> Result<(Value, Vec<Injected>)> {
+            let sending = scope.spawn(|| {
+                let (what, when) = ((&site.types[..], &amounts), (plan.seed, seconds));
+                load::send(site.workspace, &site.instance, loadgen, &base_url, what, when)
+            });
+            let injected = inject::run(site, &plan.faults, started, &|| sending.is_finished())?;
+            let report = sending.join().map_err(|_| anyhow::anyhow!("the load panicked"))??;
+            Ok((report, injected))
+        })
+    };
+    let summary = |(report, _): &(Value, _)| format!("{} events", thousands(sent_of(report)));
+    let ((report, mut faults), _) = step("send events", work, summary)?;
+    let (met, counts) = read_call_log(&site::call_log(&site.instance), &proxied)?;
+    faults.extend(met);
+    Ok(Loaded { started, since, report, faults, proxied: counts })
+}
+
+fn sent_of(report: &Value) -> u64 {
+    let types = report["events"].as_object().into_iter().flatten();
+    types.filter_map(|(_, counts)| counts["sent"].as_u64()).sum()
+}
+
+/// What the proxy and Firehose injected: of each fault of the schedule, and summed up.
+fn read_call_log(log: &Path, faults: &[&Fault]) -> Result<(Vec<Injected>, BTreeMap<String, u64>)> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        at: f64,
+        fault: String,
+        target: String,
+    }
+    let text = if faults.is_empty() { String::new() } else { std::fs::read_to_string(log).unwrap_or_default() };
+    let lines: Vec<Line> = text
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()
+        .context("the log of injected faults is not understood")?;
+    let mut counts = BTreeMap::new();
+    for line in &lines {
+        *counts.entry(format!("{} of {}", line.fault, line.target)).or_default() += 1;
+    }
+    let injected = faults.iter().map(|fault| {
+        let met = |line: &&Line| {
+            line.fault == fault.fault.name()
+                && line.target == fault.target
+                && line.at >= fault.at
+                && line.at <= fault.at + fault.seconds
+        };
+        let count = lines.iter().filter(met).count();
+        Injected {
+            fault: (*fault).clone(),
+            injected: count > 0,
+            injected_at: lines.iter().find(met).map(|line| line.at),
+            evidence: vec![format!("{count} requests")],
+        }
+    });
+    Ok((injected.collect(), counts))
+}
+
+/// Holds everything against everything.
+fn hold(
+    site: &Site<'_>,
+    plan: &Plan,
+    loaded: Loaded,
+    nights: Nights<'_>,
+    (broken, (ledger_balances, verified)): (Vec<Injected>, (bool, bool)),
+) -> Result<Report> {
+    let Loaded { since, report: load, mut faults, proxied, .. } = loaded;
+    faults.extend(broken);
+    let (mut sent, codes) =
+        step("read the journal", || gather::journal(&load::journal(&site.instance)), |_| String::new())?.0;
+    for (name, events) in nights.imported_ids()? {
+        sent.entry(name).or_default().extend(events);
+    }
+    let out = site.instance.dir().join("rows");
+    let rows = || gather::rows(&site.spark(), &out, &site.types);
+    let (rows, _) =
+        step("read the lake", rows, |rows| format!("{} ads and days", thousands(rows.ad_traffic.len() as u64)))?;
+    let items = gather::items(&site.aws, site.stack.output("AdTrafficTable")?)?;
+    let held = step("hold all against each other", || accounts(site, &sent, &rows, &nights), |_| String::new())?.0;
+    let traffic = account::compare_traffic(&rows.by_ad, &rows.ad_traffic, &items);
+    let windows = windows(since, &faults);
+    let mut real_time = BTreeMap::new();
+    for event_type in &site.types {
+        let arrived = &held[&event_type.name].1.minutes;
+        real_time.insert(event_type.name.clone(), wait_for_real_time(site, since, event_type, arrived, &windows)?);
+    }
+    let emulator = EmulatorLosses { log: emulator_losses(&site.emulator_log())?, kills: kills(&faults) };
+    let without_id = held.values().map(|(_, raw)| raw.without_id).sum();
+    let mut report = Report {
+        seed: plan.seed,
+        events: plan.events,
+        minutes: plan.minutes,
+        amounts: Amounts::of(plan.events, &site.types),
+        started: since,
+        schedule: plan.faults.clone(),
+        faults,
+        proxied,
+        load,
+        codes,
+        operator: nights.done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner),
+        accounts: held.into_iter().map(|(name, (account, _))| (name, account)).collect(),
+        traffic,
+        traffic_compared: items.len() as u64,
+        real_time,
+        ledger_balances,
+        verified,
+        raw_without_id: without_id,
+        emulator,
+        seconds: BTreeMap::new(),
+        balanced: false,
+    };
+    report.balanced = report.verdicts().iter().all(|(_, holds)| *holds);
+    Ok(report)
+}
+
+type Held = BTreeMap<String, (Account, gather::Raw)>;
+
+/// The account of each type, with its raw lines.
+fn accounts(site: &Site<'_>, sent: &Sent, rows: &gather::Rows, nights: &Nights<'_>) -> Result<Held> {
+    let data = site.spark().data()?;
+    let mut held = Held::new();
+    for event_type in &site.types {
+        let name = &event_type.name;
+        let mut raw = gather::raw(&data, event_type, None)?;
+        let places = Places {
+            raw: std::mem::take(&mut raw.ids),
+            set_aside: gather::set_aside(&data, event_type)?,
+            lake: rows.events.get(name).cloned().unwrap_or_default(),
+            derived: (name == "impressions").then(|| rows.advertising.clone()),
+            erased: nights.erased_ids.get(name).cloned().unwrap_or_default(),
+        };
+        let Some(sent) = sent.get(name) else { bail!("the journal has none of the {name}") };
+        held.insert(name.clone(), (account::account(sent, &places), raw));
+    }
+    Ok(held)
+}
+
+/// The times in which real-time counts may differ.
+fn windows(since: DateTime<Utc>, faults: &[Injected]) -> Vec<Window> {
+    let after = |seconds: f64| since + TimeDelta::milliseconds((seconds * 1000.0) as i64);
+    let reaching = faults.iter().filter(|found| found.injected && found.fault.fault.reaches_real_time());
+    let windows = reaching.filter_map(|found| {
+        let (at, seconds) = (found.injected_at?, found.fault.seconds);
+        let (from, to) = match found.fault.fault {
+            // What was counted before a kill was in memory.
+            Kind::KillEmulator | Kind::KillNight => (since - TimeDelta::hours(1), after(at)),
+            // Until the end, on either clock; CloudWatch takes nothing that is hours ahead.
+            Kind::Midnight => (after(at), Utc::now() + TimeDelta::days(1)),
+            Kind::ClockJump => (after(at) - TimeDelta::hours(1), after(at + seconds) + TimeDelta::hours(1)),
+            _ => (after(found.fault.at.min(at)), after(at + seconds)),
+        };
+        Some(Window { from, to, why: found.fault.fault.name() })
+    });
+    windows.collect()
+}
+
+/// Metrics may arrive a little after the events. What is missing at the end stays missing.
+fn wait_for_real_time(
+    site: &Site<'_>,
+    since: DateTime<Utc>,
+    event_type: &event_types::EventType,
+    arrived: &realtime::Minutes,
+    windows: &[Window],
+) -> Result<RealTime> {
+    let started = Instant::now();
+    loop {
+        let counted = realtime::counted(&site.aws, &site.stack, since, event_type)?;
+        let result = realtime::compare(&counted, arrived, windows);
+        if result.is_explained() || started.elapsed() > METRICS_LIMIT {
+            return Ok(result);
+        }
+        crate::process::check_interrupted()?;
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+}
+
+/// Lines of the emulator's log that say that it could not keep what it had taken.
+fn emulator_losses(log: &Path) -> Result<Vec<String>> {
+    const LOSSES: [&str; 2] = ["Failed to persist S3 object", "Firehose S3 delivery failed"];
+    const MOST: usize = 100;
+    let bytes = std::fs::read(log).with_context(|| format!("{} cannot be read", log.display()))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines = text.lines().filter(|line| LOSSES.iter().any(|loss| line.contains(loss)));
+    Ok(lines.take(MOST).map(str::to_owned).collect())
+}
+
+fn kills(faults: &[Injected]) -> Vec<String> {
+    let killed = faults
+        .iter()
+        .filter(|found| found.injected && matches!(found.fault.fault, Kind::KillEmulator | Kind::KillNight));
+    killed.map(|found| format!("{}: {}", found.fault.fault.name(), found.evidence.join("; "))).collect()
+}

@@ -1,0 +1,397 @@
+//! Nights that are broken, and what an operator does about it.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use chrono::{Days, NaiveDate};
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::gather;
+use super::inject::{self, count_lines, not_yet, wait_until};
+use super::load;
+use super::operator::{Done, Operator, batch};
+use super::report::Injected;
+use super::schedule::{Fault, Kind, Phase};
+use super::site::Site;
+use crate::process::Tool;
+use crate::stage::spark;
+use crate::stage::tools::ToolSet;
+use crate::ui::note;
+
+/// Impressions of the day that is imported.
+const IMPORTED: u64 = 500;
+/// Its ads, of `load-generator/config.yaml`. The load has some more.
+const IMPORTED_ADS: usize = 100;
+/// How many days before the first it is.
+const IMPORTED_BEFORE: u64 = 10;
+
+/// What the system says when a disk is full.
+const DISK_IS_FULL: &str = "No space left on device";
+
+/// The nights of a run.
+pub struct Nights<'a> {
+    pub site: &'a Site<'a>,
+    pub operator: Operator,
+    /// The days of arrival.
+    pub first: NaiveDate,
+    pub last: NaiveDate,
+    pub started: Instant,
+    pub seed: u64,
+    pub done: Mutex<Vec<Done>>,
+    pub imported: Option<NaiveDate>,
+    /// The files that were imported.
+    pub import: Option<PathBuf>,
+    /// The ad that is erased.
+    pub erased: Option<String>,
+    /// Its events, by type.
+    pub erased_ids: HashMap<String, HashSet<Uuid>>,
+    /// Whether DynamoDB came back without what was loaded.
+    pub forgot_items: bool,
+}
+
+impl<'a> Nights<'a> {
+    pub fn new(site: &'a Site<'a>, started: Instant, (first, last): (NaiveDate, NaiveDate), seed: u64) -> Result<Self> {
+        Ok(Self {
+            site,
+            operator: Operator::new(site.workspace, &site.instance)?,
+            first,
+            last,
+            started,
+            seed,
+            done: Mutex::default(),
+            imported: None,
+            import: None,
+            erased: None,
+            erased_ids: HashMap::new(),
+            forgot_items: false,
+        })
+    }
+
+    /// Runs a command of an operator.
+    fn operate(&self, arguments: &[&str]) -> Result<bool> {
+        self.ask(arguments).map(|(_, succeeded)| succeeded)
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<(String, bool)> {
+        let at = self.started.elapsed().as_secs_f64();
+        let (printed, succeeded) = self.operator.run(arguments)?;
+        let command = format!("cargo dataless {}", arguments.join(" "));
+        note(&format!("  {} {command}", if succeeded { "✓" } else { "✗" }));
+        let mut done = self.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        done.push(Done { command, at: (at * 10.0).round() / 10.0, succeeded });
+        Ok((printed, succeeded))
+    }
+
+    fn night(&self) -> Result<bool> {
+        let arguments = batch(self.first, self.last);
+        self.operate(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Takes back what Firehose set aside.
+    pub fn take_back(&self) -> Result<()> {
+        for day in self.first.iter_days().take_while(|day| *day <= self.last) {
+            self.operate(&["replay", "--undelivered", "--day", &day.to_string()])?;
+        }
+        Ok(())
+    }
+
+    /// Runs a night for each fault that breaks one, and one with all that runs beside it.
+    pub fn run(&mut self, faults: &[Fault]) -> Result<Vec<Injected>> {
+        let of = |phase: Phase| faults.iter().filter(move |fault| fault.fault.phase() == phase);
+        let mut injected = Vec::new();
+        for fault in of(Phase::Night) {
+            injected.push(self.broken(fault)?);
+        }
+        let beside: Vec<&Fault> = of(Phase::Beside).collect();
+        if !beside.is_empty() {
+            injected.extend(self.beside(&beside)?);
+        }
+        Ok(injected)
+    }
+
+    /// What the documentation has an operator do until the books are closed: whether `ledger` and `verify` are content.
+    pub fn settle(&self) -> Result<(bool, bool)> {
+        const TRIES: usize = 3;
+        if self.forgot_items {
+            self.load_in_full()?;
+        }
+        let mut balances = false;
+        for _ in 0..TRIES {
+            let succeeded = self.night()?;
+            if let Some(day) = self.imported {
+                self.operate(&["batch", "--day", &day.to_string()])?;
+            }
+            balances = self.operate(&["ledger"])?;
+            if succeeded && balances {
+                break;
+            }
+        }
+        if self.forgot_items {
+            self.load_in_full()?;
+        }
+        let mut verified =
+            self.operate(&["verify", "--day", &self.first.to_string(), "--to", &self.last.to_string()])?;
+        if let Some(day) = self.imported {
+            verified &= self.operate(&["verify", "--day", &day.to_string()])?;
+        }
+        Ok((balances, verified))
+    }
+
+    /// Puts every item of all days, as for a table that was restored.
+    fn load_in_full(&self) -> Result<()> {
+        let lookback: u64 = self.site.stack.output("LookbackDays")?.parse().context("LookbackDays is not a number")?;
+        let first = self.first - Days::new(lookback + 1);
+        for day in first.iter_days().take_while(|day| *day <= self.last) {
+            let arguments = [("--day", day.to_string()), ("--full", "true".to_owned())];
+            let arguments = arguments.each_ref().map(|(name, value)| (*name, value.as_str()));
+            self.site.spark().job("AdTrafficLoadJob", &arguments)?;
+        }
+        Ok(())
+    }
+
+    /// A night that a fault breaks.
+    fn broken(&mut self, fault: &Fault) -> Result<Injected> {
+        let mut record = not_yet(fault);
+        if fault.fault == Kind::FullDisk {
+            return self.full_disk(record);
+        }
+        // Spark is there when the night begins, so that the fault meets a job.
+        self.operate(&["query", "SELECT 1"])?;
+        let began = Instant::now();
+        let this = &*self;
+        let (succeeded, evidence) = std::thread::scope(|scope| -> Result<_> {
+            let night = scope.spawn(|| this.night());
+            wait_until(began, fault.at, || night.is_finished())?;
+            let evidence = if night.is_finished() {
+                Err("the night had ended".to_owned())
+            } else {
+                record.injected_at = Some(this.started.elapsed().as_secs_f64());
+                Ok(this.break_night(fault.fault)?)
+            };
+            let succeeded = night.join().map_err(|_| anyhow::anyhow!("a night panicked"))??;
+            Ok((succeeded, evidence))
+        })?;
+        self.forgot_items |= fault.fault == Kind::KillNight;
+        match evidence {
+            Ok(evidence) => {
+                record.injected = true;
+                record.evidence.extend(evidence);
+                record.evidence.push(if succeeded { "the night succeeded" } else { "the night failed" }.to_owned());
+            }
+            Err(reason) => {
+                record.injected_at = None;
+                record.evidence.push(reason);
+            }
+        }
+        Ok(record)
+    }
+
+    fn break_night(&self, kind: Kind) -> Result<Vec<String>> {
+        match kind {
+            Kind::KillSpark => {
+                let group = spark::runner_group(&self.site.instance).context("Spark does not run")?;
+                kill_process_group(group, Signal::KILL).context("Spark cannot be killed")?;
+                Ok(vec![format!("its process group {} was killed", Pid::as_raw_nonzero(group))])
+            }
+            Kind::StopNight => self.stop_executions(),
+            Kind::KillNight => inject::kill_emulator(self.site),
+            other => bail!("{} does not break a night", other.name()),
+        }
+    }
+
+    fn stop_executions(&self) -> Result<Vec<String>> {
+        let call = |action: &str, request: Value| {
+            self.site.aws.call("states", &format!("AWSStepFunctions.{action}"), &request)
+        };
+        let machine = self.site.stack.output("DailyPipeline")?;
+        let running = call("ListExecutions", json!({ "stateMachineArn": machine, "statusFilter": "RUNNING" }))?;
+        let mut stopped = Vec::new();
+        for execution in running["executions"].as_array().into_iter().flatten() {
+            let arn = execution["executionArn"].as_str().context("an execution has no name")?;
+            let history =
+                call("GetExecutionHistory", json!({ "executionArn": arn, "reverseOrder": true, "maxResults": 50 }))?;
+            let entered = history["events"].as_array().into_iter().flatten();
+            let state = entered.filter_map(|event| event["stateEnteredEventDetails"]["name"].as_str()).next();
+            call("StopExecution", json!({ "executionArn": arn, "cause": "chaos" }))?;
+            stopped.push(format!("stopped at the step {}", state.unwrap_or("(none yet)")));
+        }
+        Ok(stopped)
+    }
+
+    /// A night whose jobs have a disk of their own, which has no room for what they write.
+    fn full_disk(&self, mut record: Injected) -> Result<Injected> {
+        self.operate(&["query", "SELECT 1"])?;
+        let instance = &self.site.instance;
+        let size = used_bytes(&instance.s3())? + 128 * 1024;
+        spark::stop(instance);
+        let log = instance.logs().join("full-disk.log");
+        let mount = r#"mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@""#;
+        let started = Tool::new("unshare", log)
+            .args(["--user", "--map-root-user", "--mount", "sh", "-ec", mount, "sh", &size.to_string()])
+            .arg(instance.s3())
+            .arg(self.site.prepared.tools.program(ToolSet::Spark, "python"))
+            .arg(self.site.workspace.path("glue/local/launch.py"))
+            .arg(spark::config_path(instance))
+            .run();
+        if let Err(error) = started {
+            record.evidence.push(
+                format!("no small disk can be mounted here: {error:#}").lines().next().unwrap_or_default().to_owned(),
+            );
+            return Ok(record);
+        }
+        record.injected_at = Some(self.started.elapsed().as_secs_f64());
+        let before = self.full_disks()?;
+        let succeeded = self.night()?;
+        let met = self.full_disks()? - before;
+        spark::stop(instance);
+        record.injected = met > 0;
+        record.evidence.push(format!("a disk of {size} bytes; {met} lines of the logs say that it is full"));
+        record.evidence.push(if succeeded { "the night succeeded" } else { "the night failed" }.to_owned());
+        Ok(record)
+    }
+
+    fn full_disks(&self) -> Result<usize> {
+        let mut count = 0;
+        for entry in std::fs::read_dir(self.site.instance.logs())? {
+            let path = entry?.path();
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("spark")) {
+                count += count_lines(&path, DISK_IS_FULL)?;
+            }
+        }
+        Ok(count)
+    }
+
+    /// A night with something else beside it.
+    fn beside(&mut self, faults: &[&Fault]) -> Result<Vec<Injected>> {
+        self.operate(&["query", "SELECT 1"])?;
+        for fault in faults {
+            self.prepare(fault.fault)?;
+        }
+        let this = &*self;
+        let began = Instant::now();
+        std::thread::scope(|scope| -> Result<Vec<Injected>> {
+            let night = scope.spawn(|| this.night());
+            let others: Vec<_> = faults
+                .iter()
+                .map(|fault| {
+                    scope.spawn(move || -> Result<Injected> {
+                        wait_until(began, fault.at, || false)?;
+                        let mut record = not_yet(fault);
+                        record.injected_at = Some(this.started.elapsed().as_secs_f64());
+                        let (command, succeeded) = this.run_beside(fault.fault)?;
+                        record.injected = true;
+                        let ended = if succeeded { "succeeded" } else { "failed" };
+                        record.evidence.push(format!("{command} beside a night {ended}"));
+                        Ok(record)
+                    })
+                })
+                .collect();
+            night.join().map_err(|_| anyhow::anyhow!("a night panicked"))??;
+            let records =
+                others.into_iter().map(|other| other.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?);
+            let records: Result<Vec<Injected>> = records.collect();
+            let mut records = records?;
+            for record in &mut records {
+                self.repeat(record)?;
+            }
+            Ok(records)
+        })
+    }
+
+    /// Chooses what is imported or erased.
+    fn prepare(&mut self, kind: Kind) -> Result<()> {
+        let Site { workspace, instance, .. } = self.site;
+        let program = self.site.loadgen()?;
+        match kind {
+            Kind::ImportBeside => {
+                let day = self.first - Days::new(IMPORTED_BEFORE);
+                let amounts = (IMPORTED, self.seed.wrapping_add(1));
+                self.import = Some(load::write_files(workspace, instance, program, &day.to_string(), amounts)?);
+                self.imported = Some(day);
+            }
+            Kind::EraseBeside => {
+                let ads = load::ads(workspace, instance, program)?;
+                // One that the import does not have: it may end before or after the erasure.
+                self.erased = ads.into_iter().skip(IMPORTED_ADS).cycle().nth(self.seed as usize % 20);
+                let data = self.site.spark().data()?;
+                for event_type in &self.site.types {
+                    let raw = gather::raw(&data, event_type, self.erased.as_deref())?;
+                    self.erased_ids.insert(event_type.name.clone(), raw.matching);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn run_beside(&self, kind: Kind) -> Result<(String, bool)> {
+        let succeeded = match kind {
+            Kind::TwoOperators => self.night()?,
+            Kind::ImportBeside => self.import()?,
+            Kind::EraseBeside => self.erase()?,
+            other => bail!("{} does not run beside a night", other.name()),
+        };
+        let command = match kind {
+            Kind::TwoOperators => "the same night",
+            Kind::ImportBeside => "an import",
+            _ => "an erasure",
+        };
+        Ok((command.to_owned(), succeeded))
+    }
+
+    fn import(&self) -> Result<bool> {
+        let folder = self.import.as_ref().context("nothing is to be imported")?;
+        self.operate(&["import", &folder.display().to_string()])
+    }
+
+    fn erase(&self) -> Result<bool> {
+        self.operate(&["erase", "--ad", self.erased.as_deref().context("nothing is to be erased")?, "--yes"])
+    }
+
+    /// An import or an erasure that failed is run again until it succeeds, as the documentation says.
+    fn repeat(&self, record: &mut Injected) -> Result<()> {
+        const TRIES: usize = 3;
+        let failed = record.evidence.iter().any(|line| line.ends_with("failed"));
+        if !failed || record.fault.fault == Kind::TwoOperators {
+            return Ok(());
+        }
+        for _ in 0..TRIES {
+            std::thread::sleep(Duration::from_millis(500));
+            if self.run_beside(record.fault.fault)?.1 {
+                record.evidence.push("it succeeded when it was run again".to_owned());
+                return Ok(());
+            }
+        }
+        record.evidence.push("it never succeeded".to_owned());
+        Ok(())
+    }
+
+    /// The ids of what was imported, by type: they are to be found as if they had been acknowledged.
+    pub fn imported_ids(&self) -> Result<gather::Sent> {
+        let Some(folder) = &self.import else { return Ok(gather::Sent::new()) };
+        let mut sent = gather::Sent::new();
+        for event_type in &self.site.types {
+            let raw = gather::raw(&folder.join("data"), event_type, None)?;
+            let events = raw.ids.into_keys().map(|id| (id, super::account::Fate::Acknowledged)).collect();
+            sent.insert(event_type.name.clone(), events);
+        }
+        Ok(sent)
+    }
+}
+
+/// The bytes that files below a folder take on a disk.
+fn used_bytes(folder: &std::path::Path) -> Result<u64> {
+    const BLOCK: u64 = 4096;
+    let mut bytes = BLOCK;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() { used_bytes(&entry.path())? } else { metadata.len().div_ceil(BLOCK) * BLOCK };
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,50 @@
+//! What an operator does: commands of this very program, as the documentation names them.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use crate::process::{Tool, check_interrupted};
+use crate::workspace::{Instance, InstanceName, Workspace};
+
+/// A command that was run.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Done {
+    /// As it can be typed, of the warehouse of `up`.
+    pub command: String,
+    /// Seconds from the start of the load.
+    pub at: f64,
+    pub succeeded: bool,
+}
+
+/// Runs commands against the warehouse under test.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    program: PathBuf,
+    root: PathBuf,
+    log: PathBuf,
+}
+
+impl Operator {
+    pub fn new(workspace: &Workspace, instance: &Instance) -> Result<Self> {
+        let program = std::env::current_exe().context("this program has no path")?;
+        let log = instance.logs().join("operator.log");
+        Ok(Self { program, root: workspace.root().to_path_buf(), log })
+    }
+
+    /// Runs a command to its end; gives what it printed, and whether it succeeded.
+    pub fn run(&self, arguments: &[&str]) -> Result<(String, bool)> {
+        let tool = Tool::new(&self.program, self.log.clone());
+        let tool = tool.dir(&self.root).args(["--warehouse", InstanceName::Chaos.as_str()]).args(arguments);
+        let (printed, ended) = tool.output_and_end()?;
+        check_interrupted()?;
+        Ok((printed, ended.is_ok()))
+    }
+}
+
+/// The arguments of `batch` for a range.
+pub fn batch(first: NaiveDate, last: NaiveDate) -> Vec<String> {
+    ["batch", "--day", &first.to_string(), "--to", &last.to_string()].map(str::to_owned).into()
+}

@@ -1,0 +1,160 @@
+//! Real-time counts held against what arrived, minute by minute.
+//!
+//! They don't pass the books: `docs/real-time.md` says when a count may be short or double. So a difference needs a fault in
+//! whose time it is, and without one it is an error.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, TimeDelta, Utc};
+use event_types::EventType;
+use serde::{Deserialize, Serialize};
+
+use crate::stage::aws::Aws;
+use crate::stage::deploy::Stack;
+
+/// Events by minute.
+pub type Minutes = BTreeMap<DateTime<Utc>, u64>;
+
+/// A time in which real-time counts may differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub from: DateTime<Utc>,
+    pub to: DateTime<Utc>,
+    pub why: String,
+}
+
+/// A minute in which the counts differ.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    pub minute: DateTime<Utc>,
+    pub counted: u64,
+    pub arrived: u64,
+    /// The faults of that time; none explains it where this is empty.
+    pub explained_by: Vec<String>,
+}
+
+/// The real-time counts of an event type.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct RealTime {
+    pub counted: u64,
+    pub arrived: u64,
+    pub differences: Vec<Difference>,
+}
+
+impl RealTime {
+    pub fn is_explained(&self) -> bool {
+        self.differences.iter().all(|difference| !difference.explained_by.is_empty())
+    }
+}
+
+/// Compares minute by minute. A batch at the turn of a minute may count on either side of it: minutes next to each other that
+/// differ and add up to the same are no difference.
+pub fn compare(counted: &Minutes, arrived: &Minutes, windows: &[Window]) -> RealTime {
+    let at = |minutes: &Minutes, minute: DateTime<Utc>| minutes.get(&minute).copied().unwrap_or_default();
+    let minutes: BTreeSet<DateTime<Utc>> = counted.keys().chain(arrived.keys()).copied().collect();
+    let mut runs: Vec<Vec<Difference>> = Vec::new();
+    for minute in minutes {
+        let (counted, arrived) = (at(counted, minute), at(arrived, minute));
+        if counted == arrived {
+            continue;
+        }
+        let difference = Difference { minute, counted, arrived, explained_by: explanations(minute, windows) };
+        let is_next = |last: &Difference| minute - last.minute == TimeDelta::minutes(1);
+        match runs.last_mut() {
+            Some(run) if run.last().is_some_and(is_next) => run.push(difference),
+            _ => runs.push(vec![difference]),
+        }
+    }
+    let sum = |run: &[Difference], of: fn(&Difference) -> u64| run.iter().map(of).sum::<u64>();
+    runs.retain(|run| sum(run, |minute| minute.counted) != sum(run, |minute| minute.arrived));
+    RealTime {
+        counted: counted.values().sum(),
+        arrived: arrived.values().sum(),
+        differences: runs.into_iter().flatten().collect(),
+    }
+}
+
+/// The windows that a minute touches, or that end or begin beside it.
+fn explanations(minute: DateTime<Utc>, windows: &[Window]) -> Vec<String> {
+    let touches =
+        |window: &&Window| window.from < minute + TimeDelta::minutes(2) && window.to >= minute - TimeDelta::minutes(1);
+    let found: BTreeSet<&String> = windows.iter().filter(touches).map(|window| &window.why).collect();
+    found.into_iter().cloned().collect()
+}
+
+/// The real-time counts of an event type since a time.
+pub fn counted(aws: &Aws, stack: &Stack, since: DateTime<Utc>, event_type: &EventType) -> Result<Minutes> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer {
+        datapoints: Vec<Datapoint>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Datapoint {
+        /// Seconds of Unix time, as the emulator writes it.
+        timestamp: i64,
+        sum: f64,
+    }
+    let dimension = format!("Name=Stack,Value={}", stack.output("AthenaWorkGroup")?);
+    let moment = |time: DateTime<Utc>| time.format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    // The clock of arrivals may have jumped.
+    let (start, end) = (moment(since - TimeDelta::hours(2)), moment(Utc::now() + TimeDelta::days(1)));
+    let metric = event_type.pascal_case();
+    let command = ["cloudwatch", "get-metric-statistics", "--namespace", "Warehouse/Advertising", "--metric-name"];
+    let figures = ["--statistics", "Sum", "--period", "60", "--start-time", &start, "--end-time", &end];
+    let answer: Answer = aws
+        .json(&[&command[..], &[&metric, "--dimensions", &dimension], &figures].concat())
+        .context("the real-time counts cannot be read")?;
+    let minute = |point: &Datapoint| Some((DateTime::from_timestamp(point.timestamp, 0)?, point.sum.round() as u64));
+    Ok(answer.datapoints.iter().filter_map(minute).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        format!("2026-11-20T{text}Z").parse().unwrap()
+    }
+
+    fn minutes(counts: &[(&str, u64)]) -> Minutes {
+        counts.iter().map(|(minute, count)| (at(&format!("{minute}:00")), *count)).collect()
+    }
+
+    fn window(from: &str, to: &str) -> Window {
+        Window { from: at(from), to: at(to), why: "throttle".into() }
+    }
+
+    #[test]
+    fn equal_counts_differ_in_nothing() {
+        let both = minutes(&[("10:00", 5), ("10:01", 7)]);
+        assert_eq!(compare(&both, &both, &[]), RealTime { counted: 12, arrived: 12, differences: Vec::new() });
+    }
+
+    #[test]
+    fn a_batch_at_the_turn_of_a_minute_counts_on_either_side() {
+        let result = compare(&minutes(&[("10:00", 4), ("10:01", 8)]), &minutes(&[("10:00", 5), ("10:01", 7)]), &[]);
+        assert_eq!(result.differences, []);
+        // What is apart does not make up for each other.
+        let result = compare(&minutes(&[("10:00", 4), ("10:02", 8)]), &minutes(&[("10:00", 5), ("10:02", 7)]), &[]);
+        assert_eq!(result.differences.len(), 2);
+        assert!(!result.is_explained());
+    }
+
+    #[test]
+    fn a_difference_needs_a_fault_of_its_time() {
+        let (counted, arrived) = (minutes(&[("10:05", 4)]), minutes(&[("10:05", 5)]));
+        let explained = |windows: &[Window]| compare(&counted, &arrived, windows).is_explained();
+        assert!(explained(&[window("10:05:10", "10:05:20")]));
+        assert!(explained(&[window("10:06:59", "10:07:20")]) && explained(&[window("09:00:00", "10:04:00")]));
+        assert!(!explained(&[window("10:07:00", "10:08:00")]) && !explained(&[window("09:00:00", "10:03:59")]));
+        assert!(!explained(&[]));
+        let difference = &compare(&counted, &arrived, &[window("10:05:10", "10:05:20")]).differences[0];
+        assert_eq!(
+            (difference.counted, difference.arrived, &difference.explained_by[..]),
+            (4, 5, &["throttle".to_owned()][..])
+        );
+    }
+}

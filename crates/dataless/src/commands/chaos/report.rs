@@ -1,0 +1,141 @@
+//! The report: what was done, what was found, and whether it is right.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use console::style;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::account::{Account, TrafficDifference};
+use super::load::Amounts;
+use super::operator::Done;
+use super::realtime::RealTime;
+use super::schedule::Fault;
+use crate::ui::thousands;
+
+/// A fault of the schedule, and what really happened.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Injected {
+    #[serde(flatten)]
+    pub fault: Fault,
+    pub injected: bool,
+    /// Seconds from the start of the load.
+    pub injected_at: Option<f64>,
+    /// What was done and seen; or why nothing was.
+    pub evidence: Vec<String>,
+}
+
+/// What the emulator lost by itself, on its own evidence. Such events are AWS's to keep, and nobody's here.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct EmulatorLosses {
+    /// Lines of its log that say that an object could not be stored.
+    pub log: Vec<String>,
+    /// For each time that it was killed: when its state was saved last, and what it came back without.
+    pub kills: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Report {
+    pub seed: u64,
+    pub events: u64,
+    pub minutes: f64,
+    pub amounts: Amounts,
+    pub started: DateTime<Utc>,
+    /// The schedule that `--replay` repeats.
+    pub schedule: Vec<Fault>,
+    pub faults: Vec<Injected>,
+    /// Faults that the proxy injected, by kind and target.
+    pub proxied: BTreeMap<String, u64>,
+    pub load: Value,
+    /// Why events were not acknowledged, by type and code.
+    pub codes: BTreeMap<String, u64>,
+    pub operator: Vec<Done>,
+    pub accounts: BTreeMap<String, Account>,
+    /// Ads and days on which the derived tables, DynamoDB and the lake differ.
+    pub traffic: Vec<TrafficDifference>,
+    /// Ads and days that were compared.
+    pub traffic_compared: u64,
+    pub real_time: BTreeMap<String, RealTime>,
+    /// Whether `ledger` closed every day.
+    pub ledger_balances: bool,
+    /// Whether `verify` found the same as the jobs.
+    pub verified: bool,
+    /// Raw lines that are not events.
+    pub raw_without_id: u64,
+    pub emulator: EmulatorLosses,
+    pub seconds: BTreeMap<String, f64>,
+    pub balanced: bool,
+}
+
+/// What is repeated of a report.
+#[derive(Debug, Deserialize)]
+pub struct Replayed {
+    pub seed: u64,
+    pub events: u64,
+    pub minutes: f64,
+    pub schedule: Vec<Fault>,
+}
+
+impl Replayed {
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} is not a report of chaos", path.display()))
+    }
+}
+
+impl Report {
+    /// Each thing that must hold, and whether it does.
+    pub fn verdicts(&self) -> Vec<(&'static str, bool)> {
+        let accounts = || self.accounts.values();
+        vec![
+            ("nothing acknowledged is lost", accounts().all(|account| account.lost() == 0)),
+            ("nothing is counted twice", accounts().all(|account| account.doubled() == 0)),
+            ("every event is where it belongs, and no other", accounts().all(Account::balances)),
+            ("the books of every day are closed", self.ledger_balances),
+            ("a second engine finds the same", self.verified),
+            ("the lake, ad_traffic and DynamoDB agree", self.traffic.is_empty() && self.traffic_compared > 0),
+            ("real time differs only where a fault explains it", self.real_time.values().all(RealTime::is_explained)),
+            ("no raw line is torn", self.raw_without_id == 0),
+        ]
+    }
+
+    pub fn sum(&self, of: impl Fn(&Account) -> u64) -> u64 {
+        self.accounts.values().map(of).sum()
+    }
+
+    pub fn print(&self) {
+        outln!("\n{}", style(format!("Chaos, seed {}", self.seed)).bold());
+        for found in &self.faults {
+            let Injected { fault, injected, injected_at, evidence } = found;
+            let mark = if *injected { style("✓").green() } else { style("·").yellow() };
+            let at = injected_at.map_or_else(|| "not injected".to_owned(), |at| format!("at {at:.1} s"));
+            outln!("{mark} {:<14} {:<12} {at:<14} {}", fault.fault.name(), fault.target, evidence.join("; "));
+        }
+        for (name, count) in &self.proxied {
+            outln!("  {name}: {}", thousands(*count));
+        }
+        outln!();
+        let figures: [(&str, u64); 9] = [
+            ("acknowledged", self.sum(|account| account.acknowledged)),
+            ("refused as no event", self.sum(|account| account.refused)),
+            ("refused, to be sent again", self.sum(|account| account.not_stored)),
+            ("  of these stored all the same", self.sum(|account| account.not_stored_but_stored)),
+            ("unknown", self.sum(|account| account.unknown)),
+            ("  of these stored", self.sum(|account| account.unknown_stored)),
+            ("erased", self.sum(|account| account.erased)),
+            ("lost", self.sum(Account::lost)),
+            ("doubled", self.sum(Account::doubled)),
+        ];
+        for (name, count) in figures {
+            outln!("{name:<32} {:>14}", thousands(count));
+        }
+        outln!();
+        for (name, holds) in self.verdicts() {
+            let mark = if holds { style("✓").green() } else { style("✗").red() };
+            outln!("{mark} {name}");
+        }
+    }
+}

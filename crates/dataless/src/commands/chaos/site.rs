@@ -1,0 +1,194 @@
+//! The warehouse under test: its emulator, which faults kill and start again, and what is deployed to it.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use event_types::EventType;
+
+use crate::commands::set_up::{self, Prepared};
+use crate::process::{Running as Process, Tool};
+use crate::stage::aws::Aws;
+use crate::stage::build::{LOADGEN, Profile};
+use crate::stage::deploy::{Running, Stack};
+use crate::stage::emulator::{Emulator, endpoint};
+use crate::stage::spark::Spark;
+use crate::stage::tools::Tools;
+use crate::workspace::{Instance, Workspace};
+
+/// The first port that is tried. It is below those that a system gives to connections: an emulator that is killed must get its
+/// port again.
+const FIRST_PORT: u16 = 14_566;
+
+pub struct Site<'a> {
+    pub workspace: &'a Workspace,
+    pub instance: Instance,
+    pub prepared: Prepared,
+    pub types: Vec<EventType>,
+    pub stack: Stack,
+    pub aws: Aws,
+    settings: Settings,
+    emulator: Mutex<Option<Emulator>>,
+}
+
+/// Where the emulator answers, where functions call it, and how both are disturbed.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub emulator: u16,
+    /// The proxy's; the emulator's own where there is none.
+    pub functions: u16,
+    /// What faults are drawn from.
+    pub seed: u64,
+}
+
+impl Settings {
+    pub fn choose(emulator: Option<u16>, with_proxy: bool, seed: u64) -> Result<Self> {
+        let emulator = match emulator {
+            Some(_) => crate::stage::emulator::choose_port(emulator)?,
+            None => free_port(FIRST_PORT)?,
+        };
+        let functions = if with_proxy { free_port(emulator.saturating_add(1))? } else { emulator };
+        Ok(Self { emulator, functions, seed })
+    }
+}
+
+fn free_port(first: u16) -> Result<u16> {
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    (first..32_000).find(is_free).context("no port is free")
+}
+
+impl<'a> Site<'a> {
+    /// Deploys to an emulator of its own, and has it save what was deployed, so that it has that when it is killed.
+    pub fn bring_up(
+        workspace: &'a Workspace,
+        instance: Instance,
+        settings: Settings,
+        profile: Profile,
+    ) -> Result<Self> {
+        let types = event_types::read_all(&workspace.path("events")).context("failed to read the schemas in events")?;
+        let start = |tools: &Tools| start(workspace, tools, &instance, settings);
+        let (prepared, mut emulator) = set_up::prepare(workspace, &instance, start)?;
+        set_up::stage(workspace, &instance, &prepared, profile)?;
+        let running = Running { port: settings.emulator, emulator: emulator.id(), profile };
+        let deployed = set_up::deploy_to(workspace, &prepared.tools, &instance, running);
+        let (stack, _) = emulator.explain(deployed)?;
+        let aws = Aws::new(&emulator.endpoint(), &prepared.tools, instance.logs());
+        let site =
+            Self { workspace, instance, prepared, types, stack, aws, settings, emulator: Mutex::new(Some(emulator)) };
+        site.take_emulator().stop();
+        site.start_again()?;
+        Ok(site)
+    }
+
+    pub fn loadgen(&self) -> Result<&Path> {
+        self.prepared.programs.path(LOADGEN)
+    }
+
+    pub fn spark(&self) -> Spark<'_> {
+        Spark::new(self.workspace, &self.prepared.tools, &self.instance, &self.stack)
+    }
+
+    /// Sets the clock of arrivals so many seconds ahead of the machine's.
+    pub fn set_clock(&self, ahead: f64) -> Result<()> {
+        std::fs::write(clock(&self.instance), format!("{ahead}")).context("the clock cannot be set")
+    }
+
+    pub fn emulator_log(&self) -> PathBuf {
+        self.instance.logs().join("emulator.log")
+    }
+
+    /// The process group of the emulator that runs.
+    pub fn emulator_id(&self) -> Option<u32> {
+        self.emulator.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Emulator::id)
+    }
+
+    /// Kills the emulator with its functions, and starts it again; gives the seconds until it answers.
+    pub fn kill_emulator(&self) -> Result<f64> {
+        let started = Instant::now();
+        self.take_emulator().kill();
+        self.start_again()?;
+        Ok(started.elapsed().as_secs_f64())
+    }
+
+    fn start_again(&self) -> Result<()> {
+        let emulator = start(self.workspace, &self.prepared.tools, &self.instance, self.settings)?;
+        // Commands look for its process.
+        Stack { emulator: emulator.id(), ..self.stack.clone() }.save(&self.instance)?;
+        *self.emulator.lock().unwrap_or_else(PoisonError::into_inner) = Some(emulator);
+        Ok(())
+    }
+
+    fn take_emulator(&self) -> Killable {
+        Killable(self.emulator.lock().unwrap_or_else(PoisonError::into_inner).take())
+    }
+
+    /// Explains an error by the end of the emulator, when that is what happened.
+    pub fn explain<T>(&self, result: Result<T>) -> Result<T> {
+        match self.emulator.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(emulator) => emulator.explain(result),
+            None => result,
+        }
+    }
+
+    /// Starts the proxy that stands between functions and the emulator.
+    pub fn start_proxy(&self) -> Result<Process> {
+        let python = self.workspace.tools().join("chaos/bin/python");
+        let proxy = Tool::new(python, self.instance.logs().join("proxy.log"))
+            .arg(self.workspace.path("tools/chaos/proxy.py"))
+            .args(["--listen", &self.settings.functions.to_string(), "--upstream", &endpoint(self.settings.emulator)])
+            .arg("--schedule")
+            .arg(schedule(&self.instance))
+            .arg("--log")
+            .arg(call_log(&self.instance))
+            .args(["--seed", &self.settings.seed.to_string()]);
+        let mut running = proxy.start()?;
+        crate::stage::emulator::wait_for_port(self.settings.functions, || running.ended().map(|ended| ended.is_none()))
+            .context("the proxy does not answer; its log is proxy.log")?;
+        Ok(running)
+    }
+}
+
+/// The faults of calls, for the proxy and the emulator.
+pub fn schedule(instance: &Instance) -> PathBuf {
+    instance.dir().join("schedule.json")
+}
+
+/// What the proxy and the emulator injected.
+pub fn call_log(instance: &Instance) -> PathBuf {
+    instance.dir().join("calls.ndjson")
+}
+
+fn clock(instance: &Instance) -> PathBuf {
+    instance.dir().join("clock")
+}
+
+fn start(workspace: &Workspace, tools: &Tools, instance: &Instance, settings: Settings) -> Result<Emulator> {
+    // `tools/emulator` describes them.
+    let variables = [
+        ("AWS_ENDPOINT_URL", endpoint(settings.functions).into()),
+        ("DATALESS_CHAOS_SCHEDULE", schedule(instance).into_os_string()),
+        ("DATALESS_CHAOS_LOG", call_log(instance).into_os_string()),
+        ("DATALESS_CHAOS_SEED", settings.seed.to_string().into()),
+        ("DATALESS_CLOCK_OFFSET", clock(instance).into_os_string()),
+    ];
+    Emulator::start_with(workspace, tools, instance, settings.emulator, &variables)
+}
+
+/// The emulator, if it runs.
+struct Killable(Option<Emulator>);
+
+impl Killable {
+    fn kill(self) {
+        if let Some(emulator) = self.0 {
+            emulator.kill();
+        }
+    }
+
+    fn stop(self) {
+        if let Some(emulator) = self.0 {
+            emulator.stop();
+        }
+    }
+}
