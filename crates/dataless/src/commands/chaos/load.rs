@@ -27,7 +27,7 @@ impl Amounts {
     /// Splits events over the types: a tenth for each that is not simulated, up to half of all.
     pub fn of(events: u64, types: &[EventType]) -> Self {
         let others = types.iter().filter(|found| !SIMULATED.contains(&found.name.as_str())).count() as u64;
-        let each = if others == 0 { 0 } else { (events / 10).min(events / 2 / others).max(1) };
+        let each = (events / 2).checked_div(others).map_or(0, |most| most.min(events / 10).max(1));
         let simulated = events - each * others;
         Self { impressions: (simulated as f64 / (1.0 + CLICKTHROUGH)).round() as u64, others: each }
     }

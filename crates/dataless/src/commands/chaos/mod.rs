@@ -15,10 +15,11 @@ mod site;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use event_types::EventType;
 use serde_json::Value;
 
 use self::account::{Account, Places};
@@ -70,6 +71,7 @@ struct Loaded {
     report: Value,
     faults: Vec<Injected>,
     proxied: BTreeMap<String, u64>,
+    real_time: BTreeMap<String, RealTime>,
 }
 
 impl Loaded {
@@ -101,10 +103,13 @@ pub fn run(workspace: &Workspace, options: &Chaos) -> Result<Outcome> {
     let mut timed = |name: &str| seconds.insert(name.to_owned(), (began.elapsed().as_secs_f64() * 10.0).round() / 10.0);
     timed("up");
     let result = (|| {
-        let loaded = send(&site, &plan)?;
+        let mut loaded = send(&site, &plan)?;
         timed("sent");
         let days = loaded.days_of_arrival();
         let mut nights = Nights::new(&site, loaded.started, days, plan.seed)?;
+        // Before anything is taken back, erased or forgotten.
+        nights.fetch()?;
+        loaded.real_time = real_time(&site, loaded.since, &loaded.faults)?;
         nights.take_back()?;
         let broken = nights.run(&plan.faults)?;
         timed("nights");
@@ -153,7 +158,8 @@ fn send(site: &Site<'_>, plan: &Plan) -> Result<Loaded> {
     let ((report, mut faults), _) = step("send events", work, summary)?;
     let (met, counts) = read_call_log(&site::call_log(&site.instance), &proxied)?;
     faults.extend(met);
-    Ok(Loaded { started, since, report, faults, proxied: counts })
+    wait_for_held(&site::held(&site.instance))?;
+    Ok(Loaded { started, since, report, faults, proxied: counts, real_time: BTreeMap::new() })
 }
 
 fn sent_of(report: &Value) -> u64 {
@@ -205,7 +211,7 @@ fn hold(
     nights: Nights<'_>,
     (broken, (ledger_balances, verified)): (Vec<Injected>, (bool, bool)),
 ) -> Result<Report> {
-    let Loaded { since, report: load, mut faults, proxied, .. } = loaded;
+    let Loaded { since, report: load, mut faults, proxied, real_time, .. } = loaded;
     faults.extend(broken);
     let (mut sent, codes) =
         step("read the journal", || gather::journal(&load::journal(&site.instance)), |_| String::new())?.0;
@@ -219,14 +225,8 @@ fn hold(
     let items = gather::items(&site.aws, site.stack.output("AdTrafficTable")?)?;
     let held = step("hold all against each other", || accounts(site, &sent, &rows, &nights), |_| String::new())?.0;
     let traffic = account::compare_traffic(&rows.by_ad, &rows.ad_traffic, &items);
-    let windows = windows(since, &faults);
-    let mut real_time = BTreeMap::new();
-    for event_type in &site.types {
-        let arrived = &held[&event_type.name].1.minutes;
-        real_time.insert(event_type.name.clone(), wait_for_real_time(site, since, event_type, arrived, &windows)?);
-    }
     let emulator = EmulatorLosses { log: emulator_losses(&site.emulator_log())?, kills: kills(&faults) };
-    let without_id = held.values().map(|(_, raw)| raw.without_id).sum();
+    let without_id = held.values().map(|(_, without_id)| without_id).sum();
     let mut report = Report {
         seed: plan.seed,
         events: plan.events,
@@ -254,26 +254,51 @@ fn hold(
     Ok(report)
 }
 
-type Held = BTreeMap<String, (Account, gather::Raw)>;
+type Held = BTreeMap<String, (Account, u64)>;
 
-/// The account of each type, with its raw lines.
+/// The account of each type, with the number of raw lines that have no id.
 fn accounts(site: &Site<'_>, sent: &Sent, rows: &gather::Rows, nights: &Nights<'_>) -> Result<Held> {
     let data = site.spark().data()?;
     let mut held = Held::new();
     for event_type in &site.types {
         let name = &event_type.name;
-        let mut raw = gather::raw(&data, event_type, None)?;
+        let raw = gather::raw(&data, event_type, None)?;
         let places = Places {
-            raw: std::mem::take(&mut raw.ids),
+            raw: raw.ids,
             set_aside: gather::set_aside(&data, event_type)?,
             lake: rows.events.get(name).cloned().unwrap_or_default(),
             derived: (name == "impressions").then(|| rows.advertising.clone()),
             erased: nights.erased_ids.get(name).cloned().unwrap_or_default(),
         };
         let Some(sent) = sent.get(name) else { bail!("the journal has none of the {name}") };
-        held.insert(name.clone(), (account::account(sent, &places), raw));
+        held.insert(name.clone(), (account::account(sent, &places), raw.without_id));
     }
     Ok(held)
+}
+
+/// Waits until Firehose keeps nothing back any more.
+fn wait_for_held(folder: &Path) -> Result<()> {
+    const LIMIT: Duration = Duration::from_secs(60);
+    let started = Instant::now();
+    while std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
+        crate::process::check_interrupted()?;
+        if started.elapsed() > LIMIT {
+            bail!("Firehose still keeps back what is in {}", folder.display());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+/// Real-time counts against the raw lines, by the local copy of them that was fetched last.
+fn real_time(site: &Site<'_>, since: DateTime<Utc>, faults: &[Injected]) -> Result<BTreeMap<String, RealTime>> {
+    let (windows, data) = (windows(since, faults), site.spark().data()?);
+    let compare = |event_type: &EventType| {
+        let raw = gather::raw(&data, event_type, None)?;
+        let result = wait_for_real_time(site, since, event_type, &raw.minutes, &windows)?;
+        Ok((event_type.name.clone(), result))
+    };
+    site.types.iter().map(compare).collect()
 }
 
 /// The times in which real-time counts may differ.
@@ -284,7 +309,7 @@ fn windows(since: DateTime<Utc>, faults: &[Injected]) -> Vec<Window> {
         let (at, seconds) = (found.injected_at?, found.fault.seconds);
         let (from, to) = match found.fault.fault {
             // What was counted before a kill was in memory.
-            Kind::KillEmulator | Kind::KillNight => (since - TimeDelta::hours(1), after(at)),
+            Kind::KillEmulator => (since - TimeDelta::hours(1), after(at)),
             // Until the end, on either clock; CloudWatch takes nothing that is hours ahead.
             Kind::Midnight => (after(at), Utc::now() + TimeDelta::days(1)),
             Kind::ClockJump => (after(at) - TimeDelta::hours(1), after(at + seconds) + TimeDelta::hours(1)),
@@ -299,7 +324,7 @@ fn windows(since: DateTime<Utc>, faults: &[Injected]) -> Vec<Window> {
 fn wait_for_real_time(
     site: &Site<'_>,
     since: DateTime<Utc>,
-    event_type: &event_types::EventType,
+    event_type: &EventType,
     arrived: &realtime::Minutes,
     windows: &[Window],
 ) -> Result<RealTime> {
@@ -311,7 +336,7 @@ fn wait_for_real_time(
             return Ok(result);
         }
         crate::process::check_interrupted()?;
-        std::thread::sleep(std::time::Duration::from_secs(1));
+        std::thread::sleep(Duration::from_secs(1));
     }
 }
 

@@ -74,22 +74,23 @@ impl<'a> Nights<'a> {
 
     /// Runs a command of an operator.
     fn operate(&self, arguments: &[&str]) -> Result<bool> {
-        self.ask(arguments).map(|(_, succeeded)| succeeded)
-    }
-
-    fn ask(&self, arguments: &[&str]) -> Result<(String, bool)> {
         let at = self.started.elapsed().as_secs_f64();
-        let (printed, succeeded) = self.operator.run(arguments)?;
+        let succeeded = self.operator.run(arguments)?;
         let command = format!("cargo dataless {}", arguments.join(" "));
         note(&format!("  {} {command}", if succeeded { "✓" } else { "✗" }));
         let mut done = self.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         done.push(Done { command, at: (at * 10.0).round() / 10.0, succeeded });
-        Ok((printed, succeeded))
+        Ok(succeeded)
     }
 
     fn night(&self) -> Result<bool> {
         let arguments = batch(self.first, self.last);
         self.operate(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Has Spark run, with a copy of all that is in S3.
+    pub fn fetch(&self) -> Result<()> {
+        self.operate(&["query", "SELECT 1"]).map(drop)
     }
 
     /// Takes back what Firehose set aside.
@@ -161,7 +162,7 @@ impl<'a> Nights<'a> {
             return self.full_disk(record);
         }
         // Spark is there when the night begins, so that the fault meets a job.
-        self.operate(&["query", "SELECT 1"])?;
+        self.fetch()?;
         let began = Instant::now();
         let this = &*self;
         let (succeeded, evidence) = std::thread::scope(|scope| -> Result<_> {
@@ -225,7 +226,7 @@ impl<'a> Nights<'a> {
 
     /// A night whose jobs have a disk of their own, which has no room for what they write.
     fn full_disk(&self, mut record: Injected) -> Result<Injected> {
-        self.operate(&["query", "SELECT 1"])?;
+        self.fetch()?;
         let instance = &self.site.instance;
         let size = used_bytes(&instance.s3())? + 128 * 1024;
         spark::stop(instance);
@@ -268,7 +269,7 @@ impl<'a> Nights<'a> {
 
     /// A night with something else beside it.
     fn beside(&mut self, faults: &[&Fault]) -> Result<Vec<Injected>> {
-        self.operate(&["query", "SELECT 1"])?;
+        self.fetch()?;
         for fault in faults {
             self.prepare(fault.fault)?;
         }

@@ -108,7 +108,7 @@ impl Kind {
 
     /// Whether counts in real time may differ from what arrived while it lasts: they don't pass the books.
     pub const fn reaches_real_time(self) -> bool {
-        !matches!(self.phase(), Phase::Night | Phase::Beside) || matches!(self, Self::KillNight)
+        matches!(self.phase(), Phase::Calls | Phase::Load)
     }
 }
 
@@ -158,7 +158,7 @@ pub fn draw(kinds: &[Kind], seed: u64, load_seconds: f64) -> Vec<Fault> {
 fn fault(random: &mut fastrand::Rng, kind: Kind, target: &str, load_seconds: f64) -> Fault {
     let mut between = |least: f64, most: f64| rounded(least + random.f64() * (most - least));
     let (at, seconds, share) = match kind.phase() {
-        Phase::Calls => (between(0.05, 0.75) * load_seconds, between(0.1, 0.2) * load_seconds, between(0.15, 0.5)),
+        Phase::Calls => (between(0.05, 0.65) * load_seconds, between(0.15, 0.3) * load_seconds, between(0.2, 0.5)),
         Phase::Load if kind == Kind::ClockJump => {
             (between(0.1, 0.7) * load_seconds, between(0.1, 0.2) * load_seconds, 1.0)
         }

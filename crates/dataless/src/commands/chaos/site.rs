@@ -160,6 +160,11 @@ pub fn call_log(instance: &Instance) -> PathBuf {
     instance.dir().join("calls.ndjson")
 }
 
+/// What Firehose keeps back for others to overtake it.
+pub fn held(instance: &Instance) -> PathBuf {
+    instance.dir().join("calls.ndjson.held")
+}
+
 fn clock(instance: &Instance) -> PathBuf {
     instance.dir().join("clock")
 }
