@@ -456,6 +456,28 @@ mod tests {
     }
 
     #[test]
+    fn chaos_repeats_a_report_or_takes_options() {
+        let chaos = |arguments: &[&str]| match Arguments::try_parse_from([&["dataless", "chaos"], arguments].concat()) {
+            Ok(Arguments { command: Command::Chaos(chaos), .. }) => Ok(chaos),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        };
+        let named = chaos(&["--events", "1000000", "--seed", "7", "--faults", "cut,kill-spark"]).unwrap();
+        assert_eq!((named.events, named.seed, named.faults), (1_000_000, Some(7), vec![Kind::Cut, Kind::KillSpark]));
+        let repeated = chaos(&["--replay", "report.json", "--json"]).unwrap();
+        assert_eq!(repeated.replay, Some("report.json".into()));
+        for wrong in [
+            &["--replay", "report.json", "--seed", "7"][..],
+            &["--replay", "report.json", "--faults", "none"],
+            &["--minutes", "0"],
+            &["--events", "999"],
+            &["--faults", "earthquake"],
+        ] {
+            assert!(chaos(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn one_thing_is_erased_at_a_time() {
         let erase = |arguments: &[&str]| Arguments::try_parse_from([&["dataless", "erase"], arguments].concat());
         for good in [["--by", "email=a=b@example.com"], ["--ad", "7"], ["--event", "7"]] {

@@ -356,3 +356,58 @@ fn kills(faults: &[Injected]) -> Vec<String> {
         .filter(|found| found.injected && matches!(found.fault.fault, Kind::KillEmulator | Kind::KillNight));
     killed.map(|found| format!("{}: {}", found.fault.fault.name(), found.evidence.join("; "))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(kind: Kind, at: f64, seconds: f64, target: &str) -> Fault {
+        Fault { at, seconds, fault: kind, share: 0.5, target: target.into() }
+    }
+
+    #[test]
+    fn calls_count_for_the_fault_in_whose_time_they_were_met() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("calls.ndjson");
+        let lines = [
+            r#"{"at":2.5,"fault":"throttle","target":"firehose","forwarded":false}"#,
+            r#"{"at":3.5,"fault":"throttle","target":"firehose","forwarded":false}"#,
+            r#"{"at":3.6,"fault":"throttle","target":"cloudwatch","forwarded":false}"#,
+            r#"{"at":9.0,"fault":"upstream-gone","target":"firehose","forwarded":true}"#,
+        ];
+        std::fs::write(&log, lines.join("\n") + "\n").unwrap();
+        let faults = [fault(Kind::Throttle, 2.0, 2.0, "firehose"), fault(Kind::Throttle, 4.0, 2.0, "cloudwatch")];
+        let (injected, counts) = read_call_log(&log, &faults.iter().collect::<Vec<_>>()).unwrap();
+        let found = |number: usize| {
+            let Injected { injected, injected_at, evidence, .. } = &injected[number];
+            (*injected, *injected_at, evidence.join(""))
+        };
+        assert_eq!(found(0), (true, Some(2.5), "2 requests".to_owned()));
+        assert_eq!(found(1), (false, None, "0 requests".to_owned()));
+        let expected = [("throttle of cloudwatch", 1), ("throttle of firehose", 2), ("upstream-gone of firehose", 1)];
+        assert_eq!(counts, expected.map(|(name, count)| (name.to_owned(), count)).into());
+    }
+
+    #[test]
+    fn counts_before_a_kill_are_excused_and_those_at_night_are_not() {
+        let since: DateTime<Utc> = "2026-11-20T10:00:00Z".parse().unwrap();
+        let injected = |kind, at, seconds, injected| Injected {
+            fault: fault(kind, at, seconds, ""),
+            injected,
+            injected_at: Some(at),
+            evidence: Vec::new(),
+        };
+        let faults = [
+            injected(Kind::KillEmulator, 20.0, 0.0, true),
+            injected(Kind::Throttle, 5.0, 10.0, true),
+            injected(Kind::Cut, 5.0, 10.0, false),
+            injected(Kind::KillSpark, 3.0, 0.0, true),
+        ];
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let expected = [
+            Window { from: at("2026-11-20T09:00:00Z"), to: at("2026-11-20T10:00:20Z"), why: "kill-emulator".into() },
+            Window { from: at("2026-11-20T10:00:05Z"), to: at("2026-11-20T10:00:15Z"), why: "throttle".into() },
+        ];
+        assert_eq!(windows(since, &faults), expected);
+    }
+}

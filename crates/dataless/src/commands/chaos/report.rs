@@ -139,3 +139,94 @@ impl Report {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ID: &str = "11111111-1111-4111-8111-111111111111";
+
+    /// A report of a run in which all is well.
+    fn report() -> Value {
+        let none = json!({ "count": 0, "ids": [] });
+        let account = json!({
+            "acknowledged": 5, "refused": 1, "not_stored": 0, "unknown": 2, "unknown_stored": 1, "not_stored_but_stored": 0,
+            "sent_again": 0, "erased": 0, "missing": {}, "doubled": {}, "refused_but_stored": none, "never_sent": none,
+            "not_erased": none,
+        });
+        let explained =
+            json!({ "minute": "2026-11-20T10:00:00Z", "counted": 4, "arrived": 5, "explained_by": ["throttle"] });
+        json!({
+            "seed": 7, "events": 8, "minutes": 0.5, "amounts": { "impressions": 8, "others": 0 },
+            "started": "2026-11-20T10:00:00Z",
+            "schedule": [{ "at": 1.5, "seconds": 2.0, "fault": "throttle", "share": 0.25, "target": "firehose" }],
+            "faults": [{ "at": 1.5, "seconds": 2.0, "fault": "throttle", "share": 0.25, "target": "firehose",
+                "injected": true, "injected_at": 1.6, "evidence": ["3 requests"] }],
+            "proxied": { "throttle of firehose": 3 }, "load": {}, "codes": {}, "operator": [],
+            "accounts": { "impressions": account },
+            "traffic": [], "traffic_compared": 2,
+            "real_time": { "impressions": { "counted": 4, "arrived": 5, "differences": [explained] } },
+            "ledger_balances": true, "verified": true, "raw_without_id": 0, "emulator": { "log": [], "kills": [] },
+            "seconds": {}, "balanced": true,
+        })
+    }
+
+    fn broken(path: &str, value: Value) -> Vec<&'static str> {
+        let mut report = report();
+        *report.pointer_mut(path).unwrap() = value;
+        let report: Report = serde_json::from_value(report).unwrap();
+        report.verdicts().into_iter().filter(|(_, holds)| !holds).map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn a_good_report_fails_in_nothing() {
+        assert_eq!(broken("/seed", json!(7)), [""; 0]);
+    }
+
+    #[test]
+    fn each_thing_that_is_wrong_fails_the_run() {
+        let one = json!({ "count": 1, "ids": [ID] });
+        let where_it_belongs = "every event is where it belongs, and no other";
+        let account = "/accounts/impressions/";
+        let account = |field: &str| format!("{account}{field}");
+        for stage in ["raw", "set-aside", "lake", "derived"] {
+            let lost = broken(&account("missing"), json!({ stage: one }));
+            assert_eq!(lost, ["nothing acknowledged is lost", where_it_belongs], "{stage}");
+        }
+        assert_eq!(broken(&account("doubled"), json!({ "lake": one })), ["nothing is counted twice", where_it_belongs]);
+        for field in ["refused_but_stored", "never_sent", "not_erased"] {
+            assert_eq!(broken(&account(field), one.clone()), [where_it_belongs], "{field}");
+        }
+        assert_eq!(broken("/ledger_balances", json!(false)), ["the books of every day are closed"]);
+        assert_eq!(broken("/verified", json!(false)), ["a second engine finds the same"]);
+        let difference =
+            json!([{ "ad": "a", "day": "2026-11-20", "advertising": [1, 0], "ad_traffic": [1, 0], "dynamodb": null }]);
+        for (path, value) in [("/traffic", difference), ("/traffic_compared", json!(0))] {
+            assert_eq!(broken(path, value), ["the lake, ad_traffic and DynamoDB agree"]);
+        }
+        let path = "/real_time/impressions/differences/0/explained_by";
+        assert_eq!(broken(path, json!([])), ["real time differs only where a fault explains it"]);
+        assert_eq!(broken("/raw_without_id", json!(1)), ["no raw line is torn"]);
+    }
+
+    #[test]
+    fn a_report_is_repeated_by_its_seed_and_its_schedule() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        std::fs::write(&path, report().to_string()).unwrap();
+        let Replayed { seed, events, minutes, schedule } = Replayed::read(&path).unwrap();
+        assert_eq!((seed, events, minutes), (7, 8, 0.5));
+        let fault = Fault {
+            at: 1.5,
+            seconds: 2.0,
+            fault: super::super::schedule::Kind::Throttle,
+            share: 0.25,
+            target: "firehose".into(),
+        };
+        assert_eq!(schedule, [fault]);
+        std::fs::write(&path, "{}").unwrap();
+        assert!(Replayed::read(&path).unwrap_err().to_string().ends_with("report.json is not a report of chaos"));
+    }
+}
