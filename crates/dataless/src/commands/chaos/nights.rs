@@ -224,11 +224,11 @@ impl<'a> Nights<'a> {
         Ok(stopped)
     }
 
-    /// A night whose jobs have a disk of their own, which has no room for what they write.
+    /// A night whose jobs have a disk of their own, which has room for half of what they read and write.
     fn full_disk(&self, mut record: Injected) -> Result<Injected> {
         self.fetch()?;
         let instance = &self.site.instance;
-        let size = used_bytes(&instance.s3())? + 128 * 1024;
+        let size = used_bytes(&instance.s3())? / 2;
         spark::stop(instance);
         let log = instance.logs().join("full-disk.log");
         let mount = r#"mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@""#;
