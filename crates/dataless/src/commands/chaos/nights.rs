@@ -118,9 +118,6 @@ impl<'a> Nights<'a> {
     /// What the documentation has an operator do until the books are closed: whether `ledger` and `verify` are content.
     pub fn settle(&self) -> Result<(bool, bool)> {
         const TRIES: usize = 3;
-        if self.forgot_items {
-            self.load_in_full()?;
-        }
         let mut balances = false;
         for _ in 0..TRIES {
             let succeeded = self.night()?;
