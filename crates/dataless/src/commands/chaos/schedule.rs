@@ -158,11 +158,13 @@ pub fn draw(kinds: &[Kind], seed: u64, load_seconds: f64) -> Vec<Fault> {
 fn fault(random: &mut fastrand::Rng, kind: Kind, target: &str, load_seconds: f64) -> Fault {
     let mut between = |least: f64, most: f64| rounded(least + random.f64() * (most - least));
     let (at, seconds, share) = match kind.phase() {
-        Phase::Calls => (between(0.05, 0.65) * load_seconds, between(0.15, 0.3) * load_seconds, between(0.2, 0.5)),
+        Phase::Calls => (between(0.05, 0.5) * load_seconds, between(0.15, 0.3) * load_seconds, between(0.2, 0.5)),
         Phase::Load if kind == Kind::ClockJump => {
             (between(0.1, 0.7) * load_seconds, between(0.1, 0.2) * load_seconds, 1.0)
         }
-        Phase::Load => (between(0.1, 0.8) * load_seconds, 0.0, 1.0),
+        // Late, for nothing else is met until callers come back.
+        Phase::Load if kind == Kind::KillEmulator => (between(0.75, 0.9) * load_seconds, 0.0, 1.0),
+        Phase::Load => (between(0.1, 0.7) * load_seconds, 0.0, 1.0),
         Phase::Night => (between(1.0, 12.0), 0.0, 1.0),
         Phase::Beside => (between(0.0, 6.0), 0.0, 1.0),
     };
