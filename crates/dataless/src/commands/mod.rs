@@ -115,6 +115,7 @@ const fn needs(command: &Command) -> Option<(&'static str, Needs)> {
         Command::Erase(options) => ("erase", if options.yes { ERASES } else { SHARED }),
         Command::Query(_) => ("query", SHARED),
         Command::Traffic(_) => ("traffic", RUNNING),
+        Command::Loadgen(_) => ("loadgen", RUNNING),
         Command::Chaos(_)
         | Command::Demo(_)
         | Command::Status(_)
