@@ -165,7 +165,7 @@ fn nothing_but_the_path_is_needed_of_the_environment() {
     let mut status = checkout.dataless(&["status", "--base-url"]);
     assert!(status.env_clear().output().unwrap().status.success());
     // Of a locale that no machine has, and on a terminal of 20 columns.
-    for args in [&["--help"][..], &["import", "--help"], &["status"]] {
+    for args in [&["--help"][..], &["import", "--help"], &["status", "--base-url"]] {
         let mut command = checkout.dataless(args);
         command.env_clear().envs([
             ("LC_ALL", "tr_TR.ISO-8859-9"),

@@ -37,16 +37,16 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(move |panic| {
         usual(panic);
         let case = CASE.lock().unwrap_or_else(PoisonError::into_inner);
-        println!("{}: case {} with the input \"{}\"", case.0, case.1, case.2.escape_ascii());
+        eprintln!("{}: case {} with the input \"{}\"", case.0, case.1, case.2.escape_ascii());
     }));
     let mut chosen = targets::all();
     chosen.retain(|target| arguments.target.is_empty() || arguments.target.iter().any(|name| name == target.name()));
     if chosen.is_empty() {
-        println!("there is no such target");
+        eprintln!("there is no such target");
         return ExitCode::FAILURE;
     }
-    println!("seed {}, {} seconds for {} targets", arguments.seed, arguments.seconds, chosen.len());
-    println!(
+    eprintln!("seed {}, {} seconds for {} targets", arguments.seed, arguments.seconds, chosen.len());
+    eprintln!(
         "{:10} {:>12} {:>8} {:>6} {:>9} {:>7} {:>12} {:>12}",
         "target", "cases", "seconds", "taken", "cases/s", "bytes", "most at once", "largest"
     );
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
             case.2.extend_from_slice(input);
         });
         let cases = outcome.cases.max(1) as f64;
-        println!(
+        eprintln!(
             "{name:10} {:12} {:8.1} {:5.1}% {:9.0} {:7.0} {:12} {:12}",
             outcome.cases,
             outcome.time.as_secs_f64(),
@@ -73,6 +73,6 @@ fn main() -> ExitCode {
         );
         total += outcome.cases;
     }
-    println!("{:10} {total:12}", "all");
+    eprintln!("{:10} {total:12}", "all");
     ExitCode::SUCCESS
 }
