@@ -15,6 +15,9 @@ use crate::process::check_interrupted;
 /// What the emulator logs when a function dies in the middle of a call.
 const DIED_IN_A_CALL: &str = "Runtime exited before returning a response";
 
+/// Where processes and their variables are.
+const PROCESSES: &str = "/proc";
+
 /// How long before midnight the clock is set to.
 const BEFORE_MIDNIGHT: f64 = 5.0;
 /// The furthest that the clock jumps: an event is never dated an hour after the end of its hour of arrival.
@@ -48,8 +51,9 @@ pub fn run(site: &Site<'_>, faults: &[Fault], started: Instant, is_over: &dyn Fn
             Step::Begin if is_over() => record.evidence.push("the load had ended".to_owned()),
             Step::Begin => {
                 record.injected_at = Some(started.elapsed().as_secs_f64());
-                record.evidence.extend(begin(site, &mut clock, faults[number])?);
-                record.injected = true;
+                let (injected, evidence) = begin(site, &mut clock, faults[number])?;
+                record.injected = injected;
+                record.evidence.extend(evidence);
             }
             Step::End if record.injected => end(site, &mut clock, faults[number])?,
             Step::End => {}
@@ -102,14 +106,19 @@ impl Clock {
     }
 }
 
-fn begin(site: &Site<'_>, clock: &mut Clock, fault: &Fault) -> Result<Vec<String>> {
-    match fault.fault {
-        Kind::KillFunction => kill_function(site, &fault.target),
-        Kind::KillEmulator => kill_emulator(site),
-        Kind::Midnight => clock.bring_midnight_near(site),
-        Kind::ClockJump => clock.jump(site, fault),
+/// Injects a fault: whether it could, and what was done and seen.
+fn begin(site: &Site<'_>, clock: &mut Clock, fault: &Fault) -> Result<(bool, Vec<String>)> {
+    let evidence = match fault.fault {
+        Kind::KillFunction if !Path::new(PROCESSES).is_dir() => {
+            return Ok((false, vec![format!("functions are only found where there is {PROCESSES}")]));
+        }
+        Kind::KillFunction => kill_function(site, &fault.target)?,
+        Kind::KillEmulator => kill_emulator(site)?,
+        Kind::Midnight => clock.bring_midnight_near(site)?,
+        Kind::ClockJump => clock.jump(site, fault)?,
         other => bail!("{} is not a fault of the load", other.name()),
-    }
+    };
+    Ok((true, evidence))
 }
 
 fn end(site: &Site<'_>, clock: &mut Clock, fault: &Fault) -> Result<()> {
@@ -146,7 +155,7 @@ fn functions(site: &Site<'_>, part: &str) -> Result<Vec<Pid>> {
     const NAME: &[u8] = b"AWS_LAMBDA_FUNCTION_NAME=";
     let group = site.emulator_id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").context("processes are only known where there is /proc")?.flatten() {
+    for entry in std::fs::read_dir(PROCESSES)?.flatten() {
         // Threads of the kernel have neither variables nor a group.
         let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
         let name = environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(NAME));
