@@ -27,8 +27,8 @@ const RECENT_MAX_AGE_SECONDS: u32 = 300;
 #[derive(Serialize)]
 struct Answer {
     /// The range that is answered, whether the request gave it or left it to us.
-    start: NaiveDate,
-    end: NaiveDate,
+    start: String,
+    end: String,
     count: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -93,7 +93,8 @@ async fn traffic<T: TrafficTable>(request: &Request, context: &Context<T>) -> Re
     let next = days.get(query.limit).map(|next| context.page_key.seal(next.day, query.ad_id, &query.range));
     let days: Vec<DayAnswer> = days.iter().take(query.limit).map(DayAnswer::from).collect();
     let (start, end) = query.range.into_inner();
-    let answer = serde_json::to_string(&Answer { start, end, count: days.len(), next, days });
+    let answer = Answer { start: start.to_string(), end: end.to_string(), count: days.len(), next, days };
+    let answer = serde_json::to_string(&answer);
     match answer {
         Ok(body) => cached(body, request.headers(), context.caching, end, today),
         Err(failed) => {
