@@ -256,9 +256,9 @@ fn a_warehouse_that_stays() {
     let built =
         cargo.args(["build", "--quiet", "--workspace", "--bin", "loadgen"]).current_dir(root()).status().unwrap();
     assert!(built.success());
-    the_readme_works_when_pasted_and_a_rerun_changes_nothing();
+    let readers_ad = the_readme_works_when_pasted_and_a_rerun_changes_nothing();
     an_import_is_backfilled_and_a_second_time_changes_nothing();
-    the_journal_of_the_load_generator_is_the_ledger();
+    the_journal_of_the_load_generator_is_the_ledger(&readers_ad);
     rejected_lines_are_replayed_once();
     undelivered::lines_that_firehose_set_aside_are_taken_back_once();
     let erased = erased::what_is_erased_is_nowhere();
@@ -266,8 +266,9 @@ fn a_warehouse_that_stays() {
     run(&["down", "--purge"]);
 }
 
-fn the_readme_works_when_pasted_and_a_rerun_changes_nothing() {
-    let script = format!("set -euo pipefail\n{}", readme_commands());
+/// Gives the ad for which the README's reader sent events.
+fn the_readme_works_when_pasted_and_a_rerun_changes_nothing() -> String {
+    let script = format!("set -euo pipefail\n{}\necho \"the ad is $AD\"", readme_commands());
     let pasted = Command::new("bash").arg("-c").arg(script).current_dir(root()).stdin(Stdio::null()).output().unwrap();
     let printed = text(&pasted);
     assert!(pasted.status.success(), "{printed}");
@@ -280,6 +281,7 @@ fn the_readme_works_when_pasted_and_a_rerun_changes_nothing() {
     run(&["etl", "--day", &today, "--engine", "scala"]);
     run(&["batch", "--day", &today]);
     assert_eq!(everything(), before);
+    printed.split("the ad is ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned()
 }
 
 fn an_import_is_backfilled_and_a_second_time_changes_nothing() {
@@ -415,7 +417,7 @@ fn assert_accounted_for(sent: &[Sent]) {
 }
 
 /// Each line of the journal has its place in the warehouse, and nothing else has.
-fn the_journal_of_the_load_generator_is_the_ledger() {
+fn the_journal_of_the_load_generator_is_the_ledger(readers_ad: &str) {
     #[derive(serde::Deserialize)]
     struct Line {
         table: String,
@@ -455,7 +457,7 @@ fn the_journal_of_the_load_generator_is_the_ledger() {
     let copy = root().join(".dataless/up/s3").join(bucket).join("data/raw");
     let arrived: Vec<Sent> = sent_in_files(&copy).into_iter().filter(|sent| sent.arrived == today).collect();
     // What the README's reader sent is there too, for an ad that is none of the load generator's.
-    let by_hand = |sent: &&Sent| sent.line.contains("fc91623b-7c70-42a6-829b-29b0eb3d61de");
+    let by_hand = |sent: &&Sent| sent.line.contains(readers_ad);
     assert_eq!(arrived.iter().filter(by_hand).count(), 3);
     let mut raw: Vec<(&str, String, String)> = arrived
         .iter()
