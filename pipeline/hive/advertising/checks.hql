@@ -19,9 +19,8 @@ LEFT OUTER JOIN (
   SELECT DISTINCT impression_id, occurred_at
   FROM clicks
   WHERE (
-      year = '${hivevar:year}' AND month = '${hivevar:month}'
-      AND day BETWEEN '${hivevar:day_of_month}'
-        AND if(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string) LIKE '${hivevar:year}-${hivevar:month}-%', substr(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string), 9, 2), '31')
+      year = '${hivevar:year}' AND month = '${hivevar:month}' AND day >= '${hivevar:day_of_month}'
+      AND cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string) NOT LIKE '${hivevar:year}-${hivevar:month}-%'
     ) OR (
       year = substr(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string), 1, 4)
       AND month = substr(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string), 6, 2)
@@ -42,9 +41,8 @@ JOIN (
   SELECT impression_id, occurred_at
   FROM clicks
   WHERE (
-      year = '${hivevar:year}' AND month = '${hivevar:month}'
-      AND day BETWEEN '${hivevar:day_of_month}'
-        AND if(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string) LIKE '${hivevar:year}-${hivevar:month}-%', substr(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string), 9, 2), '31')
+      year = '${hivevar:year}' AND month = '${hivevar:month}' AND day >= '${hivevar:day_of_month}'
+      AND cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string) NOT LIKE '${hivevar:year}-${hivevar:month}-%'
     ) OR (
       year = substr(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string), 1, 4)
       AND month = substr(cast(date_add('${hivevar:day}', ${hivevar:attribution_days}) AS string), 6, 2)
