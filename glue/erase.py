@@ -45,7 +45,7 @@ from pyspark.sql import functions as F
 
 import load_ad_traffic
 from lake import ads, erased, measure, session
-from lake.arguments import one_of, whole_number
+from lake.arguments import attribution_days, one_of, whole_number
 from lake.days import keys_day, partition_path
 from lake.erased import Erased
 from lake.lines import RAW_ERRORS, rewrite_object, strip_lines
@@ -154,7 +154,7 @@ def parse_arguments(argv: list[str]) -> Arguments:
         data_path=data_path,
         table_name=options["table_name"],
         lookback_days=whole_number("lookback_days", options["lookback_days"], least=0),
-        attribution_days=ads.attribution_days(options["attribution_days"]),
+        attribution_days=attribution_days(options["attribution_days"]),
         dry_run=one_of("dry_run", options.get("dry_run", "true"), ("true", "false")) == "true",
         compression=one_of("compression", options.get("compression", "zstd"), session.COMPRESSIONS),
         versions_path=options.get("versions_path", data_path).rstrip("/"),

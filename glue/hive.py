@@ -26,7 +26,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from lake import files, measure, session
-from lake.ads import attribution_days
+from lake.arguments import attribution_days
 from lake.partition import Partition
 
 # How many offending rows an error shows.

@@ -12,26 +12,14 @@ from pyspark.sql import functions as F
 
 import load_ad_traffic
 from lake import files
-from lake.arguments import whole_number
 from lake.days import day_keys
 from lake.partition import Partition
 
 # The field by which an ad is erased.
 AD = "ad_id"
 
-# A click counts up to so many days after its impression at most: a window then lies in two months, as the query needs it.
-MOST_ATTRIBUTION_DAYS = 28
-
 # The id fields of the derived tables.
 ID_FIELDS = {"advertising": ("ad_id", "impression_id"), "ad_traffic": ("ad_id",)}
-
-
-def attribution_days(value: str) -> int:
-    """How many days after an impression's own day a click counts. Raises `ValueError` for what the query can't do."""
-    days = whole_number("attribution_days", value, least=0)
-    if days > MOST_ATTRIBUTION_DAYS:
-        raise ValueError(f"--attribution_days is {value}: it must be {MOST_ATTRIBUTION_DAYS} at most")
-    return days
 
 
 def days_before(spark: SparkSession, database: str, table: str, day: date, attribution_days: int) -> Iterable[date]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+# A click counts up to so many days after its impression at most: a window then lies in two months, as the query needs it.
+MOST_ATTRIBUTION_DAYS = 28
+
 
 def one_of(name: str, value: str, known: tuple[str, ...]) -> str:
     if value not in known:
@@ -15,3 +18,11 @@ def whole_number(name: str, value: str, least: int) -> int:
     if not re.fullmatch("[0-9]{1,9}", value) or int(value) < least:
         raise ValueError(f"--{name} is {value}: it must be a whole number, {least} or more")
     return int(value)
+
+
+def attribution_days(value: str) -> int:
+    """How many days after an impression's own day a click counts. Raises `ValueError` for what the query can't do."""
+    days = whole_number("attribution_days", value, least=0)
+    if days > MOST_ATTRIBUTION_DAYS:
+        raise ValueError(f"--attribution_days is {value}: it must be {MOST_ATTRIBUTION_DAYS} at most")
+    return days

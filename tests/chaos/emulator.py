@@ -10,7 +10,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from conftest import ROOT, client
+from faulty import ROOT, client
 
 PYTHON = ROOT / ".dataless/tools/emulator/bin/python"
 LAUNCHER = ROOT / "tools/emulator/start_ministack.py"

@@ -2,7 +2,7 @@
 
 import json
 
-from conftest import always, client
+from faulty import always, client
 
 
 def firehose(request):

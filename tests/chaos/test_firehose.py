@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, always
+from faulty import ROOT, always
 from emulator import Emulator
 
 sys.path.insert(0, str(ROOT / "glue"))

@@ -3,7 +3,7 @@
 import gzip
 import http.client
 
-from conftest import client
+from faulty import client
 
 SIGNATURE = {"Authorization": "AWS4-HMAC-SHA256 Credential=test/20261120/us-east-1/s3/aws4_request"}
 

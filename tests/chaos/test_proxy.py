@@ -6,7 +6,7 @@ import socket
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
-from conftest import always, client
+from faulty import always, client
 
 STREAM = "warehouse-impressions"
 

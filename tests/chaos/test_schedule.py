@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ConnectionClosedError
-from conftest import PROXY, PYTHON, ROOT, always, client
+from faulty import PROXY, PYTHON, ROOT, always, client
 
 sys.path.insert(0, str(ROOT / "tools" / "chaos"))
 

@@ -6,7 +6,7 @@ import concurrent.futures
 import http.client
 import json
 
-from conftest import always
+from faulty import always
 
 CALLS = 400
 SIGNATURE = "AWS4-HMAC-SHA256 Credential=test/20261120/us-east-1/firehose/aws4_request"
