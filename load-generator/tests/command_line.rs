@@ -107,7 +107,7 @@ fn a_terminal_shows_how_far_the_run_is() {
     let terminal = std::fs::File::options().read(true).write(true).open(name).unwrap();
     let arguments = ["-c", &config, "--base-url", &server.url, "--json", "--day", DAY, "--impressions", "1000"];
     let mut command = loadgen(&arguments);
-    command.args(["--connections", "1"]).stdout(std::process::Stdio::piped()).stderr(terminal);
+    command.env("TERM", "xterm").args(["--connections", "1"]).stdout(std::process::Stdio::piped()).stderr(terminal);
     let child = command.spawn().unwrap();
     // What is left open of the terminal is in the child now, so that reading ends with it.
     drop(command);

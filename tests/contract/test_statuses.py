@@ -188,9 +188,9 @@ def test_the_function_unpacks_what_reaches_it_packed(kind, target):
     """As it would from an API with a binary media type. API Gateway unpacks by itself otherwise."""
     if not target.is_emulator:
         pytest.skip("who may call the API need not be allowed to invoke its functions")
-    functions = boto3.client("lambda")
+    functions, suffix = boto3.client("lambda"), kind.replace("_", "-")
     names = [one["FunctionName"] for page in functions.get_paginator("list_functions").paginate() for one in page["Functions"]]
-    (name,) = [name for name in names if name.endswith(f"-capture-{kind}")]
+    (name,) = [name for name in names if name.endswith(f"-capture-{suffix}") and not name.endswith(f"-check-capture-{suffix}")]
 
     def invoke(content):
         event = {

@@ -108,7 +108,11 @@ fn the_load_generator_is_built_and_given_the_warehouse_that_runs() {
     let programs = checkout.dir.path();
     let message = json!({ "reason": "compiler-artifact", "executable": programs.join("loadgen") });
     script(programs, "cargo", &format!("echo \"$@\" > cargo.args\necho '{message}'"));
-    script(programs, "loadgen", "echo \"$BASE_URL $LOADGEN_CONFIG $LOADGEN_SCHEMAS $@\"\nexit ${STATUS:-0}");
+    script(
+        programs,
+        "loadgen",
+        "echo \"$BASE_URL $LOADGEN_CONFIG $LOADGEN_SCHEMAS $@\"\nexit $(cat \"${0%/*}/status\" 2>/dev/null || echo 0)",
+    );
     let loadgen = |args: &[&str]| {
         let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
         let mut command = checkout.dataless(&[&["loadgen"], args].concat());
@@ -127,7 +131,8 @@ fn the_load_generator_is_built_and_given_the_warehouse_that_runs() {
     checkout.runs(emulator.0.id());
     let url = format!("http://127.0.0.1:{}/restapis/abc/advertising/_user_request_", checkout.port);
     for (status, expected) in [("0", 0), ("1", 1), ("2", 2), ("7", 1)] {
-        let output = loadgen(&["--impressions", "10", "--json"]).env("STATUS", status).output().unwrap();
+        std::fs::write(programs.join("status"), status).unwrap();
+        let output = loadgen(&["--impressions", "10", "--json"]).output().unwrap();
         assert_eq!(text(&output.stdout), format!("{url} {defaults} --impressions 10 --json\n"));
         assert_eq!(output.status.code(), Some(expected), "{}", text(&output.stderr));
     }

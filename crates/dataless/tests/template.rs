@@ -85,7 +85,9 @@ fn every_function_has_its_crate_and_every_lambda_crate_its_function() {
         }
         let manifest = std::fs::read_to_string(path.join("Cargo.toml")).unwrap();
         let is_lambda = manifest.contains("lambda_http.workspace") || manifest.contains("lambda_runtime.workspace");
-        if is_lambda && path.join("src/main.rs").is_file() {
+        let main = std::fs::read_to_string(path.join("src/main.rs")).unwrap_or_default();
+        // A program that only has types of Lambda's, to test what reads them, isn't one.
+        if is_lambda && (main.contains("use lambda_http::") || main.contains("use lambda_runtime::")) {
             in_workspace.insert(path.file_name().unwrap().to_str().unwrap().to_owned());
         }
     }
