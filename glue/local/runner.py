@@ -153,6 +153,11 @@ class Runner:
         return self.scripts.path(f"{self.config['scripts']}/{location.removeprefix(self.scripts_root)}")
 
 
+def forget_views(spark: SparkSession) -> None:
+    """Takes away the temporary views of the session. On Glue they end with the job; here they would hide tables of their names."""
+    spark._jsparkSession.sessionState().catalog().clearTempTables()
+
+
 def read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -221,6 +226,7 @@ def answer_to(runner: Runner, request: Request) -> dict[str, Any]:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(written):
             try:
                 runner.attach()
+                forget_views(runner.spark)
                 if "job" in fields:
                     runner.run_job(fields["job"], fields.get("arguments", {}))
                 else:

@@ -6,6 +6,7 @@ import json
 import pytest
 
 import query
+from runner import forget_views
 
 DAYS = {"year#1": "year", "month#2": "month", "day#3": "day"}
 
@@ -35,6 +36,8 @@ def test_a_comparison_that_no_row_can_meet_is_warned_of(condition, warned):
 
 @pytest.fixture
 def events(spark, tmp_path):
+    # As before each script that the runner runs: jobs of other tests have made views of this name.
+    forget_views(spark)
     rows = [(number, "2026", "11", f"{number % 3 + 1:02}") for number in range(120)]
     frame = spark.createDataFrame(rows, "n int, year string, month string, day string")
     frame.write.partitionBy("year", "month", "day").orc(str(tmp_path / "events"))

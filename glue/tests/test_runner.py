@@ -57,3 +57,17 @@ def test_a_job_that_fails_leaves_nothing_behind(tmp_path):
         runner.run_script(script, [], [library])
     assert runner.sys.path == before
     assert not {name for name in set(runner.sys.modules) - modules if name.startswith("shared")}
+
+
+def test_a_view_of_an_earlier_job_hides_no_table(spark, tmp_path):
+    spark.sql("CREATE DATABASE IF NOT EXISTS shown")
+    spark.sql(f"CREATE EXTERNAL TABLE shown.lines (n int) STORED AS ORC LOCATION 'file://{tmp_path}/lines'")
+    try:
+        spark.range(3).createOrReplaceTempView("lines")
+        spark.catalog.setCurrentDatabase("shown")
+        assert spark.table("lines").columns == ["id"]
+        runner.forget_views(spark)
+        assert spark.table("lines").columns == ["n"]
+    finally:
+        spark.catalog.setCurrentDatabase("default")
+        spark.sql("DROP DATABASE shown CASCADE")
