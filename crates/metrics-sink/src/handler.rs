@@ -171,7 +171,8 @@ async fn deliver<'a, M: Metrics>(
 /// The metric of a record, when it is ours and CloudWatch will take it. It refuses a whole call for one bad metric.
 fn read_metric(record: &Record<'_>, namespace: &str, now: i64) -> Option<AnalyticsMetric> {
     let data = base64_simd::STANDARD.decode_to_vec(record.base64()?.as_bytes()).ok()?;
-    let metric: AnalyticsMetric = serde_json::from_slice(&data).ok()?;
+    // serde_json does not look at the text of members that nothing reads, and what is no UTF-8 is no JSON.
+    let metric: AnalyticsMetric = serde_json::from_str(std::str::from_utf8(&data).ok()?).ok()?;
     let name = metric.name.as_str();
     let has_good_name = (1..=MAX_NAME_BYTES).contains(&name.len())
         && name.bytes().all(|byte| (b' '..=b'~').contains(&byte))
@@ -504,6 +505,19 @@ mod tests {
         assert_eq!(published(&good), [single("Clicks", minute, 7.0), single("Impressions", minute, 8.0)]);
         let failing = context(Memory::failing_from(0));
         assert_eq!(results(&answered(&analytics(&values), &failing).await), ["DeliveryFailed"; 10]);
+    }
+
+    #[test]
+    fn a_metric_beside_text_that_is_not_utf_8_is_none() {
+        let now = minute();
+        let text = value("Clicks", now, 1.0).to_string().replace('{', r#"{"note":"?","#);
+        for (note, is_taken) in [(b'?', true), (0xca, false)] {
+            let bytes: Vec<u8> = text.bytes().map(|byte| if byte == b'?' { note } else { byte }).collect();
+            let data = BASE64_STANDARD.encode(bytes);
+            let record = json!({"recordId": "0", "data": data}).to_string();
+            let record: Record<'_> = serde_json::from_str(&record).unwrap();
+            assert_eq!(read_metric(&record, "Warehouse/Advertising", now).is_some(), is_taken);
+        }
     }
 
     #[tokio::test]
