@@ -101,7 +101,7 @@ fn table_error(error: &SdkError<QueryError>) -> TableError {
         SdkError::TimeoutError(_) => ("Timeout", true),
         SdkError::DispatchFailure(_) => ("Dispatch", true),
         SdkError::ResponseError(_) => ("Response", true),
-        // What stands before a service fails in its own words, without a code; and a success that cannot be read is none.
+        // A gateway before a service fails in its own words, without a code. A success that cannot be read is not one.
         SdkError::ServiceError(answer) => ("Unknown", !answer.raw().status().is_client_error()),
         _ => ("Unknown", false),
     };

@@ -143,7 +143,7 @@ async fn failures_that_pass_are_waited_for() {
         failure(500, "ServiceUnavailableException"),
         failure(400, "ThrottlingException"),
         failure(500, "InternalFailure"),
-        // What stands before a service speaks HTML.
+        // A gateway before a service answers in HTML.
         Fate::Answer(Answer { content_type: "text/html", ..Answer::json(503, "<html>Service Unavailable</html>") }),
         Fate::Answer(taken()),
     ]);

@@ -10,7 +10,7 @@ use super::Arguments;
 
 const PROGRAM: &str = "cargo dataless ";
 
-/// What a reader puts something else for, and what stands for a day of the calendar.
+/// Placeholders that a reader replaces, and the day that the check puts in their place.
 const PLACEHOLDERS: [&str; 2] = ["D", "D2"];
 const DAY: &str = "2026-11-20";
 

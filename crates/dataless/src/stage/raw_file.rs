@@ -1,4 +1,4 @@
-//! What a file must be to become a raw object: told by its content, since a name is only a name.
+//! What a file must be to become a raw object: decided by its content, since a name is only a name.
 
 use std::io::{BufRead, Error, ErrorKind, Result, copy, sink};
 

@@ -22,7 +22,7 @@ use crate::workspace::{Instance, Workspace};
 /// The function that stands in for Glue in the state machine of a local stack.
 const FUNCTION: &str = "dataless-local-glue";
 
-/// What runs jobs, and is told its configuration.
+/// The program that runs jobs. It reads its configuration from a file.
 const RUNNER: &str = "glue/local/runner.py";
 
 /// The longest that Lambda lets a function run, in seconds.
