@@ -135,7 +135,9 @@ def parse_arguments(argv: list[str]) -> Arguments:
     if len(kinds) != 1:
         raise ValueError("give one of --by, --ad and --event, with what is to be erased")
     optional = [name for name in ("dry_run", "compression", "versions_path") if f"--{name}" in argv]
-    options = getResolvedOptions(argv, [*kinds, "database", "data_path", "table_name", "lookback_days", "attribution_days", *optional])
+    options = getResolvedOptions(
+        argv, [*kinds, "database", "data_path", "table_name", "lookback_days", "attribution_days", *optional]
+    )
     kind, value = kinds[0], options[kinds[0]]
     if kind == "by":
         kind, _, value = value.partition("=")
@@ -193,7 +195,9 @@ def run(spark: SparkSession, arguments: Arguments, tables: list[EventTable]) -> 
 def receipt(arguments: Arguments, plan: Plan, objects: list[tuple[Object, int]]) -> dict[str, Any]:
     places: list[dict[str, Any]] = []
     places += [{"place": "dynamodb", "name": day, "count": 1} for day in plan.item_days]
-    places += [{"place": "loaded", "name": folder.split("/loaded/")[-1], "count": rows} for folder, rows in plan.manifests]
+    places += [
+        {"place": "loaded", "name": folder.split("/loaded/")[-1], "count": rows} for folder, rows in plan.manifests
+    ]
     places += [{"place": table, "name": partition_path(keys), "count": rows} for table, keys, rows in plan.partitions]
     places += [{"place": "dead run", "name": remains.folder, "count": rows} for remains, rows in plan.remains]
     places += [
@@ -240,7 +244,13 @@ def make_plan(spark: SparkSession, arguments: Arguments, store: Store, holds: di
         manifests=ads.find_manifests(spark, arguments.data_path, arguments.id) if arguments.with_ads else [],
         partitions=partitions,
         remains=find_remains(
-            spark, store, arguments.data_path, arguments.database, holds, load_ad_traffic.MANIFESTS, arguments.sought.in_files
+            spark,
+            store,
+            arguments.data_path,
+            arguments.database,
+            holds,
+            load_ad_traffic.MANIFESTS,
+            arguments.sought.in_files,
         ),
         versions=find_versions(open_store(arguments.versions_path)),
     )

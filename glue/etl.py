@@ -91,7 +91,8 @@ def run(spark: SparkSession, arguments: Arguments) -> dict[str, Any]:
     day = Day(spark, arguments, table)
     arrived = ArrivalDay(spark, arguments.database, table.name, arguments.day)
     rejected, books = (
-        Partition(spark, arguments.database, name, {"table_name": table.name, **day_keys(arguments.day)}) for name in ("rejected", "ledger")
+        Partition(spark, arguments.database, name, {"table_name": table.name, **day_keys(arguments.day)})
+        for name in ("rejected", "ledger")
     )
     # Before raw, so that lines taken back in between count twice rather than never.
     undelivered = day.count_undelivered()
@@ -197,7 +198,9 @@ class Day:
             oldest = date.fromisoformat(first["oldest"]) - timedelta(days=1)
             self.sql("open", oldest=oldest).createOrReplaceTempView("events")
             self.known(none=True).createOrReplaceTempView("known")
-            second = self.write(self.sql("fates", open_before=""), run, max(1, round(tasks * first["open"] / max(1, read.get["raw"]))))
+            second = self.write(
+                self.sql("fates", open_before=""), run, max(1, round(tasks * first["open"] / max(1, read.get["raw"])))
+            )
             total = {name: first[name] + second[name] for name in ("kept", "repeats")}
         counted = read.get
         return {

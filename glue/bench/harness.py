@@ -31,13 +31,20 @@ ENGINES = ("plain", "python", "scala")
 DECIMALS = {"seconds": 1, "cpu_seconds": 1}
 
 
-def run(work: Path, steps: list[dict[str, Any]], lookback_days: int = LOOKBACK_DAYS, file_mb: int = 64, tree: Path = ROOT) -> list[dict[str, Any]]:
+def run(
+    work: Path, steps: list[dict[str, Any]], lookback_days: int = LOOKBACK_DAYS, file_mb: int = 64, tree: Path = ROOT
+) -> list[dict[str, Any]]:
     """The figures of each step. `work` has the raw lines, and gets the lake, in `data`; `tree` has the jobs."""
     request = {"work": str(work), "steps": steps, "lookback_days": lookback_days, "file_mb": file_mb, "tree": str(tree)}
     surroundings = os.environ | {"TZ": "UTC", "SPARK_LOCAL_IP": "127.0.0.1"}
     with (work / "spark.log").open("w+") as log:
         done = subprocess.run(
-            [sys.executable, __file__], input=json.dumps(request), stdout=subprocess.PIPE, stderr=log, text=True, env=surroundings
+            [sys.executable, __file__],
+            input=json.dumps(request),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=surroundings,
         )
         if done.returncode:
             log.seek(0)
@@ -93,7 +100,11 @@ def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
 def ratio(rounds: list[dict[str, float]], to: list[dict[str, float]], name: str) -> dict[str, float]:
     """Of each round to the other's of the same round, since a machine may be slower in one minute than in the next."""
     ratios = [one[name] / other[name] for one, other in zip(rounds, to)]
-    return {"median": round(statistics.median(ratios), 2), "least": round(min(ratios), 2), "most": round(max(ratios), 2)}
+    return {
+        "median": round(statistics.median(ratios), 2),
+        "least": round(min(ratios), 2),
+        "most": round(max(ratios), 2),
+    }
 
 
 def show(ratios: dict[str, float]) -> str:

@@ -33,12 +33,21 @@ def main() -> None:
     if options.json:
         print(json.dumps(found))
         return
-    harness.table([{"": name} | {key: one[key] for key in ("rows", "files", "bytes", "bytes_per_row")} for name, one in found.items()])
+    harness.table(
+        [
+            {"": name} | {key: one[key] for key in ("rows", "files", "bytes", "bytes_per_row")}
+            for name, one in found.items()
+        ]
+    )
     print("\nOf the bytes, a query for one ad reads")
     harness.table(
         [
             {"rank of the ad": now["rank"], "share of the rows": f"{now['rows']:.2%}"}
-            | {f"{what}, {name}": f"{one['ads'][place][what]:.2%}" for name, one in found.items() for what in ("SELECT *", "count(*)")}
+            | {
+                f"{what}, {name}": f"{one['ads'][place][what]:.2%}"
+                for name, one in found.items()
+                for what in ("SELECT *", "count(*)")
+            }
             for place, now in enumerate(found["now"]["ads"])
         ]
     )
@@ -60,7 +69,10 @@ def look(spark: Any, work: Path, one: dict[str, Any]) -> dict[str, Any]:
     size = sum(file.stat().st_size for file in files)
     # The last column is not one of the table's.
     lake = spark.read.orc([f"file://{file}" for file in files]).drop("_aside")
-    by_ad = [(row["ad_id"], row["count"]) for row in lake.groupBy("ad_id").count().orderBy(F.desc("count"), "ad_id").collect()]
+    by_ad = [
+        (row["ad_id"], row["count"])
+        for row in lake.groupBy("ad_id").count().orderBy(F.desc("count"), "ad_id").collect()
+    ]
     rows = sum(count for _, count in by_ad)
     ads = []
     for rank in (1, 10, max(1, len(by_ad) // 2), len(by_ad)):
@@ -69,7 +81,14 @@ def look(spark: Any, work: Path, one: dict[str, Any]) -> dict[str, Any]:
         read = {"SELECT *": bytes_read(spark, query), "count(*)": bytes_read(spark, query.agg(F.count(F.lit(1))))}
         ads.append({"rank": rank, "rows": count / rows} | {what: count / size for what, count in read.items()})
     sizes = by_compression(spark, work, lake, rows) if one["compressions"] else {}
-    return {"rows": rows, "files": len(files), "bytes": size, "bytes_per_row": round(size / rows, 1), "ads": ads, "compressions": sizes}
+    return {
+        "rows": rows,
+        "files": len(files),
+        "bytes": size,
+        "bytes_per_row": round(size / rows, 1),
+        "ads": ads,
+        "compressions": sizes,
+    }
 
 
 def by_compression(spark: Any, work: Path, lake: Any, rows: int) -> dict[str, dict[str, float]]:

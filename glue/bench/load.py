@@ -40,7 +40,9 @@ def main() -> None:
     with emulated_dynamodb() as dynamodb, harness.scratch(ROOT, arrived=False) as work:
         spark = harness.start(work)
         harness.make_tables(spark, work)
-        results = [{"of a day": what, **load(spark, f"file://{work}/data", options.items, *day)} for what, *day in ROUNDS]
+        results = [
+            {"of a day": what, **load(spark, f"file://{work}/data", options.items, *day)} for what, *day in ROUNDS
+        ]
         expected = spark.table(f"{harness.DATABASE}.ad_traffic").count()
         spark.stop()
         pages = dynamodb.get_paginator("scan").paginate(TableName=TRAFFIC_TABLE, Select="COUNT")
@@ -63,8 +65,20 @@ def load(spark: Any, data: str, items: int, condition: str, clicks: str) -> dict
     cloudpickle.register_pickle_by_value(load_ad_traffic)
     ads = f"SELECT concat(lpad(hex(id), 8, '0'), '-0000-4000-8000-000000000000') AS ad_id, id % 1000 + 1, {clicks}"
     partition = f"year = '{DAY:%Y}', month = '{DAY:%m}', day = '{DAY:%d}'"
-    spark.sql(f"INSERT OVERWRITE {harness.DATABASE}.ad_traffic PARTITION ({partition}) {ads} FROM range({items}) WHERE {condition}")
-    argv = ["load_ad_traffic.py", "--database", harness.DATABASE, "--table_name", TRAFFIC_TABLE, "--day", str(DAY), "--data_path", data]
+    spark.sql(
+        f"INSERT OVERWRITE {harness.DATABASE}.ad_traffic PARTITION ({partition}) {ads} FROM range({items}) WHERE {condition}"
+    )
+    argv = [
+        "load_ad_traffic.py",
+        "--database",
+        harness.DATABASE,
+        "--table_name",
+        TRAFFIC_TABLE,
+        "--day",
+        str(DAY),
+        "--data_path",
+        data,
+    ]
     started = time.monotonic()
     done = load_ad_traffic.run(spark, load_ad_traffic.parse_arguments(argv))
     seconds = time.monotonic() - started

@@ -31,7 +31,9 @@ RATIOS = (("now 3", "before"), ("now 14", "now 3"), ("now 3", "plain"))
 
 
 def main() -> None:
-    options = harness.options(__doc__, impressions=600_000, days=8, nights=4, engine="python", rounds=3, before="307c247")
+    options = harness.options(
+        __doc__, impressions=600_000, days=8, nights=4, engine="python", rounds=3, before="307c247"
+    )
     raw = traffic.impressions(options.folder, options.impressions, options.days)
     tree = traffic.old_jobs(options.folder, options.before)
     kinds: dict[str, dict[str, Any]] = {
@@ -57,7 +59,11 @@ def main() -> None:
 
 def fill(work: Path, raw: Path, days: int, engine: str, settings: dict[str, Any]) -> None:
     """The days before the nights, each once."""
-    steps = [harness.step(engine, table, traffic.day_of(number), **arrival(raw, number)) for number in range(days) for table in TABLES]
+    steps = [
+        harness.step(engine, table, traffic.day_of(number), **arrival(raw, number))
+        for number in range(days)
+        for table in TABLES
+    ]
     harness.run(work, steps, settings["lookback_days"], tree=settings["tree"])
 
 
@@ -79,7 +85,10 @@ def steps_of(number: int, raw: Path, engine: str, settings: dict[str, Any]) -> l
     if not settings:
         days = [str(day) for day in last_days(number, REWRITTEN)]
         # The plain job has no lake before its first night, so it needs raw of the days that it reads.
-        shared = {"raw": str(raw), "arrive": [traffic.day_path(table, day) for day in last_days(number, REWRITTEN) for table in TABLES]}
+        shared = {
+            "raw": str(raw),
+            "arrive": [traffic.day_path(table, day) for day in last_days(number, REWRITTEN) for table in TABLES],
+        }
         return [harness.step("rewrite", table, today, days=days, **shared) for table in TABLES]
     days = last_days(number, settings["days_of_night"])
     return [harness.step(engine, table, day, **arrival(raw, number)) for day in days for table in TABLES]
@@ -102,18 +111,31 @@ def report(runs: dict[str, list[dict[str, dict[str, float]]]], as_json: bool) ->
     scopes = ("first night", "all nights")
     ratios = {
         f"{one} / {other}": {
-            scope: harness.ratio([each[scope] for each in runs[one]], [each[scope] for each in runs[other]], "cpu_seconds") for scope in scopes
+            scope: harness.ratio(
+                [each[scope] for each in runs[one]], [each[scope] for each in runs[other]], "cpu_seconds"
+            )
+            for scope in scopes
         }
         for one, other in RATIOS
     }
-    medians = {kind: {scope: harness.medians([one[scope] for one in rounds]) for scope in scopes} for kind, rounds in runs.items()}
+    medians = {
+        kind: {scope: harness.medians([one[scope] for one in rounds]) for scope in scopes}
+        for kind, rounds in runs.items()
+    }
     if as_json:
         print(json.dumps({"rounds": runs, "medians": medians, "ratios": ratios}))
         return
     columns = [(scope, name) for scope in scopes for name in ("seconds", "cpu_seconds")]
-    harness.table([{"": kind} | {f"{scope}, {name}": found[scope][name] for scope, name in columns} for kind, found in medians.items()])
+    harness.table(
+        [
+            {"": kind} | {f"{scope}, {name}": found[scope][name] for scope, name in columns}
+            for kind, found in medians.items()
+        ]
+    )
     print()
-    harness.table([{"CPU": pair} | {scope: harness.show(found[scope]) for scope in scopes} for pair, found in ratios.items()])
+    harness.table(
+        [{"CPU": pair} | {scope: harness.show(found[scope]) for scope in scopes} for pair, found in ratios.items()]
+    )
 
 
 if __name__ == "__main__":

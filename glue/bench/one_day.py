@@ -16,7 +16,12 @@ import traffic
 
 def main() -> None:
     options = harness.options(
-        __doc__, tables="impressions,orders", engines=",".join(harness.ENGINES), impressions=5_000_000, orders=1_500_000, rounds=3
+        __doc__,
+        tables="impressions,orders",
+        engines=",".join(harness.ENGINES),
+        impressions=5_000_000,
+        orders=1_500_000,
+        rounds=3,
     )
     results = {table: measure(table, options) for table in options.tables.split(",")}
     if options.json:
@@ -26,7 +31,11 @@ def main() -> None:
         print(f"\n{name}, {result['events']:,} and their repeats")
         harness.table(
             [
-                {"engine": engine, **figures["median"], **{f"{key} / plain": harness.show(value) for key, value in figures["to_plain"].items()}}
+                {
+                    "engine": engine,
+                    **figures["median"],
+                    **{f"{key} / plain": harness.show(value) for key, value in figures["to_plain"].items()},
+                }
                 for engine, figures in result["engines"].items()
             ]
         )

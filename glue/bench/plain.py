@@ -32,7 +32,11 @@ def rewrite_days(spark: SparkSession, data: str, table: str, days: list[str]) ->
 
 def read(spark: SparkSession, data: str, table: str, days: list[str]) -> DataFrame:
     folders = [f"{data}/{traffic.day_path(table, date.fromisoformat(day))}/*" for day in days]
-    rows = spark.read.json(folders).where(f"{IDS[table]} IS NOT NULL AND to_date(occurred_at) IS NOT NULL").dropDuplicates()
+    rows = (
+        spark.read.json(folders)
+        .where(f"{IDS[table]} IS NOT NULL AND to_date(occurred_at) IS NOT NULL")
+        .dropDuplicates()
+    )
     return rows.withColumn("occurred_at", F.col("occurred_at").cast("timestamp"))
 
 

@@ -21,7 +21,12 @@ def main() -> None:
     for engine in options.engines.split(","):
         found = {size: measure(engine, size, options) for size in sizes}
         for smaller, size in zip([None, *sizes], sizes):
-            row = {"engine": engine, "impressions": size, **found[size], "cpu_seconds_per_million": round(found[size]["cpu_seconds"] / size * 1e6, 1)}
+            row = {
+                "engine": engine,
+                "impressions": size,
+                **found[size],
+                "cpu_seconds_per_million": round(found[size]["cpu_seconds"] / size * 1e6, 1),
+            }
             for name in ("seconds", "cpu_seconds"):
                 growth = found[size][name] / found[smaller][name] / (size / smaller) if smaller else 1
                 row[f"{name}, growth"] = round(growth, 2)

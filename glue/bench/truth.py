@@ -26,11 +26,20 @@ def main() -> None:
     for engine in options.engines.split(","):
         with harness.scratch(raw) as work:
             steps = [harness.step(engine, "impressions", traffic.FIRST_DAY), {"engine": "books"}]
-            found[engine] = {name: value for name, value in harness.run(work, steps)[1].items() if name in ("ledger", "rows", "differ")}
+            found[engine] = {
+                name: value
+                for name, value in harness.run(work, steps)[1].items()
+                if name in ("ledger", "rows", "differ")
+            }
     if options.json:
         print(json.dumps(found))
     else:
-        harness.table([{"engine": engine, **one["ledger"], "differ": ", ".join(one["differ"]) or "nothing"} for engine, one in found.items()])
+        harness.table(
+            [
+                {"engine": engine, **one["ledger"], "differ": ", ".join(one["differ"]) or "nothing"}
+                for engine, one in found.items()
+            ]
+        )
     sys.exit(1 if any(one["differ"] for one in found.values()) else 0)
 
 
@@ -45,7 +54,9 @@ def compare(spark: Any, work: Path, _: dict[str, Any]) -> dict[str, Any]:
     rows = sorted(tuple(one.row.values()) for one in arrived if one.fate == "kept")
     lake = spark.table(f"{harness.DATABASE}.impressions").where(f"arrived = '{day}'")
     stored = sorted(tuple(row) for row in lake.select("impression_id", "ad_id", "occurred_at").collect())
-    ledger = spark.table(f"{harness.DATABASE}.ledger").where(f"concat_ws('-', year, month, day) = '{day}'").first().asDict()
+    ledger = (
+        spark.table(f"{harness.DATABASE}.ledger").where(f"concat_ws('-', year, month, day) = '{day}'").first().asDict()
+    )
     figures = {name: ledger[name] for name in [*expected, "stored"]}
     differ = [name for name, lines in expected.items() if figures[name] != lines]
     return {"ledger": figures, "rows": len(stored), "differ": differ + (["lake"] if stored != rows else [])}

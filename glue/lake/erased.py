@@ -52,7 +52,11 @@ class Erased:
     def in_table(self, table: EventTable) -> Column | None:
         """Whether a row of the table of events holds it, never null; None where no row of the table can."""
         if self.field:
-            return none_is_false(F.col(f"`{self.field}`").cast("string") == self.value) if table.name in self.tables else None
+            return (
+                none_is_false(F.col(f"`{self.field}`").cast("string") == self.value)
+                if table.name in self.tables
+                else None
+            )
         ids = [F.col(f"`{column.name}`") == self.value for column in table.columns if column.kind == "uuid"]
         others = [column.name for column in table.columns if column.kind in ("text", "nested")]
         return any_of([*ids, *([self.in_text(as_json(others))] if others else [])])
@@ -86,7 +90,9 @@ def find(field: str, value: str, tables: Iterable[EventTable]) -> Erased:
     """What a value of a field of `event.erase` is looked for as: as an id, where the field of a table is one. Raises `ValueError`
     when no event can hold it."""
     tables = list(tables)
-    columns = {table: column for table in tables if field in table.erase for column in table.columns if column.name == field}
+    columns = {
+        table: column for table in tables if field in table.erase for column in table.columns if column.name == field
+    }
     if not columns:
         known = sorted({name for table in tables for name in table.erase})
         raise ValueError(f"{field} is not a field by which events are erased: it must be one of {', '.join(known)}")

@@ -56,7 +56,8 @@ def publish(argv: list[str], seconds: float, rows: int | None, failed: bool) -> 
         options = getResolvedOptions(argv, ["stack", "JOB_NAME"])
         dimensions = [{"Name": "Stack", "Value": options["stack"]}, {"Name": "Job", "Value": options["JOB_NAME"]}]
         data: list[dict[str, Any]] = [
-            {"MetricName": name, "Dimensions": dimensions, "Value": value, "Unit": unit} for name, value, unit in figures
+            {"MetricName": name, "Dimensions": dimensions, "Value": value, "Unit": unit}
+            for name, value, unit in figures
         ]
         boto3.client("cloudwatch").put_metric_data(Namespace=NAMESPACE, MetricData=data)
     except Exception as error:

@@ -103,7 +103,9 @@ class FolderStore:
     def replace(self, key: str, content: IO[bytes]) -> None:
         path = os.path.join(self.root, key)
         # Hidden from every reader, and overwritten by the next run if this one is killed.
-        temporary = os.path.join(os.path.dirname(path), f"{TEMPORARY}{hashlib.md5(os.fsencode(os.path.basename(path))).hexdigest()}")
+        temporary = os.path.join(
+            os.path.dirname(path), f"{TEMPORARY}{hashlib.md5(os.fsencode(os.path.basename(path))).hexdigest()}"
+        )
         with open(temporary, "wb") as out:
             shutil.copyfileobj(content, out)
         os.replace(temporary, path)

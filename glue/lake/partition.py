@@ -101,7 +101,11 @@ class Partition:
     def point_at(self, path: str) -> str | None:
         """Points the catalog at the folder; returns where it pointed before."""
         replaced = self.location()
-        change = f"PARTITION ({self.spec}) SET LOCATION" if replaced else f"ADD IF NOT EXISTS PARTITION ({self.spec}) LOCATION"
+        change = (
+            f"PARTITION ({self.spec}) SET LOCATION"
+            if replaced
+            else f"ADD IF NOT EXISTS PARTITION ({self.spec}) LOCATION"
+        )
         self.spark.sql(f"ALTER TABLE {self.name} {change} '{path}'")
         return replaced
 

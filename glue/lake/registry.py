@@ -17,7 +17,9 @@ def event_groups(glue: Any, database: str) -> dict[str, str]:
             name, location = table["Name"], table["StorageDescriptor"]["Location"]
             found = re.fullmatch(rf".*/lake/([^/]+)/{re.escape(name)}/?", location)
             if not found:
-                raise ValueError(f"{database}.{name} is at {location}: a table of events must be at …/lake/<group>/{name}/")
+                raise ValueError(
+                    f"{database}.{name} is at {location}: a table of events must be at …/lake/<group>/{name}/"
+                )
             groups[name] = found[1]
     if not groups:
         raise ValueError(f"the database {database} has no table of events")

@@ -35,12 +35,20 @@ class Remains:
 
 
 def find_remains(
-    spark: SparkSession, store: Store, data_path: str, database: str, tables: Iterable[str], manifests: str, holds: Holds
+    spark: SparkSession,
+    store: Store,
+    data_path: str,
+    database: str,
+    tables: Iterable[str],
+    manifests: str,
+    holds: Holds,
 ) -> list[tuple[Remains, int]]:
     """What nobody reads of the tables and of the load's manifests, and holds what is erased, in how many rows; 0 where that
     can't be read."""
     live = live_folders(spark, data_path, database, tables)
-    dead = dead_folders(store, table_folders(spark, data_path, database, tables), live) + unfinished_folders(store, manifests)
+    dead = dead_folders(store, table_folders(spark, data_path, database, tables), live) + unfinished_folders(
+        store, manifests
+    )
     counted = [(one, count_rows(spark, data_path, one, holds)) for one in sorted(dead, key=lambda one: one.folder)]
     return [(one, rows or 0) for one, rows in counted if rows != 0]
 

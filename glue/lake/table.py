@@ -118,12 +118,16 @@ class EventTable:
 
     def render(self, template: str, **values: Any) -> str:
         """The SQL of a template, with `[[list|between|each]]` and `{{value}}` replaced. docs/lake.md describes both."""
-        lists: dict[str, list[dict[str, str]]] = {"columns": [vars(column) | {"json": column.json} for column in self.columns]}
+        lists: dict[str, list[dict[str, str]]] = {
+            "columns": [vars(column) | {"json": column.json} for column in self.columns]
+        }
         for kind in ("uuid", "text", "timestamp", "date", "double", "nested", "typed"):
             lists[kind] = [{"name": column.name, "type": column.type} for column in self.columns if column.kind == kind]
         odd = any(column.kind in ODD_KINDS or column.type.startswith("decimal") for column in self.columns)
         lists["odd"], lists["plain"] = ([{}], []) if odd else ([], [{}])
-        lists["infinite"] = [{}] if any(column.kind == "nested" and "double" in column.type for column in self.columns) else []
+        lists["infinite"] = (
+            [{}] if any(column.kind == "nested" and "double" in column.type for column in self.columns) else []
+        )
         lists["required"] = [reference(path) for path in self.required]
         lists["optional"] = [reference(name) for name in self.optional]
         lists["stored"] = [{"name": name} for name in self.stored]
@@ -141,7 +145,9 @@ def event_tables(spark: SparkSession, database: str) -> list[EventTable]:
     shown = spark.sql(f"SHOW TABLES IN `{database}`").where("NOT isTemporary").collect()
     tables = sorted(row["tableName"] for row in shown)
     read = ((name, read_parameters(spark, database, name)) for name in tables)
-    return [EventTable.described(spark, database, name, parameters) for name, parameters in read if "event.id" in parameters]
+    return [
+        EventTable.described(spark, database, name, parameters) for name, parameters in read if "event.id" in parameters
+    ]
 
 
 def read_parameters(spark: SparkSession, database: str, table: str) -> dict[str, str]:

@@ -37,7 +37,9 @@ def books(spark: SparkSession, data: str, day: str, tables: list[str]) -> dict[s
     ledger = {
         table: read(
             spark, f"{data}/ledger/table_name={table}", DAY, "raw bigint, repeats bigint, rejected bigint, late bigint"
-        ).agg(*(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("raw", "repeats", "rejected", "late"))).first()
+        )
+        .agg(*(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("raw", "repeats", "rejected", "late")))
+        .first()
         for table in lake
     }
     advertising = (

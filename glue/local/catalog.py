@@ -53,7 +53,9 @@ def statements(tables: list[dict[str, Any]], locations: dict[str, str]) -> Itera
         yield create_table(name, table, location)
         keys = [key["Name"] for key in table.get("PartitionKeys", [])]
         partitions = [
-            "PARTITION (" + ", ".join(f"`{key}` = '{value}'" for key, value in zip(keys, values)) + f") LOCATION {quote(folder)}"
+            "PARTITION ("
+            + ", ".join(f"`{key}` = '{value}'" for key, value in zip(keys, values))
+            + f") LOCATION {quote(folder)}"
             for values, folder in sorted(find_partitions(location, keys, table.get("Parameters")))
         ]
         if partitions:
@@ -123,7 +125,9 @@ def find_by_keys(root: Path, keys: list[str]) -> Iterator[tuple[tuple[str, ...],
     """Partitions in folders by their keys."""
     folders: list[tuple[tuple[str, ...], Path]] = [((), root)]
     for key in keys:
-        folders = [((*values, value), inner) for values, folder in folders for value, inner in inner_folders(folder, key)]
+        folders = [
+            ((*values, value), inner) for values, folder in folders for value, inner in inner_folders(folder, key)
+        ]
     for values, folder in folders:
         complete = [run for run in runs(folder) if (run / "_SUCCESS").exists()]
         yield values, (complete or [folder])[-1]

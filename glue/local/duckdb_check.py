@@ -86,7 +86,9 @@ def event_tables(spark: SparkSession, database: str) -> list[Table]:
         if "event.id" in parameters:
             described = spark.sql(f"DESCRIBE TABLE EXTENDED `{database}`.`{name}`").collect()
             (location,) = [row["data_type"] for row in described if row["col_name"] == "Location"]
-            lists = {key: tuple(filter(None, parameters.get(f"event.{key}", "").split(","))) for key in ("required", "uuid")}
+            lists = {
+                key: tuple(filter(None, parameters.get(f"event.{key}", "").split(","))) for key in ("required", "uuid")
+            }
             kinds = {field.name: kind_of(field.dataType) for field in spark.table(f"{database}.{name}").schema}
             folder = "/".join(location.rstrip("/").split("/")[-2:])
             tables.append(Table(name, folder, kinds, parameters["event.id"], parameters["event.time"], **lists))
@@ -116,13 +118,18 @@ def main(argv: list[str]) -> int:
         for table in tables:
             # A click of a later day may count for an impression of the last.
             keep(connection, table, data, first, last + timedelta(days=attribution_days), lookback_days)
-            different += compare_ledger(table, count_fates(connection, first, last), read_ledger(spark, data_path, table, first, last))
+            different += compare_ledger(
+                table, count_fates(connection, first, last), read_ledger(spark, data_path, table, first, last)
+            )
             with TemporaryDirectory() as folder:
                 stored = write_lake(spark, data_path, table, first, last, folder)
                 events[table.name], found = compare_events(connection, table, stored, first, last)
             different += found
         if {"impressions", "clicks"} <= {table.name for table in tables}:
-            expected, traffic = recompute(connection, first, last, attribution_days), read_lake(spark, data_path, first, last)
+            expected, traffic = (
+                recompute(connection, first, last, attribution_days),
+                read_lake(spark, data_path, first, last),
+            )
             different += differences(expected, traffic)
             ads = {ad for _, ad in expected.keys() | traffic.keys()}
     shown = {"days": (last - first).days + 1, "events": events, "ads": len(ads), "different": len(different)}
@@ -149,19 +156,28 @@ def count_fates(connection: duckdb.DuckDBPyConnection, first: date, last: date) 
     return {day: dict(zip(FIGURES, figures)) for day, *figures in rows}
 
 
-def read_ledger(spark: SparkSession, data_path: str, table: Table, first: date, last: date) -> dict[str, dict[str, int]]:
+def read_ledger(
+    spark: SparkSession, data_path: str, table: Table, first: date, last: date
+) -> dict[str, dict[str, int]]:
     """The same of the ledger's files."""
     days = {str(day) for day in days_between(first, last)}
     location = f"{data_path}/ledger/table_name={table.name}"
     paths = [path for values, path in catalog.find_partitions(location, books.DAY) if "-".join(values) in days]
     if not paths:
         return {}
-    rows = spark.read.schema(", ".join(f"{name} bigint" for name in FIGURES)).orc(paths).select(*FIGURES, "_metadata.file_path").collect()
+    rows = (
+        spark.read.schema(", ".join(f"{name} bigint" for name in FIGURES))
+        .orc(paths)
+        .select(*FIGURES, "_metadata.file_path")
+        .collect()
+    )
     keys = (re.findall(r"/(?:year|month|day)=([0-9]+)", row["file_path"])[-3:] for row in rows)
     return {"-".join(key): {name: row[name] for name in FIGURES} for key, row in zip(keys, rows)}
 
 
-def compare_ledger(table: Table, expected: dict[str, dict[str, int]], found: dict[str, dict[str, int]]) -> Iterator[dict[str, Any]]:
+def compare_ledger(
+    table: Table, expected: dict[str, dict[str, int]], found: dict[str, dict[str, int]]
+) -> Iterator[dict[str, Any]]:
     for day in sorted(expected.keys() | found.keys()):
         none = dict.fromkeys(FIGURES, 0) if day in found else None
         sides = expected.get(day, none), found.get(day)
@@ -173,11 +189,19 @@ def write_lake(spark: SparkSession, data_path: str, table: Table, first: date, l
     """Writes what the lake's files of the event days have as Parquet: id, and times in microseconds. Gives the files."""
     location = f"{data_path}/lake/{table.folder}"
     days = {str(day) for day in days_between(first, last)}
-    paths = [path for values, path in catalog.find_partitions(location, [*books.DAY, "arrived"]) if "-".join(values[:3]) in days]
+    paths = [
+        path
+        for values, path in catalog.find_partitions(location, [*books.DAY, "arrived"])
+        if "-".join(values[:3]) in days
+    ]
     if not paths:
         return []
     rows = spark.read.schema(f"`{table.id}` string, `{table.time}` timestamp, arrived_at timestamp").orc(paths)
-    columns = [f"`{table.id}` AS id", f"unix_micros(`{table.time}`) AS occurred_at", "unix_micros(arrived_at) AS arrived_at"]
+    columns = [
+        f"`{table.id}` AS id",
+        f"unix_micros(`{table.time}`) AS occurred_at",
+        "unix_micros(arrived_at) AS arrived_at",
+    ]
     rows.selectExpr(*columns).write.parquet(f"file://{folder}/rows")
     return [str(path) for path in Path(folder, "rows").glob("*.parquet")]
 
@@ -186,7 +210,11 @@ def compare_events(
     connection: duckdb.DuckDBPyConnection, table: Table, stored: list[str], first: date, last: date
 ) -> tuple[int, list[dict[str, Any]]]:
     """How many events of the days are to be kept, and which are not kept as often as they should be."""
-    files = "read_parquet($stored)" if stored else "(SELECT '' AS id, 0::BIGINT AS occurred_at, 0::BIGINT AS arrived_at WHERE false)"
+    files = (
+        "read_parquet($stored)"
+        if stored
+        else "(SELECT '' AS id, 0::BIGINT AS occurred_at, 0::BIGINT AS arrived_at WHERE false)"
+    )
     bounds = {"first": first, "last": last}
     kept = f'FROM "{table.name}" WHERE "{table.time}"::DATE BETWEEN $first AND $last'
     rows = connection.execute(
@@ -221,7 +249,11 @@ def read_lake(spark: SparkSession, data_path: str, first: date, last: date) -> T
     traffic: Traffic = {}
     for day in days_between(first, last):
         rows = books.read(
-            spark, f"{data_path}/lake/ad/ad_traffic", books.DAY, "ad_id string, impressions bigint, clicks bigint", str(day)
+            spark,
+            f"{data_path}/lake/ad/ad_traffic",
+            books.DAY,
+            "ad_id string, impressions bigint, clicks bigint",
+            str(day),
         ).collect()
         for row in rows:
             if (str(day), row.ad_id) in traffic:
@@ -237,7 +269,9 @@ def recompute(connection: duckdb.DuckDBPyConnection, first: date, last: date, at
     return {(day, ad): (impressions, clicks) for day, ad, impressions, clicks in rows}
 
 
-def keep(connection: duckdb.DuckDBPyConnection, table: Table, data: Path, first: date, last: date, lookback_days: int) -> None:
+def keep(
+    connection: duckdb.DuckDBPyConnection, table: Table, data: Path, first: date, last: date, lookback_days: int
+) -> None:
     """Makes the table of the kept events of the days: its required columns, ids as UUIDs, and arrived_at.
 
     An event's window begins in the last hour of the day before. Whether an event in that window was itself kept may depend on
@@ -247,7 +281,9 @@ def keep(connection: duckdb.DuckDBPyConnection, table: Table, data: Path, first:
     while True:
         lines = raw_objects(data, table, first - before, last + timedelta(days=lookback_days))
         with TemporaryDirectory() as folder:
-            connection.execute("CREATE OR REPLACE TABLE objects (file VARCHAR, lines BIGINT, _object VARCHAR, arrived_at TIMESTAMP)")
+            connection.execute(
+                "CREATE OR REPLACE TABLE objects (file VARCHAR, lines BIGINT, _object VARCHAR, arrived_at TIMESTAMP)"
+            )
             read = [readable(Path(folder) / str(number), path) for number, (path, _) in enumerate(lines)]
             rows = [(file, count, path.name, arrived_at) for (file, count, _), (path, arrived_at) in zip(read, lines)]
             if rows:
@@ -255,7 +291,9 @@ def keep(connection: duckdb.DuckDBPyConnection, table: Table, data: Path, first:
             files = [file for file, *_ in read]
             # It would pass over a longer one.
             longest = max([MAX_LINE_BYTES, *(bytes for *_, bytes in read)])
-            connection.execute(judged_sql(table, files, longest), {"files": files, "lookback": lookback_days} if files else {})
+            connection.execute(
+                judged_sql(table, files, longest), {"files": files, "lookback": lookback_days} if files else {}
+            )
             connection.execute(events_sql(table))
         bounds = {"first": first, "start": first - before}
         if not connection.execute(OPEN_SQL, bounds).fetchone()[0] or str(first - before) <= oldest_day(data, table):

@@ -70,7 +70,9 @@ def fits(value: str, kind: Kind, depth: int = 0) -> str:
         return f"json_type({value}) = 'BOOLEAN'"
     written = number(value)
     if kind == "bigint":
-        return f"coalesce(regexp_full_match({written}, '-?[0-9]+') AND try_cast({written} AS BIGINT) IS NOT NULL, false)"
+        return (
+            f"coalesce(regexp_full_match({written}, '-?[0-9]+') AND try_cast({written} AS BIGINT) IS NOT NULL, false)"
+        )
     if kind == "double":
         return f"coalesce(regexp_full_match({written}, '{DECIMAL}'), false)"
     return f"({decimal(value, kind)}) IS NOT NULL"

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pyspark.sql import SparkSession
 
-NAMES = ("PythonUtils", "SparkSession", "SparkSession$", "functions", "org.apache.spark.util.Utils", "py4j.reflection.TypeUtil")
+NAMES = (
+    "PythonUtils",
+    "SparkSession",
+    "SparkSession$",
+    "functions",
+    "org.apache.spark.util.Utils",
+    "py4j.reflection.TypeUtil",
+)
 
 
 def remember(spark: SparkSession) -> None:

@@ -24,7 +24,9 @@ THREADS = 8
 MAX_NAME_BYTES = 255
 
 # As docs/lake.md has it.
-RAW_OBJECT = re.compile(r"(.*/)?raw/[^/]+/[^/]+/year=\d{4}/month=\d\d/day=\d\d/hour=\d\d/(?![._])[^/]+(?<!\._COPYING_)", re.DOTALL)
+RAW_OBJECT = re.compile(
+    r"(.*/)?raw/[^/]+/[^/]+/year=\d{4}/month=\d\d/day=\d\d/hour=\d\d/(?![._])[^/]+(?<!\._COPYING_)", re.DOTALL
+)
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 MAX_DELETED_KEYS = 1000
@@ -184,11 +186,15 @@ def files_of(objects: dict[str, str]) -> dict[str, str]:
     for key, etag in objects.items():
         parts = key.split("/")
         folders = ("/".join(parts[:count]) for count in range(1, len(parts)))
-        is_path = not {"", ".", ".."} & set(parts) and "\0" not in key and not any(folder in objects for folder in folders)
+        is_path = (
+            not {"", ".", ".."} & set(parts) and "\0" not in key and not any(folder in objects for folder in folders)
+        )
         if is_path and all(len(os.fsencode(part)) <= MAX_NAME_BYTES for part in parts):
             found[key] = etag
         elif is_path and RAW_OBJECT.fullmatch(key):
-            raise RuntimeError(f"the raw object {key} has a name of more than {MAX_NAME_BYTES} bytes, which no file here can have: rename it")
+            raise RuntimeError(
+                f"the raw object {key} has a name of more than {MAX_NAME_BYTES} bytes, which no file here can have: rename it"
+            )
     return found
 
 

@@ -25,9 +25,7 @@ import boto3
 from botocore.config import Config
 
 RAW = "data/raw/"
-LAYOUT = re.compile(
-    r"([^/]+/[^/]+)/year=([0-9]{4})/month=([0-9]{2})/day=([0-9]{2})/hour=(?:[01][0-9]|2[0-3])/[^/]+"
-)
+LAYOUT = re.compile(r"([^/]+/[^/]+)/year=([0-9]{4})/month=([0-9]{2})/day=([0-9]{2})/hour=(?:[01][0-9]|2[0-3])/[^/]+")
 THREADS = 8
 
 
@@ -88,7 +86,9 @@ def find(folder: Path, types: list[str]) -> Iterator[tuple[str, Path]]:
             raise ValueError(f"{path}: {'-'.join(day)} is not a day")
         # Spark and Hadoop skip such files silently: their lines would never reach the lake.
         if path.name.startswith("_") or path.name.endswith("._COPYING_"):
-            raise ValueError(f"{path} would never be read: rename it, without `_` at its start or `._COPYING_` at its end")
+            raise ValueError(
+                f"{path} would never be read: rename it, without `_` at its start or `._COPYING_` at its end"
+            )
         yield name, path
 
 

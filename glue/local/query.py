@@ -97,7 +97,9 @@ def write(columns: list[str], rows: Iterable[list[Any]], format: str, out: TextI
     elif format == "json":
         twice = sorted({name for name in columns if columns.count(name) > 1})
         if twice:
-            raise ValueError(f"more than one column is named {', '.join(twice)}: name them with AS, or ask for --format csv")
+            raise ValueError(
+                f"more than one column is named {', '.join(twice)}: name them with AS, or ask for --format csv"
+            )
         for row in rows:
             out.write(as_json(dict(zip(columns, row))) + "\n")
     else:

@@ -284,7 +284,9 @@ class Connection(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         fields = self.fields()
-        if not secrets.compare_digest(str(fields.get("token", "")).encode(errors="replace"), self.server.token.encode()):
+        if not secrets.compare_digest(
+            str(fields.get("token", "")).encode(errors="replace"), self.server.token.encode()
+        ):
             return
         if fields.get("ping"):
             self.reply({"ok": True})

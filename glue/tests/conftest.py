@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "glue"), str(ROOT / "glue" / "local"), str(ROOT / "glue" / "tests"), str(ROOT / "tools" / "delivery")]
+sys.path[:0] = [
+    str(ROOT / "glue"),
+    str(ROOT / "glue" / "local"),
+    str(ROOT / "glue" / "tests"),
+    str(ROOT / "tools" / "delivery"),
+]
 # ORC timestamps are read in the JVM's time zone and handed to Python in Python's.
 os.environ["TZ"] = "UTC"
 

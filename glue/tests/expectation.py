@@ -72,7 +72,9 @@ def judge(table: dict, line: str | bytes, arrived: datetime) -> tuple[str | None
         members = parse(text)
     except ValueError:
         return "malformed", None, []
-    row = read_members(members, {name: "uuid" if name in table["uuid"] else kind for name, kind in table["columns"].items()})
+    row = read_members(
+        members, {name: "uuid" if name in table["uuid"] else kind for name, kind in table["columns"].items()}
+    )
     for path in table["required"]:
         if at(row, path) is None:
             return f"{'missing' if last(members, path) is None else 'invalid'} {path}", None, []
@@ -84,7 +86,9 @@ def judge(table: dict, line: str | bytes, arrived: datetime) -> tuple[str | None
 
 def parse(text: str) -> Members:
     """The members of the line's object. Raises `ValueError` when the line is malformed."""
-    value = json.loads(text, object_pairs_hook=Members, parse_int=Number, parse_float=read_number, parse_constant=refuse)
+    value = json.loads(
+        text, object_pairs_hook=Members, parse_int=Number, parse_float=read_number, parse_constant=refuse
+    )
     if not isinstance(value, Members):
         raise ValueError("no object")
     # Characters of all escapes, as two bytes each: half a pair can't be decoded.

@@ -114,7 +114,7 @@ LINES = [
     ("2026-11-20 12", "a.gz", impression(43, "9999-12-31 23:59:59.999"), "early"),
     # A field that this version does not know makes no line wrong.
     ("2026-11-20 12", "a.gz", impression(50, NOON, campaign="spring", price=1.5, tags=["a", {"b": None}]), "kept"),
-    ("2026-11-20 12", "a.gz", impression(51, NOON, note="a } brace { in } a \\ \"text\" — für Ödön 🦀"), "kept"),
+    ("2026-11-20 12", "a.gz", impression(51, NOON, note='a } brace { in } a \\ "text" — für Ödön 🦀'), "kept"),
     ("2026-11-20 12", "a.gz", "\t " + impression(52, NOON) + " \r", "kept"),
     ("2026-11-20 12", "a.gz", impression(53, NOON, note="\u2028 \u0000 \ud83e\udd80"), "kept"),
     # Numbers of any length and any depth are JSON.
@@ -144,7 +144,12 @@ LINES = [
     ("2026-11-20 12", "a.gz", impression(122, NOON).encode() + b"\xff", "malformed"),
     ("2026-11-20 12", "a.gz", b"\xfe\xff" + impression(123, NOON).encode(), "malformed"),
     ("2026-11-20 12", "a.gz", with_member(124, '"note": "?"').encode().replace(b"?", b"\xc0\xaf"), "malformed"),
-    ("2026-11-20 12", "a.gz", with_member(125, '"note": "?"').encode().replace(b"?", b"\xed\xa0\xbe\xed\xb6\x80"), "malformed"),
+    (
+        "2026-11-20 12",
+        "a.gz",
+        with_member(125, '"note": "?"').encode().replace(b"?", b"\xed\xa0\xbe\xed\xb6\x80"),
+        "malformed",
+    ),
     ("2026-11-20 12", "a.gz", with_member(126, '"note": "?"').encode().replace(b"?", b"\xf4\x90\x80\x80"), "malformed"),
     ("2026-11-20 12", "a.gz", with_member(127, '"note": "?"').encode().replace(b"?", b"\xf0\x9f\xa6"), "malformed"),
     ("2026-11-20 12", "a.gz", with_member(128, '"note": "{\ufffd}"'), "kept"),
@@ -160,7 +165,12 @@ LINES = [
     ("2026-11-20 12", "a.gz", with_member(136, r'"\ud83e": 1'), "malformed"),
     ("2026-11-20 12", "a.gz", with_member(137, r'"n": [{"a": ["\ud83e"]}]'), "malformed"),
     ("2026-11-20 12", "a.gz", with_member(138, r'"note": "\ud83e", "more": "\udd80"'), "malformed"),
-    ("2026-11-20 12", "a.gz", with_member(139, r'"note": "\uD83E\udD80 \\ud83e \\\\udd80 \\\ud83e\udd80 \ud7ff \ue000"'), "kept"),
+    (
+        "2026-11-20 12",
+        "a.gz",
+        with_member(139, r'"note": "\uD83E\udD80 \\ud83e \\\\udd80 \\\ud83e\udd80 \ud7ff \ue000"'),
+        "kept",
+    ),
     # Of several members of one name the last counts.
     ("2026-11-20 12", "a.gz", with_member(140, f'"ad_id": "{OTHER_AD}"'), "kept"),
     ("2026-11-20 12", "a.gz", with_member(141, f'"impression_id": "{own_id(142)}"'), "kept"),

@@ -25,7 +25,9 @@ TABLE = {
         "coupon_id": "string",
         "note": "string",
         "tags": ["string"],
-        "items": [{"sku": "string", "quantity": "bigint", "price": "decimal(12,2)", "gift": "boolean", "parts": ["bigint"]}],
+        "items": [
+            {"sku": "string", "quantity": "bigint", "price": "decimal(12,2)", "gift": "boolean", "parts": ["bigint"]}
+        ],
         "sizes": ["double"],
     },
     "id": "order_id",

@@ -142,8 +142,12 @@ def test_parameters_tell_what_the_columns_of_events_mean(warehouse):
 
 def test_the_catalog_made_anew_holds_the_rows_that_the_jobs_wrote(warehouse, dynamodb, capsys):  # noqa: F811
     days = ("2026-11-19", "2026-11-20")
-    events = [("2026-11-20 10", "a.gz", nasty.impression(number, f"{days[number % 2]} 10:00:00.000")) for number in range(4)]
-    warehouse.put_lines("impressions", [*events, ("2026-11-20 10", "a.gz", "{"), ("2026-11-21 10", "a.gz", events[3][2])])
+    events = [
+        ("2026-11-20 10", "a.gz", nasty.impression(number, f"{days[number % 2]} 10:00:00.000")) for number in range(4)
+    ]
+    warehouse.put_lines(
+        "impressions", [*events, ("2026-11-20 10", "a.gz", "{"), ("2026-11-21 10", "a.gz", events[3][2])]
+    )
     run_etl(warehouse, "2026-11-20", "2026-11-21")
     run_erase(warehouse, capsys, "--event", nasty.own_id(2), "--dry_run", "false")
     before = everything(warehouse)
@@ -195,7 +199,17 @@ def test_a_format_without_counterpart_is_an_error():
 def test_print_shows_the_statements(tmp_path, capsys):
     tables = tmp_path / "tables.json"
     tables.write_text(json.dumps({"TableList": deployed_tables("d")}), encoding="utf-8")
-    catalog.main(["catalog.py", "--tables", str(tables), "--locations", f'{{"{BUCKET}": "file://{tmp_path}/"}}', "--print", "true"])
+    catalog.main(
+        [
+            "catalog.py",
+            "--tables",
+            str(tables),
+            "--locations",
+            f'{{"{BUCKET}": "file://{tmp_path}/"}}',
+            "--print",
+            "true",
+        ]
+    )
     printed = capsys.readouterr().out
     assert "CREATE DATABASE IF NOT EXISTS `d`;" in printed
     assert f"STORED AS ORC LOCATION 'file://{tmp_path}/data/lake/ad/ad_traffic/'" in printed

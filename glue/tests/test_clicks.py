@@ -34,4 +34,6 @@ def test_a_click_has_three_ids_and_the_nasty_input_ends_as_with_impressions(ware
         run(*NASTY_DAYS, table="clicks")
         assert warehouse.rows("clicks") == wanted
         assert rejected_bytes(warehouse) == rejected
-        assert ledger(warehouse, "clicks") == expected_ledger(expectation.books(expectation.CLICKS, lines, nasty.LOOKBACK_DAYS))
+        assert ledger(warehouse, "clicks") == expected_ledger(
+            expectation.books(expectation.CLICKS, lines, nasty.LOOKBACK_DAYS)
+        )

@@ -25,7 +25,12 @@ def run_at_once(warehouse, *days: str) -> tuple[list[Exception | None], list[dic
         given = {"table": "impressions", "day": day, "database": warehouse.database, "data_path": warehouse.data_path}
         given |= {"lookback_days": str(nasty.LOOKBACK_DAYS), "sql": f"file://{ROOT}/glue/sql"}
         try:
-            etl.run(spark, etl.parse_arguments(["etl.py", *(part for item in given.items() for part in (f"--{item[0]}", item[1]))]))
+            etl.run(
+                spark,
+                etl.parse_arguments(
+                    ["etl.py", *(part for item in given.items() for part in (f"--{item[0]}", item[1]))]
+                ),
+            )
         except Exception as error:  # noqa: BLE001
             raised[place] = error
 
@@ -45,7 +50,11 @@ def read(warehouse) -> dict[str, list] | None:
     """The ids by event day, as a reader of the catalog sees them now; none when files went while it read."""
     try:
         warehouse.spark.catalog.refreshTable("dataless.impressions")
-        rows = warehouse.spark.table("dataless.impressions").select("year", "month", "day", "arrived", "impression_id").collect()
+        rows = (
+            warehouse.spark.table("dataless.impressions")
+            .select("year", "month", "day", "arrived", "impression_id")
+            .collect()
+        )
     except Exception as error:  # noqa: BLE001
         assert "FileNotFound" in str(error) or "does not exist" in str(error) or "FILE_NOT_EXIST" in str(error), error
         return None

@@ -17,7 +17,13 @@ import duckdb_check
 DAY = date(2026, 11, 20)
 TABLES = {
     one["name"]: duckdb_check.Table(
-        one["name"], f"{one.get('group', 'ad')}/{one['name']}", one["columns"], one["id"], one["time"], tuple(one["required"]), tuple(one["uuid"])
+        one["name"],
+        f"{one.get('group', 'ad')}/{one['name']}",
+        one["columns"],
+        one["id"],
+        one["time"],
+        tuple(one["required"]),
+        tuple(one["uuid"]),
     )
     for one in (expectation.IMPRESSIONS, expectation.CLICKS, nasty_orders.TABLE)
 }
@@ -88,7 +94,18 @@ def test_of_each_arrival_day_duckdb_rejects_what_plain_python_rejects(tmp_path, 
     assert sum(found["rejected"] for found in counted.values()) > 10
 
 
-MEMBERS = ["7", "null", '"x"', "{}", "[1, 2]", '{"ad_id": 1, "ad_id": 2}', '"\\u0000"', "1e400", f'"{nasty.OTHER_AD}"', '"}, nan,]"']
+MEMBERS = [
+    "7",
+    "null",
+    '"x"',
+    "{}",
+    "[1, 2]",
+    '{"ad_id": 1, "ad_id": 2}',
+    '"\\u0000"',
+    "1e400",
+    f'"{nasty.OTHER_AD}"',
+    '"}, nan,]"',
+]
 
 
 def mutated_lines(seed: str, count: int) -> list[tuple]:
@@ -104,7 +121,9 @@ def mutated_lines(seed: str, count: int) -> list[tuple]:
         line = ("{" + chance.choice([", ", ",", ",\t"]).join(members) + "}").encode()
         for _ in range(chance.choice([0, 0, 1, 2])):
             place = chance.randrange(len(line) + 1)
-            piece = chance.choice([b"\r", b" ", b"\t", b"", b'"', b",", b"\\", b"\xff", b"inf", b"\x01", b"\0", b"\v", b"{"])
+            piece = chance.choice(
+                [b"\r", b" ", b"\t", b"", b'"', b",", b"\\", b"\xff", b"inf", b"\x01", b"\0", b"\v", b"{"]
+            )
             line = line[:place] + piece + line[place:]
         lines.append(("2026-11-20 12", f"{number % 3}.gz", line))
     return lines
@@ -133,12 +152,17 @@ def test_control_characters_are_what_json_makes_of_them(tmp_path):
 def test_a_line_of_any_length_is_read(tmp_path):
     """Spark reads lines of up to 2 GB, and a file that is imported may have one that Firehose never would."""
     long = nasty.with_member(1, f'"note": "{"x" * 17_500_000}"')
-    put_raw(tmp_path, "impressions", [("2026-11-20 12", "a.gz", long), ("2026-11-20 12", "a.gz", nasty.impression(2, nasty.NOON))])
+    put_raw(
+        tmp_path,
+        "impressions",
+        [("2026-11-20 12", "a.gz", long), ("2026-11-20 12", "a.gz", nasty.impression(2, nasty.NOON))],
+    )
     assert [row[0] for row in kept(tmp_path, "impressions", DAY, DAY)] == [nasty.own_id(1), nasty.own_id(2)]
 
 
 @pytest.mark.parametrize(
-    "line", ['{"a": 1,}', '{"a": NaN}', '{"a": [1,]}', '{"a": -Infinity}', '{"a": nan}', '{"a": [-inf]}', '{"a": INFINITY}']
+    "line",
+    ['{"a": 1,}', '{"a": NaN}', '{"a": [1,]}', '{"a": -Infinity}', '{"a": nan}', '{"a": [-inf]}', '{"a": INFINITY}'],
 )
 def test_what_only_duckdb_takes_for_json_is_no_event(tmp_path, line):
     event = nasty.impression(1, nasty.NOON)
@@ -180,7 +204,9 @@ def test_an_impression_is_clicked_from_its_own_time_to_the_end_of_the_next_day(t
 def kept_orders(data) -> list[tuple]:
     """(id, time, hour of arrival) of the orders that DuckDB keeps."""
     with duckdb.connect() as connection:
-        duckdb_check.keep(connection, TABLES["orders"], data, date(2026, 11, 1), date(2026, 11, 30), nasty.LOOKBACK_DAYS)
+        duckdb_check.keep(
+            connection, TABLES["orders"], data, date(2026, 11, 1), date(2026, 11, 30), nasty.LOOKBACK_DAYS
+        )
         return sorted(connection.execute("SELECT order_id::VARCHAR, ordered_at, arrived_at FROM orders").fetchall())
 
 
@@ -233,7 +259,9 @@ def test_of_required_values_of_every_kind_duckdb_keeps_what_plain_python_keeps(t
     ],
 )
 def test_a_required_column_may_be_of_any_type(tmp_path, kind, good, bad):
-    table = duckdb_check.Table("orders", "shop/orders", {"i": "string", "t": "timestamp", "v": kind}, "i", "t", ("i", "t", "v"), ("i",))
+    table = duckdb_check.Table(
+        "orders", "shop/orders", {"i": "string", "t": "timestamp", "v": kind}, "i", "t", ("i", "t", "v"), ("i",)
+    )
     described = {"columns": table.kinds, "id": "i", "time": "t", "required": ["i", "t", "v"], "uuid": ["i"]}
     lines = [
         ("2026-11-20 12", "a.gz", f'{{"i": "{nasty.own_id(number)}", "t": "{nasty.NOON}", "v": {value}}}')
@@ -242,16 +270,20 @@ def test_a_required_column_may_be_of_any_type(tmp_path, kind, good, bad):
     put_raw(tmp_path, "orders", lines)
     with duckdb.connect() as connection:
         duckdb_check.keep(connection, table, tmp_path, DAY, DAY, 3)
-        ids = sorted(own_id for own_id, in connection.execute("SELECT i::VARCHAR FROM orders").fetchall())
+        ids = sorted(own_id for (own_id,) in connection.execute("SELECT i::VARCHAR FROM orders").fetchall())
     assert ids == [nasty.own_id(number) for number in range(len(good))]
     assert sorted(one.row["i"] for one in expectation.fates(described, lines, 3) if one.fate == "kept") == ids
 
 
-def check(warehouse, capsys, first: str = "2026-11-20", last: str = "2026-11-20", attribution_days: int = 1) -> tuple[int, dict]:
+def check(
+    warehouse, capsys, first: str = "2026-11-20", last: str = "2026-11-20", attribution_days: int = 1
+) -> tuple[int, dict]:
     arguments = {"database": warehouse.database, "data_path": warehouse.data_path, "from": first, "to": last}
     arguments |= {"lookback_days": "3", "attribution_days": str(attribution_days)}
     capsys.readouterr()
-    status = duckdb_check.main(["duckdb_check.py", *(part for name, value in arguments.items() for part in (f"--{name}", value))])
+    status = duckdb_check.main(
+        ["duckdb_check.py", *(part for name, value in arguments.items() for part in (f"--{name}", value))]
+    )
     return status, json.loads(capsys.readouterr().out)
 
 
@@ -281,7 +313,11 @@ def test_rows_of_every_type_that_are_missing_doubled_or_too_many_are_found(order
 
 
 def test_a_ledger_that_is_not_what_raw_says_is_found(orders, capsys):
-    put_raw(orders.folder / "data", "orders", [("2026-11-20 12", "a.gz", nasty_orders.order(1)), ("2026-11-20 12", "a.gz", "{")])
+    put_raw(
+        orders.folder / "data",
+        "orders",
+        [("2026-11-20 12", "a.gz", nasty_orders.order(1)), ("2026-11-20 12", "a.gz", "{")],
+    )
     run_etl(orders, "2026-11-20", table="orders")
     assert check(orders, capsys, last="2026-11-21")[1]["differences"] == []
     put_raw(orders.folder / "data", "orders", [("2026-11-20 12", "b.gz", "no JSON"), ("2026-11-21 12", "a.gz", "{")])
@@ -310,12 +346,16 @@ def test_planted_differences_are_found_on_both_sides_and_end_with_status_1(wareh
     warehouse.insert(
         "ad_traffic", [right[0], right[1] | {"clicks": 1}, {"ad_id": ADS[3], "impressions": 1, "clicks": 0} | keys]
     )
-    assert check(warehouse, capsys, last="2026-11-21") == (1, events | {
-        "ads": 4,
-        "different": 3,
-        "differences": [
-            {"day": "2026-11-20", "ad_id": ADS[1], "expected": [1, 0], "found": [1, 1]},
-            {"day": "2026-11-20", "ad_id": ADS[2], "expected": [1, 0], "found": None},
-            {"day": "2026-11-20", "ad_id": ADS[3], "expected": None, "found": [1, 0]},
-        ],
-    })
+    assert check(warehouse, capsys, last="2026-11-21") == (
+        1,
+        events
+        | {
+            "ads": 4,
+            "different": 3,
+            "differences": [
+                {"day": "2026-11-20", "ad_id": ADS[1], "expected": [1, 0], "found": [1, 1]},
+                {"day": "2026-11-20", "ad_id": ADS[2], "expected": [1, 0], "found": None},
+                {"day": "2026-11-20", "ad_id": ADS[3], "expected": None, "found": [1, 0]},
+            ],
+        },
+    )

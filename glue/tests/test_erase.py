@@ -113,8 +113,15 @@ def test_an_object_that_is_torn_is_named_and_left_alone(tmp_path):
 @pytest.mark.parametrize(
     "wrong",
     [
-        ["--ad", "7"], ["--event", ID + "0"], [], ["--ad", ID, "--event", ID], ["--ad", ID, "--dry_run", "no"],
-        ["--by", "ad_id"], ["--by", "=7"], ["--by", "ad_id="], ["--by", f"ad_id={ID}", "--ad", ID],
+        ["--ad", "7"],
+        ["--event", ID + "0"],
+        [],
+        ["--ad", ID, "--event", ID],
+        ["--ad", ID, "--dry_run", "no"],
+        ["--by", "ad_id"],
+        ["--by", "=7"],
+        ["--by", "ad_id="],
+        ["--by", f"ad_id={ID}", "--ad", ID],
     ],
 )
 def test_bad_arguments_are_refused(wrong):
@@ -124,7 +131,19 @@ def test_bad_arguments_are_refused(wrong):
         erase.parse_arguments([*ARGUMENTS, *wrong])
 
 
-ARGUMENTS = ["erase.py", "--database", "d", "--data_path", "s3://b/data", "--table_name", "t", "--lookback_days", "3", "--attribution_days", "1"]
+ARGUMENTS = [
+    "erase.py",
+    "--database",
+    "d",
+    "--data_path",
+    "s3://b/data",
+    "--table_name",
+    "t",
+    "--lookback_days",
+    "3",
+    "--attribution_days",
+    "1",
+]
 
 
 # --- S3 ---
@@ -440,12 +459,18 @@ def test_an_impression_then_an_ad_are_erased_everywhere_however_often_the_job_is
     ],
 )
 def test_a_row_goes_when_any_of_its_id_fields_has_the_id(warehouse, table, fields):
-    schema = [name for name, kind in warehouse.schema(table) if kind == "string" and name not in ("year", "month", "day", "arrived")]
+    schema = [
+        name
+        for name, kind in warehouse.schema(table)
+        if kind == "string" and name not in ("year", "month", "day", "arrived")
+    ]
     arguments = erase.parse_arguments([*ARGUMENTS, "--ad", ID])
     holds = erase.row_conditions(arguments, event_tables(warehouse.spark, warehouse.database))
     assert set(holds) == {"impressions", "clicks", "advertising", "ad_traffic", "rejected"}
     for name in schema:
-        row = warehouse.spark.createDataFrame([tuple(ID if one == name else None for one in schema)], ", ".join(f"{one} string" for one in schema))
+        row = warehouse.spark.createDataFrame(
+            [tuple(ID if one == name else None for one in schema)], ", ".join(f"{one} string" for one in schema)
+        )
         assert row.where(holds[table]).count() == (name in fields), name
 
 
@@ -470,7 +495,21 @@ def test_days_run_again_from_the_first_that_changed_until_none_depends_on_it(
 ):
     monkeypatch.setattr(erase, "yesterday", lambda: date(2026, 11, 29))
     arguments = erase.parse_arguments(
-        ["erase.py", "--ad", ID, "--database", "d", "--data_path", "s3://b", "--table_name", "t", "--lookback_days", "3", "--attribution_days", "1"]
+        [
+            "erase.py",
+            "--ad",
+            ID,
+            "--database",
+            "d",
+            "--data_path",
+            "s3://b",
+            "--table_name",
+            "t",
+            "--lookback_days",
+            "3",
+            "--attribution_days",
+            "1",
+        ]
     )
     journal = erase.Journal(november(*arrivals), november(*event_days))
     days = erase.days_to_run(arguments, journal, november(*arrivals))

@@ -112,11 +112,17 @@ def test_an_erasure_that_is_killed_after_each_of_its_steps_ends_all_the_same(
     monkeypatch,
 ):
     other = nasty.OTHER_AD
-    lines = [impression(nasty.own_id(1), ID), impression(nasty.own_id(2), other), impression(nasty.own_id(3), ID)[:-1], "{"]
+    lines = [
+        impression(nasty.own_id(1), ID),
+        impression(nasty.own_id(2), other),
+        impression(nasty.own_id(3), ID)[:-1],
+        "{",
+    ]
     warehouse.put_lines("impressions", [(f"{DAY} 10", "a.gz", line) for line in lines])
     run_etl(warehouse, DAY)
     advertising = [
-        {"ad_id": ad, "impression_id": nasty.own_id(number), "impression_at": f"{DAY} 10:00:00", "click_at": None} | DAY_KEYS
+        {"ad_id": ad, "impression_id": nasty.own_id(number), "impression_at": f"{DAY} 10:00:00", "click_at": None}
+        | DAY_KEYS
         for number, ad in ((1, ID), (2, other))
     ]
     warehouse.insert("advertising", advertising)
@@ -193,7 +199,21 @@ def store(tmp_path):
 
 
 ARGUMENTS = erase.parse_arguments(
-    ["erase.py", "--ad", ID, "--database", "d", "--data_path", "s3://b", "--table_name", "t", "--lookback_days", "3", "--attribution_days", "1"]
+    [
+        "erase.py",
+        "--ad",
+        ID,
+        "--database",
+        "d",
+        "--data_path",
+        "s3://b",
+        "--table_name",
+        "t",
+        "--lookback_days",
+        "3",
+        "--attribution_days",
+        "1",
+    ]
 )
 JOURNAL = erase.Journal({date(2026, 11, 20)}, {date(2026, 11, 19)}, {date(2026, 11, 20): "hash"})
 
@@ -217,7 +237,9 @@ def test_a_journal_in_s3_is_its_last_version(monkeypatch, status):
     erase.write_journal(store, ARGUMENTS, JOURNAL)
     assert erase.read_journal(store, ARGUMENTS) == JOURNAL
     # A bucket with versions keeps a deleted one.
-    monkeypatch.setattr(objects.S3Store, "objects", lambda *_: iter([objects.Object(erase.journal_key(ARGUMENTS), "v1", False)]))
+    monkeypatch.setattr(
+        objects.S3Store, "objects", lambda *_: iter([objects.Object(erase.journal_key(ARGUMENTS), "v1", False)])
+    )
     assert erase.read_journal(store, ARGUMENTS) == erase.Journal()
 
 

@@ -81,7 +81,9 @@ def expected_rejected(table: dict, lines) -> list[tuple]:
         if decided.reason:
             hour, name, line, *_ = decided.record
             content = (line.encode() if isinstance(line, str) else line).removeprefix(BYTE_ORDER_MARK)
-            folder = "raw/ad/{}/year={}/month={}/day={}/hour={}/".format(table["name"], *hour.replace(" ", "-").split("-"))
+            folder = "raw/ad/{}/year={}/month={}/day={}/hour={}/".format(
+                table["name"], *hour.replace(" ", "-").split("-")
+            )
             rows.append((decided.reason, folder + name, content, table["name"], *hour[:10].split("-")))
     return sorted(rows, key=repr)
 
@@ -110,7 +112,9 @@ def test_the_nasty_input_ends_where_its_labels_say_however_often_it_runs(nasty_w
     run_etl(nasty_warehouse, *NASTY_DAYS)
     first = everything(nasty_warehouse)
     assert ledger(nasty_warehouse) == expected_ledger(labelled_books())
-    assert nasty_warehouse.rows("impressions") == expectation.lake(expectation.IMPRESSIONS, nasty.LINES, nasty.LOOKBACK_DAYS)
+    assert nasty_warehouse.rows("impressions") == expectation.lake(
+        expectation.IMPRESSIONS, nasty.LINES, nasty.LOOKBACK_DAYS
+    )
     assert rejected_bytes(nasty_warehouse) == expected_rejected(expectation.IMPRESSIONS, nasty.LINES)
     run_etl(nasty_warehouse, *NASTY_DAYS)
     assert everything(nasty_warehouse) == first
@@ -146,7 +150,9 @@ def random_lines(table: dict, seed: str, days: int) -> list[tuple]:
         )
         event["occurred_at"] = f"{occurred:%Y-%m-%d %H:%M:%S}.{chance.randrange(1000):03d}"
         line = json.dumps(event)
-        lines.append((f"{arrived:%Y-%m-%d %H}", f"{chance.randrange(2)}.gz", line[:-1] if chance.random() < 0.02 else line))
+        lines.append(
+            (f"{arrived:%Y-%m-%d %H}", f"{chance.randrange(2)}.gz", line[:-1] if chance.random() < 0.02 else line)
+        )
     return lines
 
 
@@ -197,7 +203,9 @@ def test_a_day_with_nothing_but_malformed_lines(warehouse):
 
 
 def test_a_rerun_takes_out_event_days_that_it_has_no_rows_of_any_more(warehouse):
-    lines = [("2026-11-20 10", f"{day}.gz", nasty.impression(day, f"2026-11-{day} 09:00:00.000")) for day in (18, 19, 20)]
+    lines = [
+        ("2026-11-20 10", f"{day}.gz", nasty.impression(day, f"2026-11-{day} 09:00:00.000")) for day in (18, 19, 20)
+    ]
     warehouse.put_lines("impressions", lines)
     run_etl(warehouse, "2026-11-20")
     assert len(partitions(warehouse)) == 3
@@ -288,7 +296,9 @@ def test_a_job_that_dies_at_any_step_is_made_good_by_the_next(small_warehouse, m
 
 def test_lines_end_at_newlines_only_and_the_last_needs_none(warehouse):
     first, second = nasty.impression(1, nasty.NOON), nasty.impression(2, nasty.NOON)
-    warehouse.put_raw("impressions", "2026-11-20 12", "a.gz", f"{first}\r\n{second}\rrest\n\xff\xfe\n\n{second}".encode("latin-1"))
+    warehouse.put_raw(
+        "impressions", "2026-11-20 12", "a.gz", f"{first}\r\n{second}\rrest\n\xff\xfe\n\n{second}".encode("latin-1")
+    )
     run_etl(warehouse, "2026-11-20")
     assert [row[0] for row in warehouse.rows("impressions")] == [nasty.own_id(1), nasty.own_id(2)]
     told = ledger(warehouse)["2026-11-20"]
@@ -310,7 +320,9 @@ def put_events_of_many_ads(warehouse, events: int, files: int) -> None:
         ad = chance.choice(ads) if number % 2 else ads[0]
         lines.append({"impression_id": id_of(number), "ad_id": ad, "occurred_at": occurred_at})
     texts = [json.dumps(line, separators=(",", ":")) for line in lines]
-    warehouse.put_lines("impressions", [("2026-11-20 12", f"{number % files}.gz", text) for number, text in enumerate(texts)])
+    warehouse.put_lines(
+        "impressions", [("2026-11-20 12", f"{number % files}.gz", text) for number, text in enumerate(texts)]
+    )
 
 
 def id_of(number: int) -> str:
@@ -375,7 +387,14 @@ def test_raw_is_never_written(small_warehouse):
     ],
 )
 def test_bad_arguments_are_refused(wrong):
-    good = {"table": "clicks", "day": "2026-11-20", "database": "d", "data_path": "s3://b/data", "lookback_days": "3", "sql": "s"}
+    good = {
+        "table": "clicks",
+        "day": "2026-11-20",
+        "database": "d",
+        "data_path": "s3://b/data",
+        "lookback_days": "3",
+        "sql": "s",
+    }
     assert etl.parse_arguments(flags(good)).compression == "zstd"
     with pytest.raises(ValueError):
         etl.parse_arguments(flags(good | wrong))

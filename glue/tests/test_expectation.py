@@ -42,7 +42,16 @@ def test_a_kept_order_has_the_values_of_its_label():
 
 def test_optional_values_that_are_not_good_are_counted():
     counted = expectation.nulled(nasty_orders.TABLE, nasty_orders.NULLED, nasty.LOOKBACK_DAYS)
-    columns = {"quantity": 7, "weight": 5, "paid": 2, "due_on": 5, "shipped_at": 3, "coupon_id": 2, "tags": 2, "items": 3}
+    columns = {
+        "quantity": 7,
+        "weight": 5,
+        "paid": 2,
+        "due_on": 5,
+        "shipped_at": 3,
+        "coupon_id": 2,
+        "tags": 2,
+        "items": 3,
+    }
     assert counted == {"2026-11-20": Counter(columns)}
 
 

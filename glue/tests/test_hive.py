@@ -71,9 +71,17 @@ def test_query(warehouse, case):
     assert [row for row in warehouse.rows(table) if "-".join(row[-3:]) != DAY] == other_days
 
 
-@pytest.mark.parametrize(("day", "attribution_days", "click_days"), [
-    (DAY, 0, 1), (DAY, 1, 2), (DAY, 2, 3), ("2026-10-22", 28, 2), ("2026-11-22", 28, 3), ("2026-12-22", 10, 1),
-])
+@pytest.mark.parametrize(
+    ("day", "attribution_days", "click_days"),
+    [
+        (DAY, 0, 1),
+        (DAY, 1, 2),
+        (DAY, 2, 3),
+        ("2026-10-22", 28, 2),
+        ("2026-11-22", 28, 3),
+        ("2026-12-22", 10, 1),
+    ],
+)
 def test_the_catalog_gives_only_the_partitions_that_a_query_reads(warehouse, day, attribution_days, click_days):
     """Predicates that the catalog can't evaluate make it list every partition that the table has ever had."""
     there = [f"2026-{month}-{day}" for month in ("10", "11", "12") for day in ("19", "20", "21", "22")]
@@ -81,7 +89,9 @@ def test_the_catalog_gives_only_the_partitions_that_a_query_reads(warehouse, day
         for each in there:
             name = f"`{warehouse.database}`.`{table}`"
             keys = f"year='{each[:4]}', month='{each[5:7]}', day='{each[8:]}', arrived='{each}'"
-            warehouse.spark.sql(f"ALTER TABLE {name} ADD PARTITION ({keys}) LOCATION '{warehouse.data_path}/none/{each}'")
+            warehouse.spark.sql(
+                f"ALTER TABLE {name} ADD PARTITION ({keys}) LOCATION '{warehouse.data_path}/none/{each}'"
+            )
     fetched = warehouse.spark._jvm.org.apache.spark.metrics.source.HiveCatalogMetrics.METRIC_PARTITIONS_FETCHED()
     script = (PIPELINE / "advertising" / "query.hql").read_text(encoding="utf-8")
     variables = hive.day_variables(day) | {"database": warehouse.database, "attribution_days": str(attribution_days)}
@@ -106,16 +116,22 @@ def test_a_click_counts_to_the_end_of_the_attribution_window(warehouse, day, att
     last = str(date.fromisoformat(first_out) - timedelta(days=1))
     clicks = {"in": f"{last} 23:59:59.999", "out": f"{first_out} 00:00:00.000"}
     warehouse.insert("impressions", [event_row({"impression_id": each}, f"{day} 00:00:00.000") for each in clicks])
-    warehouse.insert("clicks", [event_row({"click_id": f"c-{each}", "impression_id": each}, at) for each, at in clicks.items()])
+    warehouse.insert(
+        "clicks", [event_row({"click_id": f"c-{each}", "impression_id": each}, at) for each, at in clicks.items()]
+    )
     run_hive(warehouse, "advertising", checks=True, day=day, attribution_days=attribution_days)
-    assert {row["impression_id"]: row["click_at"] for row in told(warehouse, "advertising", day)} == clicks | {"out": None}
+    assert {row["impression_id"]: row["click_at"] for row in told(warehouse, "advertising", day)} == clicks | {
+        "out": None
+    }
 
 
 @pytest.mark.parametrize("days", ["29", "one", "1.5"])
 def test_an_attribution_window_that_the_query_can_t_have_is_refused(warehouse, days):
     script = f"file://{PIPELINE}/advertising/query.hql"
     with pytest.raises(ValueError, match="--attribution_days is"):
-        hive.main(["hive.py", "--script", script, "--database", warehouse.database, "--day", DAY, "--attribution_days", days])
+        hive.main(
+            ["hive.py", "--script", script, "--database", warehouse.database, "--day", DAY, "--attribution_days", days]
+        )
 
 
 def event_row(ids: dict, occurred_at: str) -> dict:

@@ -23,7 +23,12 @@ SETTINGS_OF_A_USER = {
 
 def environment(folder):
     folder.mkdir(parents=True)
-    config = {"root": "/root of/it", "instance": str(folder.parent), "endpoint": "http://127.0.0.1:1", "region": "us-east-1"}
+    config = {
+        "root": "/root of/it",
+        "instance": str(folder.parent),
+        "endpoint": "http://127.0.0.1:1",
+        "region": "us-east-1",
+    }
     return launch.environment(config | {"expected_raw_bytes": 0}, folder)
 
 
@@ -32,7 +37,9 @@ def settings(environment):
     return dict(word.split("=", 1) for flag, word in zip(words, words[1:]) if flag == "--conf")
 
 
-@pytest.mark.parametrize("name", ["plain", "two words", "feature%2Fx", "c#", "für Ödön", 'a "quote"', "back\\slash", "it's"])
+@pytest.mark.parametrize(
+    "name", ["plain", "two words", "feature%2Fx", "c#", "für Ödön", 'a "quote"', "back\\slash", "it's"]
+)
 def test_the_jvm_gets_the_paths_of_any_folder_whole(tmp_path, name):
     folder = tmp_path / name / "spark"
     options = shlex.split(settings(environment(folder))["spark.driver.extraJavaOptions"])

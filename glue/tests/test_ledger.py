@@ -117,7 +117,9 @@ def test_figures_that_contradict_each_other_are_a_fault(row, fault):
 
 
 def test_a_figure_that_is_missing_is_a_fault_and_not_a_0(warehouse, cloudwatch, capsys):
-    with pytest.raises(ledger.BooksDontBalance, match="impressions: no figure for kept, stored: run the ETL of the day"):
+    with pytest.raises(
+        ledger.BooksDontBalance, match="impressions: no figure for kept, stored: run the ETL of the day"
+    ):
         run_ledger(warehouse, impressions=BALANCED | {"kept": None, "stored": None}, clicks=NO_LINES)
     assert printed(capsys)[1]["kept"] is None
     (call,) = cloudwatch.calls
@@ -127,7 +129,9 @@ def test_a_figure_that_is_missing_is_a_fault_and_not_a_0(warehouse, cloudwatch, 
 
 def test_a_row_of_another_layout_is_read_by_name_and_asks_for_the_etl_of_its_day(warehouse, cloudwatch, capsys):
     names = ("pending", "raw", "kept", "repeats", "rejected", "late", "stored")
-    columns = ", ".join(f"CAST({value} AS bigint) AS {name}" for name, value in zip(names, (1, 10, 6, 2, 1, 1, 5), strict=True))
+    columns = ", ".join(
+        f"CAST({value} AS bigint) AS {name}" for name, value in zip(names, (1, 10, 6, 2, 1, 1, 5), strict=True)
+    )
     path = f"{warehouse.data_path}/ledger/table_name=impressions/year=2026/month=11/day=20/run-old"
     warehouse.spark.sql(f"SELECT {columns}").write.orc(path)
     keys = "table_name = 'impressions', year = '2026', month = '11', day = '20'"
@@ -218,7 +222,8 @@ def test_figures_are_dated_at_their_day_and_the_alarm_now():
 @pytest.mark.parametrize(("age", "published"), [(timedelta(days=13, hours=23), True), (timedelta(days=14), False)])
 def test_a_day_that_cloudwatch_no_longer_takes_only_feeds_the_alarm(age, published):
     names = {
-        metric["MetricName"] for metric in ledger.metric_data("w", {"clicks": BALANCED}, {"clicks": None}, DAY, DAY + age)
+        metric["MetricName"]
+        for metric in ledger.metric_data("w", {"clicks": BALANCED}, {"clicks": None}, DAY, DAY + age)
     }
     assert names == ({*ledger.METRICS} if published else set()) | {"Undelivered", "Unbalanced"}
 
@@ -275,7 +280,9 @@ def test_a_day_that_is_over_is_compared_and_today_is_not(warehouse, monkeypatch)
         client = Both()
         monkeypatch.setattr(ledger.boto3, "client", lambda service, client=client: client)
         monkeypatch.setattr(ledger, "datetime", Clock)
-        monkeypatch.setattr(ledger, "read_rows", lambda *_: {"impressions": {day(20): BALANCED}, "clicks": {day(20): NO_LINES}})
+        monkeypatch.setattr(
+            ledger, "read_rows", lambda *_: {"impressions": {day(20): BALANCED}, "clicks": {day(20): NO_LINES}}
+        )
         ledger.main([*ARGUMENTS, "--database", warehouse.database, "--realtime_namespace", "N"])
         (call,) = client.calls
         values = {

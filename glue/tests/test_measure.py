@@ -50,7 +50,11 @@ def clock(monkeypatch):
 def test_time_rows_and_success_of_a_run(cloudwatch, clock):
     cloudwatch.stub.add_response("put_metric_data", {})
     assert measure.job(lambda argv: 42)(OF_STACK) is None
-    assert cloudwatch.figures() == {"JobTime": (1500, "Milliseconds"), "JobRows": (42, "Count"), "JobFailures": (0, "Count")}
+    assert cloudwatch.figures() == {
+        "JobTime": (1500, "Milliseconds"),
+        "JobRows": (42, "Count"),
+        "JobFailures": (0, "Count"),
+    }
 
 
 def test_a_run_that_counts_nothing_has_no_rows(cloudwatch, clock):
@@ -92,7 +96,9 @@ def test_nor_does_the_refusal_hide_why_a_job_failed(cloudwatch, clock):
         measure.job(main)(OF_STACK)
 
 
-@pytest.mark.parametrize("argv", [["job.py", "--JOB_NAME", "wh-etl", "--stack"], [*OF_STACK, "--job-bookmark-option", "on"]])
+@pytest.mark.parametrize(
+    "argv", [["job.py", "--JOB_NAME", "wh-etl", "--stack"], [*OF_STACK, "--job-bookmark-option", "on"]]
+)
 def test_nor_do_arguments_that_glue_refuses(cloudwatch, clock, capsys, argv):
     def main(argv):
         raise ValueError("no such day")

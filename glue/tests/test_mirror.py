@@ -148,7 +148,12 @@ def test_an_import_stores_what_is_new_and_a_second_one_nothing(bucket, folder):
     put_file(folder, f"{RAW}/a.gz", b"1")
     put_file(folder, "shop/orders/year=2026/month=12/day=01/hour=23/b.gz", b"22")
     first = put_raw.put(bucket, "lake", folder, TYPES)
-    assert (len(first["keys"]), first["bytes"], first["first_day"], first["last_day"]) == (2, 3, "2026-11-20", "2026-12-01")
+    assert (len(first["keys"]), first["bytes"], first["first_day"], first["last_day"]) == (
+        2,
+        3,
+        "2026-11-20",
+        "2026-12-01",
+    )
     assert bucket.objects[f"data/raw/{RAW}/a.gz"] == b"1"
     second = put_raw.put(bucket, "lake", folder, TYPES)
     assert (second["keys"], second["unchanged"], second["bytes"]) == ([], 2, 0)
@@ -165,7 +170,12 @@ def test_raw_is_never_written_over(bucket, folder):
 
 @pytest.mark.parametrize(
     "name",
-    ["ad/views/year=2026/month=11/day=20/hour=09/a", RAW.replace("ad/", "shop/") + "/a", "ad/clicks/2026-11-20/a", f"{RAW}/b/a"],
+    [
+        "ad/views/year=2026/month=11/day=20/hour=09/a",
+        RAW.replace("ad/", "shop/") + "/a",
+        "ad/clicks/2026-11-20/a",
+        f"{RAW}/b/a",
+    ],
 )
 def test_a_file_without_a_place_in_the_raw_zone_is_an_error(bucket, folder, name):
     put_file(folder, name, b"1")
@@ -222,7 +232,9 @@ def test_a_link_that_leads_nowhere_or_in_a_circle_is_refused(bucket, folder, tar
     assert bucket.objects == {}
 
 
-@pytest.mark.parametrize("key", ["data/raw/../../outside", "data//a", "data/./a", "data/a/../b", "data/raw/a\0b", "data/x" * 3 + "/.." * 9])
+@pytest.mark.parametrize(
+    "key", ["data/raw/../../outside", "data//a", "data/./a", "data/a/../b", "data/raw/a\0b", "data/x" * 3 + "/.." * 9]
+)
 def test_an_object_whose_key_leads_elsewhere_is_no_file_and_stays(bucket, folder, key):
     bucket.objects |= {"data/a": b"1", key: b"2"}
     before = dict(bucket.objects)
@@ -245,7 +257,20 @@ HOUR = f"data/raw/{RAW}"
 
 
 @pytest.mark.parametrize(
-    "name", ["10:15 a+b%2F=.gz", "\x01\x1f\x7f.gz", "\n\r\t", "🦀" * 63, "é" * 127, "a\\b\"c'.gz", "*?[a]{b,c}^#", "x" * 252 + ".gz", "x" * 245, " ", "~"]
+    "name",
+    [
+        "10:15 a+b%2F=.gz",
+        "\x01\x1f\x7f.gz",
+        "\n\r\t",
+        "🦀" * 63,
+        "é" * 127,
+        "a\\b\"c'.gz",
+        "*?[a]{b,c}^#",
+        "x" * 252 + ".gz",
+        "x" * 245,
+        " ",
+        "~",
+    ],
 )
 def test_any_name_of_a_file_is_one_of_an_object_and_the_other_way_round(bucket, folder, name):
     bucket.objects |= {f"{HOUR}/{name}": b"1"}
@@ -266,12 +291,19 @@ def test_a_raw_object_that_no_file_can_be_named_like_is_an_error_that_names_it(b
     with pytest.raises(RuntimeError, match=f"the raw object {HOUR}/{name} has a name of more than 255 bytes"):
         make(bucket, folder).fetch()
     # Elsewhere, or where no reader looks for it, it's none of ours.
-    bucket.objects = {f"{HOUR}/a.gz": b"1", f"data/lake/{name}": b"2", f"{HOUR}/_{name}": b"3", f"{HOUR}/b/{name}": b"4"}
+    bucket.objects = {
+        f"{HOUR}/a.gz": b"1",
+        f"data/lake/{name}": b"2",
+        f"{HOUR}/_{name}": b"3",
+        f"{HOUR}/b/{name}": b"4",
+    }
     make(bucket, folder).fetch()
     assert files(folder) == {f"{HOUR}/a.gz": b"1"}
 
 
-@pytest.mark.parametrize("name", ["10:15 a+b%2F=.gz", "\x01\x1f.gz", "a\nb.gz", "🦀" * 63, "x" * 252 + ".gz", "a\\b\"c'.gz", "-rf", "*.gz"])
+@pytest.mark.parametrize(
+    "name", ["10:15 a+b%2F=.gz", "\x01\x1f.gz", "a\nb.gz", "🦀" * 63, "x" * 252 + ".gz", "a\\b\"c'.gz", "-rf", "*.gz"]
+)
 def test_an_import_keeps_any_name(bucket, folder, name):
     put_file(folder, f"{RAW}/{name}", b"1")
     assert put_raw.put(bucket, "lake", folder, TYPES)["keys"] == [f"data/raw/{RAW}/{name}"]

@@ -22,7 +22,9 @@ def test_objects_are_read_whatever_their_names(warehouse):
 
 
 def test_files_are_written_without_checksums_beside_them(warehouse):
-    warehouse.insert("ad_traffic", [{"ad_id": nasty.AD, "impressions": 1, "clicks": 0, "year": "2026", "month": "11", "day": "20"}])
+    warehouse.insert(
+        "ad_traffic", [{"ad_id": nasty.AD, "impressions": 1, "clicks": 0, "year": "2026", "month": "11", "day": "20"}]
+    )
     written = [path.name for path in warehouse.folder.glob("data/lake/**/*") if path.is_file()]
     assert written and not [name for name in written if name.endswith(".crc")]
 

@@ -29,7 +29,9 @@ DAYS = {"year#1": "year", "month#2": "month", "day#3": "day"}
     ],
 )
 def test_a_comparison_that_no_row_can_meet_is_warned_of(condition, warned):
-    found = query.mismatches(f"Project [x#9]\n+- Filter {condition}\n   +- Relation [x#9,year#1,month#2,day#3] orc\n", DAYS)
+    found = query.mismatches(
+        f"Project [x#9]\n+- Filter {condition}\n   +- Relation [x#9,year#1,month#2,day#3] orc\n", DAYS
+    )
     assert [text.split(":")[0] for text in found] == warned
     assert all("digits, as in " in text for text in found)
 
@@ -98,7 +100,11 @@ def test_statements_without_a_relation_are_answered(events, capsys):
 
 @pytest.mark.parametrize(
     "sql, expected",
-    [("SELECT nn FROM events", ["nn", "events"]), ("SELEC n FROM events", ["SELEC"]), ("SELECT * FROM orders", ["orders"])],
+    [
+        ("SELECT nn FROM events", ["nn", "events"]),
+        ("SELEC n FROM events", ["SELEC"]),
+        ("SELECT * FROM orders", ["orders"]),
+    ],
 )
 def test_a_mistake_ends_the_script_with_the_message_of_the_engine(events, capsys, sql, expected):
     ended, printed = ask(capsys, sql, "--most", "50")

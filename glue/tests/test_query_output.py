@@ -43,7 +43,14 @@ def test_two_columns_of_one_name_are_refused_where_one_would_be_lost(columns):
 
 
 def test_objects_of_a_row_are_objects_of_json():
-    row = [Row(city="Bern", zips=[Row(code="3000")]), datetime(2026, 11, 20, 1, 2, 3), date(2026, 11, 20), Decimal("0.10"), b"\0\xff", None]
+    row = [
+        Row(city="Bern", zips=[Row(code="3000")]),
+        datetime(2026, 11, 20, 1, 2, 3),
+        date(2026, 11, 20),
+        Decimal("0.10"),
+        b"\0\xff",
+        None,
+    ]
     printed = strict(written(list("abcdef"), [row], "json"))
     assert printed == {
         "a": {"city": "Bern", "zips": [{"code": "3000"}]}, "b": "2026-11-20 01:02:03", "c": "2026-11-20", "d": "0.10", "e": "AP8=", "f": None

@@ -135,7 +135,14 @@ def test_a_file_of_somebody_else_that_can_not_be_read_is_named_and_left_alone(wa
 def test_in_s3_marks_and_earlier_versions_are_no_remains(monkeypatch):
     bucket = Bucket("Enabled")
     monkeypatch.setattr(objects.boto3, "client", lambda service: bucket)
-    for key in ("run-1/_SUCCESS", "run-1/", "run-2/_SUCCESS", "run-2/event_day=2026-11-20/a", "run-3/_temporary/0/a", "run-4/a"):
+    for key in (
+        "run-1/_SUCCESS",
+        "run-1/",
+        "run-2/_SUCCESS",
+        "run-2/event_day=2026-11-20/a",
+        "run-3/_temporary/0/a",
+        "run-4/a",
+    ):
         bucket.put_object("b", f"data/lake/ad/t/arrived={DAY}/{key}", b"")
     found = remains.dead_folders(objects.open_store("s3://b/data"), ["lake/ad/t"], {f"lake/ad/t/arrived={DAY}/run-4"})
     assert {(one.folder.rpartition("/")[2], one.is_unfinished) for one in found} == {("run-2", False), ("run-3", True)}

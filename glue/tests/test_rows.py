@@ -17,7 +17,11 @@ def data(spark, tmp_path):
     data = tmp_path / "data"
     impressions = data / "lake/ad/impressions/arrived=2026-11-20"
     # A run that was replaced, the live one with an id twice, and one that was killed.
-    for run, ids in [("run-20261121T000000-a", "'old'"), ("run-20261122T000000-b", "'i1', 'i2', 'i2'"), ("run-20261123T000000-c", "'torn'")]:
+    for run, ids in [
+        ("run-20261121T000000-a", "'old'"),
+        ("run-20261122T000000-b", "'i1', 'i2', 'i2'"),
+        ("run-20261123T000000-c", "'torn'"),
+    ]:
         folder = impressions / run / "event_day=2026-11-20"
         save(spark, folder, f"SELECT explode(array({ids})) AS impression_id, 'ad' AS ad_id")
         (folder / "_SUCCESS").unlink()
@@ -34,7 +38,9 @@ def data(spark, tmp_path):
 
 
 def lines(folder):
-    return sorted(line for file in folder.glob("*.csv.gz") for line in gzip.decompress(file.read_bytes()).decode().splitlines())
+    return sorted(
+        line for file in folder.glob("*.csv.gz") for line in gzip.decompress(file.read_bytes()).decode().splitlines()
+    )
 
 
 def test_each_live_row_is_a_line(spark, data, tmp_path):

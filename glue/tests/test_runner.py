@@ -20,7 +20,9 @@ with open(sys.argv[1], "a") as out:
 def write_zip(path, version: str) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("shared/__init__.py", "")
-        archive.writestr("shared/middle.py", "from shared import parts\n\ndef label(number):\n    return parts.label(number)\n")
+        archive.writestr(
+            "shared/middle.py", "from shared import parts\n\ndef label(number):\n    return parts.label(number)\n"
+        )
         archive.writestr("shared/parts.py", f"def label(number):\n    return '{version}'\n")
 
 

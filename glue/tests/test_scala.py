@@ -20,6 +20,7 @@ from test_etl import (
 import etl
 import scala
 
+
 class Engines:
     """Both jobs on one warehouse; each run returns the lines that the job printed."""
 
@@ -99,7 +100,11 @@ def test_random_events_end_the_same_on_each_of_some_days_and_one_without_lines(e
     put(engines.warehouse, table["name"], lines)
     books, rows = engines.check(*(f"2026-11-{day}" for day in (18, 19, 20, 21, 22)), table=table["name"])
     assert rows == expectation.lake(table, lines, nasty.LOOKBACK_DAYS)
-    assert books[-1]["raw"] == 0 < min(sum(book[fate] for book in books) for fate in ("kept", "repeats", "rejected", "late"))
+    assert (
+        books[-1]["raw"]
+        == 0
+        < min(sum(book[fate] for book in books) for fate in ("kept", "repeats", "rejected", "late"))
+    )
 
 
 def test_columns_of_every_type_end_the_same(orders, engines):
@@ -111,7 +116,14 @@ def test_columns_of_every_type_end_the_same(orders, engines):
     assert len(rows) > 50 and set(books[0]["nulled"]) > {"quantity", "weight", "due_on", "tags", "items"}
 
 
-REFUSED = ["int", "float", "binary", "map<string,string>", "array<date>", "struct<a:bigint,at:array<struct<on:timestamp>>>"]
+REFUSED = [
+    "int",
+    "float",
+    "binary",
+    "map<string,string>",
+    "array<date>",
+    "struct<a:bigint,at:array<struct<on:timestamp>>>",
+]
 
 
 @pytest.fixture
@@ -173,7 +185,9 @@ def test_what_was_set_aside_counts_the_same(engines):
     data = base64.b64encode(b"a\nb\nc").decode()
     records = [{"rawData": data}, {"rawData": ""}, {"rawData": "?"}, {"rawData": None}, {"rawData": 7}, {}, [], 7]
     text = "\n".join([*map(json.dumps, records), "{", f'{{"rawData": "{data}"}} more', "\r", ""]).encode()
-    folder = engines.warehouse.folder / "data/raw-errors/impressions/processing-failed/year=2026/month=11/day=20/hour=10"
+    folder = (
+        engines.warehouse.folder / "data/raw-errors/impressions/processing-failed/year=2026/month=11/day=20/hour=10"
+    )
     folder.mkdir(parents=True)
     packed = gzip.compress(text)
     contents = {"plain": text, "packed.gz": packed, "torn.gz": packed[:-20], "empty": b"", "not-text": b"\xff\n\x1f"}
@@ -186,7 +200,9 @@ def test_what_was_set_aside_counts_the_same(engines):
 
 def test_a_rerun_takes_out_what_the_day_has_no_rows_of_any_more(engines):
     warehouse = engines.warehouse
-    lines = [("2026-11-20 10", f"{day}.gz", nasty.impression(day, f"2026-11-{day} 09:00:00.000")) for day in (18, 19, 20)]
+    lines = [
+        ("2026-11-20 10", f"{day}.gz", nasty.impression(day, f"2026-11-{day} 09:00:00.000")) for day in (18, 19, 20)
+    ]
     warehouse.put_lines("impressions", [*lines, ("2026-11-20 11", "malformed.gz", "{")])
     engines.python("2026-11-20")
     assert len(partitions(warehouse)) == 3 and len(partitions(warehouse, "rejected")) == 1
@@ -216,7 +232,10 @@ def test_runs_that_died_long_ago_are_deleted_and_others_are_not(engines):
     engines.scala("2026-11-20")
     (live,) = run_folders(engines.warehouse)
     assert {path.name for path in arrived.iterdir()} == {live, recent, "kept"}
-    assert {path.name for path in (arrived / live).iterdir() if not path.name.startswith(".")} == {"_SUCCESS", "event_day=2026-11-20"}
+    assert {path.name for path in (arrived / live).iterdir() if not path.name.startswith(".")} == {
+        "_SUCCESS",
+        "event_day=2026-11-20",
+    }
 
 
 def test_the_ledger_has_when_the_job_began_and_when_it_had_decided(engines):
@@ -228,7 +247,9 @@ def test_the_ledger_has_when_the_job_began_and_when_it_had_decided(engines):
 
 def test_a_job_that_dies_between_its_writes_leaves_no_books_and_the_next_makes_it_good(engines):
     warehouse = engines.warehouse
-    warehouse.put_lines("impressions", [("2026-11-20 12", "a.gz", nasty.impression(1, nasty.NOON)), ("2026-11-20 12", "a.gz", "{")])
+    warehouse.put_lines(
+        "impressions", [("2026-11-20 12", "a.gz", nasty.impression(1, nasty.NOON)), ("2026-11-20 12", "a.gz", "{")]
+    )
     engines.scala("2026-11-20")
     warehouse.put_lines("impressions", [("2026-11-20 13", "a.gz", nasty.impression(2, nasty.NOON))])
     in_the_way = warehouse.folder / "data/rejected/table_name=impressions/year=2026/month=11/day=20"
@@ -281,7 +302,9 @@ def test_a_day_whose_raw_is_gone_is_not_emptied(engines):
     before = everything(warehouse)
     (raw,) = warehouse.folder.glob("data/raw/**/a.gz")
     raw.unlink()
-    message = "holds no lines of 2026-11-20, but the lake does: is raw expired\\? Refusing to empty the lake's partitions"
+    message = (
+        "holds no lines of 2026-11-20, but the lake does: is raw expired\\? Refusing to empty the lake's partitions"
+    )
     with pytest.raises(scala.JobError, match=message):
         engines.scala("2026-11-20")
     with pytest.raises(RuntimeError, match=message):
@@ -290,7 +313,9 @@ def test_a_day_whose_raw_is_gone_is_not_emptied(engines):
 
 
 def test_a_table_that_has_no_events_is_refused_in_the_same_words(engines):
-    message = "dataless.rejected is no table of events: it has no parameter event.id, event.time, event.required, event.sort"
+    message = (
+        "dataless.rejected is no table of events: it has no parameter event.id, event.time, event.required, event.sort"
+    )
     with pytest.raises(scala.JobError, match=message):
         engines.scala("2026-11-20", table="rejected")
     with pytest.raises(ValueError, match=message):
@@ -309,7 +334,14 @@ def test_a_table_that_has_no_events_is_refused_in_the_same_words(engines):
     ],
 )
 def test_bad_arguments_are_refused_in_the_same_words(engines, wrong, message):
-    good = {"table": "clicks", "day": "2026-11-20", "database": "d", "data_path": "s3://b/data", "lookback_days": "3", "sql": "s"}
+    good = {
+        "table": "clicks",
+        "day": "2026-11-20",
+        "database": "d",
+        "data_path": "s3://b/data",
+        "lookback_days": "3",
+        "sql": "s",
+    }
     arguments = {name: value for name, value in (good | wrong).items() if value is not None}
     with pytest.raises(scala.JobError, match=message):
         engines.run_scala(**arguments)

@@ -6,7 +6,17 @@ import pytest
 
 from lake import objects
 
-NAMES = ["_late.gz", ".hidden", "c._COPYING_", "a b%2F+=:.gz", "\x01\n.gz", "🦀" * 63, "x" * 252 + ".gz", "sums.crc", "a\\b\"'*?[c]"]
+NAMES = [
+    "_late.gz",
+    ".hidden",
+    "c._COPYING_",
+    "a b%2F+=:.gz",
+    "\x01\n.gz",
+    "🦀" * 63,
+    "x" * 252 + ".gz",
+    "sums.crc",
+    "a\\b\"'*?[c]",
+]
 
 
 @pytest.fixture

@@ -56,7 +56,9 @@ def test_each_table_with_an_own_id_is_one_of_events_and_its_location_names_its_g
     assert event_groups(Catalog(ORDERS), "dataless") == {"clicks": "ad", "impressions": "ad", "orders": "shop"}
 
 
-@pytest.mark.parametrize("location", ["s3://b/data/lake/orders/", "s3://b/data/lake/shop/order/", "s3://b/data/other/shop/orders"])
+@pytest.mark.parametrize(
+    "location", ["s3://b/data/lake/orders/", "s3://b/data/lake/shop/order/", "s3://b/data/other/shop/orders"]
+)
 def test_a_table_that_is_elsewhere_is_refused(location):
     table = ORDERS | {"StorageDescriptor": ORDERS["StorageDescriptor"] | {"Location": location}}
     with pytest.raises(ValueError, match="a table of events must be at …/lake/<group>/orders/"):
@@ -77,7 +79,9 @@ def test_the_ledger_checks_the_books_of_every_type(orders, cloudwatch, capsys): 
     with pytest.raises(ledger.BooksDontBalance, match="orders: no row: run the ETL of the day"):
         run_ledger(orders, impressions=BALANCED, clicks=NO_LINES)
     (call,) = cloudwatch.calls
-    unbalanced = {table: value for (name, table), (value, _) in told(call["MetricData"]).items() if name == "Unbalanced"}
+    unbalanced = {
+        table: value for (name, table), (value, _) in told(call["MetricData"]).items() if name == "Unbalanced"
+    }
     assert unbalanced == {"impressions": 0, "clicks": 0, "orders": 1}
 
 
@@ -222,7 +226,9 @@ def test_a_run_of_the_etl_that_died_is_erased_by_the_values_of_its_rows_and_line
 
 def test_a_number_is_erased_where_the_field_has_it(orders, dynamodb, capsys):  # noqa: F811
     items = [{"sku": "a", "quantity": 7}]
-    put_orders(orders, order(1, quantity=7), order(2, quantity=77), order(3, items=items), order(4, quantity=7.0), order(5))
+    put_orders(
+        orders, order(1, quantity=7), order(2, quantity=77), order(3, items=items), order(4, quantity=7.0), order(5)
+    )
     run_etl(orders, DAY, table="orders")
     receipt = run_erase(orders, capsys, "--by", "quantity=7", "--dry_run", "false")
     # 7.0 is no whole number: it is null in the lake, and it is 7 all the same.

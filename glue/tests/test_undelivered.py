@@ -126,7 +126,11 @@ SET_ASIDE = [
 ]
 # The beacons acknowledged it two hours after the oldest record of the object, and a moment after it happened.
 LATER = nasty.impression(4, f"{DAY} 13:59:59.000")
-CONTENT = record(f"{DAY} 11:59:59.900", *SET_ASIDE[:3]) + record(f"{DAY} 11:59:59", SET_ASIDE[3]) + record(f"{DAY} 14:00:00", LATER)
+CONTENT = (
+    record(f"{DAY} 11:59:59.900", *SET_ASIDE[:3])
+    + record(f"{DAY} 11:59:59", SET_ASIDE[3])
+    + record(f"{DAY} 14:00:00", LATER)
+)
 
 
 PACKED = gzip.compress(CONTENT)
@@ -170,7 +174,11 @@ def test_records_count_by_line_and_what_is_no_record_counts_as_one(warehouse, ru
     ]
     put_errors(warehouse, "hour=11/a", b"".join(odd))
     # No name says for sure what is gzip.
-    put_errors(warehouse, "hour=23/b", gzip.compress(record(f"{DAY} 23:00:00", "x")) + gzip.compress(record(f"{DAY} 23:00:01", "y")))
+    put_errors(
+        warehouse,
+        "hour=23/b",
+        gzip.compress(record(f"{DAY} 23:00:00", "x")) + gzip.compress(record(f"{DAY} 23:00:01", "y")),
+    )
     for name, content in TORN.items():
         put_errors(warehouse, f"hour=23/{name}", content)
     (row,) = run(DAY)
@@ -281,7 +289,9 @@ def test_clicks_have_days_run_again_too(folder):
 
 def test_the_exit_status_is_that_of_the_work(monkeypatch, folder):
     put_errors(folder, "hour=11/a", b"torn {")
-    monkeypatch.setattr(undelivered.boto3, "client", lambda service: {"s3": FolderBucket(folder.folder), "glue": Catalog()}[service])
+    monkeypatch.setattr(
+        undelivered.boto3, "client", lambda service: {"s3": FolderBucket(folder.folder), "glue": Catalog()}[service]
+    )
     arguments = ["undelivered.py", "--bucket", "b", "--database", "dataless", "--dry_run", "--day"]
     assert [undelivered.main([*arguments, day]) for day in (DAY, "2026-11-21")] == [1, 0]
 

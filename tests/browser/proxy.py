@@ -73,7 +73,9 @@ class Proxy:
 
             def ask(self, body):
                 headers = {name: self.headers[name] for name in REQUEST_HEADERS if name in self.headers}
-                request = urllib.request.Request(base_url + self.path, data=body or None, headers=headers, method=self.command)
+                request = urllib.request.Request(
+                    base_url + self.path, data=body or None, headers=headers, method=self.command
+                )
                 try:
                     response = urllib.request.urlopen(request, timeout=30)
                 except urllib.error.HTTPError as error:
@@ -99,4 +101,8 @@ class Proxy:
 
     def sent(self, route):
         """The requests with events of a route that got through."""
-        return [passed for passed in list(self.passed) if passed.path == f"/{route}" and passed.method == "POST" and not passed.gave_up]
+        return [
+            passed
+            for passed in list(self.passed)
+            if passed.path == f"/{route}" and passed.method == "POST" and not passed.gave_up
+        ]

@@ -22,7 +22,9 @@ def stored(bucket, kind, ads):
     now = datetime.datetime.now(datetime.UTC)
     events = []
     for hour in (now - datetime.timedelta(hours=1), now):
-        for found in bucket.objects.filter(Prefix=hour.strftime(f"data/raw/ad/{kind}/year=%Y/month=%m/day=%d/hour=%H/")):
+        for found in bucket.objects.filter(
+            Prefix=hour.strftime(f"data/raw/ad/{kind}/year=%Y/month=%m/day=%d/hour=%H/")
+        ):
             if found.last_modified < STARTED:
                 continue
             body = found.get()["Body"].read()
@@ -96,7 +98,9 @@ def test_an_event_that_the_page_sends_by_itself_is_stored_under_its_id(page, buc
 
 
 def test_an_ad_of_which_less_than_half_is_in_view_was_not_seen(page, site, bucket, target, proxy):
-    ad(page, "Rowboat").evaluate("element => scrollBy(0, element.getBoundingClientRect().top - innerHeight + 0.4 * element.offsetHeight)")
+    ad(page, "Rowboat").evaluate(
+        "element => scrollBy(0, element.getBoundingClientRect().top - innerHeight + 0.4 * element.offsetHeight)"
+    )
     page.wait_for_timeout(SETTLED_SECONDS * 1000)
     rowboat = ad_id(page, "Rowboat")
     assert rowboat not in {event["ad_id"] for request in proxy.sent("impressions") for event in request.events}
@@ -168,7 +172,9 @@ def test_a_json_beacon_of_another_origin_arrives(page, site, bucket, target, pro
     assert send_json_beacon(page, proxy, event)
     (found,) = wait_for_stored(bucket, "impressions", [event["ad_id"]], 1, target)
     assert found["impression_id"] == event["impression_id"]
-    asked, sent = [passed for passed in proxy.passed if event["ad_id"].encode() in passed.body or passed.method == "OPTIONS"]
+    asked, sent = [
+        passed for passed in proxy.passed if event["ad_id"].encode() in passed.body or passed.method == "OPTIONS"
+    ]
     assert (asked.method, sent.method) == ("OPTIONS", "POST"), "it is asked for before it is sent"
     assert sent.headers["Content-Type"] == "application/json"
     assert page.console == []

@@ -104,7 +104,10 @@ class Emulator:
                 "RoleARN": role,
                 "Prefix": f"raw/{hours}",
                 "ErrorOutputPrefix": f"raw-errors/!{{firehose:error-output-type}}/{hours}",
-                "ProcessingConfiguration": {"Enabled": True, "Processors": [{"Type": "Lambda", "Parameters": parameters}]},
+                "ProcessingConfiguration": {
+                    "Enabled": True,
+                    "Processors": [{"Type": "Lambda", "Parameters": parameters}],
+                },
             },
         )
 

@@ -91,9 +91,15 @@ def item(number):
 
 
 def test_items_that_dynamodb_did_not_write_come_back(upstream, start):
-    upstream.answers = lambda request: (200, {"Content-Type": "application/x-amz-json-1.0"}, b'{"UnprocessedItems": {}}')
+    upstream.answers = lambda request: (
+        200,
+        {"Content-Type": "application/x-amz-json-1.0"},
+        b'{"UnprocessedItems": {}}',
+    )
     proxy = start(always("partial-batch", "dynamodb"))
-    answer = client("dynamodb", proxy.url).batch_write_item(RequestItems={"t": [item(0), item(1), item(2)], "u": [item(3)]})
+    answer = client("dynamodb", proxy.url).batch_write_item(
+        RequestItems={"t": [item(0), item(1), item(2)], "u": [item(3)]}
+    )
     refused = proxy.faults()[0]["records"]
     assert 1 <= len(refused) <= 3
     tables = {0: "t", 1: "t", 2: "t", 3: "u"}
@@ -110,7 +116,11 @@ def test_items_that_dynamodb_did_not_write_come_back(upstream, start):
 
 
 def test_a_batch_of_one_item_passes(upstream, start):
-    upstream.answers = lambda request: (200, {"Content-Type": "application/x-amz-json-1.0"}, b'{"UnprocessedItems": {}}')
+    upstream.answers = lambda request: (
+        200,
+        {"Content-Type": "application/x-amz-json-1.0"},
+        b'{"UnprocessedItems": {}}',
+    )
     proxy = start(always("partial-batch"))
     client("dynamodb", proxy.url).batch_write_item(RequestItems={"t": [item(0)]})
     assert len(upstream.received) == 1

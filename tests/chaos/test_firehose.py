@@ -76,7 +76,9 @@ def test_records_that_the_sink_never_got_are_set_aside_as_firehose_writes_them(e
     assert emulator.calls() == []
     assert emulator.objects("raw/") == {}
     [(key, content)] = emulator.objects().items()
-    assert re.fullmatch(r"raw-errors/processing-failed/year=\d{4}/month=\d\d/day=\d\d/hour=\d\d/warehouse-impressions-1-.+", key)
+    assert re.fullmatch(
+        r"raw-errors/processing-failed/year=\d{4}/month=\d\d/day=\d\d/hour=\d\d/warehouse-impressions-1-.+", key
+    )
     record = json.loads(content)
     assert base64.b64decode(record.pop("rawData")) == b"a\nb\n"
     arrival = record.pop("arrivalTimestamp")
@@ -129,7 +131,10 @@ def test_the_time_of_arrival_follows_the_offset(emulator):
     now = datetime.datetime.now(datetime.UTC)
     emulator.put(b"today\n")
     # Across midnight, whatever time it is: a day and a second are another date.
-    days = {b"tomorrow\n": datetime.timedelta(days=1, seconds=1), b"yesterday\n": -datetime.timedelta(days=1, seconds=1)}
+    days = {
+        b"tomorrow\n": datetime.timedelta(days=1, seconds=1),
+        b"yesterday\n": -datetime.timedelta(days=1, seconds=1),
+    }
     for record, offset in days.items():
         emulator.offset.write_text(str(offset.total_seconds()))
         emulator.put(record)
@@ -145,6 +150,9 @@ def test_the_time_of_arrival_follows_the_offset(emulator):
     assert stored.keys() == expected.keys()
     for record, offset in expected.items():
         # An hour may end while the test runs.
-        assert stored[record].startswith((partitions(now + offset), partitions(later + offset))), (record, stored[record])
+        assert stored[record].startswith((partitions(now + offset), partitions(later + offset))), (
+            record,
+            stored[record],
+        )
     stamps = [call["records"][0]["approximateArrivalTimestamp"] / 1000 for call in emulator.calls()]
     assert [round((stamp - now.timestamp()) / 86400) for stamp in stamps] == [0, 1, -1, 0]

@@ -19,7 +19,11 @@ def ask(proxy, method, path, body=None, headers=()):
 
 def test_paths_and_queries_stay_as_they_are_written(upstream, start):
     proxy = start()
-    for path in ["/bucket/a%2Fb%20c+%C3%BC%25", "/bucket/a//b/../c?prefix=x%2Fy&list-type=2&empty", "/bucket/%7Euser?versionId=a+b"]:
+    for path in [
+        "/bucket/a%2Fb%20c+%C3%BC%25",
+        "/bucket/a//b/../c?prefix=x%2Fy&list-type=2&empty",
+        "/bucket/%7Euser?versionId=a+b",
+    ]:
         ask(proxy, "GET", path)
         assert upstream.received[-1].path == path
 
@@ -27,7 +31,9 @@ def test_paths_and_queries_stay_as_they_are_written(upstream, start):
 def test_headers_arrive_but_for_those_of_the_connection(upstream, start):
     upstream.answers = lambda request: (200, {"ETag": '"e"', "x-amz-meta-name": "value"}, b"")
     proxy = start()
-    answer, _ = ask(proxy, "PUT", "/bucket/key", b"data", {"x-amz-meta-name": "value", "Content-MD5": "md5", "Connection": "close"})
+    answer, _ = ask(
+        proxy, "PUT", "/bucket/key", b"data", {"x-amz-meta-name": "value", "Content-MD5": "md5", "Connection": "close"}
+    )
     assert (answer.headers["ETag"], answer.headers["x-amz-meta-name"]) == ('"e"', "value")
     [request] = upstream.received
     assert request.body == b"data"
@@ -42,7 +48,11 @@ def test_a_compressed_answer_is_not_unpacked(upstream, start):
     content = gzip.compress(b"line\n" * 1000)
     upstream.answers = lambda request: (200, {"Content-Encoding": "gzip", "Content-Type": "text/plain"}, content)
     answer, got = ask(start(), "GET", "/bucket/key")
-    assert (got, answer.headers["Content-Encoding"], answer.headers["Content-Length"]) == (content, "gzip", str(len(content)))
+    assert (got, answer.headers["Content-Encoding"], answer.headers["Content-Length"]) == (
+        content,
+        "gzip",
+        str(len(content)),
+    )
 
 
 def test_answers_without_a_body(upstream, start):

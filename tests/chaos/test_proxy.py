@@ -5,7 +5,13 @@ import json
 import socket
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
 from faulty import always, client
 
 STREAM = "warehouse-impressions"
@@ -149,7 +155,12 @@ def test_an_answer_without_a_body_is_truncated_in_its_head(upstream, start):
             {"FunctionName": "f"},
             {(429, "TooManyRequestsException"), (500, "ServiceException")},
         ),
-        ("glue", "get_table", {"DatabaseName": "d", "Name": "n"}, {(400, "ThrottlingException"), (500, "InternalFailure")}),
+        (
+            "glue",
+            "get_table",
+            {"DatabaseName": "d", "Name": "n"},
+            {(400, "ThrottlingException"), (500, "InternalFailure")},
+        ),
     ],
 )
 def test_errors_are_worded_as_the_service_words_them(upstream, start, service, operation, arguments, errors):

@@ -101,16 +101,25 @@ def test_an_upstream_that_is_gone_is_noted_and_not_answered_for(upstream, start)
     [
         ("{", "is not JSON"),
         ("{}", "must be a list of periods"),
-        ('["cut"]', 'period 0 of the schedule'),
+        ('["cut"]', "period 0 of the schedule"),
         ('[{"at": 0, "seconds": 1, "fault": "fire", "share": 1, "target": "any"}]', '"fault" must be one of throttle,'),
         ('[{"at": 0, "seconds": 1, "fault": "cut", "share": 1, "target": "sqs"}]', '"target" must be one of firehose,'),
-        ('[{"at": 0, "seconds": 1, "fault": "cut", "share": 2, "target": "any"}]', '"share" must be a number from 0 to 1, not 2'),
-        ('[{"at": -1, "seconds": 1, "fault": "cut", "share": 1, "target": "any"}]', '"at" must be a number of at least 0, not -1'),
+        (
+            '[{"at": 0, "seconds": 1, "fault": "cut", "share": 2, "target": "any"}]',
+            '"share" must be a number from 0 to 1, not 2',
+        ),
+        (
+            '[{"at": -1, "seconds": 1, "fault": "cut", "share": 1, "target": "any"}]',
+            '"at" must be a number of at least 0, not -1',
+        ),
         ('[{"at": 0, "seconds": true, "fault": "cut", "share": 1, "target": "any"}]', '"seconds" must be a number'),
         ('[{"at": 0, "seconds": NaN, "fault": "cut", "share": 1, "target": "any"}]', '"seconds" must be a number'),
         ('[{"at": 0, "seconds": 1, "share": 1, "target": "any"}]', '"fault" is missing'),
         ('[{"at": 0, "seconds": 1, "fault": "cut", "share": 1, "target": "any", "oft": 1}]', '"oft" is not known'),
-        ('[{"at": 0, "seconds": 1, "fault": "partial-batch", "share": 1, "target": "s3"}]', '"target" must be one of firehose, dynamodb,'),
+        (
+            '[{"at": 0, "seconds": 1, "fault": "partial-batch", "share": 1, "target": "s3"}]',
+            '"target" must be one of firehose, dynamodb,',
+        ),
         (None, "failed to read the schedule"),
     ],
 )
@@ -126,7 +135,18 @@ def test_a_schedule_that_cannot_be_followed_is_refused(tmp_path, text, complaint
 def test_the_proxy_ends_with_a_refused_schedule(tmp_path):
     path = tmp_path / "schedule.json"
     path.write_text('[{"at": 0, "seconds": 1, "fault": "fire", "share": 1, "target": "any"}]')
-    command = [PYTHON, PROXY, "--listen", "0", "--upstream", "http://127.0.0.1:1", "--schedule", path, "--log", tmp_path / "log"]
+    command = [
+        PYTHON,
+        PROXY,
+        "--listen",
+        "0",
+        "--upstream",
+        "http://127.0.0.1:1",
+        "--schedule",
+        path,
+        "--log",
+        tmp_path / "log",
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith(f'proxy: period 0 of the schedule {path}: "fault" must be one of throttle,')

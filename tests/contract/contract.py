@@ -39,9 +39,7 @@ def _resolve(node, conditions):
     # The uri of an integration is of no concern to a client, and goes with the rest of the x-amazon- keys.
     if unknown:
         raise ValueError(f"{node} is not resolved by the tests: teach contract.py to")
-    return {
-        key: _resolve(value, conditions) for key, value in node.items() if not str(key).startswith("x-amazon-")
-    }
+    return {key: _resolve(value, conditions) for key, value in node.items() if not str(key).startswith("x-amazon-")}
 
 
 def operations(document):

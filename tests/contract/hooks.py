@@ -89,8 +89,12 @@ def a_batch_is_judged_event_by_event(ctx, response, case):
     except ValueError:
         assert response.status_code == 400, f"a body that is not JSON was answered with {response.status_code}"
         return
-    is_batch = isinstance(body, dict) and set(body) == {key} and isinstance(body[key], list) and 1 <= len(body[key]) <= 500
-    assert response.status_code == (200 if is_batch else 400), f"{response.status_code} for a {'good' if is_batch else 'bad'} batch"
+    is_batch = (
+        isinstance(body, dict) and set(body) == {key} and isinstance(body[key], list) and 1 <= len(body[key]) <= 500
+    )
+    assert response.status_code == (200 if is_batch else 400), (
+        f"{response.status_code} for a {'good' if is_batch else 'bad'} batch"
+    )
     if not is_batch:
         return
     answer = response.json()

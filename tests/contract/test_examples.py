@@ -41,7 +41,12 @@ def test_the_example_of_a_parameter_is_valid(where, parameter):
 
 
 @pytest.mark.parametrize(
-    "operation", [pytest.param(operation, id=name) for name, _, _, operation in contract.operations(DOCUMENT) if "requestBody" in operation]
+    "operation",
+    [
+        pytest.param(operation, id=name)
+        for name, _, _, operation in contract.operations(DOCUMENT)
+        if "requestBody" in operation
+    ],
 )
 def test_the_text_of_a_beacon_is_the_json_of_the_route(operation):
     content = operation["requestBody"]["content"]

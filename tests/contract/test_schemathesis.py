@@ -22,7 +22,15 @@ def test_the_stack_keeps_its_contract(target, tmp_path):
     document = contract.media_types_with_json_text_as_json(contract.load(has_api_key=target.api_key is not None))
     schema = tmp_path / "openapi.json"
     schema.write_text(json.dumps(document), encoding="utf-8")
-    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "run", str(schema)]
+    command = [
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
+        "--config-file",
+        str(HERE / "schemathesis.toml"),
+        "run",
+        str(schema),
+    ]
     command += ["--url", target.base_url, "--no-color"]
     if target.is_emulator:
         command += ["--exclude-checks", ",".join(sorted(EMULATOR_LACKS))]

@@ -91,10 +91,24 @@ for kind, (pascal, _, _) in TYPES.items():
 CAPTURE_TESTS = "crates/capture/src/handler.rs"
 TRAFFIC_TESTS = "crates/ad-traffic/src/handler.rs"
 OUT_OF_REACH = {
-    ("capture", 500): "The function has no such answer of its own: it is API Gateway's, for a fault of its integration.",
-    ("capture", 503): ("Firehose would have to be down.", CAPTURE_TESTS, "when_nothing_could_be_stored_the_client_is_told_to_come_back"),
-    ("getTraffic", 403): "API Gateway answers it for a missing key; the local stack asks for none, and the emulator would not check it.",
-    ("getTraffic", 500): ("DynamoDB would have to refuse the function.", TRAFFIC_TESTS, "errors_have_a_code_and_a_reason"),
+    (
+        "capture",
+        500,
+    ): "The function has no such answer of its own: it is API Gateway's, for a fault of its integration.",
+    ("capture", 503): (
+        "Firehose would have to be down.",
+        CAPTURE_TESTS,
+        "when_nothing_could_be_stored_the_client_is_told_to_come_back",
+    ),
+    (
+        "getTraffic",
+        403,
+    ): "API Gateway answers it for a missing key; the local stack asks for none, and the emulator would not check it.",
+    ("getTraffic", 500): (
+        "DynamoDB would have to refuse the function.",
+        TRAFFIC_TESTS,
+        "errors_have_a_code_and_a_reason",
+    ),
     ("getTraffic", 503): ("DynamoDB would have to be down.", TRAFFIC_TESTS, "errors_have_a_code_and_a_reason"),
     ("preflight", 500): "The function answers by constant; a 500 is API Gateway's.",
     ("any", 429): "API Gateway throttles; the emulator does not.",
@@ -189,8 +203,14 @@ def test_the_function_unpacks_what_reaches_it_packed(kind, target):
     if not target.is_emulator:
         pytest.skip("who may call the API need not be allowed to invoke its functions")
     functions, suffix = boto3.client("lambda"), kind.replace("_", "-")
-    names = [one["FunctionName"] for page in functions.get_paginator("list_functions").paginate() for one in page["Functions"]]
-    (name,) = [name for name in names if name.endswith(f"-capture-{suffix}") and not name.endswith(f"-check-capture-{suffix}")]
+    names = [
+        one["FunctionName"]
+        for page in functions.get_paginator("list_functions").paginate()
+        for one in page["Functions"]
+    ]
+    (name,) = [
+        name for name in names if name.endswith(f"-capture-{suffix}") and not name.endswith(f"-check-capture-{suffix}")
+    ]
 
     def invoke(content):
         event = {
@@ -243,7 +263,9 @@ def test_499_good_events_beside_a_bad_one_are_stored(kind, target):
     assert len(set(ids)) == 499
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/impressions"), ("DELETE", "/clicks"), ("POST", f"/traffic/{AD}")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/impressions"), ("DELETE", "/clicks"), ("POST", f"/traffic/{AD}")]
+)
 def test_a_method_that_a_route_lacks_is_answered_with_those_it_has(method, path, target):
     response = requests.request(method, f"{target.base_url}{path}", timeout=30)
     if target.is_emulator:
@@ -252,7 +274,9 @@ def test_a_method_that_a_route_lacks_is_answered_with_those_it_has(method, path,
         assert (response.status_code, response.json()) == (403, {"message": "Missing Authentication Token"})
         return
     assert response.status_code == 405
-    methods = {other for _, other, template, _ in contract.operations(DOCUMENT) if template.split("/")[1] == path.split("/")[1]}
+    methods = {
+        other for _, other, template, _ in contract.operations(DOCUMENT) if template.split("/")[1] == path.split("/")[1]
+    }
     assert set(response.headers["Allow"].split(", ")) == methods
     assert response.json()["error_code"] == "MethodNotAllowed"
 

@@ -42,7 +42,9 @@ def test_workers_of_the_etl_count_for_its_runs_only():
     # of 5 workers: 1.115.
     template = Template(ROOT / "template.yaml", {"ETLNumberOfWorkers": "5"}, {"AWS::StackName": sources.STACK_NAME})
     more = sources.from_template(template)
-    assert costs.month(DATA, TEMPLATE | {"workers_a_night": more["workers_a_night"]}, 1)["Glue, at least a minute per run"] == cents(9.368 + 1.1153 * MORE)
+    assert costs.month(DATA, TEMPLATE | {"workers_a_night": more["workers_a_night"]}, 1)[
+        "Glue, at least a minute per run"
+    ] == cents(9.368 + 1.1153 * MORE)
 
 
 def test_a_night_runs_the_jobs_that_the_state_machine_runs():
@@ -53,9 +55,15 @@ def test_a_night_runs_the_jobs_that_the_state_machine_runs():
 
     (etl,) = jobs("Fill the lake")
     # Of each event type, in the language that is configured.
-    assert re.sub(r"\$\{ETLLanguage\}", "python", etl).endswith(f"& '{sources.ETL_JOB}' %}}") and jobs("Fill the lake with other types") == {etl}
+    assert re.sub(r"\$\{ETLLanguage\}", "python", etl).endswith(f"& '{sources.ETL_JOB}' %}}") and jobs(
+        "Fill the lake with other types"
+    ) == {etl}
     assert jobs("Check the ledgers") == {"${LedgerJob}"} and sources.LEDGER_JOB == "ledger"
-    derived = {"${AdvertisingJob}": "advertising", "${AdTrafficJob}": "ad-traffic", "${AdTrafficLoadJob}": "ad-traffic-load"}
+    derived = {
+        "${AdvertisingJob}": "advertising",
+        "${AdTrafficJob}": "ad-traffic",
+        "${AdTrafficLoadJob}": "ad-traffic-load",
+    }
     assert {derived[one] for one in jobs("Derive") if "Redshift" not in one} == set(sources.DERIVING_JOBS)
     assert states["Fill the lake"]["Items"] == states["Check the ledgers"]["Items"] == "{% $days %}"
     assert states["Derive"]["Items"] == "{% $touched %}"
@@ -213,7 +221,9 @@ def test_what_a_condition_guards_is_not_counted(tmp_path):
     made = "Resources:\n  Board: { Type: AWS::CloudWatch::Dashboard, Properties: {} }\n  Bell: { Type: AWS::CloudWatch::Alarm, Properties: {} }\n"
     for name in ("Always", "Again", "Sometimes"):
         (root / "stacks" / f"{name}.yaml").write_text(made)
-    (root / "api.yaml").write_text("paths:\n  /a:\n    get:\n      responses: {}\n    options:\n    x-amazon-apigateway-any-method:\n")
+    (root / "api.yaml").write_text(
+        "paths:\n  /a:\n    get:\n      responses: {}\n    options:\n    x-amazon-apigateway-any-method:\n"
+    )
     (root / "glue" / "ledger.py").write_text("")
     found = sources.read(root)
     assert (found["dashboards"], found["alarm_metrics"], found["methods"]) == (2, 2, 3)

@@ -36,7 +36,9 @@ def test_each_event_type_has_a_size_and_a_row():
     sizes = sources.sizes()
     assert list(sizes) == event_types.names()
     # A click has one more id: a key of 13 letters and an id of 36, in quotes, with a colon and a comma, less 5 letters of the other key.
-    assert sizes["clicks"] - sizes["impressions"] == (len("impression_id") + 36 + 6) - (len("impression_id") - len("click_id"))
+    assert sizes["clicks"] - sizes["impressions"] == (len("impression_id") + 36 + 6) - (
+        len("impression_id") - len("click_id")
+    )
     section = costs.section_types(DATA, TEMPLATE, sizes)
     for event_type in sizes:
         assert f"| `{event_type}` | {sizes[event_type]} |" in section
@@ -72,7 +74,13 @@ def test_the_figures_by_hand():
 
 def test_an_alarm_on_an_expression_is_billed_for_each_metric_in_it():
     simple = {"MetricName": "Errors"}
-    of_two = {"Metrics": [{"Id": "share", "Expression": "100 * a / b"}, {"Id": "a", "MetricStat": {"Period": 60}}, {"Id": "b", "MetricStat": {}}]}
+    of_two = {
+        "Metrics": [
+            {"Id": "share", "Expression": "100 * a / b"},
+            {"Id": "a", "MetricStat": {"Period": 60}},
+            {"Id": "b", "MetricStat": {}},
+        ]
+    }
     assert [sources.alarm_metrics(one) for one in (simple, of_two)] == [1, 2]
 
 

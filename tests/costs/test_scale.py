@@ -34,11 +34,19 @@ DATA = costs.load() | {"scale": SCALE}
 
 def test_the_section_is_what_the_program_prints():
     page = (ROOT / "docs" / "lake.md").read_text(encoding="utf-8")
-    assert page == scale.replace(page, scale.section(costs.load(), scale.read_parameters(), len(event_types.names()))), "run python3 tools/costs/scale.py --write"
+    assert page == scale.replace(
+        page, scale.section(costs.load(), scale.read_parameters(), len(event_types.names()))
+    ), "run python3 tools/costs/scale.py --write"
 
 
 def test_the_defaults_are_those_of_the_template():
-    found = {"LookbackDays": 3, "AttributionDays": 1, "ETLNumberOfWorkers": 2, "GlueNumberOfWorkers": 2, "GlueTimeoutMinutes": 120}
+    found = {
+        "LookbackDays": 3,
+        "AttributionDays": 1,
+        "ETLNumberOfWorkers": 2,
+        "GlueNumberOfWorkers": 2,
+        "GlueTimeoutMinutes": 120,
+    }
     assert PARAMETERS == found | {"AthenaScanLimitBytes": 10 * 2**30}
 
 
@@ -70,7 +78,9 @@ def test_each_other_type_is_a_minute_of_the_etl_more():
 
 
 def test_limits_by_hand():
-    found = {name.split(",")[0]: limit for name, limit in scale.limits(DATA, PARAMETERS).items() if "Timeout" not in name}
+    found = {
+        name.split(",")[0]: limit for name, limit in scale.limits(DATA, PARAMETERS).items() if "Timeout" not in name
+    }
     assert found["`AthenaScanLimitBytes`"] == pytest.approx(10_737_418_240 / 49)
     # 43,200 s of a day as even as its busiest second: x 10,000 requests; x 1,048,576 bytes of 144.
     assert found["API Gateway"] == 432_000_000
@@ -93,14 +103,25 @@ def test_the_first_limit_is_the_least():
 
 def test_a_night_of_the_program_is_that_of_the_state_machine():
     states = json.loads((ROOT / "pipeline" / "daily.asl.json").read_text(encoding="utf-8"))["States"]
-    found = {name: len(set(re.findall(r'"JobName": "', json.dumps(states[name])))) for name in ("Fill the lake", "Check the ledgers")}
+    found = {
+        name: len(set(re.findall(r'"JobName": "', json.dumps(states[name]))))
+        for name in ("Fill the lake", "Check the ledgers")
+    }
     assert found == {"Fill the lake": 1, "Check the ledgers": 1}
     # Of each event type.
     etl = states["Fill the lake"]["ItemProcessor"]["States"]["ETL"]
-    assert etl["Type"] == "Map" and etl["Items"] == "{% $ads %}" and sources.read()["arrival_jobs"] == len(event_types.names()) + 1
+    assert (
+        etl["Type"] == "Map"
+        and etl["Items"] == "{% $ads %}"
+        and sources.read()["arrival_jobs"] == len(event_types.names()) + 1
+    )
     # advertising, ad traffic, the load; Redshift is optional.
     derived = re.findall(r'"JobName": "\$\{(\w+)\}"', json.dumps(states["Derive"]))
-    assert [name for name in derived if not name.startswith("Redshift")] == ["AdvertisingJob", "AdTrafficJob", "AdTrafficLoadJob"]
+    assert [name for name in derived if not name.startswith("Redshift")] == [
+        "AdvertisingJob",
+        "AdTrafficJob",
+        "AdTrafficLoadJob",
+    ]
 
 
 def test_a_page_without_the_section_is_refused():

@@ -24,7 +24,9 @@ def days_kept(key):
     days = [
         rule["NoncurrentVersionExpiration"]["NoncurrentDays"]
         for rule in RULES
-        if rule["Status"] == "Enabled" and "NoncurrentVersionExpiration" in rule and key.startswith(rule.get("Prefix", ""))
+        if rule["Status"] == "Enabled"
+        and "NoncurrentVersionExpiration" in rule
+        and key.startswith(rule.get("Prefix", ""))
     ]
     return min(TEMPLATE["Parameters"][one["Ref"]]["Default"] if isinstance(one, dict) else one for one in days)
 
@@ -32,7 +34,9 @@ def days_kept(key):
 def table_locations():
     for table in templates.read(ROOT / "stacks" / "tables.yaml")["Resources"].values():
         if table["Type"] == "AWS::Glue::Table":
-            yield table["Properties"]["TableInput"]["StorageDescriptor"]["Location"]["Fn::Sub"].removeprefix("s3://${DataLakeBucket}/")
+            yield table["Properties"]["TableInput"]["StorageDescriptor"]["Location"]["Fn::Sub"].removeprefix(
+                "s3://${DataLakeBucket}/"
+            )
 
 
 DERIVED = [location for location in table_locations() if not location.startswith("data/raw/")]
@@ -50,7 +54,13 @@ def test_what_can_be_made_again_is_kept_for_a_day_or_two(key):
 
 @pytest.mark.parametrize(
     "key",
-    ["data/raw/ad/impressions/", "data/raw/ad/clicks/", "data/raw-errors/impressions/", "data/erasing/", "scripts/glue/etl.py"],
+    [
+        "data/raw/ad/impressions/",
+        "data/raw/ad/clicks/",
+        "data/raw-errors/impressions/",
+        "data/erasing/",
+        "scripts/glue/etl.py",
+    ],
 )
 def test_what_cannot_is_kept_as_the_parameter_says(key):
     assert days_kept(key) == 30

@@ -29,43 +29,119 @@ REDSHIFT = "https://docs.aws.amazon.com/redshift/latest/mgmt/metrics-listing.htm
 
 # By namespace: where it is documented; the sets of dimensions that its metrics come with; its metrics and their units.
 DOCUMENTED = {
-    "AWS/ApiGateway": (API, [{"ApiName"}, {"ApiName", "Stage"}], {
-        "Count": "Count", "4XXError": "Count", "5XXError": "Count", "Latency": "Milliseconds", "IntegrationLatency": "Milliseconds",
-    }),
-    "AWS/Lambda": (LAMBDA, [{"FunctionName"}, {"FunctionName", "Resource"}], {
-        "Invocations": "Count", "Errors": "Count", "Throttles": "Count", "Duration": "Milliseconds", "ConcurrentExecutions": "Count",
-    }),
-    "AWS/Firehose": (FIREHOSE, [{"DeliveryStreamName"}], {
-        "IncomingRecords": "Count", "IncomingBytes": "Bytes", "IncomingPutRequests": "Count", "ThrottledRecords": "Count",
-        "RecordsPerSecondLimit": "Count", "BytesPerSecondLimit": "Bytes", "PutRequestsPerSecondLimit": "Count",
-        "DeliveryToS3.DataFreshness": "Seconds", "DeliveryToS3.Success": "Share", "DeliveryToS3.Records": "Count",
-        "ExecuteProcessing.Success": "Share", "ExecuteProcessing.Duration": "Milliseconds", "SucceedProcessing.Records": "Count",
-    }),
+    "AWS/ApiGateway": (
+        API,
+        [{"ApiName"}, {"ApiName", "Stage"}],
+        {
+            "Count": "Count",
+            "4XXError": "Count",
+            "5XXError": "Count",
+            "Latency": "Milliseconds",
+            "IntegrationLatency": "Milliseconds",
+        },
+    ),
+    "AWS/Lambda": (
+        LAMBDA,
+        [{"FunctionName"}, {"FunctionName", "Resource"}],
+        {
+            "Invocations": "Count",
+            "Errors": "Count",
+            "Throttles": "Count",
+            "Duration": "Milliseconds",
+            "ConcurrentExecutions": "Count",
+        },
+    ),
+    "AWS/Firehose": (
+        FIREHOSE,
+        [{"DeliveryStreamName"}],
+        {
+            "IncomingRecords": "Count",
+            "IncomingBytes": "Bytes",
+            "IncomingPutRequests": "Count",
+            "ThrottledRecords": "Count",
+            "RecordsPerSecondLimit": "Count",
+            "BytesPerSecondLimit": "Bytes",
+            "PutRequestsPerSecondLimit": "Count",
+            "DeliveryToS3.DataFreshness": "Seconds",
+            "DeliveryToS3.Success": "Share",
+            "DeliveryToS3.Records": "Count",
+            "ExecuteProcessing.Success": "Share",
+            "ExecuteProcessing.Duration": "Milliseconds",
+            "SucceedProcessing.Records": "Count",
+        },
+    ),
     "AWS/S3": (S3, [{"BucketName", "StorageType"}], {"BucketSizeBytes": "Bytes", "NumberOfObjects": "Count"}),
-    "Glue": (GLUE, [{"JobName", "JobRunId", "Type"}], {
-        "glue.driver.aggregate.elapsedTime": "Milliseconds",
-    }),
-    "AWS/States": (STATES, [{"StateMachineArn"}], {
-        "ExecutionsStarted": "Count", "ExecutionsSucceeded": "Count", "ExecutionsFailed": "Count", "ExecutionsTimedOut": "Count",
-        "ExecutionsAborted": "Count", "ExecutionTime": "Milliseconds",
-    }),
+    "Glue": (
+        GLUE,
+        [{"JobName", "JobRunId", "Type"}],
+        {
+            "glue.driver.aggregate.elapsedTime": "Milliseconds",
+        },
+    ),
+    "AWS/States": (
+        STATES,
+        [{"StateMachineArn"}],
+        {
+            "ExecutionsStarted": "Count",
+            "ExecutionsSucceeded": "Count",
+            "ExecutionsFailed": "Count",
+            "ExecutionsTimedOut": "Count",
+            "ExecutionsAborted": "Count",
+            "ExecutionTime": "Milliseconds",
+        },
+    ),
     "AWS/SQS": (SQS, [{"QueueName"}], {"ApproximateNumberOfMessagesVisible": "Count"}),
-    "AWS/DynamoDB": (DYNAMODB, [{"TableName"}, {"TableName", "Operation"}], {
-        "ConsumedReadCapacityUnits": "Count", "ConsumedWriteCapacityUnits": "Count", "ReadThrottleEvents": "Count",
-        "WriteThrottleEvents": "Count", "SuccessfulRequestLatency": "Milliseconds",
-    }),
-    "AWS/Athena": (ATHENA, [{"QueryState", "QueryType", "WorkGroup"}], {"ProcessedBytes": "Bytes", "TotalExecutionTime": "Milliseconds"}),
-    "AWS/Redshift": (REDSHIFT, [{"ClusterIdentifier"}], {
-        "CPUUtilization": "Percent", "PercentageDiskSpaceUsed": "Percent", "DatabaseConnections": "Count",
-    }),
+    "AWS/DynamoDB": (
+        DYNAMODB,
+        [{"TableName"}, {"TableName", "Operation"}],
+        {
+            "ConsumedReadCapacityUnits": "Count",
+            "ConsumedWriteCapacityUnits": "Count",
+            "ReadThrottleEvents": "Count",
+            "WriteThrottleEvents": "Count",
+            "SuccessfulRequestLatency": "Milliseconds",
+        },
+    ),
+    "AWS/Athena": (
+        ATHENA,
+        [{"QueryState", "QueryType", "WorkGroup"}],
+        {"ProcessedBytes": "Bytes", "TotalExecutionTime": "Milliseconds"},
+    ),
+    "AWS/Redshift": (
+        REDSHIFT,
+        [{"ClusterIdentifier"}],
+        {
+            "CPUUtilization": "Percent",
+            "PercentageDiskSpaceUsed": "Percent",
+            "DatabaseConnections": "Count",
+        },
+    ),
     # Our own: what crates/metrics-sink and glue/ledger.py publish, which the tests below compare with their source.
-    "Warehouse/Advertising": ("crates/metrics-sink and crates/capture", [{"Stack"}, {"Stack", "Table"}, {"Stack", "Table", "Reason"}], {
-        "SinkFailures": "Count", "UncountedEvents": "Count", "RefusedEvents": "Count",
-    }),
-    "Warehouse/Lake": ("glue/ledger.py and glue/lake/measure.py", [{"Stack", "Table"}, {"Stack", "Job"}], {
-        "RawLines": "Count", "Kept": "Count", "Repeats": "Count", "Rejected": "Count", "Late": "Count", "Unbalanced": "Count",
-        "RealTimeDivergence": "Percent", "JobTime": "Milliseconds", "JobFailures": "Count", "JobRows": "Count",
-    }),
+    "Warehouse/Advertising": (
+        "crates/metrics-sink and crates/capture",
+        [{"Stack"}, {"Stack", "Table"}, {"Stack", "Table", "Reason"}],
+        {
+            "SinkFailures": "Count",
+            "UncountedEvents": "Count",
+            "RefusedEvents": "Count",
+        },
+    ),
+    "Warehouse/Lake": (
+        "glue/ledger.py and glue/lake/measure.py",
+        [{"Stack", "Table"}, {"Stack", "Job"}],
+        {
+            "RawLines": "Count",
+            "Kept": "Count",
+            "Repeats": "Count",
+            "Rejected": "Count",
+            "Late": "Count",
+            "Unbalanced": "Count",
+            "RealTimeDivergence": "Percent",
+            "JobTime": "Milliseconds",
+            "JobFailures": "Count",
+            "JobRows": "Count",
+        },
+    ),
 }
 
 # The event types, and the metrics that the sink names after each.
@@ -75,7 +151,13 @@ for _name in PASCAL.values():
     DOCUMENTED["Warehouse/Advertising"][2].update({_name: "Count", f"Malformed{_name}": "Count"})
 
 # What a unit may be called in the title or on the axis of a chart.
-UNITS = {"Milliseconds": r"\bms\b", "Seconds": r"\(s\)", "Bytes": r"[Bb]ytes|GB", "Percent": r"percent", "Share": r"share"}
+UNITS = {
+    "Milliseconds": r"\bms\b",
+    "Seconds": r"\(s\)",
+    "Bytes": r"[Bb]ytes|GB",
+    "Percent": r"percent",
+    "Share": r"share",
+}
 
 # Statistics that say nothing of such a metric.
 SENSELESS = {("AWS/ApiGateway", "Count"): {"Average"}, ("AWS/Lambda", "ConcurrentExecutions"): {"Sum"}}
@@ -123,7 +205,9 @@ def metrics(properties):
         if not expression:
             namespace, name, *dimensions = row[:-1]
             yield plain(namespace), name, set(dimensions[::2]), options.get("stat", properties.get("stat"))
-        assert "SEARCH(" not in expression, "a search needs double quotes around what it looks for, and a reference can't be among them"
+        assert "SEARCH(" not in expression, (
+            "a search needs double quotes around what it looks for, and a reference can't be among them"
+        )
 
 
 WIDGETS = list(widgets("metric"))
@@ -138,7 +222,9 @@ def test_a_widgets_metrics_are_documented(title, properties):
         _, sets, known = DOCUMENTED[namespace]
         assert name in known, f"{namespace} has no {name}"
         assert dimensions in sets, f"{namespace} {name} never comes with {sorted(dimensions)}"
-        assert re.fullmatch(r"Sum|Average|Minimum|Maximum|SampleCount|p\d+(\.\d+)?", stat or ""), f"{name} needs a statistic"
+        assert re.fullmatch(r"Sum|Average|Minimum|Maximum|SampleCount|p\d+(\.\d+)?", stat or ""), (
+            f"{name} needs a statistic"
+        )
         assert stat not in SENSELESS.get((namespace, name), ()), f"{stat} of {name}"
         units.add(known[name])
     named = properties["title"] + json.dumps(properties.get("yAxis", "")) + json.dumps(properties["metrics"])
@@ -179,13 +265,21 @@ def test_a_night_that_is_later_than_the_one_before_is_not_missing():
         assert alarm["Period"] == 3600 and alarm["EvaluationPeriods"] >= 24 + 4
         assert "DatapointsToAlarm" not in alarm, "all of the hours must be empty"
         # Any verdict counts, also that the books don't balance.
-        assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == ("SampleCount", "LessThanThreshold", 1)
+        assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == (
+            "SampleCount",
+            "LessThanThreshold",
+            1,
+        )
 
 
 def test_a_verdict_of_the_books_fires_by_its_value_only():
     alarm = ALARMS["LedgerAlarm"]
     assert alarm["TreatMissingData"] == "notBreaching"
-    assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == ("Maximum", "GreaterThanThreshold", 0)
+    assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == (
+        "Maximum",
+        "GreaterThanThreshold",
+        0,
+    )
 
 
 def test_throttles_of_the_sink_are_an_alarm_of_their_own():
@@ -249,7 +343,9 @@ def test_each_event_type_has_a_chart_of_its_ledger_and_its_cold_starts():
     ((_, logs),) = widgets("log")
     for event_type in TYPES:
         assert f"Ledger: raw {event_type.replace('_', ' ')} by day of arrival, and what became of them" in titles
-        assert f"SOURCE '/aws/lambda/${{StackName}}-capture-{event_types.kebab(event_type)}'" in logs["query"]["Fn::Sub"]
+        assert (
+            f"SOURCE '/aws/lambda/${{StackName}}-capture-{event_types.kebab(event_type)}'" in logs["query"]["Fn::Sub"]
+        )
 
 
 def test_lines_of_a_chart_have_colours_of_their_own():
@@ -259,9 +355,12 @@ def test_lines_of_a_chart_have_colours_of_their_own():
 
 
 def test_our_own_metrics_are_what_the_code_publishes():
-    sink = "".join(path.read_text(encoding="utf-8").split("#[cfg(test)]")[0] for path in (ROOT / "crates/metrics-sink/src").glob("*.rs"))
+    sink = "".join(
+        path.read_text(encoding="utf-8").split("#[cfg(test)]")[0]
+        for path in (ROOT / "crates/metrics-sink/src").glob("*.rs")
+    )
     # The name of a type's metric is made from that of its delivery stream; tests beside the code hold it to that.
-    assert 'strip_prefix(&self.stack)' in sink
+    assert "strip_prefix(&self.stack)" in sink
     assert 'format!("Malformed{name}")' in sink
     for name in ("SinkFailures", "UncountedEvents"):
         assert f'"Name": "{name}"' in sink

@@ -29,7 +29,9 @@ def minutes(cloudwatch, name):
         Period=60,
         Statistics=["Sum"],
     )
-    return {f"{point['Timestamp'].astimezone(datetime.UTC):%Y-%m-%d %H:%M}": point["Sum"] for point in answer["Datapoints"]}
+    return {
+        f"{point['Timestamp'].astimezone(datetime.UTC):%Y-%m-%d %H:%M}": point["Sum"] for point in answer["Datapoints"]
+    }
 
 
 def send(target):
@@ -61,7 +63,9 @@ def rows(page, title):
     table = widget(page, title).locator("table")
     head = table.locator("thead th").all_inner_texts()
     # Read at one moment: the page refreshes by itself.
-    body = table.evaluate("table => [...table.tBodies[0].rows].map(row => [...row.cells].map(cell => cell.textContent))")
+    body = table.evaluate(
+        "table => [...table.tBodies[0].rows].map(row => [...row.cells].map(cell => cell.textContent))"
+    )
     return {row[0]: dict(zip(head[1:], map(number, row[1:]), strict=True)) for row in body}
 
 
@@ -125,8 +129,15 @@ def test_the_page_refreshes_by_itself(sent, page, target):
     widget(page, CHART).get_by_role("button", name="show the data").click()
     total = lambda: sum(row["Impressions"] or 0 for row in rows(page, CHART).values())
     before = total()
-    event = {"ad_id": "6f2b0f6e-3c25-4f6e-9a55-0a8d3b1d4c21", "occurred_at": f"{datetime.datetime.now(datetime.UTC):%F %T}"}
-    answer = page.request.post(f"{target.base_url}/impressions", data=json.dumps({"impressions": [event]}), headers={"content-type": "application/json"})
+    event = {
+        "ad_id": "6f2b0f6e-3c25-4f6e-9a55-0a8d3b1d4c21",
+        "occurred_at": f"{datetime.datetime.now(datetime.UTC):%F %T}",
+    }
+    answer = page.request.post(
+        f"{target.base_url}/impressions",
+        data=json.dumps({"impressions": [event]}),
+        headers={"content-type": "application/json"},
+    )
     assert answer.json()["failed_count"] == 0
     ends = time.monotonic() + target.delivery_seconds
     while total() != before + 1 and time.monotonic() < ends:

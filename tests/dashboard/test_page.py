@@ -17,9 +17,13 @@ OPS = "The warehouse at work"
 @pytest.fixture(scope="module", autouse=True)
 def invoked():
     """A call of the metrics sink, without a record: the emulator has metrics of direct calls only."""
-    (stack,) = boto3.client("cloudformation").describe_stacks(StackName=os.environ.get("DATALESS_STACK", "dataless"))["Stacks"]
+    (stack,) = boto3.client("cloudformation").describe_stacks(StackName=os.environ.get("DATALESS_STACK", "dataless"))[
+        "Stacks"
+    ]
     (function,) = [each["OutputValue"] for each in stack["Outputs"] if each["OutputKey"] == "MetricsSinkFunction"]
-    answer = boto3.client("lambda").invoke(FunctionName=function, Payload=json.dumps({"applicationArn": "a", "records": []}))
+    answer = boto3.client("lambda").invoke(
+        FunctionName=function, Payload=json.dumps({"applicationArn": "a", "records": []})
+    )
     assert json.load(answer["Payload"]) == {"records": []}
 
 

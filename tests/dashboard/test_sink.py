@@ -132,7 +132,9 @@ class Stream:
     def put(self, ids):
         rest = {"ad_id": str(uuid.UUID(int=1)), "occurred_at": "2026-11-20 12:00:00.000"}
         lines = "".join(json.dumps({"impression_id": each} | rest) + "\n" for each in ids)
-        answer = self._firehose.put_record_batch(DeliveryStreamName=self.delivery_stream, Records=[{"Data": lines.encode()}])
+        answer = self._firehose.put_record_batch(
+            DeliveryStreamName=self.delivery_stream, Records=[{"Data": lines.encode()}]
+        )
         assert answer["FailedPutCount"] == 0
 
     def stored(self):
@@ -142,7 +144,9 @@ class Stream:
 
     def failures(self):
         """The metrics that the sink wrote into its log, where CloudWatch Logs finds them on AWS."""
-        pages = boto3.client("logs").get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{self.name}")
+        pages = (
+            boto3.client("logs").get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{self.name}")
+        )
         messages = [line for page in pages for event in page["events"] for line in event["message"].splitlines()]
         return [json.loads(line) for line in messages if line.startswith("{") and '"_aws"' in line]
 

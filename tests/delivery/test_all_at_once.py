@@ -12,7 +12,11 @@ ALL_AT_ONCE = {"DeploymentPreferenceType": "AllAtOnce"}
 
 def watched(option):
     """By logical id of the deployment groups that SAM's transform makes: whether they watch alarms, and which."""
-    found = {name: one["Properties"] for name, one in warehouse(option).resources.items() if one["Type"] == "AWS::CodeDeploy::DeploymentGroup"}
+    found = {
+        name: one["Properties"]
+        for name, one in warehouse(option).resources.items()
+        if one["Type"] == "AWS::CodeDeploy::DeploymentGroup"
+    }
     # Those of the event types, of the traffic and of the sink.
     assert len(found) == len(TYPES) + 2
     configurations = {name: one["AlarmConfiguration"] for name, one in found.items()}
@@ -28,7 +32,10 @@ def test_all_at_once_replaces_the_alarms_of_every_group():
 @pytest.mark.parametrize("option", ["defaults", "everything"])
 def test_every_other_type_watches_the_function_s_own_alarm(option):
     own = {
-        **{f"Capture{event_types.pascal(one)}FunctionDeploymentGroup": f"capture-{event_types.kebab(one)}" for one in TYPES},
+        **{
+            f"Capture{event_types.pascal(one)}FunctionDeploymentGroup": f"capture-{event_types.kebab(one)}"
+            for one in TYPES
+        },
         "AdTrafficFunctionDeploymentGroup": "ad-traffic",
         "MetricsSinkFunctionDeploymentGroup": "metrics-sink",
     }
@@ -46,7 +53,11 @@ def test_the_alarm_in_their_place_never_fires():
         "AWS/Lambda",
         [{"Name": "FunctionName", "Value": "dataless-none"}],
     )
-    names = [one["Properties"]["FunctionName"] for one in stack.resources.values() if one["Type"] == "AWS::Serverless::Function"]
+    names = [
+        one["Properties"]["FunctionName"]
+        for one in stack.resources.values()
+        if one["Type"] == "AWS::Serverless::Function"
+    ]
     assert len(names) == 2 * (len(TYPES) + 2) and "dataless-none" not in names
 
 

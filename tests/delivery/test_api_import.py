@@ -12,7 +12,16 @@ API = yaml.safe_load((ROOT / "api.yaml").read_text(encoding="utf-8"))
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch"}
 
 # Keywords that models don't know, and ways to write a number that they don't know.
-UNKNOWN_KEYWORDS = {"anyOf", "oneOf", "discriminator", "exclusiveMinimum", "readOnly", "example", "nullable", "deprecated"}
+UNKNOWN_KEYWORDS = {
+    "anyOf",
+    "oneOf",
+    "discriminator",
+    "exclusiveMinimum",
+    "readOnly",
+    "example",
+    "nullable",
+    "deprecated",
+}
 UNKNOWN_FORMATS = {"int32", "int64"}
 
 

@@ -21,7 +21,9 @@ def test_the_pipeline_sets_the_boundary_that_it_asks_for():
         if one["Name"] == "PERMISSIONS_BOUNDARY"
     ]
     assert value == "<WarehouseBoundary>"
-    assert '--set "PermissionsBoundaryArn=$PERMISSIONS_BOUNDARY"' in (ROOT / "buildspec.yml").read_text(encoding="utf-8")
+    assert '--set "PermissionsBoundaryArn=$PERMISSIONS_BOUNDARY"' in (ROOT / "buildspec.yml").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_machines_of_a_pipeline_need_their_boundary():
@@ -34,7 +36,12 @@ def test_machines_of_a_pipeline_need_their_boundary():
 
 
 def test_nobody_gets_rights_over_roles():
-    assert [action for one in statements("WarehouseBoundary") for action in as_list(one["Action"]) if re.match(r"iam|sts|\*|organi", action)] == []
+    assert [
+        action
+        for one in statements("WarehouseBoundary")
+        for action in as_list(one["Action"])
+        if re.match(r"iam|sts|\*|organi", action)
+    ] == []
     for one in statements("MachinesBoundary"):
         changes = [action for action in as_list(one["Action"]) if re.match(r"iam:(?!Get|List)|sts|\*|organi", action)]
         # Handing a role to a machine, and roles that services make for themselves.

@@ -47,7 +47,13 @@ def test_every_combination_resolves():
         stack = resolve(BUILD, parameters)
         source, build, *deploy = actions_of(stack)
         assert build == "CodeBuild"
-        assert source == ("GitHub" if "AccessToken" in parameters else "CodeStarSourceConnection" if "ConnectionArn" in parameters else "CodeCommit")
+        assert source == (
+            "GitHub"
+            if "AccessToken" in parameters
+            else "CodeStarSourceConnection"
+            if "ConnectionArn" in parameters
+            else "CodeCommit"
+        )
         approval = ["Manual"] if "RequireApproval" in parameters else []
         assert deploy == ["S3", "CloudFormation", *approval, "CloudFormation"]
         assert ("Repository" in stack.resources) == (source == "CodeCommit" and "RepositoryName" not in parameters)
@@ -180,7 +186,11 @@ def deploy(path, stack_name, parameters):
             if function == "Fn::GetAtt" and argument[0] in foreign:
                 return ".".join(argument)
             if function == "Fn::Sub" and isinstance(argument, str):
-                return {function: re.sub(r"\$\{(\w+)((?:\.\w+)?)\}", lambda m: m[1] + m[2] if m[1] in foreign else m[0], argument)}
+                return {
+                    function: re.sub(
+                        r"\$\{(\w+)((?:\.\w+)?)\}", lambda m: m[1] + m[2] if m[1] in foreign else m[0], argument
+                    )
+                }
         return {key: clean(value) for key, value in part.items() if key != "DependsOn"}
 
     def is_absent(item):
@@ -214,7 +224,9 @@ def test_build_deploys_for_every_source(aws, source):
     (bucket,) = boto3.client("s3").list_buckets()["Buckets"]
     assert bucket["Name"] == outputs["ArtifactBucket"]
     roles = {role["RoleName"] for role in boto3.client("iam").list_roles()["Roles"]}
-    wanted = ["BuildRole", "DeploymentRole", "PipelineRole"] + (["PushRole"] if "CodeCommit" in source and "GitHub" not in source else [])
+    wanted = ["BuildRole", "DeploymentRole", "PipelineRole"] + (
+        ["PushRole"] if "CodeCommit" in source and "GitHub" not in source else []
+    )
     assert sorted(name for wanted_name in wanted for name in roles if wanted_name in name) == sorted(roles)
     (topic,) = boto3.client("sns").list_topics()["Topics"]
     rules = boto3.client("events").list_rules()["Rules"]
@@ -324,9 +336,11 @@ def types_of(*paths):
 def granted(*policies):
     for name in policies:
         document = RESOURCES[name]["Properties"].get("PolicyDocument")
-        documents = [document] if document else [
-            policy["Fn::If"][1]["PolicyDocument"] for policy in RESOURCES[name]["Properties"]["Policies"]
-        ]
+        documents = (
+            [document]
+            if document
+            else [policy["Fn::If"][1]["PolicyDocument"] for policy in RESOURCES[name]["Properties"]["Policies"]]
+        )
         for statement in (statement for one in documents for statement in one["Statement"]):
             yield from [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
 
@@ -334,7 +348,11 @@ def granted(*policies):
 def needed(kind):
     handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema.get("handlers", {})
     assert handlers or kind in SILENT, f"CloudFormation does not say what {kind} needs"
-    return {action for name in ("create", "read", "update", "delete") for action in handlers.get(name, {}).get("permissions", [])}
+    return {
+        action
+        for name in ("create", "read", "update", "delete")
+        for action in handlers.get(name, {}).get("permissions", [])
+    }
 
 
 def covered(action, patterns):
@@ -360,7 +378,9 @@ WAREHOUSE = [ROOT / "template.yaml", *sorted({*(ROOT / "stacks").glob("*.yaml")}
 def test_the_deployment_role_may_do_what_its_resources_need(policies, paths):
     allowed = {*granted(*policies), *(action for actions in UNUSED.values() for action in actions)}
     assert len(paths) > 5
-    missing = {kind: sorted(a for a in needed(kind) if not covered(a, allowed)) for kind in sorted(set(types_of(*paths)))}
+    missing = {
+        kind: sorted(a for a in needed(kind) if not covered(a, allowed)) for kind in sorted(set(types_of(*paths)))
+    }
     assert {kind: actions for kind, actions in missing.items() if actions} == {}
 
 

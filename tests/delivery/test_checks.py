@@ -18,7 +18,9 @@ CHECKS = [*(f"Capture{one}Check" for one in TYPES), "AdTrafficCheck", "MetricsSi
 def stack():
     assert STACK, "DATALESS_STACK is not set: these tests need a deployed stack"
     pages = boto3.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK)
-    return {one["LogicalResourceId"]: one["PhysicalResourceId"] for page in pages for one in page["StackResourceSummaries"]}
+    return {
+        one["LogicalResourceId"]: one["PhysicalResourceId"] for page in pages for one in page["StackResourceSummaries"]
+    }
 
 
 def told(function):
@@ -33,7 +35,9 @@ def told(function):
 
 def stored(stack):
     """How many raw objects there are, and what was counted in the last hour."""
-    pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=stack["DataLakeBucket"], Prefix="data/raw/")
+    pages = (
+        boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=stack["DataLakeBucket"], Prefix="data/raw/")
+    )
     cloudwatch = boto3.client("cloudwatch")
     now = time.time()
     sums = [

@@ -5,7 +5,11 @@ import re
 from templates import ROOT
 
 PAGE = (ROOT / "docs/aws-readiness.md").read_text(encoding="utf-8")
-ROWS = [row for row in re.findall(r"^\| (.+) \|$", PAGE.split("## The first deployment")[0], re.MULTILINE) if not row.startswith("claim |")]
+ROWS = [
+    row
+    for row in re.findall(r"^\| (.+) \|$", PAGE.split("## The first deployment")[0], re.MULTILINE)
+    if not row.startswith("claim |")
+]
 
 
 def checks():

@@ -118,7 +118,14 @@ def test_a_secret_in_a_committed_file_is_refused_and_not_repeated(check):
 
 @pytest.mark.parametrize(
     ("name", "fits"),
-    [("dataless-main", True), ("a" * 23, True), ("a" * 24, False), ("Dataless-main", False), ("1st", False), ("a-", False)],
+    [
+        ("dataless-main", True),
+        ("a" * 23, True),
+        ("a" * 24, False),
+        ("Dataless-main", False),
+        ("1st", False),
+        ("a-", False),
+    ],
 )
 def test_stack_names_are_those_that_glue_and_firehose_take(check, name, fits):
     done = check({"Parameters": {}}, *BUCKET, "--stack-name", name)
@@ -155,7 +162,9 @@ def test_configurations_of_the_repository_fit_the_template(path):
 
 
 def test_samconfig_of_the_repository_fits_the_template():
-    done = subprocess.run([sys.executable, PROGRAM, "--samconfig", ROOT / "samconfig.toml"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, PROGRAM, "--samconfig", ROOT / "samconfig.toml"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 

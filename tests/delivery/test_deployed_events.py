@@ -40,7 +40,10 @@ esac
         (folder / "of-another-build.json").write_text("{}")
         path = f"{aws.parent}:{os.environ['PATH']}"
         ended = subprocess.run(
-            ["bash", str(SCRIPT), "dataless-main", str(folder)], env=os.environ | {"PATH": path}, capture_output=True, text=True
+            ["bash", str(SCRIPT), "dataless-main", str(folder)],
+            env=os.environ | {"PATH": path},
+            capture_output=True,
+            text=True,
         )
         return ended, sorted(one.name for one in folder.iterdir())
 
@@ -79,8 +82,17 @@ def test_a_commit_may_name_types_that_need_not_fit(tmp_path, variable, expected)
     cargo.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@"\n')
     cargo.chmod(0o755)
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "INCOMPATIBLE_EVENT_TYPES": variable}
-    printed = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=True).stdout
-    assert printed.split("\n")[:-1] == ["dataless", "events", "check", "--against", ".dataless/delivery/deployed-events", *expected]
+    printed = subprocess.run(
+        ["bash", "-c", command], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.split("\n")[:-1] == [
+        "dataless",
+        "events",
+        "check",
+        "--against",
+        ".dataless/delivery/deployed-events",
+        *expected,
+    ]
 
 
 def test_the_build_may_read_the_schemas_and_nothing_else_of_what_is_deployed():

@@ -58,7 +58,11 @@ def role_of(stack, job):
 
 @pytest.mark.parametrize("key", [{}, {"KmsKeyArn": KEY}], ids=["no key", "key"])
 def test_groups_of_jobs_expire_after_30_days_and_have_the_key(key):
-    groups = {name: one for name, one in log_groups(resolve(TEMPLATE, key | REDSHIFT)).items() if name.startswith("/aws-glue/jobs/dataless/")}
+    groups = {
+        name: one
+        for name, one in log_groups(resolve(TEMPLATE, key | REDSHIFT)).items()
+        if name.startswith("/aws-glue/jobs/dataless/")
+    }
     # The shared ones, and with a key those of each role too.
     assert len(groups) == (10 if key else 2)
     for name, group in groups.items():
@@ -70,7 +74,11 @@ def test_groups_of_jobs_expire_after_30_days_and_have_the_key(key):
 def test_a_job_may_write_to_its_groups_and_to_no_other_stack_s(key):
     stack = resolve(TEMPLATE, key | REDSHIFT)
     for name, job in jobs(stack).items():
-        own = [group for group in log_groups(stack) if group.startswith(job["DefaultArguments"]["--custom-logGroup-prefix"])]
+        own = [
+            group
+            for group in log_groups(stack)
+            if group.startswith(job["DefaultArguments"]["--custom-logGroup-prefix"])
+        ]
         assert own
         role = role_of(stack, job)
         for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
@@ -86,7 +94,10 @@ def test_the_python_shell_job_and_the_crawler_have_groups_of_their_own_with_a_ke
     (shell,) = jobs(stack, "pythonshell").values()
     crawler = stack.one("RawCrawler")["Properties"]
     for writer, names in (
-        (shell, [f"/aws-glue/python-jobs/<GlueSecurity>-role/<RedshiftLoadJobRole>/{kind}" for kind in ("output", "error")]),
+        (
+            shell,
+            [f"/aws-glue/python-jobs/<GlueSecurity>-role/<RedshiftLoadJobRole>/{kind}" for kind in ("output", "error")],
+        ),
         (crawler, ["/aws-glue/crawlers-role/<RawCrawlerRole>-<GlueSecurity>"]),
     ):
         for name in names:
@@ -99,7 +110,9 @@ def test_without_a_key_they_share_those_of_the_account():
     stack = resolve(TEMPLATE, REDSHIFT)
     (shell,) = jobs(stack, "pythonshell").values()
     assert "--custom-logGroup-prefix" not in shell["DefaultArguments"]
-    assert is_allowed(stack, role_of(stack, shell), "logs:PutLogEvents", f"{LOGS}/aws-glue/python-jobs/output:log-stream:run")
+    assert is_allowed(
+        stack, role_of(stack, shell), "logs:PutLogEvents", f"{LOGS}/aws-glue/python-jobs/output:log-stream:run"
+    )
     crawler = role_of(stack, stack.one("RawCrawler")["Properties"])
     assert is_allowed(stack, crawler, "logs:PutLogEvents", f"{LOGS}/aws-glue/crawlers:log-stream:dataless-raw")
     # Two stacks can't both make them.
@@ -162,7 +175,9 @@ def imports(script):
 def test_jobs_have_the_scripts_that_they_import():
     """Locally they lie beside each other; Glue fetches what it is given."""
     stack = resolve(TEMPLATE, REDSHIFT)
-    in_python = {name: job for name, job in (jobs(stack) | jobs(stack, "pythonshell")).items() if script_of(job).suffix == ".py"}
+    in_python = {
+        name: job for name, job in (jobs(stack) | jobs(stack, "pythonshell")).items() if script_of(job).suffix == ".py"
+    }
     assert len(in_python) == len(TYPES) + 7
     for name, job in in_python.items():
         given = [path for path in job["DefaultArguments"].get("--extra-py-files", "").split(",") if path]
@@ -170,17 +185,23 @@ def test_jobs_have_the_scripts_that_they_import():
 
 
 def test_etl_jobs_have_the_sql():
-    found = [job["DefaultArguments"].get("--sql") for job in jobs(resolve(TEMPLATE, {})).values() if "-etl" in job["Name"]]
+    found = [
+        job["DefaultArguments"].get("--sql") for job in jobs(resolve(TEMPLATE, {})).values() if "-etl" in job["Name"]
+    ]
     assert found == ["s3://<DataLakeBucket>/scripts/glue/sql/"] * (2 * len(TYPES))
     assert (ROOT / "glue" / "sql" / "events.sql").is_file()
 
 
 def test_the_etl_has_workers_of_its_own_which_come_and_go():
-    stack = resolve(TEMPLATE, REDSHIFT | {"ETLWorkerType": "R.2X", "ETLNumberOfWorkers": "9", "GlueNumberOfWorkers": "3"})
+    stack = resolve(
+        TEMPLATE, REDSHIFT | {"ETLWorkerType": "R.2X", "ETLNumberOfWorkers": "9", "GlueNumberOfWorkers": "3"}
+    )
     for name, job in jobs(stack).items():
         scales = job["DefaultArguments"].get("--enable-auto-scaling") == "true"
         assert scales == ("-etl" in job["Name"]), name
-        assert (job["WorkerType"], job["NumberOfWorkers"]) in ([("R.2X", "9")] if scales else [("G.1X", "3"), ("G.1X", 2)]), name
+        assert (job["WorkerType"], job["NumberOfWorkers"]) in (
+            [("R.2X", "9")] if scales else [("G.1X", "3"), ("G.1X", 2)]
+        ), name
 
 
 def test_runs_wait_for_room_and_are_not_retried_by_glue():
@@ -195,7 +216,9 @@ def test_the_package_has_all_of_its_modules_and_nothing_else(tmp_path):
     with zipfile.ZipFile(tmp_path / "lake.zip") as archive:
         packed = {name: archive.read(name) for name in archive.namelist()}
     package = ROOT / "glue" / "lake"
-    assert packed == {f"lake/{path.name}": path.read_bytes() for path in package.iterdir() if path.name != "__pycache__"}
+    assert packed == {
+        f"lake/{path.name}": path.read_bytes() for path in package.iterdir() if path.name != "__pycache__"
+    }
     done = subprocess.run(
         [sys.executable, "-c", "from lake import days; print(days.__file__)"],
         cwd="/", env={"PYTHONPATH": str(tmp_path / "lake.zip")}, capture_output=True, text=True,

@@ -18,21 +18,28 @@ TEMPLATE = templates.read(Path(templates.ROOT) / "template.yaml")
 FUNCTIONS = [name for name, one in TEMPLATE["Resources"].items() if one["Type"] == "AWS::Serverless::Function"]
 
 # What it needs, as an action and a key of `resources` below.
-NEEDED = {
-    f"Capture{event_types.pascal(one)}Function": [("firehose:PutRecordBatch", f"{one} stream"), ("logs:PutLogEvents", "own log")]
-    for one in event_types.names()
-} | {
-    "AdTrafficFunction": [("dynamodb:Query", "traffic table"), ("logs:PutLogEvents", "own log")],
-    "MetricsSinkFunction": [("cloudwatch:PutMetricData", "own namespace"), ("logs:PutLogEvents", "own log")],
-} | {
-    name: [
-        ("lambda:InvokeFunction", "version of " + name.replace("Check", "Function")),
-        ("codedeploy:PutLifecycleEventHookExecutionStatus", "deployment group"),
-        ("logs:PutLogEvents", "own log"),
-    ]
-    for name in FUNCTIONS
-    if name.endswith("Check")
-}
+NEEDED = (
+    {
+        f"Capture{event_types.pascal(one)}Function": [
+            ("firehose:PutRecordBatch", f"{one} stream"),
+            ("logs:PutLogEvents", "own log"),
+        ]
+        for one in event_types.names()
+    }
+    | {
+        "AdTrafficFunction": [("dynamodb:Query", "traffic table"), ("logs:PutLogEvents", "own log")],
+        "MetricsSinkFunction": [("cloudwatch:PutMetricData", "own namespace"), ("logs:PutLogEvents", "own log")],
+    }
+    | {
+        name: [
+            ("lambda:InvokeFunction", "version of " + name.replace("Check", "Function")),
+            ("codedeploy:PutLifecycleEventHookExecutionStatus", "deployment group"),
+            ("logs:PutLogEvents", "own log"),
+        ]
+        for name in FUNCTIONS
+        if name.endswith("Check")
+    }
+)
 
 # What nobody among them needs, or only some do.
 TRIED = [
@@ -90,12 +97,16 @@ def allowed(stack):
             yield iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
         for attached in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
             version = iam.get_policy(PolicyArn=attached["PolicyArn"])["Policy"]["DefaultVersionId"]
-            yield iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId=version)["PolicyVersion"]["Document"]
+            yield iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId=version)["PolicyVersion"][
+                "Document"
+            ]
 
     def allowed(function, action, resource):
         namespace = "Warehouse/Advertising" if resource == "own namespace" else "Another/Namespace"
         answer = iam.simulate_custom_policy(
-            PolicyInputList=[json.dumps(in_namespace(policy, namespace)) for policy in policies(role_of(function, stack))],
+            PolicyInputList=[
+                json.dumps(in_namespace(policy, namespace)) for policy in policies(role_of(function, stack))
+            ],
             ActionNames=[action],
             ResourceArns=[resource_arn(function, resource, stack)],
         )
@@ -125,7 +136,10 @@ def resource_arn(function, resource, stack):
     if resource.startswith("version of "):
         return arn("lambda", f"function:{stack[resource.removeprefix('version of ')]}:7")
     return {
-        **{f"{one} stream": arn("firehose", f"deliverystream/{STACK}-{event_types.kebab(one)}") for one in event_types.names()},
+        **{
+            f"{one} stream": arn("firehose", f"deliverystream/{STACK}-{event_types.kebab(one)}")
+            for one in event_types.names()
+        },
         "traffic table": arn("dynamodb", f"table/{stack['AdTrafficTable']}"),
         "another table": arn("dynamodb", "table/another"),
         "own namespace": "*",
@@ -136,7 +150,9 @@ def resource_arn(function, resource, stack):
         "own role": f"arn:aws:iam::000000000000:role/{role_of(function, stack)}",
         "own log": arn("logs", f"log-group:{log}:log-stream:a"),
         "another log": arn("logs", "log-group:/aws/lambda/another:log-stream:a"),
-        "deployment group": arn("codedeploy", f"deploymentgroup:{STACK}-ServerlessDeploymentApplication-A/{STACK}-Group-B"),
+        "deployment group": arn(
+            "codedeploy", f"deploymentgroup:{STACK}-ServerlessDeploymentApplication-A/{STACK}-Group-B"
+        ),
         "secret": stack["PageTokenKey"],
         "key": arn("kms", "key/00000000-0000-0000-0000-000000000000"),
     }[resource]
@@ -150,7 +166,9 @@ def test_every_function_is_here():
     assert set(NEEDED) == set(FUNCTIONS)
 
 
-@pytest.mark.parametrize(("function", "action", "resource"), [(name, *one) for name, all in NEEDED.items() for one in all])
+@pytest.mark.parametrize(
+    ("function", "action", "resource"), [(name, *one) for name, all in NEEDED.items() for one in all]
+)
 def test_the_calls_that_a_function_makes_are_allowed(allowed, function, action, resource):
     assert allowed(function, action, resource)
 

@@ -71,7 +71,16 @@ def test_every_script_of_a_job_is_in_what_is_published(tmp_path):
     for name in ("configuration.json", "packaged.yaml"):
         (base / name).write_text("{}")
     names = {str(path.relative_to(base)) for path in codebuild.artifacts(spec, tmp_path)}
-    assert {"configuration.json", "packaged.yaml", "glue/etl.py", "glue/lake.zip", "glue/sql/events.sql", "glue/scala/etl.scala", "events/clicks.json", "pipeline/hive/advertising/query.hql"} <= names
+    assert {
+        "configuration.json",
+        "packaged.yaml",
+        "glue/etl.py",
+        "glue/lake.zip",
+        "glue/sql/events.sql",
+        "glue/scala/etl.scala",
+        "events/clicks.json",
+        "pipeline/hive/advertising/query.hql",
+    } <= names
     assert not [name for name in names if "/tests/" in name or name.endswith(".pyc")]
 
 
@@ -142,9 +151,17 @@ def uploaded(s3):
 def test_what_is_fetched_late_is_named_with_its_version(s3, uploaded):
     resources = yaml.safe_load(pin.pin(TEMPLATE, s3))["Resources"]
     function, states, stack, api = FILES
-    assert resources["Function"]["Properties"]["CodeUri"] == {"Bucket": "builds", "Key": function, "Version": uploaded[function]}
+    assert resources["Function"]["Properties"]["CodeUri"] == {
+        "Bucket": "builds",
+        "Key": function,
+        "Version": uploaded[function],
+    }
     assert resources["Function"]["Properties"]["Handler"] == "bootstrap"
-    assert resources["States"]["Properties"]["DefinitionUri"] == {"Bucket": "builds", "Key": states, "Version": uploaded[states]}
+    assert resources["States"]["Properties"]["DefinitionUri"] == {
+        "Bucket": "builds",
+        "Key": states,
+        "Version": uploaded[states],
+    }
     url = f"https://s3.us-east-1.amazonaws.com/builds/{stack}?versionId={uploaded[stack]}"
     assert resources["Stack"]["Properties"]["TemplateURL"] == url
     untouched = yaml.safe_load(TEMPLATE)["Resources"]
@@ -214,7 +231,10 @@ INNER = f"""Resources:
 def nested(template):
     """A template with this one as its child, and the child's key."""
     key = f"packages/{md5(template.encode())}.template"
-    return f"Resources:\n  Child:\n    Properties:\n      TemplateURL: https://s3.us-east-1.amazonaws.com/builds/{key}\n", key
+    return (
+        f"Resources:\n  Child:\n    Properties:\n      TemplateURL: https://s3.us-east-1.amazonaws.com/builds/{key}\n",
+        key,
+    )
 
 
 def test_what_a_nested_template_names_is_pinned_too(s3, uploaded):
@@ -225,7 +245,11 @@ def test_what_a_nested_template_names_is_pinned_too(s3, uploaded):
     child = s3.get_object(Bucket="builds", Key=own, VersionId=version)["Body"].read()
     assert own == f"packages/{md5(child)}.template" != key
     resources = yaml.safe_load(child)["Resources"]
-    assert resources["States"]["Properties"]["DefinitionS3Location"] == {"Bucket": "builds", "Key": STATES, "Version": uploaded[STATES]}
+    assert resources["States"]["Properties"]["DefinitionS3Location"] == {
+        "Bucket": "builds",
+        "Key": STATES,
+        "Version": uploaded[STATES],
+    }
     assert resources["Stack"]["Properties"]["TemplateURL"].endswith(f"{NESTED}?versionId={uploaded[NESTED]}")
 
 

@@ -12,7 +12,12 @@ SEND_NO_SOURCE = {
 
 def test_a_service_that_documents_no_source_is_trusted_without_a_condition():
     seen = set()
-    for path in (ROOT / "template.yaml", ROOT / "build.yaml", ROOT / "build-machines.yaml", *(ROOT / "stacks").glob("*.yaml")):
+    for path in (
+        ROOT / "template.yaml",
+        ROOT / "build.yaml",
+        ROOT / "build-machines.yaml",
+        *(ROOT / "stacks").glob("*.yaml"),
+    ):
         for name, one in read(path)["Resources"].items():
             if one["Type"] == "AWS::IAM::Role":
                 (statement,) = one["Properties"]["AssumeRolePolicyDocument"]["Statement"]

@@ -13,7 +13,12 @@ TEMPLATE = ROOT / "template.yaml"
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/0123abcd-0123-0123-0123-0123456789ab"
 ACL = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/mine/0123abcd-0123-0123-0123-0123456789ab"
-MACHINES = {"EnableEC2Instance": "yes", "EnableEMRCluster": "yes", "EnableRedshift": "yes", "RedshiftPassword": "Not-a-secret-1"}
+MACHINES = {
+    "EnableEC2Instance": "yes",
+    "EnableEMRCluster": "yes",
+    "EnableRedshift": "yes",
+    "RedshiftPassword": "Not-a-secret-1",
+}
 OPTIONS = (
     {"KmsKeyArn": KEY},
     {"AccessLogsBucket": "logs-of-all"},
@@ -74,7 +79,9 @@ def test_the_name_answers_over_tls_1_2_on_both_kinds_of_addresses(kind):
     made = resolve(TEMPLATE, NAMES[1] | {"DNSEndpointType": kind}).nested["DnsStack"].resources
     domain = made["Domain"]["Properties"]
     assert domain["SecurityPolicy"] == "TLS_1_2" and domain["EndpointConfiguration"]["Types"] == [kind]
-    assert set(domain) & {"CertificateArn", "RegionalCertificateArn"} == {"CertificateArn" if kind == "EDGE" else "RegionalCertificateArn"}
+    assert set(domain) & {"CertificateArn", "RegionalCertificateArn"} == {
+        "CertificateArn" if kind == "EDGE" else "RegionalCertificateArn"
+    }
     assert made["BasePath"]["Properties"]["BasePath"] == "advertising"
     records = made["Records"]["Properties"]
     assert records["HostedZoneId"] == "Z0123456789"
@@ -125,11 +132,23 @@ def uses_of_the_key(stack):
     found = {}
     for name, one in stack.all_resources().items():
         if one["Type"] == "AWS::IAM::Role":
-            attached = [arn.strip("<>") for arn in one["Properties"].get("ManagedPolicyArns", []) if arn.startswith("<")]
+            attached = [
+                arn.strip("<>") for arn in one["Properties"].get("ManagedPolicyArns", []) if arn.startswith("<")
+            ]
             documents = [policy["PolicyDocument"] for policy in one["Properties"].get("Policies", [])]
             documents += [stack.one(policy)["Properties"]["PolicyDocument"] for policy in attached]
-            statements = [statement for document in documents for statement in document["Statement"] if "kms:" in str(statement["Action"])]
-            found[name] = {action for statement in statements for action in as_list(statement["Action"]) if statement["Resource"] == KEY}
+            statements = [
+                statement
+                for document in documents
+                for statement in document["Statement"]
+                if "kms:" in str(statement["Action"])
+            ]
+            found[name] = {
+                action
+                for statement in statements
+                for action in as_list(statement["Action"])
+                if statement["Resource"] == KEY
+            }
     return found
 
 
@@ -152,20 +171,36 @@ def test_who_writes_what_a_key_encrypts_may_use_it():
 
 def denials(resource):
     statements = resource["Properties"]["PolicyDocument"]["Statement"]
-    return [one for one in statements if one["Effect"] == "Deny" and one["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}]
+    return [
+        one
+        for one in statements
+        if one["Effect"] == "Deny" and one["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    ]
 
 
 def test_plain_http_is_refused_wherever_a_policy_can_say_so():
     seen = set()
-    guarded = {"AWS::S3::Bucket": "AWS::S3::BucketPolicy", "AWS::SNS::Topic": "AWS::SNS::TopicPolicy", "AWS::SQS::Queue": "AWS::SQS::QueuePolicy"}
+    guarded = {
+        "AWS::S3::Bucket": "AWS::S3::BucketPolicy",
+        "AWS::SNS::Topic": "AWS::SNS::TopicPolicy",
+        "AWS::SQS::Queue": "AWS::SQS::QueuePolicy",
+    }
     for path in (TEMPLATE, ROOT / "build.yaml", ROOT / "build-machines.yaml"):
         resources = resolve(path, {}).all_resources()
         for name, one in resources.items():
             if policy_type := guarded.get(one["Type"]):
                 token = f"<{name.rsplit('/', 1)[-1]}>"
-                policies = [other for other in resources.values() if other["Type"] == policy_type and token in (
-                    [other["Properties"].get("Bucket")] + other["Properties"].get("Topics", []) + other["Properties"].get("Queues", [])
-                )]
+                policies = [
+                    other
+                    for other in resources.values()
+                    if other["Type"] == policy_type
+                    and token
+                    in (
+                        [other["Properties"].get("Bucket")]
+                        + other["Properties"].get("Topics", [])
+                        + other["Properties"].get("Queues", [])
+                    )
+                ]
                 assert policies and denials(policies[0]), f"{path.name}: {name}"
                 seen.add(one["Type"])
     assert seen == set(guarded)
@@ -173,13 +208,21 @@ def test_plain_http_is_refused_wherever_a_policy_can_say_so():
 
 def test_access_logs_go_where_they_are_told():
     bucket = resolve(TEMPLATE, {"AccessLogsBucket": "logs-of-all"}).resources["DataLakeBucket"]["Properties"]
-    assert bucket["LoggingConfiguration"] == {"DestinationBucketName": "logs-of-all", "LogFilePrefix": "dataless/data-lake/"}
+    assert bucket["LoggingConfiguration"] == {
+        "DestinationBucketName": "logs-of-all",
+        "LogFilePrefix": "dataless/data-lake/",
+    }
     assert "LoggingConfiguration" not in resolve(TEMPLATE, {}).resources["DataLakeBucket"]["Properties"]
 
 
 def test_what_is_retained_is_named_in_the_readme():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for path in (TEMPLATE, ROOT / "build.yaml", ROOT / "build-machines.yaml", *sorted((ROOT / "stacks").glob("*.yaml"))):
+    for path in (
+        TEMPLATE,
+        ROOT / "build.yaml",
+        ROOT / "build-machines.yaml",
+        *sorted((ROOT / "stacks").glob("*.yaml")),
+    ):
         for name, one in read(path)["Resources"].items():
             policies = (one.get("DeletionPolicy"), one.get("UpdateReplacePolicy"))
             if policies not in ((None, None), ("Delete", "Delete")):
@@ -191,7 +234,12 @@ def test_what_is_retained_is_named_in_the_readme():
 
 def test_statements_without_a_resource_say_why():
     """A wildcard for all resources stands below a comment, in the statement or before it."""
-    for path in (TEMPLATE, ROOT / "build.yaml", ROOT / "build-machines.yaml", *sorted((ROOT / "stacks").glob("*.yaml"))):
+    for path in (
+        TEMPLATE,
+        ROOT / "build.yaml",
+        ROOT / "build-machines.yaml",
+        *sorted((ROOT / "stacks").glob("*.yaml")),
+    ):
         lines = path.read_text(encoding="utf-8").splitlines()
         explained = set()
         for number, line in enumerate(lines):
@@ -213,7 +261,11 @@ def test_no_version_gets_traffic_unchecked():
     assert preference == {
         "Type": {"Ref": "DeploymentPreferenceType"}, "Role": {"Fn::GetAtt": ["FunctionsStack", "Outputs.TrafficShiftRoleArn"]},
     }  # fmt: skip
-    functions = [name for name, one in resources.items() if one["Type"] == "AWS::Serverless::Function" and not name.endswith("Check")]
+    functions = [
+        name
+        for name, one in resources.items()
+        if one["Type"] == "AWS::Serverless::Function" and not name.endswith("Check")
+    ]
     assert len(functions) >= 4
     tests = (ROOT / "crates" / "pre-traffic" / "src" / "test_event.rs").read_text(encoding="utf-8")
     for name in functions:

@@ -51,7 +51,12 @@ def test_a_warehouse_whose_parts_would_move_is_not_updated():
 
 
 # What CloudFormation would name by the logical id alone: the right to it would have to be given for every branch.
-NAMED = {"AWS::Glue::Job", "AWS::Scheduler::Schedule", "AWS::SecretsManager::Secret", "AWS::StepFunctions::StateMachine"}
+NAMED = {
+    "AWS::Glue::Job",
+    "AWS::Scheduler::Schedule",
+    "AWS::SecretsManager::Secret",
+    "AWS::StepFunctions::StateMachine",
+}
 OPTIONS = {
     "EnableEC2Instance": "yes", "EnableRedshift": "yes", "RedshiftPassword": "Not-a-secret-1", "Orchestrator": "DataPipeline",
     "AccessKeyID": "AKIAIOSFODNN7EXAMPLE", "SecretAccessKey": "not-a-secret",
@@ -63,5 +68,7 @@ def test_names_begin_with_the_stack():
     for name, one in warehouse(**OPTIONS).items():
         if one["Type"] in NAMED:
             seen.add(one["Type"])
-            assert one["Properties"].get("Name", one["Properties"].get("StateMachineName", "")).startswith(f"{WAREHOUSE}-"), name
+            assert (
+                one["Properties"].get("Name", one["Properties"].get("StateMachineName", "")).startswith(f"{WAREHOUSE}-")
+            ), name
     assert seen == NAMED

@@ -48,12 +48,18 @@ def test_an_alarm_says_that_events_wait_in_raw_errors_and_what_to_do(table):
     assert alarm["Dimensions"] == [{"Name": "DeliveryStreamName", "Value": "<DeliveryStream>"}]
     assert "Unit" not in alarm, "the metric has none"
     assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == ("Average", "LessThanThreshold", 1)
-    for words in (f"data/raw-errors/{table}/processing-failed/", "MetricsSinkReservedConcurrency", "glue/undelivered.py"):
+    for words in (
+        f"data/raw-errors/{table}/processing-failed/",
+        "MetricsSinkReservedConcurrency",
+        "glue/undelivered.py",
+    ):
         assert words in alarm["AlarmDescription"]
 
 
 def allowed(role):
-    statements = (s for policy in STACK.one(role)["Properties"]["Policies"] for s in policy["PolicyDocument"]["Statement"])
+    statements = (
+        s for policy in STACK.one(role)["Properties"]["Policies"] for s in policy["PolicyDocument"]["Statement"]
+    )
     for statement in statements:
         for action in as_list(statement["Action"]):
             for resource in as_list(statement["Resource"]):
@@ -63,7 +69,9 @@ def allowed(role):
 @pytest.mark.parametrize("table", EVENTS)
 def test_the_etl_may_read_what_firehose_sets_aside_and_cannot_change_it(table):
     prefix = re.sub(r"!\{firehose:error-output-type\}", "processing-failed", destination(table)["ErrorOutputPrefix"])
-    assert re.sub(r"!\{timestamp:\w+\}", "", prefix).startswith(f"data/raw-errors/{table}/processing-failed/year=/month=/day=/hour=")
+    assert re.sub(r"!\{timestamp:\w+\}", "", prefix).startswith(
+        f"data/raw-errors/{table}/processing-failed/year=/month=/day=/hour="
+    )
     actions = {action for action, pattern in allowed("LakeJobRole") if like(f"{BUCKET}/{prefix}x", pattern)}
     assert actions == {"s3:GetObject"}
 

@@ -21,7 +21,14 @@ from account.deployments import PIPELINE, WAREHOUSE, Deployment, deploy_pipeline
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
     """None of the user's own settings."""
-    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION"):
+    for name in (
+        "AWS_PROFILE",
+        "AWS_DEFAULT_PROFILE",
+        "AWS_SESSION_TOKEN",
+        "AWS_ENDPOINT_URL",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
@@ -82,7 +89,11 @@ def large(stub):
     def large(warehouse=True):
         limits = {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 1000}
         stub("lambda", "get_account_settings", {"AccountLimit": limits})
-        functions = [one for one in templates.read(ROOT / WAREHOUSE)["Resources"].values() if one["Type"] == "AWS::Serverless::Function"]
+        functions = [
+            one
+            for one in templates.read(ROOT / WAREHOUSE)["Resources"].values()
+            if one["Type"] == "AWS::Serverless::Function"
+        ]
         for _ in functions if warehouse else ():
             stub("lambda", "get_function", error="ResourceNotFoundException")
         for names in (of_glue, of_codebuild) if warehouse else (of_codebuild,):

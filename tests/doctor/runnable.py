@@ -22,7 +22,8 @@ OTHERS = {
     ("aws", "configure"): set(),
     ("aws", "sso", "login"): set(),
     ("sam", "deploy"): {"--stack-name"},
-    ("cargo", "dataless", "doctor"): {option for action in doctor.parser()._actions for option in action.option_strings} | {"--aws"},
+    ("cargo", "dataless", "doctor"): {option for action in doctor.parser()._actions for option in action.option_strings}
+    | {"--aws"},
 }
 
 

@@ -20,7 +20,10 @@ def options(*arguments):
         ({"GlueNumberOfWorkers": "1e2"}, "GlueNumberOfWorkers: '1e2' is not a number"),
         ({"MetricsSinkReservedConcurrency": "many"}, "MetricsSinkReservedConcurrency: 'many' is not a number"),
         ({"GlueWorkerType": "Standard"}, "GlueWorkerType: 'Standard' is not one of"),
-        ({"PipelineParalelDays": 3}, "PipelineParalelDays: the template has no such parameter; did you mean PipelineParallelDays?"),
+        (
+            {"PipelineParalelDays": 3},
+            "PipelineParalelDays: the template has no such parameter; did you mean PipelineParallelDays?",
+        ),
     ],
 )
 def test_a_value_that_the_template_refuses_stops(account, warehouse, parameters, detail):
@@ -133,7 +136,10 @@ def test_each_command_of_a_run_is_about_its_region(account, large, monkeypatch):
     account.client("athena").create_work_group(Name="ours-main")
     found = doctor.findings(options("--region", "us-east-1", "--pipeline-stack", "ours"))
     (taken,) = [one for one in found if "the WorkGroup ours-main exists already" in one.detail]
-    assert taken.command == "aws athena delete-work-group --work-group ours-main --recursive-delete-option --region us-east-1"
+    assert (
+        taken.command
+        == "aws athena delete-work-group --work-group ours-main --recursive-delete-option --region us-east-1"
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,11 @@ class Refusal(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         known = b"Action=GetCallerIdentity" in body and self.server.identity
         if b"Action=" in body:
-            answer = self.server.identity if known else f"<ErrorResponse><Error><Code>{self.server.error}</Code></Error></ErrorResponse>"
+            answer = (
+                self.server.identity
+                if known
+                else f"<ErrorResponse><Error><Code>{self.server.error}</Code></Error></ErrorResponse>"
+            )
         else:
             answer = json.dumps({"__type": self.server.error, "Code": self.server.error})
         self.send_response(200 if known else 400)
@@ -174,7 +178,11 @@ parameter_overrides = "LookbackDays=5"
     by_hand = deployments.by_hand(None, tmp_path)
     assert (by_hand.stack, by_hand.parameters) == ("mine", {"LookbackDays": "5"})
     _, warehouse = deployments.by_pipeline("ours", "next", tmp_path)
-    assert (warehouse.stack, warehouse.source, warehouse.parameters) == ("ours-next", "config/next.json", {"LookbackDays": 7})
+    assert (warehouse.stack, warehouse.source, warehouse.parameters) == (
+        "ours-next",
+        "config/next.json",
+        {"LookbackDays": 7},
+    )
 
 
 def test_a_branch_without_configuration_stops(refusing):
@@ -187,7 +195,9 @@ def test_a_fresh_account_that_is_large_enough_is_all_good(account, large):
     large()
     found = list(doctor.examine(account, doctor.planned(doctor.parser().parse_args(["--pipeline-stack", "shop"]))))
     assert [one for one in found if not one.good] == []
-    assert {"stack shop", "stack shop-main", "names of shop-main", "services in us-east-1"} <= {one.what for one in found}
+    assert {"stack shop", "stack shop-main", "names of shop-main", "services in us-east-1"} <= {
+        one.what for one in found
+    }
 
 
 # --- the documentation ------------------------------------------------------------------------------------------------
@@ -210,7 +220,10 @@ def test_the_policy_of_the_guide_has_each_action_and_no_more():
 
 
 def test_every_action_only_reads():
-    assert all(re.fullmatch(r"[a-z]+:(Get|List|Describe|BatchGet)[A-Za-z]+|apigateway:GET", action) for action in calls.ACTIONS.values())
+    assert all(
+        re.fullmatch(r"[a-z]+:(Get|List|Describe|BatchGet)[A-Za-z]+|apigateway:GET", action)
+        for action in calls.ACTIONS.values()
+    )
 
 
 def test_the_guide_names_each_option():

@@ -34,18 +34,25 @@ def make_project(account, name):
 
 def make_stream(account, name):
     destination = {"RoleARN": ROLE, "BucketARN": "arn:aws:s3:::bucket"}
-    account.client("firehose").create_delivery_stream(DeliveryStreamName=name, ExtendedS3DestinationConfiguration=destination)
+    account.client("firehose").create_delivery_stream(
+        DeliveryStreamName=name, ExtendedS3DestinationConfiguration=destination
+    )
 
 
 def make_schedule(account, name):
     account.client("scheduler").create_schedule(
-        Name=name, ScheduleExpression="rate(1 day)", FlexibleTimeWindow={"Mode": "OFF"}, Target={"Arn": ROLE, "RoleArn": ROLE}
+        Name=name,
+        ScheduleExpression="rate(1 day)",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={"Arn": ROLE, "RoleArn": ROLE},
     )
 
 
 def make_function(account, name):
     role = account.client("iam").create_role(RoleName="runs", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-    account.client("lambda").create_function(FunctionName=name, Role=role, PackageType="Image", Code={"ImageUri": "1.dkr.ecr/image:1"})
+    account.client("lambda").create_function(
+        FunctionName=name, Role=role, PackageType="Image", Code={"ImageUri": "1.dkr.ecr/image:1"}
+    )
 
 
 DEFINITION = '{"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}'
@@ -121,7 +128,9 @@ def test_the_state_machine_that_exists_is_deleted_by_its_arn(account, warehouse)
 
 def test_names_are_those_of_the_templates(account, pipeline, warehouse):
     made = {kind: {name for other, name in stacks.names(account, warehouse) if other == kind} for kind in stacks.NAMED}
-    assert made["AWS::KinesisFirehose::DeliveryStream"] == {f"shop-main-{event_types.kebab(one)}" for one in event_types.names()}
+    assert made["AWS::KinesisFirehose::DeliveryStream"] == {
+        f"shop-main-{event_types.kebab(one)}" for one in event_types.names()
+    }
     assert made["AWS::Glue::Database"] == {"shop_main"}
     assert {"/aws/lambda/shop-main-metrics-sink", "/aws/apigateway/shop-main"} <= made["AWS::Logs::LogGroup"]
     assert len(made["AWS::Logs::LogGroup"]) >= 7 + len(event_types.names())

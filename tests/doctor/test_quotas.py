@@ -47,7 +47,9 @@ def test_few_concurrent_executions_are_advice(account, stub, warehouse, total, g
         (120, 100, "REVIEW_IN_PROGRESS", 1000),
     ],
 )
-def test_a_reservation_that_lambda_refuses_stops(account, stub, warehouse, monkeypatch, total, unreserved, status, value):
+def test_a_reservation_that_lambda_refuses_stops(
+    account, stub, warehouse, monkeypatch, total, unreserved, status, value
+):
     monkeypatch.setattr(quotas, "reserved", lambda account, deployment: 20)
     has_concurrency(stub, total, unreserved)
     if status:
@@ -90,7 +92,12 @@ Resources:
 
 def has_quotas(stub, service, defaults, applied=()):
     def quota(name, value):
-        return {"ServiceCode": service, "QuotaCode": f"L-{name.upper().replace(' ', '')[-12:]}", "QuotaName": name, "Value": value}
+        return {
+            "ServiceCode": service,
+            "QuotaCode": f"L-{name.upper().replace(' ', '')[-12:]}",
+            "QuotaName": name,
+            "Value": value,
+        }
 
     stub("service-quotas", "list_aws_default_service_quotas", {"Quotas": [quota(*one) for one in defaults]})
     stub("service-quotas", "list_service_quotas", {"Quotas": [quota(*one) for one in applied]})
@@ -115,7 +122,12 @@ OTHER = ("Concurrently running builds for ARM Lambda/1GB environment", 0)
             "no build on ARM of size medium may run (large 1, medium 0); ComputeType=BUILD_GENERAL1_LARGE would do",
         ),
         # As the documentation lists them: there is none of size medium.
-        ([(arm("Small"), 1), (arm("Large"), 1)], [], "good", "builds on ARM at once: large 1, small 1; size medium is not listed"),
+        (
+            [(arm("Small"), 1), (arm("Large"), 1)],
+            [],
+            "good",
+            "builds on ARM at once: large 1, small 1; size medium is not listed",
+        ),
         (
             [(arm("Small"), 60)],
             [(arm("Small"), 0)],
@@ -181,8 +193,18 @@ def test_a_quota_that_is_not_listed_is_reported(account, stub, warehouse):
     ("check", "service", "operation", "action"),
     [
         (quotas.check_lambda, "lambda", "get_account_settings", "lambda:GetAccountSettings"),
-        (quotas.check_glue, "service-quotas", "list_aws_default_service_quotas", "servicequotas:ListAWSDefaultServiceQuotas"),
-        (quotas.check_builds, "service-quotas", "list_aws_default_service_quotas", "servicequotas:ListAWSDefaultServiceQuotas"),
+        (
+            quotas.check_glue,
+            "service-quotas",
+            "list_aws_default_service_quotas",
+            "servicequotas:ListAWSDefaultServiceQuotas",
+        ),
+        (
+            quotas.check_builds,
+            "service-quotas",
+            "list_aws_default_service_quotas",
+            "servicequotas:ListAWSDefaultServiceQuotas",
+        ),
     ],
 )
 def test_without_the_action_nothing_was_seen(account, stub, pipeline, warehouse, check, service, operation, action):

@@ -19,8 +19,12 @@ def test_the_names_are_those_that_aws_lists(account):
     """moto has a copy of the public parameters."""
     names = sorted({*services.SERVICES.values(), *(name for made in services.SAM_SERVICES.values() for name in made)})
     paths = [f"/aws/service/global-infrastructure/regions/us-east-1/services/{name}" for name in names]
-    batches = [paths[start : start + services.MAX_PARAMETERS] for start in range(0, len(paths), services.MAX_PARAMETERS)]
-    assert [account.client("ssm").get_parameters(Names=batch)["InvalidParameters"] for batch in batches] == [[]] * len(batches)
+    batches = [
+        paths[start : start + services.MAX_PARAMETERS] for start in range(0, len(paths), services.MAX_PARAMETERS)
+    ]
+    assert [account.client("ssm").get_parameters(Names=batch)["InvalidParameters"] for batch in batches] == [[]] * len(
+        batches
+    )
 
 
 def test_a_region_that_offers_all(account, pipeline, warehouse):
@@ -49,7 +53,10 @@ def test_a_service_that_is_not_offered(account, stub, pipeline, warehouse, missi
     offers_all_but(stub, account, wanted, [missing])
     (found,) = services.check(account, wanted)
     assert not found.good and found.stops == stops
-    assert found.detail.startswith(f"{missing} is not offered") and found.command == "cargo dataless doctor --aws --region us-east-1"
+    assert (
+        found.detail.startswith(f"{missing} is not offered")
+        and found.command == "cargo dataless doctor --aws --region us-east-1"
+    )
 
 
 def test_a_region_without_a_list(account, warehouse):
@@ -66,11 +73,18 @@ def test_another_partition(account, partition, stops):
 
 @pytest.mark.parametrize(
     ("image", "good"),
-    [("aws/codebuild/amazonlinux-aarch64-standard:4.0", True), ("aws/codebuild/amazonlinux-x86_64-standard:5.0", False)],
+    [
+        ("aws/codebuild/amazonlinux-aarch64-standard:4.0", True),
+        ("aws/codebuild/amazonlinux-x86_64-standard:5.0", False),
+    ],
 )
 def test_the_build_image_is_in_codebuilds_list(account, stub, pipeline, image, good):
     languages = [{"language": "JAVA", "images": [{"name": image, "description": "", "versions": []}]}]
-    stub("codebuild", "list_curated_environment_images", {"platforms": [{"platform": "AMAZON_LINUX_2", "languages": languages}]})
+    stub(
+        "codebuild",
+        "list_curated_environment_images",
+        {"platforms": [{"platform": "AMAZON_LINUX_2", "languages": languages}]},
+    )
     (found,) = services.check_image(account, [pipeline])
     assert found.good == good and not found.stops
     assert "aws/codebuild/amazonlinux-aarch64-standard:4.0" in found.detail

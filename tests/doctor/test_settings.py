@@ -8,9 +8,7 @@ from account.calls import look
 
 ROLE = "arn:aws:iam::123456789012:role/"
 
-REPLACED = (
-    "and the stack would replace it for every API of this Region; set ManageApiGatewayLogging to false in config/main.json"
-)
+REPLACED = "and the stack would replace it for every API of this Region; set ManageApiGatewayLogging to false in config/main.json"
 
 
 def has_role(stub, name):
@@ -54,7 +52,9 @@ def test_the_stack_makes_the_role_by_default(account, warehouse):
 
 def grant(account, database, principal="IAM_ALLOWED_PRINCIPALS"):
     account.client("lakeformation").grant_permissions(
-        Principal={"DataLakePrincipalIdentifier": principal}, Resource={"Database": {"Name": database}}, Permissions=["ALL"]
+        Principal={"DataLakePrincipalIdentifier": principal},
+        Resource={"Database": {"Name": database}},
+        Permissions=["ALL"],
     )
 
 
@@ -81,7 +81,11 @@ def test_grants_are_read_to_their_end(account, stub):
     def page(principal):
         return [{"Principal": {"DataLakePrincipalIdentifier": principal}, "Permissions": ["ALL"]}]
 
-    stub("lakeformation", "list_permissions", {"PrincipalResourcePermissions": page("arn:aws:iam::1:role/a"), "NextToken": "more"})
+    stub(
+        "lakeformation",
+        "list_permissions",
+        {"PrincipalResourcePermissions": page("arn:aws:iam::1:role/a"), "NextToken": "more"},
+    )
     stub("lakeformation", "list_permissions", {"PrincipalResourcePermissions": page("IAM_ALLOWED_PRINCIPALS")})
     assert "IAM_ALLOWED_PRINCIPALS" in settings.holders(account, {"Database": {"Name": "default"}})
 
@@ -102,7 +106,10 @@ def test_a_default_database_that_iam_hides(account, stub):
 IAM_ALONE = [{"Principal": {"DataLakePrincipalIdentifier": "IAM_ALLOWED_PRINCIPALS"}, "Permissions": ["ALL"]}]
 
 
-DATABASE, TABLES = '{"Database": {"Name": "shop_main"}}', '{"Table": {"DatabaseName": "shop_main", "TableWildcard": {}}}'
+DATABASE, TABLES = (
+    '{"Database": {"Name": "shop_main"}}',
+    '{"Table": {"DatabaseName": "shop_main", "TableWildcard": {}}}',
+)
 
 
 @pytest.mark.parametrize(

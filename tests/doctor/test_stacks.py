@@ -85,7 +85,12 @@ STATES = {
 
 def in_state(stub, status, name="shop-main"):
     parameters = [{"ParameterKey": key, "ParameterValue": "x"} for key in declared("template.yaml")]
-    stack = {"StackName": name, "CreationTime": datetime.datetime(2026, 1, 1), "StackStatus": status, "Parameters": parameters}
+    stack = {
+        "StackName": name,
+        "CreationTime": datetime.datetime(2026, 1, 1),
+        "StackStatus": status,
+        "Parameters": parameters,
+    }
     stub("cloudformation", "describe_stacks", {"Stacks": [stack]})
 
 
@@ -99,7 +104,11 @@ def test_a_state_that_takes_no_update_stops_with_the_way_out(account, stub, ware
 
 
 def test_a_stack_that_only_has_a_change_set_may_have_no_parameters(account, stub, warehouse):
-    stack = {"StackName": "shop-main", "CreationTime": datetime.datetime(2026, 1, 1), "StackStatus": "REVIEW_IN_PROGRESS"}
+    stack = {
+        "StackName": "shop-main",
+        "CreationTime": datetime.datetime(2026, 1, 1),
+        "StackStatus": "REVIEW_IN_PROGRESS",
+    }
     stub("cloudformation", "describe_stacks", {"Stacks": [stack]})
     found, names = stacks.check(account, warehouse)
     assert found.good and found.detail == "a warehouse, REVIEW_IN_PROGRESS"

@@ -111,7 +111,9 @@ def test_a_command_is_one_of_the_aws_command_line(page, words):
 
 def test_commands_are_found():
     assert len(ALL) > 60
-    assert {"README.md", "docs/delivery.md", "docs/self-guided-demo.md", "docs/redshift.md"} <= {page for page, _ in ALL}
+    assert {"README.md", "docs/delivery.md", "docs/self-guided-demo.md", "docs/redshift.md"} <= {
+        page for page, _ in ALL
+    }
 
 
 @pytest.mark.parametrize(

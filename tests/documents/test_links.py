@@ -23,7 +23,7 @@ def test_links_lead_somewhere(found):
 
 def test_a_broken_link_is_found(tmp_path):
     (tmp_path / "here.md").write_text("# One\n\n## A name, and more\n", encoding="utf-8")
-    text = "[a](here.md#a-name-and-more) [b](here.md#another) [c](gone.md) [d](#one) <img src=\"gone.png\">\n\n# One\n"
+    text = '[a](here.md#a-name-and-more) [b](here.md#another) [c](gone.md) [d](#one) <img src="gone.png">\n\n# One\n'
     path = tmp_path / "page.md"
     path.write_text(text, encoding="utf-8")
     assert broken(Page(path, text)) == ["here.md#another", "gone.md", "here.md#another", "gone.md", "gone.png"]
@@ -38,6 +38,8 @@ def test_every_document_is_in_the_index():
 
 def test_every_decision_is_in_its_index():
     index = page(ROOT / "docs" / "decisions" / "README.md")
-    records = sorted(one.path.name for one in pages() if one.path.parent == index.path.parent and one.path != index.path)
+    records = sorted(
+        one.path.name for one in pages() if one.path.parent == index.path.parent and one.path != index.path
+    )
     assert len(records) > 10
     assert sorted({link for link in index.links() if link.startswith("00")}) == records

@@ -21,12 +21,17 @@ def manifests() -> dict[str, dict]:
 
 def test_the_table_of_crates_is_that_of_the_manifests():
     section = ARCHITECTURE.split("### Crates\n")[1].split("\n## ")[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("| `")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("| `")
+    ]
     table = {SPAN.findall(name)[0]: set(SPAN.findall(uses)) for name, uses, _ in rows}
     found = manifests()
     own = [
         # A new event type has a crate too, and needs no row of its own.
-        (re.sub("^capture-.+", "capture-<type>", name), {used for kind in KINDS for used in manifest.get(kind, {})} & found.keys())
+        (
+            re.sub("^capture-.+", "capture-<type>", name),
+            {used for kind in KINDS for used in manifest.get(kind, {})} & found.keys(),
+        )
         for name, manifest in found.items()
     ]
     assert {name for name, _ in own} == table.keys()
@@ -63,7 +68,11 @@ def source() -> str:
 def messages() -> list[str]:
     """The first column of the tables of Dataless's own messages."""
     own = TROUBLESHOOTING.split("## By message\n")[1].split("### Deploying to AWS")[0]
-    rows = [line for line in own.splitlines() if line.startswith("| ") and not line.startswith(("| ---", "| message", "| code"))]
+    rows = [
+        line
+        for line in own.splitlines()
+        if line.startswith("| ") and not line.startswith(("| ---", "| message", "| code"))
+    ]
     return [span for row in rows for span in SPAN.findall(row.split("|")[1])]
 
 

@@ -36,7 +36,9 @@ def run(warehouse):
     maps = {"Fill the lake": "filled", "Derive": "derived", "In parts": "parts", "Check the ledgers": "checked",
             "Open books": "checked_again"}  # fmt: skip
     for name, variable in maps.items():
-        definition["States"][name]["Assign"] = definition["States"][name].get("Assign", {}) | {variable: "{% $states.result %}"}
+        definition["States"][name]["Assign"] = definition["States"][name].get("Assign", {}) | {
+            variable: "{% $states.result %}"
+        }
     # What the check of a ledger hands on, by the days that a test wants to be open.
     check = definition["States"]["Check the ledgers"]["ItemProcessor"]["States"]["Check the ledger"]
     check["Output"] = (
@@ -99,7 +101,9 @@ def test_a_day_that_is_not_over_is_run_when_it_is_asked_for(run):
 def test_a_year_runs_in_months_whose_books_are_checked_together(run):
     found = run(**{"from": "2025-01-01", "to": "2025-12-31"})
     assert (found["filled"], found["derived"]) == ([], [])
-    assert [day for part in found["parts"] for day in days(part["from"], part["to"])] == days("2025-01-01", "2026-01-04")
+    assert [day for part in found["parts"] for day in days(part["from"], part["to"])] == days(
+        "2025-01-01", "2026-01-04"
+    )
     assert {len(days(part["from"], part["to"])) for part in found["parts"][:-1]} == {31}
     assert found["checked"] == days("2025-01-01", "2026-01-04")
 

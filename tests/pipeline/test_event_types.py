@@ -29,12 +29,18 @@ class Machine:
     def __init__(self, warehouse, types, failing):
         self.warehouse, self.name = warehouse, f"types-{uuid.uuid4().hex[:8]}"
         deployed = warehouse.states.describe_state_machine(stateMachineArn=warehouse.state_machine)
-        resources = {state["Resource"] for state in tasks(json.loads(deployed["definition"])) if ":function:" in state["Resource"]}
+        resources = {
+            state["Resource"]
+            for state in tasks(json.loads(deployed["definition"]))
+            if ":function:" in state["Resource"]
+        }
         (glue,) = resources
         own = str(event_types.names()).replace(" ", "")
         assert own in deployed["definition"]
         definition = deployed["definition"].replace(glue, self.echo(failing)).replace(own, str(types).replace(" ", ""))
-        created = warehouse.states.create_state_machine(name=self.name, definition=definition, roleArn=deployed["roleArn"])
+        created = warehouse.states.create_state_machine(
+            name=self.name, definition=definition, roleArn=deployed["roleArn"]
+        )
         self.arn = created["stateMachineArn"]
 
     def echo(self, failing):
@@ -48,10 +54,14 @@ class Machine:
 
     def run(self):
         """The jobs that ended well, in their order, and the status of the execution."""
-        execution = self.warehouse.states.start_execution(stateMachineArn=self.arn, input=json.dumps(NIGHT))["executionArn"]
+        execution = self.warehouse.states.start_execution(stateMachineArn=self.arn, input=json.dumps(NIGHT))[
+            "executionArn"
+        ]
         ended = self.warehouse.wait(execution)
         history = self.warehouse.states.get_execution_history(executionArn=execution, maxResults=1000)["events"]
-        outputs = [json.loads(one["taskSucceededEventDetails"]["output"]) for one in history if one["type"] == "TaskSucceeded"]
+        outputs = [
+            json.loads(one["taskSucceededEventDetails"]["output"]) for one in history if one["type"] == "TaskSucceeded"
+        ]
         return [one["JobName"].removeprefix("dataless-") for one in outputs], ended["status"]
 
     def close(self):

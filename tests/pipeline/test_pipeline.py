@@ -142,7 +142,8 @@ def test_a_failed_etl_is_reported_not_repeated_and_runs_when_its_cause_is_fixed(
 
 
 @pytest.mark.parametrize(
-    "fields", [{"from": "yesterday"}, {"from": "2026-05-06", "to": "2026-05-04"}, {"from": "2026-05-06", "to": "2028-05-06"}]
+    "fields",
+    [{"from": "yesterday"}, {"from": "2026-05-06", "to": "2026-05-04"}, {"from": "2026-05-06", "to": "2028-05-06"}],
 )
 def test_what_is_no_range_of_days_is_refused(warehouse, notices, fields):
     ended = warehouse.wait(warehouse.start(**fields))
@@ -168,7 +169,9 @@ def test_open_books_of_one_day_keep_no_other_day_from_its_answers(warehouse, not
     failed = warehouse.failed_tasks(execution)
     assert len(failed) == 2
     assert [cause for cause in failed if f"the books of {open_day} don't balance" not in cause] == []
-    assert {day: warehouse.items()[ADS[0], day] for day in (first, open_day, last)} == dict.fromkeys((first, open_day, last), (1, 0))
+    assert {day: warehouse.items()[ADS[0], day] for day in (first, open_day, last)} == dict.fromkeys(
+        (first, open_day, last), (1, 0)
+    )
     # Alarms on open books write to the same topic.
     while "execution" not in (message := json.loads(notices()[0]["Message"])):
         assert "-ledger" in message["AlarmName"]

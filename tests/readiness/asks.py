@@ -255,4 +255,6 @@ class Asks:
         for name, one in child.template.source.get("Parameters", {}).items():
             if one["Type"].startswith("AWS::SSM::Parameter::Value"):
                 arn = f"arn:aws:ssm:us-east-1::parameter{child.template.parameters[name]}"
-                yield from (Ask(f"{where} {name}", kind, action, arn) for action in ("ssm:GetParameter", "ssm:GetParameters"))
+                yield from (
+                    Ask(f"{where} {name}", kind, action, arn) for action in ("ssm:GetParameter", "ssm:GetParameters")
+                )

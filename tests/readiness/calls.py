@@ -100,7 +100,11 @@ def strings(part: ast.AST) -> set[str]:
 def services(path: Path) -> set[str]:
     found = set()
     for one in ast.walk(tree(path)):
-        if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute) and one.func.attr in ("client", "resource"):
+        if (
+            isinstance(one, ast.Call)
+            and isinstance(one.func, ast.Attribute)
+            and one.func.attr in ("client", "resource")
+        ):
             found |= {argument.value for argument in one.args[:1] if isinstance(argument, ast.Constant)}
     return found
 
@@ -112,7 +116,11 @@ def of_python(script: Path) -> set[str]:
     known = {name: one for path in modules for service in services(path) for name, one in operations(service).items()}
     for parts in modules.values():
         for part in parts:
-            called = {one.func.attr for one in ast.walk(part) if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute)}
+            called = {
+                one.func.attr
+                for one in ast.walk(part)
+                if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute)
+            }
             # An operation is a text where a paginator is asked for.
             found |= {known[name] for name in (called | strings(part)) & set(known)}
             has_versions |= "VersionId" in strings(part)
@@ -121,7 +129,14 @@ def of_python(script: Path) -> set[str]:
 
 # --- Rust ---
 
-SDKS = {"cloudwatch": "cloudwatch", "codedeploy": "codedeploy", "dynamodb": "dynamodb", "firehose": "firehose", "lambda": "lambda", "s3": "s3"}
+SDKS = {
+    "cloudwatch": "cloudwatch",
+    "codedeploy": "codedeploy",
+    "dynamodb": "dynamodb",
+    "firehose": "firehose",
+    "lambda": "lambda",
+    "s3": "s3",
+}
 
 
 def of_rust(folder: Path) -> set[str]:

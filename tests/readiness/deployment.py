@@ -47,7 +47,10 @@ def bounds() -> dict[str, tuple[str, tuple[iam.Statement, ...]]]:
         made = stack(path.name)
         for name, resource in made.resources.items():
             if resource["Type"] == "AWS::IAM::ManagedPolicy" and name.endswith("Boundary"):
-                found[arns_of(made, name)[0][0]] = (name, tuple(iam.statements(name, resource["Properties"]["PolicyDocument"])))
+                found[arns_of(made, name)[0][0]] = (
+                    name,
+                    tuple(iam.statements(name, resource["Properties"]["PolicyDocument"])),
+                )
     return found
 
 

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 
 @functools.cache
 def reference() -> dict:
-    return json.loads((importlib.resources.files("cfnlint.data.AdditionalSpecs") / "Policies.json").read_text(encoding="utf-8"))
+    return json.loads(
+        (importlib.resources.files("cfnlint.data.AdditionalSpecs") / "Policies.json").read_text(encoding="utf-8")
+    )
 
 
 # Left open by the reference: a bucket's name has no slash, an object's ARN has one.
@@ -62,7 +64,9 @@ def as_list(value) -> list:
 @functools.cache
 def pattern(text: str, ignore_case: bool = False) -> re.Pattern:
     parts = {"*": ".*", "?": "."}
-    return re.compile("".join(parts.get(one, re.escape(one)) for one in text), re.IGNORECASE | re.DOTALL if ignore_case else re.DOTALL)
+    return re.compile(
+        "".join(parts.get(one, re.escape(one)) for one in text), re.IGNORECASE | re.DOTALL if ignore_case else re.DOTALL
+    )
 
 
 def like(text: str, wanted: str) -> bool:

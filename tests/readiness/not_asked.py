@@ -115,7 +115,13 @@ WITHOUT_A_KEY = {
     "AWS::Athena::WorkGroup": ["kms:Decrypt", "kms:GenerateDataKey"],
     "AWS::DynamoDB::Table": ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:RevokeGrant"],
     "AWS::KinesisFirehose::DeliveryStream": ["kms:CreateGrant", "kms:DescribeKey", "kms:RevokeGrant"],
-    "AWS::Lambda::Function": ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"],
+    "AWS::Lambda::Function": [
+        "kms:CreateGrant",
+        "kms:Decrypt",
+        "kms:DescribeKey",
+        "kms:Encrypt",
+        "kms:GenerateDataKey",
+    ],
 }
 
 

@@ -120,7 +120,9 @@ class Processed(Resolver):
         if not self.known(name):
             return super().physical_id(name)
         properties = self.properties(name, "FunctionName")
-        return physical.reference(self.template["Resources"][name]["Type"], self.names(name)[0], self.pseudo, properties)
+        return physical.reference(
+            self.template["Resources"][name]["Type"], self.names(name)[0], self.pseudo, properties
+        )
 
     def physical_attribute(self, name, attribute):
         if not self.known(name):
@@ -128,7 +130,11 @@ class Processed(Resolver):
         kind = self.template["Resources"][name]["Type"]
         if attribute == "Arn":
             return physical.arns(kind, self.names(name)[0], self.pseudo)[0]
-        return self.names(name)[0] if attribute in physical.KINDS[kind].name_attributes else super().physical_attribute(name, attribute)
+        return (
+            self.names(name)[0]
+            if attribute in physical.KINDS[kind].name_attributes
+            else super().physical_attribute(name, attribute)
+        )
 
 
 def all_stacks(stack, name=""):
@@ -161,13 +167,17 @@ def names_of(stack, logical):
     resource = stack.resources[logical]
     if resource["Type"] not in physical.KINDS:
         return []
-    return physical.names(resource["Type"], logical, stack.pseudo["AWS::StackName"], given_name(resource["Type"], resource["Properties"]))
+    return physical.names(
+        resource["Type"], logical, stack.pseudo["AWS::StackName"], given_name(resource["Type"], resource["Properties"])
+    )
 
 
 def arns_of(stack, logical):
     """For each of its names, the ARNs that a policy may know it by."""
     resource = stack.resources[logical]
-    return [physical.arns(resource["Type"], name, stack.pseudo, resource["Properties"]) for name in names_of(stack, logical)]
+    return [
+        physical.arns(resource["Type"], name, stack.pseudo, resource["Properties"]) for name in names_of(stack, logical)
+    ]
 
 
 def listed(problems):

@@ -29,7 +29,11 @@ def alarms(option):
 def metrics_of(alarm):
     """Each metric of an alarm, with its period."""
     if "Metrics" in alarm:
-        return [(one["MetricStat"]["Metric"], one["MetricStat"]["Period"]) for one in alarm["Metrics"] if "MetricStat" in one]
+        return [
+            (one["MetricStat"]["Metric"], one["MetricStat"]["Period"])
+            for one in alarm["Metrics"]
+            if "MetricStat" in one
+        ]
     return [(alarm, alarm["Period"])]
 
 
@@ -61,7 +65,9 @@ def test_metrics_are_those_that_services_publish(option):
     for name, alarm in alarms(option):
         for metric, _ in metrics_of(alarm):
             seen += 1
-            problem = undocumented(metric["Namespace"], metric["MetricName"], [one["Name"] for one in metric.get("Dimensions", [])])
+            problem = undocumented(
+                metric["Namespace"], metric["MetricName"], [one["Name"] for one in metric.get("Dimensions", [])]
+            )
             problems |= {f"{name}: {problem}"} if problem else set()
     assert not problems, listed(problems)
     assert seen > 20
@@ -72,7 +78,9 @@ def test_expressions_know_their_ids(option):
     problems = set()
     for name, alarm in alarms(option):
         ids = {one["Id"] for one in alarm.get("Metrics", [])}
-        used = {word for one in alarm.get("Metrics", []) for word in re.findall(r"\b[a-z]\w*\b", one.get("Expression", ""))}
+        used = {
+            word for one in alarm.get("Metrics", []) for word in re.findall(r"\b[a-z]\w*\b", one.get("Expression", ""))
+        }
         problems |= {f"{name}: {word}" for word in used - ids}
     assert not problems, listed(problems)
 
@@ -84,7 +92,9 @@ def test_every_alarm_of_the_templates_is_among_them():
         for name, one in read_template(path)["Resources"].items()
         if one["Type"] == "AWS::CloudWatch::Alarm"
     }
-    assert len(written) > 15 and written == {name.rsplit("/", 1)[-1] for option in OPTIONS for name, _ in alarms(option)}
+    assert len(written) > 15 and written == {
+        name.rsplit("/", 1)[-1] for option in OPTIONS for name, _ in alarms(option)
+    }
 
 
 def values(option):
@@ -139,7 +149,11 @@ def test_dashboards_show_alarms_that_are_there(option):
 
 
 def on_metric_math():
-    found = {alarm["AlarmName"] for _, alarm in alarms("defaults") if any("Expression" in one for one in alarm.get("Metrics", []))}
+    found = {
+        alarm["AlarmName"]
+        for _, alarm in alarms("defaults")
+        if any("Expression" in one for one in alarm.get("Metrics", []))
+    }
     # The quota of each type's stream.
     assert len(found) == len(event_types.names())
     return found
@@ -148,7 +162,11 @@ def on_metric_math():
 def test_the_name_of_the_api_is_its_title():
     """API Gateway takes the name of an imported API, which is a dimension, from its definition."""
     for option in OPTIONS:
-        (api,) = [one["Properties"] for one in warehouse(option).resources.values() if one["Type"] == "AWS::ApiGateway::RestApi"]
+        (api,) = [
+            one["Properties"]
+            for one in warehouse(option).resources.values()
+            if one["Type"] == "AWS::ApiGateway::RestApi"
+        ]
         assert api["Body"]["info"]["title"] == api["Name"] == f"{STACK_NAME}-advertising"
 
 

@@ -9,8 +9,19 @@ from processed import all_stacks, arns_of, listed, warehouse
 # What gives rights to a role, as far as IAM can compare the boundary.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
 MAKES_ROLES = ("iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:PutRolePermissionsBoundary")
-CHANGES_POLICIES = ("iam:CreatePolicyVersion", "iam:DeletePolicy", "iam:DeletePolicyVersion", "iam:SetDefaultPolicyVersion")
-CHANGES_ROLES = (*MAKES_ROLES, "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:UpdateAssumeRolePolicy")
+CHANGES_POLICIES = (
+    "iam:CreatePolicyVersion",
+    "iam:DeletePolicy",
+    "iam:DeletePolicyVersion",
+    "iam:SetDefaultPolicyVersion",
+)
+CHANGES_ROLES = (
+    *MAKES_ROLES,
+    "iam:DeleteRole",
+    "iam:DeleteRolePolicy",
+    "iam:DetachRolePolicy",
+    "iam:UpdateAssumeRolePolicy",
+)
 
 ROLE = "arn:aws:iam::123456789012:role/a-warehouse-of-some-dev-LakeJobRole-1ABCDEFGHIJ2K"
 POLICY = "arn:aws:iam::123456789012:policy/a-warehouse-of-some-dev-GlueJobPolicy-1ABCDEFGHIJ2K"
@@ -42,26 +53,44 @@ def test_every_right_over_roles_is_there_with_a_boundary():
 
 def may(action, arn):
     """Whether a statement allows it, whatever its conditions ask."""
-    return any(one.effect == "Allow" and one.names(action) and any(iam.like(arn, other) for other in one.resources) for one in deployment_statements())
+    return any(
+        one.effect == "Allow" and one.names(action) and any(iam.like(arn, other) for other in one.resources)
+        for one in deployment_statements()
+    )
 
 
 def of_the_pipeline(kind):
     """ARNs of the stacks that the pipeline itself is made of."""
     stacks = [stack(path.name) for path in sorted(ROOT.glob("build*.yaml"))]
-    return {arns_of(one, name)[0][0]: name for one in stacks for name, resource in one.resources.items() if resource["Type"] == kind}
+    return {
+        arns_of(one, name)[0][0]: name
+        for one in stacks
+        for name, resource in one.resources.items()
+        if resource["Type"] == kind
+    }
 
 
 def test_no_boundary_and_no_right_of_its_own_can_be_changed():
     assert boundary_parameters()
     policies, roles = of_the_pipeline("AWS::IAM::ManagedPolicy"), of_the_pipeline("AWS::IAM::Role")
-    assert {"WarehouseBoundary", "MachinesBoundary", "DeployDataPolicy", "DeployMachinesPolicy"} <= set(policies.values())
+    assert {"WarehouseBoundary", "MachinesBoundary", "DeployDataPolicy", "DeployMachinesPolicy"} <= set(
+        policies.values()
+    )
     assert {"DeploymentRole", "BuildRole", "PipelineRole"} <= set(roles.values())
     changed = {f"{action} on {arn}" for arn in policies for action in CHANGES_POLICIES if may(action, arn)}
-    changed |= {f"{action} on {arn}" for arn in roles for action in (*CHANGES_ROLES, "iam:PassRole") if may(action, arn)}
-    changed |= {f"iam:DeleteRolePermissionsBoundary on {arn}" for arn in (*roles, ROLE) if may("iam:DeleteRolePermissionsBoundary", arn)}
+    changed |= {
+        f"{action} on {arn}" for arn in roles for action in (*CHANGES_ROLES, "iam:PassRole") if may(action, arn)
+    }
+    changed |= {
+        f"iam:DeleteRolePermissionsBoundary on {arn}"
+        for arn in (*roles, ROLE)
+        if may("iam:DeleteRolePermissionsBoundary", arn)
+    }
     assert not changed, listed(changed)
     # That much it may do to what it made.
-    assert all(may(action, POLICY) for action in ("iam:CreatePolicyVersion", "iam:DeletePolicy")) and may("iam:PutRolePolicy", ROLE)
+    assert all(may(action, POLICY) for action in ("iam:CreatePolicyVersion", "iam:DeletePolicy")) and may(
+        "iam:PutRolePolicy", ROLE
+    )
 
 
 # --- which boundary a role has ----------------------------------------------------------------------------------------
@@ -79,7 +108,11 @@ def roles():
 
 def boundary_of(place):
     """Jobs that load Redshift are jobs, wherever they are declared."""
-    return "MachinesBoundary" if place.startswith("MachinesStack/") and not place.endswith("/RedshiftJobsStack") else "WarehouseBoundary"
+    return (
+        "MachinesBoundary"
+        if place.startswith("MachinesStack/") and not place.endswith("/RedshiftJobsStack")
+        else "WarehouseBoundary"
+    )
 
 
 def test_every_role_of_the_warehouse_has_its_boundary():
@@ -91,7 +124,11 @@ def test_every_role_of_the_warehouse_has_its_boundary():
 
 
 def test_without_the_pipeline_no_role_has_a_boundary():
-    assert not [name for name, one in warehouse("everything").all_resources().items() if "PermissionsBoundary" in one["Properties"]]
+    assert not [
+        name
+        for name, one in warehouse("everything").all_resources().items()
+        if "PermissionsBoundary" in one["Properties"]
+    ]
 
 
 # --- what a boundary leaves -------------------------------------------------------------------------------------------
@@ -117,7 +154,11 @@ OF_AWS = {
 def calls_of(statement):
     """What a statement allows, as calls: each action with each resource that it is about."""
     # The conditions of the statement are those of the calls that it allows.
-    context = {key.lower(): [str(one) for one in iam.as_list(wanted)] for keys in statement.condition.values() for key, wanted in keys.items()}
+    context = {
+        key.lower(): [str(one) for one in iam.as_list(wanted)]
+        for keys in statement.condition.values()
+        for key, wanted in keys.items()
+    }
     for action in statement.actions:
         for resource in statement.resources:
             # All that it can be about; a boundary names it.
@@ -149,5 +190,10 @@ def test_a_boundary_leaves_what_policies_of_aws_give():
     }
     assert {policy for _, policy in attached} == set(OF_AWS)
     context = {"aws:requestedregion": ["us-east-1"]}
-    lost = {action for statements, policy in attached for action in OF_AWS[policy] if not iam.allowed(list(statements), action, "*", context)}
+    lost = {
+        action
+        for statements, policy in attached
+        for action in OF_AWS[policy]
+        if not iam.allowed(list(statements), action, "*", context)
+    }
     assert not lost, listed(lost)

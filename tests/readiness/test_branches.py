@@ -10,10 +10,22 @@ from processed import STACK_NAME, listed
 # Names that another branch of the same pipeline, or another warehouse of the account, could have.
 OTHERS = {
     "glue:DeleteJob": ["job/a-warehouse-of-other-AdTrafficJob", "job/AdTrafficJob-1ABCDEFGHIJ2K"],
-    "states:DeleteStateMachine": ["stateMachine:a-warehouse-of-other-DailyPipeline", "stateMachine:DailyPipeline-1ABCDEFGHIJ2K"],
-    "secretsmanager:GetSecretValue": ["secret:a-warehouse-of-other-PageTokenKey-a1B2c3", "secret:PageTokenKey-1ABCDEFGHIJ2K-a1B2c3"],
-    "scheduler:DeleteSchedule": ["schedule/default/a-warehouse-of-other-night", "schedule/default/DailyPipelineSchedule-1ABCDEFGHIJ2K"],
-    "logs:DeleteLogGroup": ["log-group:/aws/lambda/a-warehouse-of-other-ad-traffic:*", "log-group:/aws-glue/jobs/a-warehouse-of-other:*"],
+    "states:DeleteStateMachine": [
+        "stateMachine:a-warehouse-of-other-DailyPipeline",
+        "stateMachine:DailyPipeline-1ABCDEFGHIJ2K",
+    ],
+    "secretsmanager:GetSecretValue": [
+        "secret:a-warehouse-of-other-PageTokenKey-a1B2c3",
+        "secret:PageTokenKey-1ABCDEFGHIJ2K-a1B2c3",
+    ],
+    "scheduler:DeleteSchedule": [
+        "schedule/default/a-warehouse-of-other-night",
+        "schedule/default/DailyPipelineSchedule-1ABCDEFGHIJ2K",
+    ],
+    "logs:DeleteLogGroup": [
+        "log-group:/aws/lambda/a-warehouse-of-other-ad-traffic:*",
+        "log-group:/aws-glue/jobs/a-warehouse-of-other:*",
+    ],
     "iam:DeleteRole": ["role/a-warehouse-of-other-LakeJobRole-1ABCDEFGHIJ2K"],
     "dynamodb:DeleteTable": ["table/a-warehouse-of-other-AdTrafficTable-1ABCDEFGHIJ2K"],
     "firehose:DeleteDeliveryStream": ["deliverystream/a-warehouse-of-other-clicks"],
@@ -28,7 +40,9 @@ def test_other_branches_are_out_of_reach():
         service = action.partition(":")[0]
         for resource in resources:
             region = "" if service == "iam" else "us-east-1"
-            if iam.allowed(deployment_statements(), action, f"arn:aws:{service}:{region}:123456789012:{resource}", context):
+            if iam.allowed(
+                deployment_statements(), action, f"arn:aws:{service}:{region}:123456789012:{resource}", context
+            ):
                 reached.add(f"{action} on {resource}")
     assert not reached, listed(reached)
 
@@ -55,7 +69,9 @@ def reached(stack):
         is_granted = any(one.names(ask.action) for one in deployment_statements())
         if arn == ask.arn or not is_granted or ask.action.startswith("redshift:Describe"):
             continue
-        is_allowed = iam.allowed(deployment_statements(), ask.action, arn, {key: list(values) for key, values in ask.context})
+        is_allowed = iam.allowed(
+            deployment_statements(), ask.action, arn, {key: list(values) for key, values in ask.context}
+        )
         kinds[is_allowed].add(kind_of(arn))
         seen += 1
     assert seen > 1000

@@ -16,7 +16,9 @@ OF_SERVICES = {
     "ApiGatewayLoggingRole", "DailyPipelineScheduleRole", "DeliveryRole", "RawCrawlerRole", "TrafficShiftRole",
 }  # fmt: skip
 # What runs on machines is software of others.
-OF_MACHINES = {f"MachinesStack/{name}Stack" for name in ("DataPipeline", "Emr", "Network", "Redshift", "ScriptInstance")}
+OF_MACHINES = {
+    f"MachinesStack/{name}Stack" for name in ("DataPipeline", "Emr", "Network", "Redshift", "ScriptInstance")
+}
 
 
 def roles():
@@ -59,14 +61,20 @@ def test_the_list_is_what_the_code_calls(name):
 def test_a_client_may_be_made_elsewhere(tmp_path):
     script = tmp_path / "job.py"
     script.write_text("import boto3, parts\nparts.store(boto3.client('s3'))\n")
-    (tmp_path / "parts.py").write_text("def store(client):\n    client.put_object(Key='a')\n\ndef unused(client):\n    client.get_object(Key='a')\n")
+    (tmp_path / "parts.py").write_text(
+        "def store(client):\n    client.put_object(Key='a')\n\ndef unused(client):\n    client.get_object(Key='a')\n"
+    )
     assert calls.of(script) == {"s3:PutObject"}
 
 
 def test_a_client_may_be_made_in_a_package(tmp_path):
     (tmp_path / "lake").mkdir()
-    (tmp_path / "lake" / "files.py").write_text("def get(client):\n    client.get_object(Key='a')\n\ndef unused(client):\n    client.delete_object(Key='a')\n")
-    (tmp_path / "lake" / "parts.py").write_text("from lake import files\n\ndef store(client):\n    files.get(client)\n    client.put_object(Key='a')\n")
+    (tmp_path / "lake" / "files.py").write_text(
+        "def get(client):\n    client.get_object(Key='a')\n\ndef unused(client):\n    client.delete_object(Key='a')\n"
+    )
+    (tmp_path / "lake" / "parts.py").write_text(
+        "from lake import files\n\ndef store(client):\n    files.get(client)\n    client.put_object(Key='a')\n"
+    )
     script = tmp_path / "job.py"
     script.write_text("import boto3\nfrom lake.parts import store\nstore(boto3.client('s3'))\n")
     assert calls.of(script) == {"s3:GetObject", "s3:PutObject"}
@@ -84,7 +92,9 @@ def test_the_list_is_what_the_state_machine_calls():
 
 def stacks_with(name, option):
     """Those with a role of this name: each event type has its own, an option may make none."""
-    return [stack for place, stack in all_stacks(warehouse(option)) if name in stack.resources and place not in OF_MACHINES]
+    return [
+        stack for place, stack in all_stacks(warehouse(option)) if name in stack.resources and place not in OF_MACHINES
+    ]
 
 
 def of_each_type(resources):
@@ -124,7 +134,11 @@ def test_each_option_makes_the_roles_that_it_needs(name):
 def test_the_role_may_make_its_calls(name, option):
     for stack in stacks_with(name, option):
         calls_made, statements = list(wanted(name, stack)), granted(name, stack, option)
-        problems = {f"{action} on {arn}" for action, arn, context in calls_made if not iam.allowed(statements, action, arn, context)}
+        problems = {
+            f"{action} on {arn}"
+            for action, arn, context in calls_made
+            if not iam.allowed(statements, action, arn, context)
+        }
         assert calls_made and not problems, listed(problems)
 
 
@@ -140,8 +154,14 @@ def test_the_role_may_make_no_others(name, option):
                 continue
             matching = [(action, arn) for action, arn, context in calls_made if statement.matches(action, arn, context)]
             actions = {action for action, _ in matching}
-            problems |= {f"{statement.place}: {one} on {statement.resources}" for one in statement.actions if one not in actions}
-            problems |= {f"{statement.place}: {one}" for one in statement.resources if not any(iam.like(arn, one) for _, arn in matching)}
+            problems |= {
+                f"{statement.place}: {one} on {statement.resources}" for one in statement.actions if one not in actions
+            }
+            problems |= {
+                f"{statement.place}: {one}"
+                for one in statement.resources
+                if not any(iam.like(arn, one) for _, arn in matching)
+            }
     assert not problems, listed(problems)
 
 

@@ -31,14 +31,22 @@ class Hostile(Processed):
 
 
 def dashboard_stacks(option):
-    return [one for _, one in all_stacks(warehouse(option)) if any(r["Type"] == "AWS::CloudWatch::Dashboard" for r in one.resources.values())]
+    return [
+        one
+        for _, one in all_stacks(warehouse(option))
+        if any(r["Type"] == "AWS::CloudWatch::Dashboard" for r in one.resources.values())
+    ]
 
 
 def hostile(stack):
     """The stack's dashboards with values that hold quotes, slashes and backslashes wherever a value is free."""
     template = stack.template
     declared = template.source.get("Parameters", {})
-    free = {name for name, one in declared.items() if one["Type"] == "String" and not {"AllowedPattern", "AllowedValues"} & set(one)}
+    free = {
+        name
+        for name, one in declared.items()
+        if one["Type"] == "String" and not {"AllowedPattern", "AllowedValues"} & set(one)
+    }
     if template.path.name == "template.yaml":
         free = set()
     # The values of conditions stay as they are.
@@ -92,7 +100,11 @@ def quoted_references(part, inside=False):
 
 
 def test_no_string_with_a_reference_has_a_double_quote():
-    found = {text[:90] for stack in dashboard_stacks("defaults") for text in quoted_references(stack.template.source["Resources"])}
+    found = {
+        text[:90]
+        for stack in dashboard_stacks("defaults")
+        for text in quoted_references(stack.template.source["Resources"])
+    }
     assert found == set()
 
 
@@ -118,6 +130,12 @@ def test_bodies_refer_to_parameters_only():
     """What the transform knows it puts in as JSON; what is known later it leaves to an Fn::Sub that escapes nothing."""
     later = set()
     for stack in dashboard_stacks("defaults"):
-        known = {*stack.template.source.get("Parameters", {}), "AWS::AccountId", "AWS::Partition", "AWS::Region", "AWS::StackName"}
+        known = {
+            *stack.template.source.get("Parameters", {}),
+            "AWS::AccountId",
+            "AWS::Partition",
+            "AWS::Region",
+            "AWS::StackName",
+        }
         later |= {name for name in references(stack.template.source["Resources"]) if name not in known}
     assert later == set()

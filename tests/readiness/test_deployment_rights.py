@@ -42,7 +42,11 @@ def test_what_is_asked_is_allowed():
 
 def test_what_no_schema_lists_is_granted_too():
     """CloudFormation is silent about some types; what they need is in `asks`."""
-    missing = {f"{ask.kind}: {ask.action}" for ask in asked() if not grants(ask.action) and ask.action not in handlers(ask.kind)}
+    missing = {
+        f"{ask.kind}: {ask.action}"
+        for ask in asked()
+        if not grants(ask.action) and ask.action not in handlers(ask.kind)
+    }
     assert not missing, listed(missing)
 
 

@@ -81,8 +81,21 @@ def main(parser):
 
 
 def test_only_lists_of_arguments_are_asked_for():
-    assert arguments.of_python([ast.parse(SCRIPT)]) == {"full", "rate", "day", "path", "extra", "last", "cluster", "steps", "dry_run"}
-    assert arguments.of_scala('day(given("day"), given.getOrElse("file_mb", "64"), oneOf("table"))') == {"day", "file_mb"}
+    assert arguments.of_python([ast.parse(SCRIPT)]) == {
+        "full",
+        "rate",
+        "day",
+        "path",
+        "extra",
+        "last",
+        "cluster",
+        "steps",
+        "dry_run",
+    }
+    assert arguments.of_scala('day(given("day"), given.getOrElse("file_mb", "64"), oneOf("table"))') == {
+        "day",
+        "file_mb",
+    }
     with pytest.raises(arguments.NotRead, match="elsewhere"):
         arguments.of_python([ast.parse("def f(argv): getResolvedOptions(argv, elsewhere())")])
 

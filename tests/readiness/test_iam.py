@@ -56,7 +56,10 @@ def test_a_denial_wins():
     assert not iam.allowed(granted, "s3:DeleteObject", "arn:aws:s3:::lake/a", {})
 
 
-@pytest.mark.parametrize("action", ["route53:CreateHostedZone", "logs:DescribeIndexPolicies", "acm:RequestCertificate", "xray:PutTraceSegments"])
+@pytest.mark.parametrize(
+    "action",
+    ["route53:CreateHostedZone", "logs:DescribeIndexPolicies", "acm:RequestCertificate", "xray:PutTraceSegments"],
+)
 def test_actions_that_take_all_resources_only(action):
     assert iam.formats(action) == ()
 

@@ -35,15 +35,27 @@ TEMPLATES = [ROOT / "template.yaml", *sorted(ROOT.glob("build*.yaml")), *sorted(
 
 
 def test_the_longest_name_is_the_documented_one():
-    (allowed,) = re.findall(r"warehouse, of (\d+) characters at most", re.sub(r"\s+", " ", (ROOT / "docs" / "delivery.md").read_text("utf-8")))
+    (allowed,) = re.findall(
+        r"warehouse, of (\d+) characters at most",
+        re.sub(r"\s+", " ", (ROOT / "docs" / "delivery.md").read_text("utf-8")),
+    )
     assert len(STACK_NAME) == int(allowed) == len(f"{deployment.PIPELINE}-{deployment.BRANCH}")
 
 
 def count(template):
-    return {section: len(template.get(section, {})) for section in ("Resources", "Parameters", "Outputs", "Mappings", "Rules")}
+    return {
+        section: len(template.get(section, {}))
+        for section in ("Resources", "Parameters", "Outputs", "Mappings", "Rules")
+    }
 
 
-MOST = {"Resources": RESOURCES, "Parameters": PARAMETERS, "Outputs": OUTPUTS, "Mappings": MAPPINGS, "Rules": RULES_OF_A_TEMPLATE}
+MOST = {
+    "Resources": RESOURCES,
+    "Parameters": PARAMETERS,
+    "Outputs": OUTPUTS,
+    "Mappings": MAPPINGS,
+    "Rules": RULES_OF_A_TEMPLATE,
+}
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
@@ -83,7 +95,11 @@ def stacks():
 
 def test_policies_are_short_enough():
     problems, seen = set(), 0
-    attaching = [one["Properties"] for one in warehouse("everything").all_resources().values() if one["Type"] == "AWS::IAM::Policy"]
+    attaching = [
+        one["Properties"]
+        for one in warehouse("everything").all_resources().values()
+        if one["Type"] == "AWS::IAM::Policy"
+    ]
     # Two of each event type.
     assert len(attaching) == 2 * len(event_types.names())
     for place, stack in stacks():
@@ -150,14 +166,18 @@ def test_every_name_fits_its_service():
     for place, stack in stacks():
         for logical, resource in stack.resources.items():
             kind = resource["Type"]
-            assert kind in physical.KINDS or physical.is_nameless(kind), f"{place} {logical}: names of {kind} are not known here"
+            assert kind in physical.KINDS or physical.is_nameless(kind), (
+                f"{place} {logical}: names of {kind} are not known here"
+            )
             if kind not in physical.KINDS or not physical.KINDS[kind].limit:
                 continue
             seen.add(kind)
             for name in names_of(stack, logical):
                 allowed = physical.KINDS[kind]
                 if "<" not in name and (len(name) > allowed.limit or not re.fullmatch(allowed.characters, name)):
-                    problems.add(f"{place.rsplit(': ', 1)[-1]} {logical} ({kind}): {name} ({len(name)} characters of {allowed.limit})")
+                    problems.add(
+                        f"{place.rsplit(': ', 1)[-1]} {logical} ({kind}): {name} ({len(name)} characters of {allowed.limit})"
+                    )
     assert not problems, listed(problems)
     assert len(seen) > 25
 

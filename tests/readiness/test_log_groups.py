@@ -24,7 +24,9 @@ MADE_BY_SERVICES = {
 def glue_groups(job):
     """Where a job of Glue 5 writes. https://docs.aws.amazon.com/glue/latest/dg/monitor-continuous-logging.html"""
     arguments = job["DefaultArguments"]
-    prefix = arguments.get("--custom-logGroup-prefix", "/aws-glue/jobs" if job["Command"]["Name"] == "glueetl" else "/aws-glue/python-jobs")
+    prefix = arguments.get(
+        "--custom-logGroup-prefix", "/aws-glue/jobs" if job["Command"]["Name"] == "glueetl" else "/aws-glue/python-jobs"
+    )
     if "SecurityConfiguration" in job:
         prefix = f"{prefix}/{job['SecurityConfiguration']}-role/{job['Role'].rsplit('/', 1)[-1]}"
     return [f"{prefix}/{kind}" for kind in ("error", "output")]
@@ -44,7 +46,11 @@ def named(resource):
     if kind == "AWS::ApiGateway::Stage":
         return of_arn(properties["AccessLogSetting"]["DestinationArn"])
     if kind == "AWS::StepFunctions::StateMachine":
-        return [group for one in properties["LoggingConfiguration"]["Destinations"] for group in of_arn(one["CloudWatchLogsLogGroup"]["LogGroupArn"])]
+        return [
+            group
+            for one in properties["LoggingConfiguration"]["Destinations"]
+            for group in of_arn(one["CloudWatchLogsLogGroup"]["LogGroupArn"])
+        ]
     if kind == "AWS::EC2::FlowLog":
         return [properties["LogGroupName"]]
     if kind == "AWS::CodeBuild::Project":
@@ -54,15 +60,28 @@ def named(resource):
     if kind == "AWS::Glue::Job":
         return glue_groups(properties)
     if kind == "AWS::Redshift::Cluster":
-        return [f"/aws/redshift/cluster/{properties['ClusterIdentifier']}/{one}" for one in properties["LoggingProperties"]["LogExports"]]
+        return [
+            f"/aws/redshift/cluster/{properties['ClusterIdentifier']}/{one}"
+            for one in properties["LoggingProperties"]["LogExports"]
+        ]
     if kind == "AWS::CloudWatch::Dashboard":
-        queries = [one["properties"]["query"] for one in json.loads(properties["DashboardBody"])["widgets"] if one["type"] == "log"]
+        queries = [
+            one["properties"]["query"]
+            for one in json.loads(properties["DashboardBody"])["widgets"]
+            if one["type"] == "log"
+        ]
         return [group for query in queries for group in re.findall(r"SOURCE '([^']+)'", query)]
     return []
 
 
 def groups(stacks):
-    return {name for stack in stacks for logical, one in stack.resources.items() if one["Type"] == "AWS::Logs::LogGroup" for name in names_of(stack, logical)}
+    return {
+        name
+        for stack in stacks
+        for logical, one in stack.resources.items()
+        if one["Type"] == "AWS::Logs::LogGroup"
+        for name in names_of(stack, logical)
+    }
 
 
 def is_made_by_a_service(name):
@@ -101,8 +120,14 @@ def test_every_group_is_written_to(option):
     stacks = [stack for _, stack in all_stacks(warehouse(option))]
     written = {name for stack in stacks for one in stack.resources.values() for name in named(one)}
     # Groups without a key stay when one is given later: their logs would go with them.
-    jobs = [one["Properties"] for stack in stacks for one in stack.resources.values() if one["Type"] == "AWS::Glue::Job"]
-    written |= {name for job in jobs for name in glue_groups({key: one for key, one in job.items() if key != "SecurityConfiguration"})}
+    jobs = [
+        one["Properties"] for stack in stacks for one in stack.resources.values() if one["Type"] == "AWS::Glue::Job"
+    ]
+    written |= {
+        name
+        for job in jobs
+        for name in glue_groups({key: one for key, one in job.items() if key != "SecurityConfiguration"})
+    }
     unused = {name for name in groups(stacks) - written if not is_made_by_a_service(name)}
     assert not unused, listed(unused)
 
@@ -125,7 +150,9 @@ WRITES = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 def test_rights_to_log_are_for_named_groups():
     """A wildcard alone, or after no more than `/aws/`, is any group of the account, and matches whatever the next test looks for."""
     problems, seen = set(), 0
-    for role, statement in statements([stack for option in ("defaults", "everything") for _, stack in all_stacks(warehouse(option))]):
+    for role, statement in statements(
+        [stack for option in ("defaults", "everything") for _, stack in all_stacks(warehouse(option))]
+    ):
         if not any(statement.names(action) for action in WRITES):
             continue
         for resource in statement.resources:
@@ -149,7 +176,11 @@ def test_rights_to_log_are_for_groups_that_are_there(option):
         for resource in statement.resources:
             if ":log-group:" not in resource:
                 continue
-            known = [f"arn:aws:logs:us-east-1:123456789012:log-group:{name}:log-stream:{stream}" for name in made for stream in event_types.names()]
+            known = [
+                f"arn:aws:logs:us-east-1:123456789012:log-group:{name}:log-stream:{stream}"
+                for name in made
+                for stream in event_types.names()
+            ]
             wanted = resource.removesuffix(":*") if ":log-stream:" not in resource else resource
             matches = any(iam.like(arn, resource) or iam.like(arn.split(":log-stream:")[0], wanted) for arn in known)
             if not matches and not is_documented(of_arn(resource)[0]):

@@ -87,9 +87,7 @@ def test_a_fault_of_one_day_keeps_no_other_day_from_its_check_and_no_day_from_it
             "Does it check the ledgers?": "Check the ledgers",
             "Do all books balance?": "Open books",
         }
-        name = choices.get(
-            name, state.get("Default", state.get("Next"))
-        )
+        name = choices.get(name, state.get("Default", state.get("Next")))
     assert [name for name in order if DEFINITION["States"][name]["Type"] == "Map"] == [
         "Fill the lake", "Derive", "Fill the lake with other types", "Check the ledgers", "Open books",
     ]  # fmt: skip

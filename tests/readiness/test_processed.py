@@ -20,14 +20,21 @@ def test_every_option_is_processed_and_nothing_dangles(option):
     stack = warehouse(option)
     types = {one["Type"] for one in stack.all_resources().values()}
     assert not any(one.startswith("AWS::Serverless::") for one in types)
-    assert {"AWS::Lambda::Alias", "AWS::CodeDeploy::DeploymentGroup", "AWS::ApiGateway::Stage", "AWS::CloudWatch::Dashboard"} <= types
+    assert {
+        "AWS::Lambda::Alias",
+        "AWS::CodeDeploy::DeploymentGroup",
+        "AWS::ApiGateway::Stage",
+        "AWS::CloudWatch::Dashboard",
+    } <= types
     for place, one in all_stacks(stack):
         leftover = {"Transform", "Globals"} & set(one.template.body)
         assert not leftover, f"{place}: {leftover}"
 
 
 def test_transforms_that_end_early_are_an_error():
-    ended = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    ended = subprocess.Popen(
+        [sys.executable, "-c", "raise SystemExit(3)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     for _ in range(2):
         with pytest.raises(NotProcessed, match="exit status 3"):
             answered(ended, "{}")
@@ -76,7 +83,9 @@ def test_no_selection_is_past_the_end(option):
         problem
         for _, stack in all_stacks(warehouse(option))
         if LANGUAGE_EXTENSIONS in stack.template.source.get("Transform", [])
-        for problem in short_selections(stack.template.source, stack.template.path, stack.template.parameters, stack.pseudo)
+        for problem in short_selections(
+            stack.template.source, stack.template.path, stack.template.parameters, stack.pseudo
+        )
     ]
     assert not problems, listed(problems)
 
@@ -136,7 +145,9 @@ class Order:
             for name, resource in one.resources.items():
                 path = prefix + name
                 self.types[path] = resource["Type"]
-                self.edges.setdefault(path, set()).update(prefix + other for other in one.edges.get(name, ()) if other in one.resources)
+                self.edges.setdefault(path, set()).update(
+                    prefix + other for other in one.edges.get(name, ()) if other in one.resources
+                )
                 if place:
                     self.edges[path].add(f"{place}:begin")
                     self.edges.setdefault(place, set()).add(path)
@@ -186,7 +197,11 @@ def test_each_waits_for_what_it_needs(option):
             if not waits.reached(path) & waits.of_type(awaited):
                 missing.append(f"{path} does not wait for {awaited}: {why}")
     assert not missing, listed(missing)
-    assert seen >= {(waiting, awaited) for waiting, awaited, _ in WAITS if waiting.startswith(("AWS::Kinesis", "AWS::Lambda", "AWS::Glue"))}
+    assert seen >= {
+        (waiting, awaited)
+        for waiting, awaited, _ in WAITS
+        if waiting.startswith(("AWS::Kinesis", "AWS::Lambda", "AWS::Glue"))
+    }
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -215,7 +230,13 @@ def test_who_uses_a_role_waits_for_its_policies(option):
 
     Left out are functions and what shifts their traffic: the policies name the functions, and are used only by later deployments.
     """
-    later = {"AWS::Lambda::Function", "AWS::Lambda::Version", "AWS::Lambda::Alias", "AWS::CodeDeploy::DeploymentGroup", "AWS::CloudFormation::Stack"}
+    later = {
+        "AWS::Lambda::Function",
+        "AWS::Lambda::Version",
+        "AWS::Lambda::Alias",
+        "AWS::CodeDeploy::DeploymentGroup",
+        "AWS::CloudFormation::Stack",
+    }
     waits, problems, attached, roles = order(option), [], {}, {}
     for place, stack in all_stacks(warehouse(option)):
         for name, one in stack.resources.items():

@@ -202,7 +202,9 @@ class Resolver:
             if name == "Fn::Split":
                 separator, text = argument
                 text = self.value(text)
-                return text.split(separator) if isinstance(text, str) and not text.startswith("<") else f"<{name} {text}>"
+                return (
+                    text.split(separator) if isinstance(text, str) and not text.startswith("<") else f"<{name} {text}>"
+                )
             if name == "Fn::Select":
                 return self.select(*argument)
             if name == "Fn::Join":

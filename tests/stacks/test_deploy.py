@@ -65,7 +65,9 @@ def deploy(chosen):
         properties = wanted.one(name)["Properties"]
         cloudformation.create_stack(
             StackName=f"dataless-{name}",
-            TemplateBody=template_body(ROOT / "stacks" / Path(properties["TemplateURL"]).name, properties["Parameters"]),
+            TemplateBody=template_body(
+                ROOT / "stacks" / Path(properties["TemplateURL"]).name, properties["Parameters"]
+            ),
             Parameters=[
                 {"ParameterKey": key, "ParameterValue": with_examples(str(value))}
                 for key, value in properties["Parameters"].items()

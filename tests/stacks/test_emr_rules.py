@@ -24,7 +24,9 @@ def rules_between(groups):
             for rule in group[direction]:
                 for pair in rule["UserIdGroupPairs"]:
                     ports = rule.get("FromPort"), rule.get("ToPort")
-                    found.add((groups[group["GroupId"]], direction, rule["IpProtocol"], *ports, groups[pair["GroupId"]]))
+                    found.add(
+                        (groups[group["GroupId"]], direction, rule["IpProtocol"], *ports, groups[pair["GroupId"]])
+                    )
     return found
 
 
@@ -74,14 +76,20 @@ def test_a_cluster_adds_no_rule():
 def test_the_rules_outlive_the_cluster():
     """A rule that goes while a cluster runs would cut it off, and EMR would add it again with the next one."""
     resources = read_template(ROOT / "stacks" / "emr.yaml")["Resources"]
-    rules = {name for name, one in resources.items() if one["Type"].startswith("AWS::EC2::SecurityGroup") and name not in GROUPS}
+    rules = {
+        name
+        for name, one in resources.items()
+        if one["Type"].startswith("AWS::EC2::SecurityGroup") and name not in GROUPS
+    }
     assert set(resources["Cluster"]["DependsOn"]) == rules
 
 
 def test_the_pipeline_s_clusters_start_after_the_rules():
     """It takes the groups from the outputs of the stack, which are there when all of that stack is."""
     chosen = {"Orchestrator": "DataPipeline", "EnablePipeline": "yes", "EnableEMRCluster": "yes"}
-    given = read_template(ROOT / "stacks" / "machines.yaml")["Resources"]["DataPipelineStack"]["Properties"]["Parameters"]
+    given = read_template(ROOT / "stacks" / "machines.yaml")["Resources"]["DataPipelineStack"]["Properties"][
+        "Parameters"
+    ]
     assert "EmrStack" in resolve(TEMPLATE, chosen).all_nested()
     for name in GROUPS:
         assert f"Outputs.{name}" in str(given[f"EMR{name}"])

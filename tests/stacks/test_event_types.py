@@ -27,7 +27,13 @@ ORDERS = instances()["ClicksEvents"] | {"EventType": "order_items", "NameSuffix"
 def test_instances_differ_by_their_type_only():
     differ = {"EventType", "NameSuffix", "Group"}
     found = instances()
-    assert len(found) >= 2 and len({json.dumps({k: v for k, v in one.items() if k not in differ}, sort_keys=True) for one in found.values()}) == 1
+    assert (
+        len(found) >= 2
+        and len(
+            {json.dumps({k: v for k, v in one.items() if k not in differ}, sort_keys=True) for one in found.values()}
+        )
+        == 1
+    )
     for name, one in found.items():
         assert name == "".join(part.title() for part in one["EventType"].split("_")) + "Events"
         assert one["NameSuffix"] == one["EventType"].replace("_", "-")
@@ -68,8 +74,15 @@ def test_a_third_type_has_folders_and_a_table_of_its_own():
     for job in ("PythonETLJob", "ScalaETLJob"):
         assert made.resources[job]["Properties"]["DefaultArguments"]["--table"] == "order_items"
     rights = json.dumps(made.resources["DeliveryRole"]["Properties"]["Policies"])
-    assert set(re.findall(r"data/[\w/-]+\*", rights)) == {"data/raw/shop/order_items/*", "data/raw-errors/order_items/*"}
-    dimensions = [one["Properties"].get("Dimensions", []) for one in made.resources.values() if one["Type"] == "AWS::CloudWatch::Alarm"]
+    assert set(re.findall(r"data/[\w/-]+\*", rights)) == {
+        "data/raw/shop/order_items/*",
+        "data/raw-errors/order_items/*",
+    }
+    dimensions = [
+        one["Properties"].get("Dimensions", [])
+        for one in made.resources.values()
+        if one["Type"] == "AWS::CloudWatch::Alarm"
+    ]
     assert {each["Value"] for one in dimensions for each in one if each["Name"] == "Table"} == {"order_items"}
 
 

@@ -134,13 +134,17 @@ def test_scripts_are_joined_for_all_days_with_their_variables(machine):
 def test_composing_again_replaces(machine):
     machine.put("s3://scripts/a.hql", "SELECT '${hivevar:day}';\n")
     for _ in range(2):
-        assert machine.run("compose", "2027-01-02", "0", "1", "s3://scripts", "s3://lake", "--", "a.hql").returncode == 0
+        assert (
+            machine.run("compose", "2027-01-02", "0", "1", "s3://scripts", "s3://lake", "--", "a.hql").returncode == 0
+        )
     assert machine.get("s3://lake/a.hql") == "SELECT '2026-12-31';\nSELECT '2027-01-01';\n"
 
 
 def test_a_value_that_could_leave_its_quotes_is_refused(machine):
     machine.put("s3://scripts/a.hql", "SELECT 1;\n")
-    done = machine.run("compose", "2027-01-02", "0", "1", "s3://scripts", "s3://lake", "database=a'; DROP", "--", "a.hql")
+    done = machine.run(
+        "compose", "2027-01-02", "0", "1", "s3://scripts", "s3://lake", "database=a'; DROP", "--", "a.hql"
+    )
     assert done.returncode == 1 and "may hold letters" in done.stderr
     assert not (machine.home / "s3" / "lake" / "a.hql").exists()
 

@@ -49,7 +49,16 @@ UPSTREAM_GONE = "upstream-gone"
 
 # Said about one connection, not about what it carries.
 # https://www.rfc-editor.org/rfc/rfc9110#name-connection
-OF_THE_CONNECTION = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect"}
+OF_THE_CONNECTION = {
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+}
 # The client adds these by itself unless told otherwise.
 ADDED_BY_CLIENT = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
@@ -113,7 +122,11 @@ class Proxy:
         match draw.fault:
             case fault if fault in (THROTTLE, ERROR_500):
                 note(False)
-                failure = services.throttled(request.call, draw.random) if fault == THROTTLE else services.failed(request.call)
+                failure = (
+                    services.throttled(request.call, draw.random)
+                    if fault == THROTTLE
+                    else services.failed(request.call)
+                )
                 return web.Response(status=failure.status, headers=failure.headers, body=failure.body)
             case fault if fault == CUT:
                 note(False)
@@ -143,8 +156,12 @@ class Proxy:
         if answer.status != 200:
             return await sent(request.connection, answer)
         # A checksum of the answer for the part would not be that of the whole.
-        headers = [(name, value) for name, value in answer.headers if name.lower() not in ("content-length", "x-amz-crc32")]
-        return await sent(request.connection, dataclasses.replace(answer, headers=headers, body=part.answer(answer.body)))
+        headers = [
+            (name, value) for name, value in answer.headers if name.lower() not in ("content-length", "x-amz-crc32")
+        ]
+        return await sent(
+            request.connection, dataclasses.replace(answer, headers=headers, body=part.answer(answer.body))
+        )
 
     async def passed_on(self, request: Request) -> web.StreamResponse:
         return await sent(request.connection, await self.ask(request))
@@ -170,7 +187,9 @@ class Proxy:
             kept = [(name, value) for name, value in answer.headers.items() if name.lower() not in OF_THE_CONNECTION]
             return Forwarded(answer.status, answer.reason, kept, await answer.read())
 
-    def note(self, at: float | None, fault: str, request: Request, forwarded: bool, records: list[int] | None = None) -> None:
+    def note(
+        self, at: float | None, fault: str, request: Request, forwarded: bool, records: list[int] | None = None
+    ) -> None:
         call = request.call
         self._log.write(
             at,
@@ -265,7 +284,9 @@ def main() -> int:
     app.cleanup_ctx.append(proxy.session)
     app.router.add_route("*", "/{path:.*}", proxy.handle)
     print(json.dumps({"listening": listener.getsockname()[1]}), flush=True)
-    web.run_app(app, sock=listener, print=None, access_log=None, shutdown_timeout=1.0, keepalive_timeout=75.0, backlog=1024)
+    web.run_app(
+        app, sock=listener, print=None, access_log=None, shutdown_timeout=1.0, keepalive_timeout=75.0, backlog=1024
+    )
     return 0
 
 

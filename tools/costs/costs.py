@@ -84,7 +84,9 @@ def costs(data, template, events, one_event_a_record=False):
     requests = MILLION / events
     event_bytes = workload["event_bytes"]
     billed = events * firehose_bytes(event_bytes) if one_event_a_record else firehose_bytes(events * event_bytes)
-    answer_bytes = capture["answer_header_bytes"] + len('{"failed_count":0,"records":[]}') + events * len('{"failed":false},') - 1
+    answer_bytes = (
+        capture["answer_header_bytes"] + len('{"failed_count":0,"records":[]}') + events * len('{"failed":false},') - 1
+    )
     sinks = flushes(workload, template["batch_mb"], template["batch_seconds"])
     objects = flushes(workload, template["object_mb"], template["object_seconds"])
     log_bytes = requests * (capture["lambda_log_bytes"] + capture["access_log_bytes"]) + sinks * sink["log_bytes"]
@@ -125,8 +127,16 @@ def standing(data, template):
     return [
         ("metrics of the streams", streams, metrics(streams * hours)),
         ("metrics of the API's methods, at most", methods, metrics(methods * hours)),
-        ("metrics of the ledger, in the night", template["ledger_metrics"], metrics(template["ledger_metrics"] * hours_of_nights)),
-        ("metrics of the jobs, in the night", template["job_metrics"], metrics(template["job_metrics"] * hours_of_nights)),
+        (
+            "metrics of the ledger, in the night",
+            template["ledger_metrics"],
+            metrics(template["ledger_metrics"] * hours_of_nights),
+        ),
+        (
+            "metrics of the jobs, in the night",
+            template["job_metrics"],
+            metrics(template["job_metrics"] * hours_of_nights),
+        ),
         ("metrics of Glue, in the night, at most", glue, metrics(glue_hours)),
         ("metrics that alarms watch", template["alarm_metrics"], template["alarm_metrics"] * price["alarm_metric"]),
         ("dashboards", template["dashboards"], template["dashboards"] * price["dashboard"]),
@@ -150,7 +160,8 @@ def month(data, template, events_a_second):
     events = events_a_second * workload["seconds_a_month"]
     at_rate = data | {"workload": workload | {"events_a_month": events}}
     lines = {
-        line: amount * events / MILLION for line, amount in costs(at_rate, template, workload["events_a_request"]).items()
+        line: amount * events / MILLION
+        for line, amount in costs(at_rate, template, workload["events_a_request"]).items()
     }
 
     def pay(name, quantity):
@@ -160,7 +171,9 @@ def month(data, template, events_a_second):
     lines["S3, replaced files of the lake"] = pay("s3_gb_month", replaced)
     nights = workload["seconds_a_month"] / 86400
     lines["Glue, at least a minute per run"] = pay("glue_dpu_hour", template["workers_a_night"] * nights / 60)
-    lines["DynamoDB, writes (at most)"] = pay("dynamodb_write", workload["ads_a_day"] * template["touched_days"] * nights)
+    lines["DynamoDB, writes (at most)"] = pay(
+        "dynamodb_write", workload["ads_a_day"] * template["touched_days"] * nights
+    )
     lines["what does not depend on events"] = sum(amount for _, _, amount in standing(data, template))
     return lines
 
@@ -176,7 +189,9 @@ def table(header, rows):
 
 def paragraph(text, indent=""):
     """Words of a page in lines of at most 100 columns."""
-    return textwrap.fill(" ".join(text.split()), 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(
+        " ".join(text.split()), 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def bullets(*texts):
@@ -223,7 +238,8 @@ def of_type(data, event_type, line_bytes):
     in_lake = (workload["lake_bytes_an_event"] - workload["derived_bytes_an_event"]) * share
     stored = workload["stored_bytes_an_event"] * share
     return data | {
-        "workload": workload | {"event_bytes": line_bytes, "stored_bytes_an_event": stored, "lake_bytes_an_event": in_lake}
+        "workload": workload
+        | {"event_bytes": line_bytes, "stored_bytes_an_event": stored, "lake_bytes_an_event": in_lake}
     }
 
 
@@ -308,7 +324,13 @@ def section_standing(data, template):
 
 def section_prices(data):
     prices = [
-        [price["what"], f"{price['usd']:.10f}".rstrip("0").rstrip("."), price["per"], price["confidence"], price["source"]]
+        [
+            price["what"],
+            f"{price['usd']:.10f}".rstrip("0").rstrip("."),
+            price["per"],
+            price["confidence"],
+            price["source"],
+        ]
         for price in data["price"].values()
     ]
     price_table = table(["price", "USD", "per", "confidence", "source"], prices).replace(

@@ -26,7 +26,14 @@ GB, MIB = 10**9, 2**20
 def read_parameters():
     """Defaults of the parameters that bound a day."""
     declared = templates.read(costs.ROOT / "template.yaml")["Parameters"]
-    names = ("LookbackDays", "AttributionDays", "ETLNumberOfWorkers", "GlueNumberOfWorkers", "GlueTimeoutMinutes", "AthenaScanLimitBytes")
+    names = (
+        "LookbackDays",
+        "AttributionDays",
+        "ETLNumberOfWorkers",
+        "GlueNumberOfWorkers",
+        "GlueTimeoutMinutes",
+        "AthenaScanLimitBytes",
+    )
     return {name: int(declared[name]["Default"]) for name in names}
 
 
@@ -64,7 +71,9 @@ def night(data, parameters, events, types):
         "etl_minutes": etl_minutes,
         # Day by day, as PipelineParallelDays 1 has it.
         # Types of which nothing is derived come after that, all at once.
-        "minutes": etl_minutes + days * (derive_minutes + 2 * LEAST_MINUTES) + LEAST_MINUTES * (2 if types > len(ADS) else 1),
+        "minutes": etl_minutes
+        + days * (derive_minutes + 2 * LEAST_MINUTES)
+        + LEAST_MINUTES * (2 if types > len(ADS) else 1),
         "usd": (etl_dpu_minutes + ledger_dpu_minutes + derive_dpu_minutes) / 60 * price,
     }
 
@@ -82,13 +91,21 @@ def limits(data, parameters):
 
     executors = parameters["ETLNumberOfWorkers"] - 1
     found = {
-        "`AthenaScanLimitBytes`, for a query over a whole day of raw": parameters["AthenaScanLimitBytes"] / workload["stored_bytes_an_event"],
+        "`AthenaScanLimitBytes`, for a query over a whole day of raw": parameters["AthenaScanLimitBytes"]
+        / workload["stored_bytes_an_event"],
         "Firehose, bytes per second of a stream, in most Regions": firehose(scale["firehose_mib_a_second_elsewhere"]),
         "Firehose, the same in us-east-1, us-west-2 and eu-west-1": firehose(scale["firehose_mib_a_second"]),
-        "`GlueTimeoutMinutes`, the ETL with the default `ETLNumberOfWorkers`": job(scale["etl_cpu_seconds"], parameters["ETLNumberOfWorkers"]),
-        "`GlueTimeoutMinutes`, advertising with the default `GlueNumberOfWorkers`": job(scale["derive_cpu_seconds"], parameters["GlueNumberOfWorkers"]),
+        "`GlueTimeoutMinutes`, the ETL with the default `ETLNumberOfWorkers`": job(
+            scale["etl_cpu_seconds"], parameters["ETLNumberOfWorkers"]
+        ),
+        "`GlueTimeoutMinutes`, advertising with the default `GlueNumberOfWorkers`": job(
+            scale["derive_cpu_seconds"], parameters["GlueNumberOfWorkers"]
+        ),
         "API Gateway, requests per second, with one event per request": scale["api_requests_a_second"] * an_even_day,
-        "disk of the ETL's executors, with the default `ETLNumberOfWorkers`": executors * scale["worker_disk_gb"] * GB / scale["shuffle_bytes_an_event"],
+        "disk of the ETL's executors, with the default `ETLNumberOfWorkers`": executors
+        * scale["worker_disk_gb"]
+        * GB
+        / scale["shuffle_bytes_an_event"],
     }
     return dict(sorted(found.items(), key=lambda one: one[1]))
 
@@ -116,7 +133,14 @@ def section(data, parameters, types):
         rows.append([millions(events), nearest(data, parameters, events), workers, *figures])
     computed = f"""**Computed, not run:** nothing here was measured on AWS. The tables are written by `python3 tools/costs/scale.py --write` from
         `tools/costs/prices.toml`, and a test compares them with what the program prints."""
-    header = ["million events per day", "first limit", "workers, ETL / others", "minutes, ETL", "minutes, night", "USD per night"]
+    header = [
+        "million events per day",
+        "first limit",
+        "workers, ETL / others",
+        "minutes, ETL",
+        "minutes, night",
+        "USD per night",
+    ]
     nights = f"""Workers are G.1X (`ETLNumberOfWorkers`, `GlueNumberOfWorkers`), as many as needed for the ETL and for each event day's
         queries to end in {scale["minutes"]} minutes, and at least {parameters["ETLNumberOfWorkers"]}. A night is the ETL of all {types} event types
         and the ledger check of the day that arrived, then advertising, ad traffic and the load of the {days} event days that it touched, one

@@ -121,7 +121,10 @@ def alarm_metrics(alarm):
 def lake_version_days(buckets):
     """Days that replaced files of the lake are kept by a lifecycle rule of their own, or nothing."""
     rules = [rule for one in buckets for rule in one.properties.get("LifecycleConfiguration", {}).get("Rules", [])]
-    return min((rule["NoncurrentVersionExpiration"]["NoncurrentDays"] for rule in rules if rule.get("Prefix") == "data/lake/"), default=None)
+    return min(
+        (rule["NoncurrentVersionExpiration"]["NoncurrentDays"] for rule in rules if rule.get("Prefix") == "data/lake/"),
+        default=None,
+    )
 
 
 def ledger_metrics(text, types):

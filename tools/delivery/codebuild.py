@@ -145,7 +145,9 @@ def main() -> int:
         return 2
     own = spec["env"]["variables"]
     if project_variables() - set(given) or set(given) - project_variables() - set(own):
-        parser.error(f"give {', '.join(sorted(project_variables()))}, and of {', '.join(sorted(own))} what should differ")
+        parser.error(
+            f"give {', '.join(sorted(project_variables()))}, and of {', '.join(sorted(own))} what should differ"
+        )
     # What the project or its starter sets comes before what the file sets.
     environment = os.environ | codebuild_variables(arguments.project, source) | action_variables() | own | given
     status = subprocess.run(["bash", "-c", script(spec)], cwd=source, env=environment).returncode

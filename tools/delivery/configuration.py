@@ -52,7 +52,9 @@ def read_configuration(path: Path) -> dict[str, dict]:
         raise Invalid(f'{path}: it must be an object such as {{"Parameters": {{}}}}')
     for section, content in configuration.items():
         if section not in SECTIONS:
-            raise Invalid(f"{path}: {section} is not known; there may be {' and '.join(SECTIONS)}{meant(section, SECTIONS)}")
+            raise Invalid(
+                f"{path}: {section} is not known; there may be {' and '.join(SECTIONS)}{meant(section, SECTIONS)}"
+            )
         if not isinstance(content, dict):
             raise Invalid(f"{path}: {section} must be an object, of names and values")
     if "Parameters" not in configuration:
@@ -112,7 +114,9 @@ def check_value(parameter: dict, value) -> list[str]:
     if isinstance(value, bool):
         return [f'{json.dumps(value)} must be text: write "{json.dumps(value)}"']
     if not isinstance(value, str | int | float):
-        return [f"{json.dumps(value)} must be text or a number; items of a list stand in one text, with commas between them"]
+        return [
+            f"{json.dumps(value)} must be text or a number; items of a list stand in one text, with commas between them"
+        ]
     text = str(value)
     secret = parameter.get("NoEcho") in (True, "true")
     shown = "the value" if secret else repr(text)
@@ -128,7 +132,9 @@ def check_value(parameter: dict, value) -> list[str]:
     if (pattern := parameter.get("AllowedPattern")) and not re.fullmatch(pattern, text):
         return [f"{shown} does not fit: {parameter.get('ConstraintDescription', pattern)}"]
     if not int(parameter.get("MinLength", 0)) <= len(text) <= int(parameter.get("MaxLength", MAX_VALUE_BYTES)):
-        return [f"{shown} has {len(text)} characters, not {parameter.get('MinLength', 0)} to {parameter.get('MaxLength', MAX_VALUE_BYTES)}"]
+        return [
+            f"{shown} has {len(text)} characters, not {parameter.get('MinLength', 0)} to {parameter.get('MaxLength', MAX_VALUE_BYTES)}"
+        ]
     return []
 
 
@@ -182,13 +188,19 @@ def assignment(text: str) -> tuple[str, str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Checks the parameters of a deployment against the template.")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--configuration", type=Path, metavar="FILE", help="parameters and tags as JSON: config/<branch>.json")
+    source.add_argument(
+        "--configuration", type=Path, metavar="FILE", help="parameters and tags as JSON: config/<branch>.json"
+    )
     source.add_argument("--samconfig", type=Path, metavar="FILE", help="check the parameters in samconfig.toml instead")
     parser.add_argument("--environment", default="default", help="the environment in samconfig.toml (default: default)")
     parser.add_argument("--template", type=Path, default=templates.ROOT / "template.yaml", metavar="FILE")
     parser.add_argument("--stack-name", metavar="NAME", help="the stack to deploy, whose name is checked too")
-    parser.add_argument("--set", type=assignment, action="append", default=[], metavar="NAME=VALUE", help="a parameter of the build")
-    parser.add_argument("--tag", type=assignment, action="append", default=[], metavar="KEY=VALUE", help="a tag, unless the file has it")
+    parser.add_argument(
+        "--set", type=assignment, action="append", default=[], metavar="NAME=VALUE", help="a parameter of the build"
+    )
+    parser.add_argument(
+        "--tag", type=assignment, action="append", default=[], metavar="KEY=VALUE", help="a tag, unless the file has it"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write what CodePipeline takes")
     arguments = parser.parse_args()
 
@@ -213,7 +225,9 @@ def main() -> int:
     parameters = {name: str(value) for name, value in (given | from_build).items()}
     if arguments.output:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps({"Parameters": parameters, "Tags": tags}, indent=2) + "\n", encoding="utf-8")
+        arguments.output.write_text(
+            json.dumps({"Parameters": parameters, "Tags": tags}, indent=2) + "\n", encoding="utf-8"
+        )
     print(f"{path}: {len(parameters)} of {len(declared)} parameters are given and fit the template")
     return 0
 

@@ -39,7 +39,11 @@ def identify(account: Account, profile: str | None) -> Finding:
         if code(error) in EXPIRED:
             return stop(what, "they have expired: log in again, or renew the session token", login)
         if code(error) in UNKNOWN:
-            return stop(what, f"AWS does not take them, or {account.region} is not enabled in the account: {error}", "aws configure list")
+            return stop(
+                what,
+                f"AWS does not take them, or {account.region} is not enabled in the account: {error}",
+                "aws configure list",
+            )
         return stop(what, str(error))
     except exceptions.BotoCoreError as error:
         return stop(what, f"AWS was not reached: {error}", "aws sts get-caller-identity")
@@ -106,17 +110,29 @@ def with_options(finding: Finding, options: argparse.Namespace) -> Finding:
     """Its command is about what this run was about: the same account and Region, or the same stacks."""
     if finding.command is None:
         return finding
-    names = ("stack", "pipeline_stack", "branch", "profile") if finding.command.startswith("cargo ") else ("region", "profile")
-    given = [(name, value) for name in names if (value := getattr(options, name)) and value != parser().get_default(name)]
+    names = (
+        ("stack", "pipeline_stack", "branch", "profile")
+        if finding.command.startswith("cargo ")
+        else ("region", "profile")
+    )
+    given = [
+        (name, value) for name in names if (value := getattr(options, name)) and value != parser().get_default(name)
+    ]
     words = [word for name, value in given for word in (f"--{name.replace('_', '-')}", value)]
     return dataclasses.replace(finding, command=" ".join([finding.command, *map(shlex.quote, words)]))
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Prints what would stop a deployment to an AWS account.")
-    parser.add_argument("--stack", metavar="NAME", help="the warehouse that is deployed by hand (default: of samconfig.toml)")
-    parser.add_argument("--pipeline-stack", metavar="NAME", help=f"the stack of build.yaml (default: {deployments.PIPELINE_STACK})")
-    parser.add_argument("--branch", default=deployments.BRANCH, help="the branch that the pipeline delivers (default: %(default)s)")
+    parser.add_argument(
+        "--stack", metavar="NAME", help="the warehouse that is deployed by hand (default: of samconfig.toml)"
+    )
+    parser.add_argument(
+        "--pipeline-stack", metavar="NAME", help=f"the stack of build.yaml (default: {deployments.PIPELINE_STACK})"
+    )
+    parser.add_argument(
+        "--branch", default=deployments.BRANCH, help="the branch that the pipeline delivers (default: %(default)s)"
+    )
     parser.add_argument("--region", help="default: the user's")
     parser.add_argument("--profile", help="default: the user's")
     return parser

@@ -29,7 +29,9 @@ import yaml
 
 # As `sam package` writes them.
 CODE = re.compile(r"^( *CodeUri:) s3://([^/\s]+)/(\S+)$", re.MULTILINE)
-DEFINITION = re.compile(r"^( *)((?:DefinitionUri|DefinitionS3Location):\n *Bucket: )(\S+)\n( *Key: )(\S+)$", re.MULTILINE)
+DEFINITION = re.compile(
+    r"^( *)((?:DefinitionUri|DefinitionS3Location):\n *Bucket: )(\S+)\n( *Key: )(\S+)$", re.MULTILINE
+)
 # https://s3.<Region>.amazonaws.com/<bucket>/<key>
 NESTED = re.compile(r"^( *TemplateURL:) (https?://[^/\s]+)/([^/\s]+)/([^\s?]+)$", re.MULTILINE)
 FETCHED_LATE = ("CodeUri", "DefinitionUri", "DefinitionS3Location", "TemplateURL")
@@ -61,7 +63,9 @@ def checked(s3, bucket: str, key: str) -> tuple[str, bytes]:
     found = s3.get_object(Bucket=bucket, Key=key)
     name, content = key.rsplit("/", 1)[-1].split(".")[0], found["Body"].read()
     if (own := name_of(content)) != name:
-        raise NotWhatItWas(f"s3://{bucket}/{key}: its content is that of {own}; delete this version of it, and build again")
+        raise NotWhatItWas(
+            f"s3://{bucket}/{key}: its content is that of {own}; delete this version of it, and build again"
+        )
     return version_of(found, bucket, key), content
 
 

@@ -1,7 +1,7 @@
 """Writes docs/reference.md from the templates: every parameter, every output, what is kept, what costs money.
 
-    python3 tools/delivery/reference.py           print the page
-    python3 tools/delivery/reference.py --write   write it
+python3 tools/delivery/reference.py           print the page
+python3 tools/delivery/reference.py --write   write it
 """
 
 import argparse
@@ -72,7 +72,9 @@ def allowed(parameter) -> str:
         return ", ".join(code(as_text(one)) for one in parameter["AllowedValues"])
     if "MinValue" in parameter or "MaxValue" in parameter:
         least, most = parameter.get("MinValue"), parameter.get("MaxValue")
-        return f"{least} to {most}" if None not in (least, most) else f"from {least}" if most is None else f"up to {most}"
+        return (
+            f"{least} to {most}" if None not in (least, most) else f"from {least}" if most is None else f"up to {most}"
+        )
     return escape(parameter.get("ConstraintDescription", ""))
 
 
@@ -91,7 +93,9 @@ def parameters(template) -> str:
             kind = one["Type"] + (", not shown" if one.get("NoEcho") else "")
             default = code(as_text(one["Default"])) if "Default" in one else "must be given"
             rows.append([f"`{name}`", kind, default, allowed(one), escape(one["Description"])])
-        parts.append(f"### {group['Label']['default']}\n\n" + table(["parameter", "type", "default", "allowed", "effect"], rows))
+        parts.append(
+            f"### {group['Label']['default']}\n\n" + table(["parameter", "type", "default", "allowed", "effect"], rows)
+        )
     return "\n\n".join(parts)
 
 
@@ -104,13 +108,21 @@ def outputs(template) -> str:
         name = one.get("Export", {}).get("Name", {}).get("Fn::Sub", "")
         return f"`{name}`".replace("${AWS::StackName}", "<stack>") if name else ""
 
-    rows = [[f"`{name}`", condition_of(one), export(one), escape(one["Description"])] for name, one in template["Outputs"].items()]
+    rows = [
+        [f"`{name}`", condition_of(one), export(one), escape(one["Description"])]
+        for name, one in template["Outputs"].items()
+    ]
     return table(["output", "when", "export", "meaning"], rows)
 
 
 def every_template():
     stacks = sorted((templates.ROOT / "stacks").glob("*.yaml"))
-    paths = [templates.ROOT / "template.yaml", *stacks, templates.ROOT / "build.yaml", templates.ROOT / "build-machines.yaml"]
+    paths = [
+        templates.ROOT / "template.yaml",
+        *stacks,
+        templates.ROOT / "build.yaml",
+        templates.ROOT / "build-machines.yaml",
+    ]
     return {str(path.relative_to(templates.ROOT)): templates.read(path) for path in paths}
 
 

@@ -39,11 +39,28 @@ class Warehouse:
 
     def deploy(self, build: Path) -> None:
         machine = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[os.uname().machine]
-        command = ["sam", "deploy", "--template-file", build / "template.local.yaml", "--stack-name", STACK, "--resolve-s3"]
-        command += ["--region", "us-east-1", "--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--no-confirm-changeset"]
+        command = [
+            "sam",
+            "deploy",
+            "--template-file",
+            build / "template.local.yaml",
+            "--stack-name",
+            STACK,
+            "--resolve-s3",
+        ]
+        command += [
+            "--region",
+            "us-east-1",
+            "--capabilities",
+            "CAPABILITY_IAM",
+            "CAPABILITY_AUTO_EXPAND",
+            "--no-confirm-changeset",
+        ]
         command += ["--no-progressbar", "--parameter-overrides", f"Architecture={machine}", "MetricNamespace=Upgrade"]
         # Elsewhere than in a folder whose samconfig.toml would be read.
-        subprocess.run(command, check=True, cwd=build, stdout=subprocess.DEVNULL, env=os.environ | {"SAM_CLI_TELEMETRY": "0"})
+        subprocess.run(
+            command, check=True, cwd=build, stdout=subprocess.DEVNULL, env=os.environ | {"SAM_CLI_TELEMETRY": "0"}
+        )
         (stack,) = self.cloudformation.describe_stacks(StackName=STACK)["Stacks"]
         print(f"{build}: {stack['StackStatus']}")
         assert stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
@@ -62,7 +79,9 @@ class Warehouse:
         return acknowledged
 
     def call(self, path: str, body=None):
-        url = "{}/restapis/{ApiId}/{StageName}/_user_request_{}".format(os.environ["AWS_ENDPOINT_URL"], path, **self.outputs)
+        url = "{}/restapis/{ApiId}/{StageName}/_user_request_{}".format(
+            os.environ["AWS_ENDPOINT_URL"], path, **self.outputs
+        )
         headers = {"content-type": "application/json"}
         request = urllib.request.Request(url, json.dumps(body).encode() if body else None, headers)
         with urllib.request.urlopen(request, timeout=30) as answer:
@@ -72,7 +91,12 @@ class Warehouse:
         """Items as the load job writes them."""
         ads = [str(uuid.uuid4()) for _ in range(ADS)]
         for number, ad in enumerate(ads):
-            item = {"ad_id": {"S": ad}, "day": {"S": "2026-11-20"}, "impressions": {"N": str(number + 1)}, "clicks": {"N": "1"}}
+            item = {
+                "ad_id": {"S": ad},
+                "day": {"S": "2026-11-20"},
+                "impressions": {"N": str(number + 1)},
+                "clicks": {"N": "1"},
+            }
             self.dynamodb.put_item(TableName=self.outputs["AdTrafficTable"], Item=item)
         return ads
 
@@ -119,7 +143,14 @@ def main() -> None:
     objects, items, before = warehouse.objects(), warehouse.items(), warehouse.outputs
 
     warehouse.deploy(arguments.new.resolve())
-    for name in ("DataLakeBucket", "AdTrafficTable", "ApiId", "ImpressionsDeliveryStream", "ClicksDeliveryStream", "GlueDatabase"):
+    for name in (
+        "DataLakeBucket",
+        "AdTrafficTable",
+        "ApiId",
+        "ImpressionsDeliveryStream",
+        "ClicksDeliveryStream",
+        "GlueDatabase",
+    ):
         check(name, warehouse.outputs[name], before[name])
     check("objects in the lake", warehouse.objects(), objects)
     check("items of the table", warehouse.items(), items)

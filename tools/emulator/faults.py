@@ -80,7 +80,9 @@ class Firehose:
         with self._counting:
             self._counts[name, kinds] += 1
             number = self._counts[name, kinds]
-        draw = self._schedule.draw("lambda", f"{name}/{number}", kinds) or self._schedule.draw("firehose", f"{name}/{number}", kinds)
+        draw = self._schedule.draw("lambda", f"{name}/{number}", kinds) or self._schedule.draw(
+            "firehose", f"{name}/{number}", kinds
+        )
         return draw, number
 
     def note(self, draw: Draw, number: int, stream: dict, records: list, forwarded: bool, **more) -> None:

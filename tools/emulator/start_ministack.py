@@ -130,10 +130,18 @@ def with_unpacked_body(execute: Callable[..., Awaitable[tuple]]) -> Callable[...
 def main() -> None:
     send_without_delay()
     worker = getattr(lambda_runtime, WORKER, None)
-    changed = [(worker, DRAIN), (cloudwatch, EVICT), (provisioners, UPDATE), (cloudformation, STACKS), (apigateway_v1, EXECUTE)]
+    changed = [
+        (worker, DRAIN),
+        (cloudwatch, EVICT),
+        (provisioners, UPDATE),
+        (cloudformation, STACKS),
+        (apigateway_v1, EXECUTE),
+    ]
     for owner, name in [*changed, (firehose, clock.CLOCK), *((firehose, name) for name in faults.NEEDED)]:
         if not hasattr(owner, name):
-            sys.exit(f"MiniStack has no {name} where it was: its version has changed, and {__file__} must change with it")
+            sys.exit(
+                f"MiniStack has no {name} where it was: its version has changed, and {__file__} must change with it"
+            )
     do_not_wait_for_silence(worker)
     setattr(cloudwatch, EVICT, at_most_every(EVICT_SECONDS, getattr(cloudwatch, EVICT)))
     setattr(provisioners, UPDATE, with_known_attributes(getattr(provisioners, UPDATE)))

@@ -94,7 +94,10 @@ def run(tests: list[str]) -> str:
     import pytest
 
     failure = FirstFailure()
-    status = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no", "-c", "/dev/null", "--rootdir", ".", *tests], [failure])
+    status = pytest.main(
+        ["-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no", "-c", "/dev/null", "--rootdir", ".", *tests],
+        [failure],
+    )
     return failure.name or ("" if status == 0 else f"pytest ended with {status}")
 
 
@@ -120,7 +123,12 @@ def main() -> int:
     parser.add_argument("--limit", type=int, metavar="N", help="N changes only, evenly spread")
     options = parser.parse_args()
     files = [str(Path(file).resolve().relative_to(ROOT)) for file in options.files]
-    found = [one for file in files for one in mutants(file, (ROOT / file).read_text(encoding="utf-8")) if options.only in str(one)]
+    found = [
+        one
+        for file in files
+        for one in mutants(file, (ROOT / file).read_text(encoding="utf-8"))
+        if options.only in str(one)
+    ]
     if options.limit and len(found) > options.limit:
         found = [found[number * len(found) // options.limit] for number in range(options.limit)]
     if options.list:
@@ -134,7 +142,9 @@ def main() -> int:
 
         # The fixture of the next run takes the session that is there.
         SparkSession.stop = lambda self: None
-        for tests in {folder: tests for folder, tests in TESTS.items() if any(file.startswith(folder) for file in files)}.values():
+        for tests in {
+            folder: tests for folder, tests in TESTS.items() if any(file.startswith(folder) for file in files)
+        }.values():
             if fault := quietly(tests):
                 sys.exit(f"the tests fail without a change: {fault}")
         for number, mutant in enumerate(found, 1):

@@ -31,7 +31,10 @@ LANGUAGE_EXTENSIONS, SERVERLESS = "AWS::LanguageExtensions", "AWS::Serverless-20
 # What `sam package` writes in place of a path on the disk.
 PACKAGED = {
     "AWS::Serverless::Function": ("CodeUri", "s3://builds/packages/0123456789abcdef0123456789abcdef"),
-    "AWS::StepFunctions::StateMachine": ("DefinitionS3Location", {"Bucket": "builds", "Key": "packages/0123456789abcdef0123456789abcdef"}),
+    "AWS::StepFunctions::StateMachine": (
+        "DefinitionS3Location",
+        {"Bucket": "builds", "Key": "packages/0123456789abcdef0123456789abcdef"},
+    ),
 }
 
 

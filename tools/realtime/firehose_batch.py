@@ -24,7 +24,9 @@ def main() -> None:
     parser.add_argument("--stream", default="impressions")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    json.dump(batch(options.events, options.per_record, options.stream, options.seed), sys.stdout, separators=(",", ":"))
+    json.dump(
+        batch(options.events, options.per_record, options.stream, options.seed), sys.stdout, separators=(",", ":")
+    )
 
 
 def batch(events: int, per_record: int, stream: str, seed: int) -> dict:

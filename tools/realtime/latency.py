@@ -49,20 +49,31 @@ def main() -> None:
             raise SystemExit("somebody else sends events: their counts cannot be told apart")
         seconds.append(time.monotonic() - accepted)
     cuts = statistics.quantiles(seconds, n=100, method="inclusive")
-    report = {"events": len(seconds), "p50": round(cuts[49], 3), "p99": round(cuts[98], 3), "max": round(max(seconds), 3)}
+    report = {
+        "events": len(seconds),
+        "p50": round(cuts[49], 3),
+        "p99": round(cuts[98], 3),
+        "max": round(max(seconds), 3),
+    }
     if options.json:
         print(json.dumps(report))
     else:
-        print(f"accepted to readable, {report['events']} events: p50 {report['p50']} s, p99 {report['p99']} s, longest {report['max']} s")
+        print(
+            f"accepted to readable, {report['events']} events: p50 {report['p50']} s, p99 {report['p99']} s, longest {report['max']} s"
+        )
 
 
 def refuse_local_build(base_url: str) -> None:
     """Figures are of functions as they run on AWS: `cargo dataless up --release` makes them."""
-    status = subprocess.run(["cargo", "dataless", "status", "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    status = subprocess.run(
+        ["cargo", "dataless", "status", "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     # Without a local warehouse the address is another's.
     warehouse = json.loads(status.stdout) if status.returncode == 0 else {}
     if warehouse.get("base_url") == base_url and warehouse["profile"] != "release":
-        raise SystemExit("this warehouse runs a local build of the functions: measure one of `cargo dataless up --release`")
+        raise SystemExit(
+            "this warehouse runs a local build of the functions: measure one of `cargo dataless up --release`"
+        )
 
 
 def send(base_url: str) -> None:

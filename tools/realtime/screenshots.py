@@ -37,11 +37,34 @@ PICTURES = [
 
 # About how large the made-up values are.
 SIZES = {
-    "5XXError": 0, "4XXError": 12, "Count": 1200, "Latency": 90, "IntegrationLatency": 70, "Duration": 40, "Errors": 0, "Throttles": 0,
-    "ThrottledRecords": 0, "Success": 1, "DataFreshness": 280, "IncomingBytes": 9e6, "IncomingRecords": 110, "IncomingPutRequests": 60,
-    "RecordsPerSecondLimit": 100_000, "PutRequestsPerSecondLimit": 1_000, "BytesPerSecondLimit": 1_048_576, "BucketSizeBytes": 4e9,
-    "NumberOfObjects": 900, "ExecutionsFailed": 0, "ExecutionsTimedOut": 0, "ExecutionsAborted": 0, "ApproximateNumberOfMessagesVisible": 0,
-    "numFailedTasks": 0, "elapsedTime": 60_000, "ReadThrottleEvents": 0, "WriteThrottleEvents": 0, "SuccessfulRequestLatency": 4,
+    "5XXError": 0,
+    "4XXError": 12,
+    "Count": 1200,
+    "Latency": 90,
+    "IntegrationLatency": 70,
+    "Duration": 40,
+    "Errors": 0,
+    "Throttles": 0,
+    "ThrottledRecords": 0,
+    "Success": 1,
+    "DataFreshness": 280,
+    "IncomingBytes": 9e6,
+    "IncomingRecords": 110,
+    "IncomingPutRequests": 60,
+    "RecordsPerSecondLimit": 100_000,
+    "PutRequestsPerSecondLimit": 1_000,
+    "BytesPerSecondLimit": 1_048_576,
+    "BucketSizeBytes": 4e9,
+    "NumberOfObjects": 900,
+    "ExecutionsFailed": 0,
+    "ExecutionsTimedOut": 0,
+    "ExecutionsAborted": 0,
+    "ApproximateNumberOfMessagesVisible": 0,
+    "numFailedTasks": 0,
+    "elapsedTime": 60_000,
+    "ReadThrottleEvents": 0,
+    "WriteThrottleEvents": 0,
+    "SuccessfulRequestLatency": 4,
 }
 # These don't vary.
 STEADY = {"RecordsPerSecondLimit", "PutRequestsPerSecondLimit", "BytesPerSecondLimit", "Success"}
@@ -68,7 +91,9 @@ def put_sample(minutes: int = 60) -> None:
     for entry in cloudwatch.list_dashboards()["DashboardEntries"]:
         body = json.loads(cloudwatch.get_dashboard(DashboardName=entry["DashboardName"])["DashboardBody"])
         rows = [row for widget in body["widgets"] for row in widget["properties"].get("metrics", [])]
-        for namespace, name, *dimensions in {tuple(each for each in row if isinstance(each, str)) for row in rows if isinstance(row[0], str)}:
+        for namespace, name, *dimensions in {
+            tuple(each for each in row if isinstance(each, str)) for row in rows if isinstance(row[0], str)
+        }:
             if not namespace.startswith(("AWS/", "Glue")):
                 continue
             dice = random.Random(zlib.crc32("".join((name, *dimensions)).encode()))
@@ -81,7 +106,10 @@ def put_sample(minutes: int = 60) -> None:
             data = [
                 {
                     "MetricName": name,
-                    "Dimensions": [{"Name": key, "Value": value} for key, value in zip(dimensions[::2], dimensions[1::2], strict=True)],
+                    "Dimensions": [
+                        {"Name": key, "Value": value}
+                        for key, value in zip(dimensions[::2], dimensions[1::2], strict=True)
+                    ],
                     "Timestamp": now - 60 * minute,
                     **spread(last, max(0.0, value)),
                 }

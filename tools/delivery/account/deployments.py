@@ -39,7 +39,9 @@ class Deployment:
     def problems(self) -> list[str]:
         """What is wrong with its parameters, by the template."""
         declared = templates.read(ROOT / self.file)["Parameters"]
-        return [f"{self.source or self.file}: {problem}" for problem in configuration.check(declared, self.parameters, {})]
+        return [
+            f"{self.source or self.file}: {problem}" for problem in configuration.check(declared, self.parameters, {})
+        ]
 
     def template(self, account: Account) -> Template:
         pseudo = {

@@ -74,7 +74,9 @@ def check_lambda(account: Account, deployments: Iterable[Deployment]) -> Iterato
         )
     elif total < LAMBDA_ENOUGH:
         yield advice(
-            what, f"{total} concurrent executions: under load requests are throttled, and events wait in raw-errors/", command
+            what,
+            f"{total} concurrent executions: under load requests are throttled, and events wait in raw-errors/",
+            command,
         )
     else:
         yield Finding(what, f"{total} concurrent executions")
@@ -103,9 +105,13 @@ def check_builds(account: Account, deployments: Iterable[Deployment]) -> Iterato
         yield stop(what, f"no build on ARM of size {wanted.lower()} may run ({shown}){instead}", command)
     elif not able:
         command = increase("codebuild", next(iter(arm.values()))["QuotaCode"], 1)
-        yield advice(what, f"no build on ARM of a listed size may run ({shown}); size {wanted.lower()} is not listed", command)
+        yield advice(
+            what, f"no build on ARM of a listed size may run ({shown}); size {wanted.lower()} is not listed", command
+        )
     else:
-        yield Finding(what, f"builds on ARM at once: {shown}" + ("" if quota else f"; size {wanted.lower()} is not listed"))
+        yield Finding(
+            what, f"builds on ARM at once: {shown}" + ("" if quota else f"; size {wanted.lower()} is not listed")
+        )
 
 
 # --- Glue -------------------------------------------------------------------------------------------------------------

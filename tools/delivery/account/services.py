@@ -78,7 +78,11 @@ def check(account: Account, deployments: list[Deployment]) -> Iterator[Finding]:
         return
     for name in missing:
         if name == "codecommit":
-            yield advice(what, "codecommit is not offered: take GitHub as the source (ConnectionArn, Owner, Repo)", ANOTHER_REGION)
+            yield advice(
+                what,
+                "codecommit is not offered: take GitHub as the source (ConnectionArn, Owner, Repo)",
+                ANOTHER_REGION,
+            )
         else:
             yield stop(what, f"{name} is not offered, and the stacks need it", ANOTHER_REGION)
     if not missing:
@@ -87,7 +91,9 @@ def check(account: Account, deployments: list[Deployment]) -> Iterator[Finding]:
 
 def check_partition(account: Account) -> Iterator[Finding]:
     if account.partition != "aws":
-        yield advice("partition", f"this is {account.partition}; prices and limits in the documentation are those of aws")
+        yield advice(
+            "partition", f"this is {account.partition}; prices and limits in the documentation are those of aws"
+        )
 
 
 def check_image(account: Account, deployments: list[Deployment]) -> Iterator[Finding]:
@@ -105,4 +111,6 @@ def check_image(account: Account, deployments: list[Deployment]) -> Iterator[Fin
     if image in listed:
         yield Finding("build image", image)
     else:
-        yield advice("build image", f"{image} is not in CodeBuild's list here: the first build may not start", ANOTHER_REGION)
+        yield advice(
+            "build image", f"{image} is not in CodeBuild's list here: the first build may not start", ANOTHER_REGION
+        )

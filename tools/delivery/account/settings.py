@@ -53,7 +53,9 @@ def check_default_database(account: Account) -> Iterator[Finding]:
         account.call("glue", "get_database", Name="default")
     except Unseen as denied:
         if "Lake Formation" in str(denied.__cause__):
-            yield advice(what, "it is under Lake Formation, without rights for you; the jobs' roles need them too", grant)
+            yield advice(
+                what, "it is under Lake Formation, without rights for you; the jobs' roles need them too", grant
+            )
             return
         raise
     except ClientError as error:
@@ -64,7 +66,9 @@ def check_default_database(account: Account) -> Iterator[Finding]:
     if EVERYONE in holders(account, resource):
         yield Finding(what, "there, and IAM alone decides who may read it")
     else:
-        text = f"no grant to {EVERYONE} is seen: under Lake Formation each Spark job fails until its role may describe it"
+        text = (
+            f"no grant to {EVERYONE} is seen: under Lake Formation each Spark job fails until its role may describe it"
+        )
         yield advice(what, text, grant)
 
 

@@ -97,7 +97,9 @@ def file_of(stack: dict) -> str | None:
     given = {one["ParameterKey"] for one in stack.get("Parameters", [])}
     paths = [*sorted(templates.ROOT.glob("*.yaml")), *sorted((templates.ROOT / "stacks").glob("*.yaml"))]
     contents = {str(path.relative_to(templates.ROOT)): templates.read(path) for path in paths}
-    declared = {file: set(content.get("Parameters", {})) for file, content in contents.items() if "Resources" in content}
+    declared = {
+        file: set(content.get("Parameters", {})) for file, content in contents.items() if "Resources" in content
+    }
     alike = {file: len(given & names) / max(1, len(given | names)) for file, names in declared.items()}
     best = max(alike, key=alike.get)
     return best if alike[best] >= 0.5 else None

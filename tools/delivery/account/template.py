@@ -32,7 +32,9 @@ class Template:
         self.path, self.content, self.pseudo = path, templates.read(path), pseudo
         defaults = {name: one.get("Default") for name, one in self.content.get("Parameters", {}).items()}
         # Compared as text, as CloudFormation does.
-        self.parameters = {name: None if value is None else str(value) for name, value in (defaults | parameters).items()}
+        self.parameters = {
+            name: None if value is None else str(value) for name, value in (defaults | parameters).items()
+        }
 
     def parameter(self, name: str) -> str | None:
         return self.parameters.get(name)
@@ -71,7 +73,7 @@ class Template:
             return [self.value(one) for one in node] if isinstance(node, list) else node
         if len(node) != 1:
             raise Unknown(node)
-        (function, given), = node.items()
+        ((function, given),) = node.items()
         match function, given:
             case "Ref", "AWS::NoValue":
                 return None
