@@ -4,6 +4,7 @@ import json
 
 import nasty
 import pytest
+from conftest import deployed_tables
 from test_etl import ledger, run_etl
 from test_scala import engines  # noqa: F401  (a fixture)
 
@@ -29,7 +30,7 @@ def grown_warehouse(warehouse):
         ],
     )
     yield warehouse, files
-    warehouse.make_tables([table for table in warehouse.used_tables() if table["Name"] == "impressions"])
+    warehouse.make_tables([table for table in deployed_tables(warehouse.database) if table["Name"] == "impressions"])
 
 
 def event(number: int, **fields) -> str:
