@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::events::{Check, Events, EventsCommand, List, New, Remove, Sample, Sync};
 use crate::commands::{Kind, Part, read_kinds};
-use crate::stage::spark::Engine;
+use crate::local::spark::Engine;
 use crate::workspace::InstanceName;
 
 /// Runs the warehouse on this machine, from the template that goes to AWS.

@@ -9,8 +9,8 @@ mod commands;
 mod dashboard;
 mod environment;
 mod hold;
+mod local;
 mod process;
-mod stage;
 mod workspace;
 
 use std::process::ExitCode;

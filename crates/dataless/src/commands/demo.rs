@@ -12,12 +12,12 @@ use event_types::EventType;
 use super::{Outcome, jobs, set_up};
 use crate::cli::Demo;
 use crate::process::check_interrupted;
-use crate::stage::aws::Aws;
-use crate::stage::books::{self, Books, Counts, Entry};
-use crate::stage::build::{LOADGEN, Profile};
-use crate::stage::deploy::{Running, Stack};
-use crate::stage::load::{self, Load, LoadReport};
-use crate::stage::spark::{self, Spark};
+use crate::local::aws::Aws;
+use crate::local::books::{self, Books, Counts, Entry};
+use crate::local::build::{LOADGEN, Profile};
+use crate::local::deploy::{Running, Stack};
+use crate::local::load::{self, Load, LoadReport};
+use crate::local::spark::{self, Spark};
 use crate::ui::{note, percent, rate, step, thousands};
 use crate::workspace::{InstanceName, Workspace};
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::{Outcome, set_up};
 use crate::cli::{Account, Doctor};
 use crate::environment;
-use crate::stage::emulator::choose_port;
-use crate::stage::tools::{ToolSet, Tools, check_java, find_python};
+use crate::local::emulator::choose_port;
+use crate::local::tools::{ToolSet, Tools, check_java, find_python};
 use crate::ui::verbose;
 use crate::workspace::Workspace;
 

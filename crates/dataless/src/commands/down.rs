@@ -5,9 +5,9 @@ use anyhow::Result;
 use super::Outcome;
 use crate::cli::Down;
 use crate::process::stop_group;
-use crate::stage::deploy::Stack;
-use crate::stage::emulator::process_group;
-use crate::stage::spark;
+use crate::local::deploy::Stack;
+use crate::local::emulator::process_group;
+use crate::local::spark;
 use crate::ui::{note, step};
 use crate::workspace::{InstanceName, Workspace};
 

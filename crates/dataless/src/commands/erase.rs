@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{Outcome, Warehouse, jobs};
 use crate::cli::{Erase, EraseTarget};
-use crate::stage::spark::{self, Spark};
+use crate::local::spark::{self, Spark};
 use crate::ui::{counted, note, step, thousands};
 use crate::workspace::{Workspace, remove_folder};
 

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::{Outcome, Warehouse};
 use crate::cli::Import;
 use crate::process::Tool;
-use crate::stage::catalog::EventTable;
-use crate::stage::raw_file;
-use crate::stage::tools::ToolSet;
+use crate::local::catalog::EventTable;
+use crate::local::raw_file;
+use crate::local::tools::ToolSet;
 use crate::ui::{counted, note, step, thousands};
 use crate::workspace::Workspace;
 

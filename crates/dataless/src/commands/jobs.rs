@@ -5,9 +5,9 @@ use chrono::{Days, NaiveDate, Utc};
 
 use super::{Outcome, Warehouse};
 use crate::cli::{DayRange, Etl};
-use crate::stage::aws::Aws;
-use crate::stage::deploy::Stack;
-use crate::stage::pipeline::{Execution, JobRun};
+use crate::local::aws::Aws;
+use crate::local::deploy::Stack;
+use crate::local::pipeline::{Execution, JobRun};
 use crate::ui::{note, step};
 use crate::workspace::Workspace;
 

@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use super::{Outcome, Warehouse};
 use crate::cli::{Ledger, Rejected};
-use crate::stage::books::{self, TableDay};
-use crate::stage::lake::{self, LedgerRow};
-use crate::stage::replayed::Replayed;
+use crate::local::books::{self, TableDay};
+use crate::local::lake::{self, LedgerRow};
+use crate::local::replayed::Replayed;
 use crate::ui::{counted, note, step, thousands};
 use crate::workspace::Workspace;
 

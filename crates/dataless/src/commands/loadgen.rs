@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{Outcome, Warehouse};
 use crate::cli::Loadgen;
 use crate::process::Tool;
-use crate::stage::build::{LOADGEN, program};
+use crate::local::build::{LOADGEN, program};
 use crate::ui::step;
 use crate::workspace::{InstanceName, Workspace};
 

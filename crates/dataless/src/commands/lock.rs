@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::Outcome;
 use crate::cli::Lock;
-use crate::stage::tools::Tools;
+use crate::local::tools::Tools;
 use crate::ui::step;
 use crate::workspace::Workspace;
 

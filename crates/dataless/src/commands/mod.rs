@@ -29,12 +29,12 @@ pub use self::test::Part;
 
 use crate::cli::Command;
 use crate::hold::{self, Mode, Needs, Resource};
-use crate::stage::aws::Aws;
-use crate::stage::catalog::{self, EventTable};
-use crate::stage::deploy::Stack;
-use crate::stage::emulator::running_stack;
-use crate::stage::spark::Spark;
-use crate::stage::tools::Tools;
+use crate::local::aws::Aws;
+use crate::local::catalog::{self, EventTable};
+use crate::local::deploy::Stack;
+use crate::local::emulator::running_stack;
+use crate::local::spark::Spark;
+use crate::local::tools::Tools;
 use crate::workspace::{Instance, InstanceName, Workspace};
 
 /// How a command ended, as its exit status.

@@ -16,9 +16,9 @@ use sha2::{Digest, Sha256};
 
 use super::{Outcome, Warehouse};
 use crate::cli::Replay;
-use crate::stage::catalog::EventTable;
-use crate::stage::lake::{self, RejectedLine};
-use crate::stage::replayed::Replayed;
+use crate::local::catalog::EventTable;
+use crate::local::lake::{self, RejectedLine};
+use crate::local::replayed::Replayed;
 use crate::ui::{counted, note, step};
 use crate::workspace::Workspace;
 

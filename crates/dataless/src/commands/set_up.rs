@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
-use crate::stage::aws::Aws;
-use crate::stage::build::{self, Functions, Profile, Programs};
-use crate::stage::delivery;
-use crate::stage::deploy::{self, Running, Stack};
-use crate::stage::emulator::{self, Emulator};
-use crate::stage::tools::{ToolSet, Tools, check_java};
+use crate::local::aws::Aws;
+use crate::local::build::{self, Functions, Profile, Programs};
+use crate::local::delivery;
+use crate::local::deploy::{self, Running, Stack};
+use crate::local::emulator::{self, Emulator};
+use crate::local::tools::{ToolSet, Tools, check_java};
 use crate::ui::step;
 use crate::workspace::{Instance, Workspace};
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{Outcome, Warehouse};
 use crate::cli::Traffic;
-use crate::stage::traffic::Client;
+use crate::local::traffic::Client;
 use crate::ui::{note, percent, thousands};
 use crate::workspace::Workspace;
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{Outcome, Warehouse};
 use crate::cli::Replay;
 use crate::process::Tool;
-use crate::stage::tools::ToolSet;
+use crate::local::tools::ToolSet;
 use crate::ui::{counted, note, step};
 use crate::workspace::Workspace;
 

@@ -5,9 +5,9 @@ use anyhow::{Result, bail};
 use super::Outcome;
 use super::set_up::{deploy_to, prepare, stage, start_emulator};
 use crate::cli::Up;
-use crate::stage::build::Profile;
-use crate::stage::deploy::Running;
-use crate::stage::emulator::running_stack;
+use crate::local::build::Profile;
+use crate::local::deploy::Running;
+use crate::local::emulator::running_stack;
 use crate::ui::note;
 use crate::workspace::{InstanceName, Workspace};
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::Metric;
-use crate::stage::aws::Aws;
+use crate::local::aws::Aws;
 
 /// The most metrics of one `GetMetricData`.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html>

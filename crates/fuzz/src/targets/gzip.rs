@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 
 use crate::{Target, mutate};
 
-#[path = "../../../dataless/src/stage/raw_file.rs"]
+#[path = "../../../dataless/src/local/raw_file.rs"]
 #[allow(dead_code, unreachable_pub, reason = "it is a module of a program")]
 mod raw_file;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{Target, mutate};
 
-#[path = "../../../dataless/src/stage/outputs.rs"]
+#[path = "../../../dataless/src/local/outputs.rs"]
 #[allow(dead_code, unreachable_pub, reason = "it is a module of a program")]
 mod answer;
 

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::account::{Copies, Fate, Traffic};
-use crate::stage::aws::Aws;
-use crate::stage::spark::Spark;
+use crate::local::aws::Aws;
+use crate::local::spark::Spark;
 
 /// Codes of the journal that say that an event could not be stored, of those that were given up for good.
 const NOT_STORED: [&str; 4] = ["NotStored", "ConnectFailed", "Http429", "Http503"];

@@ -33,9 +33,9 @@ pub use self::schedule::{Kind, read_kinds};
 use self::site::{Settings, Site};
 use super::Outcome;
 use crate::cli::Chaos;
-use crate::stage::books::METRICS_LIMIT;
-use crate::stage::build::Profile;
-use crate::stage::tools::ToolSet;
+use crate::local::books::METRICS_LIMIT;
+use crate::local::build::Profile;
+use crate::local::tools::ToolSet;
 use crate::ui::{note, step, thousands};
 use crate::workspace::{InstanceName, Workspace};
 

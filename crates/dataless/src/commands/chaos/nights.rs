@@ -19,8 +19,8 @@ use super::report::Injected;
 use super::schedule::{Fault, Kind, Phase};
 use super::site::Site;
 use crate::process::Tool;
-use crate::stage::spark;
-use crate::stage::tools::ToolSet;
+use crate::local::spark;
+use crate::local::tools::ToolSet;
 use crate::ui::note;
 
 /// Impressions of the day that is imported.

@@ -10,8 +10,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use event_types::EventType;
 use serde::{Deserialize, Serialize};
 
-use crate::stage::aws::Aws;
-use crate::stage::deploy::Stack;
+use crate::local::aws::Aws;
+use crate::local::deploy::Stack;
 
 /// Events by minute.
 pub type Minutes = BTreeMap<DateTime<Utc>, u64>;

@@ -10,12 +10,12 @@ use event_types::EventType;
 
 use crate::commands::set_up::{self, Prepared};
 use crate::process::{Running as Process, Tool};
-use crate::stage::aws::Aws;
-use crate::stage::build::{LOADGEN, Profile};
-use crate::stage::deploy::{Running, Stack};
-use crate::stage::emulator::{Emulator, endpoint};
-use crate::stage::spark::Spark;
-use crate::stage::tools::Tools;
+use crate::local::aws::Aws;
+use crate::local::build::{LOADGEN, Profile};
+use crate::local::deploy::{Running, Stack};
+use crate::local::emulator::{Emulator, endpoint};
+use crate::local::spark::Spark;
+use crate::local::tools::Tools;
 use crate::workspace::{Instance, Workspace};
 
 /// The first port that is tried. It is below those that a system gives to connections: an emulator that is killed must get its
@@ -46,7 +46,7 @@ pub struct Settings {
 impl Settings {
     pub fn choose(emulator: Option<u16>, with_proxy: bool, seed: u64) -> Result<Self> {
         let emulator = match emulator {
-            Some(_) => crate::stage::emulator::choose_port(emulator)?,
+            Some(_) => crate::local::emulator::choose_port(emulator)?,
             None => free_port(FIRST_PORT)?,
         };
         let functions = if with_proxy { free_port(emulator.saturating_add(1))? } else { emulator };
@@ -144,7 +144,7 @@ impl<'a> Site<'a> {
             .arg(call_log(&self.instance))
             .args(["--seed", &self.settings.seed.to_string()]);
         let mut running = proxy.start()?;
-        crate::stage::emulator::wait_for_port(self.settings.functions, || running.ended().map(|ended| ended.is_none()))
+        crate::local::emulator::wait_for_port(self.settings.functions, || running.ended().map(|ended| ended.is_none()))
             .context("the proxy does not answer; its log is proxy.log")?;
         Ok(running)
     }

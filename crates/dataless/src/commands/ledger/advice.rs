@@ -88,7 +88,7 @@ fn run(days: &BTreeSet<NaiveDate>, lookback_days: u64) -> Option<String> {
 mod tests {
     use super::super::accounts;
     use super::*;
-    use crate::stage::lake::LedgerRow;
+    use crate::local::lake::LedgerRow;
 
     fn day(text: &str) -> NaiveDate {
         text.parse().unwrap()

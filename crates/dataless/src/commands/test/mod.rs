@@ -19,12 +19,12 @@ use super::{Outcome, set_up};
 use crate::cli::Test;
 use crate::environment;
 use crate::process::{Interrupted, Tool};
-use crate::stage::aws::Aws;
-use crate::stage::build::{self, Functions, LOADGEN, Profile, Programs};
-use crate::stage::deploy::{self, Running, Stack};
-use crate::stage::emulator::Emulator;
-use crate::stage::spark;
-use crate::stage::tools::{ToolSet, Tools, chromium, rust_version};
+use crate::local::aws::Aws;
+use crate::local::build::{self, Functions, LOADGEN, Profile, Programs};
+use crate::local::deploy::{self, Running, Stack};
+use crate::local::emulator::Emulator;
+use crate::local::spark;
+use crate::local::tools::{ToolSet, Tools, chromium, rust_version};
 use crate::ui::{note, step};
 use crate::workspace::{Instance, InstanceName, Workspace};
 

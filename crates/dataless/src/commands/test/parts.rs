@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::stage::tools::ToolSet;
+use crate::local::tools::ToolSet;
 
 /// A part that can be run by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]

@@ -10,10 +10,10 @@ use rustix::process::Pid;
 
 use crate::environment;
 use crate::process::{Running, Tool, check_interrupted, group_runs, is_run_with, tail};
-use crate::stage::aws::{REGION, agent_config};
-use crate::stage::deploy::Stack;
-use crate::stage::spark;
-use crate::stage::tools::{ToolSet, Tools};
+use crate::local::aws::{REGION, agent_config};
+use crate::local::deploy::Stack;
+use crate::local::spark;
+use crate::local::tools::{ToolSet, Tools};
 use crate::workspace::{Instance, Workspace};
 
 /// The port that is taken when it is free and none is asked for.

@@ -10,8 +10,8 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use crate::process::Tool;
-use crate::stage::deploy;
-use crate::stage::tools::Tools;
+use crate::local::deploy;
+use crate::local::tools::Tools;
 use crate::workspace::{Instance, Workspace, remove_folder};
 
 /// Which build of the functions a stack runs.

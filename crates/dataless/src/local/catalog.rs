@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::stage::aws::Aws;
-use crate::stage::deploy::Stack;
+use crate::local::aws::Aws;
+use crate::local::deploy::Stack;
 
 /// A table of events.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::environment;
 use crate::process::Tool;
-use crate::stage::aws::{Aws, REGION};
-use crate::stage::build::Profile;
-use crate::stage::emulator::endpoint;
-use crate::stage::outputs::outputs_of;
-use crate::stage::spark;
-use crate::stage::tools::{ToolSet, Tools};
+use crate::local::aws::{Aws, REGION};
+use crate::local::build::Profile;
+use crate::local::emulator::endpoint;
+use crate::local::outputs::outputs_of;
+use crate::local::spark;
+use crate::local::tools::{ToolSet, Tools};
 use crate::workspace::{Instance, Workspace};
 
 /// The name of local stacks.

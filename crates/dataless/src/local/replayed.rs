@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use crate::stage::lake::RejectedLine;
+use crate::local::lake::RejectedLine;
 use crate::workspace::Instance;
 
 /// The ids of lines that were replayed, one a line of a file beside the warehouse's data.

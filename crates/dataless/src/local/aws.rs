@@ -10,7 +10,7 @@ use ureq::typestate::AgentScope;
 
 use crate::environment;
 use crate::process::Tool;
-use crate::stage::tools::{ToolSet, Tools};
+use crate::local::tools::{ToolSet, Tools};
 
 /// The Region of local warehouses.
 pub const REGION: &str = "us-east-1";

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use crate::stage::aws::agent_config;
+use crate::local::aws::agent_config;
 
 /// An answer of `GET /traffic/{ad-id}`.
 #[derive(Clone, Debug, Deserialize, Serialize)]

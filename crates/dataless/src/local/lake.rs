@@ -7,9 +7,9 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::stage::books::TableDay;
-use crate::stage::deploy::Stack;
-use crate::stage::spark::Spark;
+use crate::local::books::TableDay;
+use crate::local::deploy::Stack;
+use crate::local::spark::Spark;
 
 /// The books of a table and arrival day, in lines. `docs/lake.md` defines the words.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]

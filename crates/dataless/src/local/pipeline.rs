@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::process::check_interrupted;
-use crate::stage::aws::Aws;
-use crate::stage::deploy::Stack;
+use crate::local::aws::Aws;
+use crate::local::deploy::Stack;
 
 /// How often an execution is looked at.
 const POLL: Duration = Duration::from_millis(300);

@@ -8,7 +8,7 @@ use chrono::NaiveDate;
 use serde::Deserialize;
 
 use crate::process::Tool;
-use crate::stage::deploy::Stack;
+use crate::local::deploy::Stack;
 use crate::workspace::{Instance, Workspace};
 
 /// What to send.

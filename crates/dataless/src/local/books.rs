@@ -12,11 +12,11 @@ use event_types::EventType;
 use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
-use crate::stage::aws::Aws;
-use crate::stage::catalog::EventTable;
-use crate::stage::deploy::Stack;
-use crate::stage::spark::Spark;
-use crate::stage::traffic::Client;
+use crate::local::aws::Aws;
+use crate::local::catalog::EventTable;
+use crate::local::deploy::Stack;
+use crate::local::spark::Spark;
+use crate::local::traffic::Client;
 
 /// A count for each type of events, by its name.
 pub type Counts = BTreeMap<String, u64>;

@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::process::{Tool, check_interrupted};
-use crate::stage::aws::{Aws, REGION};
-use crate::stage::build::{self, Profile};
-use crate::stage::deploy::{self, Running, Stack};
-use crate::stage::spark;
-use crate::stage::tools::{ToolSet, Tools};
+use crate::local::aws::{Aws, REGION};
+use crate::local::build::{self, Profile};
+use crate::local::deploy::{self, Running, Stack};
+use crate::local::spark;
+use crate::local::tools::{ToolSet, Tools};
 use crate::workspace::{Instance, Workspace};
 
 /// The stack of `build.yaml`, and the branch that it delivers.
