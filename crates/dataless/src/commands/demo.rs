@@ -11,13 +11,13 @@ use event_types::EventType;
 
 use super::{Outcome, jobs, set_up};
 use crate::cli::Demo;
-use crate::process::check_interrupted;
 use crate::local::aws::Aws;
 use crate::local::books::{self, Books, Counts, Entry};
-use crate::local::build::{LOADGEN, Profile};
-use crate::local::deploy::{Running, Stack};
+use crate::local::build::LOADGEN;
 use crate::local::load::{self, Load, LoadReport};
 use crate::local::spark::{self, Spark};
+use crate::local::stack::{Profile, Stack};
+use crate::process::check_interrupted;
 use crate::ui::{note, percent, rate, step, thousands};
 use crate::workspace::{InstanceName, Workspace};
 
@@ -38,7 +38,7 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
 
     let profile = if options.release { Profile::Release } else { Profile::Local };
     let start = |tools: &_| set_up::start_emulator(workspace, tools, &instance, options.port);
-    let (prepared, (mut emulator, elapsed)) = set_up::prepare(workspace, &instance, start)?;
+    let (prepared, (mut servers, elapsed)) = set_up::prepare(workspace, &instance, start)?;
     timed("start", elapsed);
     // A delivery builds the functions for itself.
     if !options.delivered {
@@ -49,18 +49,18 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
     let since = Utc::now();
 
     let run = |timed: &mut dyn FnMut(&str, Duration)| -> Result<(Books, Vec<Entry>)> {
-        let aws = Aws::new(&emulator.endpoint(), tools, instance.logs());
-        let running = Running { port: emulator.port(), emulator: emulator.id(), profile };
+        let aws = Aws::new(&servers.endpoint(), tools, instance.logs());
+        let target = servers.target(profile);
         let deploy = || {
             if options.delivered {
-                set_up::deliver_to(workspace, tools, &instance, running)
+                set_up::deliver_to(workspace, tools, &instance, target)
             } else {
-                set_up::deploy_to(workspace, tools, &instance, running)
+                set_up::deploy_to(workspace, tools, &instance, target)
             }
         };
         let others: u64 = options.events.iter().map(|(_, count)| count).sum();
         let events = (options.impressions as f64 * (1.0 + CLICKTHROUGH)) as u64 + others;
-        let warm = || spark::warm(workspace, tools, &instance, &emulator.endpoint(), events);
+        let warm = || spark::warm(workspace, tools, &instance, &servers.endpoint(), events);
         let (stack, elapsed) = beside(warm, deploy)?;
         timed("deploy", elapsed);
 
@@ -126,8 +126,8 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
         Ok((books, entries))
     };
     let result = run(&mut timed);
-    let (mut books, entries) = emulator.explain(result)?;
-    drop(emulator);
+    let (mut books, entries) = servers.explain(result)?;
+    drop(servers);
     timed("total", started.elapsed());
     books.seconds = seconds;
 

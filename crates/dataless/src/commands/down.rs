@@ -4,20 +4,16 @@ use anyhow::Result;
 
 use super::Outcome;
 use crate::cli::Down;
-use crate::process::stop_group;
-use crate::local::deploy::Stack;
-use crate::local::emulator::process_group;
-use crate::local::spark;
+use crate::local::warehouse;
 use crate::ui::{note, step};
 use crate::workspace::{InstanceName, Workspace};
 
 pub fn run(workspace: &Workspace, options: &Down) -> Result<Outcome> {
     let instance = workspace.instance(InstanceName::Up);
-    match Stack::load(&instance).and_then(|stack| process_group(&stack, &instance)) {
-        Some(group) => {
+    match warehouse::left_running(&instance) {
+        Some(emulator) => {
             let stop = || {
-                spark::stop(&instance);
-                stop_group(group, || {});
+                warehouse::stop(&instance, emulator);
                 Ok(())
             };
             step("stop the emulator", stop, |()| String::new())?;

@@ -10,9 +10,10 @@ use chrono::NaiveDate;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Outcome, Warehouse, jobs};
+use super::{Outcome, jobs};
 use crate::cli::{Erase, EraseTarget};
 use crate::local::spark::{self, Spark};
+use crate::local::warehouse::Warehouse;
 use crate::ui::{counted, note, step, thousands};
 use crate::workspace::{Workspace, remove_folder};
 

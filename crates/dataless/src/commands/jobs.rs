@@ -3,11 +3,12 @@
 use anyhow::{Result, bail};
 use chrono::{Days, NaiveDate, Utc};
 
-use super::{Outcome, Warehouse};
+use super::Outcome;
 use crate::cli::{DayRange, Etl};
 use crate::local::aws::Aws;
-use crate::local::deploy::Stack;
 use crate::local::pipeline::{Execution, JobRun};
+use crate::local::stack::Stack;
+use crate::local::warehouse::Warehouse;
 use crate::ui::{note, step};
 use crate::workspace::Workspace;
 

@@ -22,20 +22,14 @@ mod traffic;
 mod undelivered;
 mod up;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
 pub use self::chaos::{Kind, read_kinds};
 pub use self::test::Part;
 
 use crate::cli::Command;
 use crate::hold::{self, Mode, Needs, Resource};
-use crate::local::aws::Aws;
-use crate::local::catalog::{self, EventTable};
-use crate::local::deploy::Stack;
-use crate::local::emulator::running_stack;
-use crate::local::spark::Spark;
-use crate::local::tools::Tools;
-use crate::workspace::{Instance, InstanceName, Workspace};
+use crate::workspace::{InstanceName, Workspace};
 
 /// How a command ended, as its exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,43 +120,4 @@ const fn needs(command: &Command) -> Option<(&'static str, Needs)> {
         | Command::Lock(_)
         | Command::Test(_) => return None,
     })
-}
-
-/// The warehouse that `up` started, or the one that is asked for.
-struct Warehouse {
-    tools: Tools,
-    instance: Instance,
-    stack: Stack,
-    aws: Aws,
-}
-
-impl Warehouse {
-    fn running(workspace: &Workspace) -> Result<Self> {
-        Self::running_as(workspace, workspace.operated())
-    }
-
-    fn running_as(workspace: &Workspace, name: InstanceName) -> Result<Self> {
-        let instance = workspace.instance(name);
-        let Some(stack) = running_stack(&instance) else {
-            bail!("no warehouse is running here: start it with `cargo dataless up`");
-        };
-        let tools = Tools::new(workspace);
-        let aws = Aws::new(&stack.endpoint(), &tools, instance.logs());
-        Ok(Self { tools, instance, stack, aws })
-    }
-
-    /// Days of arrivals after its own in which an event still reaches the lake.
-    fn lookback_days(&self) -> Result<u64> {
-        self.stack.output("LookbackDays")?.parse().context("the output LookbackDays is not a number")
-    }
-
-    /// The event types that its catalog has.
-    fn event_tables(&self) -> Result<Vec<EventTable>> {
-        catalog::event_tables(&self.aws, &self.stack)
-    }
-
-    /// Spark beside it.
-    fn spark<'a>(&'a self, workspace: &'a Workspace) -> Spark<'a> {
-        Spark::new(workspace, &self.tools, &self.instance, &self.stack)
-    }
 }

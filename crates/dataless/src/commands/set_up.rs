@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 
 use crate::local::aws::Aws;
-use crate::local::build::{self, Functions, Profile, Programs};
-use crate::local::delivery;
-use crate::local::deploy::{self, Running, Stack};
-use crate::local::emulator::{self, Emulator};
+use crate::local::build::{self, Functions, Programs};
+use crate::local::stack::{Profile, Stack, Target, endpoint};
 use crate::local::tools::{ToolSet, Tools, check_java};
+use crate::local::warehouse::{self, Servers};
+use crate::local::{delivery, emulator};
 use crate::ui::step;
 use crate::workspace::{Instance, Workspace};
 
@@ -73,11 +73,11 @@ pub fn start_emulator(
     tools: &Tools,
     instance: &Instance,
     port: Option<u16>,
-) -> Result<(Emulator, Duration)> {
+) -> Result<(Servers, Duration)> {
     // A port that was chosen is free until the emulator takes it.
     let _turn = instance.take_turn("start")?;
     let port = emulator::choose_port(port)?;
-    step("start the emulator", || Emulator::start(workspace, tools, instance, port), |emulator| emulator.endpoint())
+    step("start the emulator", || Servers::start(workspace, tools, instance, port, &[]), Servers::endpoint)
 }
 
 /// Deploys what was staged to an emulator that runs.
@@ -85,14 +85,11 @@ pub fn deploy_to(
     workspace: &Workspace,
     tools: &Tools,
     instance: &Instance,
-    running: Running,
+    target: Target,
 ) -> Result<(Stack, Duration)> {
-    let aws = Aws::new(&emulator::endpoint(running.port), tools, instance.logs());
-    let deploy = || deploy::deploy(workspace, tools, instance, &aws, running);
+    let deploy = || warehouse::deploy(workspace, tools, instance, target);
     let summary = |stack: &Stack| format!("{} outputs, {}", stack.outputs.len(), stack.profile.name());
-    let deployed = step("deploy template.yaml", deploy, summary)?;
-    deployed.0.save(instance)?;
-    Ok(deployed)
+    step("deploy template.yaml", deploy, summary)
 }
 
 /// Builds and deploys to an emulator that runs, as the pipeline of `build.yaml` does.
@@ -100,13 +97,12 @@ pub fn deliver_to(
     workspace: &Workspace,
     tools: &Tools,
     instance: &Instance,
-    running: Running,
+    target: Target,
 ) -> Result<(Stack, Duration)> {
-    let aws = Aws::new(&emulator::endpoint(running.port), tools, instance.logs());
-    let built = || delivery::build(workspace, tools, instance, &aws, running.profile);
+    let aws = Aws::new(&endpoint(target.port), tools, instance.logs());
+    let built = || delivery::build(workspace, tools, instance, &aws, target.profile);
     let (artifact, building) = step("run buildspec.yml", built, |artifact| artifact.url())?;
-    let deploy = || delivery::deploy(workspace, tools, instance, &aws, &artifact, running);
+    let deploy = || warehouse::deliver(workspace, tools, instance, &artifact, target);
     let (stack, deploying) = step("deploy from S3", deploy, |stack| format!("{} outputs", stack.outputs.len()))?;
-    stack.save(instance)?;
     Ok((stack, building + deploying))
 }

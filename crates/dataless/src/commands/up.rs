@@ -5,9 +5,8 @@ use anyhow::{Result, bail};
 use super::Outcome;
 use super::set_up::{deploy_to, prepare, stage, start_emulator};
 use crate::cli::Up;
-use crate::local::build::Profile;
-use crate::local::deploy::Running;
-use crate::local::emulator::running_stack;
+use crate::local::stack::{Profile, Target};
+use crate::local::warehouse::running_stack;
 use crate::ui::note;
 use crate::workspace::{InstanceName, Workspace};
 
@@ -22,22 +21,19 @@ pub fn run(workspace: &Workspace, options: &Up) -> Result<Outcome> {
     let profile = if options.release { Profile::Release } else { Profile::Local };
     let start = |tools: &_| match running {
         Some(_) => Ok(None),
-        None => start_emulator(workspace, tools, &instance, options.port).map(|(emulator, _)| Some(emulator)),
+        None => start_emulator(workspace, tools, &instance, options.port).map(|(servers, _)| Some(servers)),
     };
     let (prepared, started) = prepare(workspace, &instance, start)?;
     stage(workspace, &instance, &prepared, profile)?;
-    let deploy = |port, emulator| {
-        let running = Running { port, emulator, profile };
-        deploy_to(workspace, &prepared.tools, &instance, running).map(|(stack, _)| stack)
-    };
+    let deploy = |target| deploy_to(workspace, &prepared.tools, &instance, target).map(|(stack, _)| stack);
     let stack = match (started, running) {
-        (Some(mut emulator), _) => {
-            let deployed = deploy(emulator.port(), emulator.id());
-            let stack = emulator.explain(deployed)?;
-            emulator.detach();
+        (Some(mut servers), _) => {
+            let deployed = deploy(servers.target(profile));
+            let stack = servers.explain(deployed)?;
+            servers.detach();
             stack
         }
-        (None, Some(stack)) => deploy(stack.port, stack.emulator)?,
+        (None, Some(stack)) => deploy(Target { port: stack.port, emulator: stack.emulator, profile })?,
         (None, None) => bail!("no emulator runs"),
     };
     note("\nThe warehouse runs. In this shell:");

@@ -9,8 +9,8 @@ use ureq::config::ConfigBuilder;
 use ureq::typestate::AgentScope;
 
 use crate::environment;
-use crate::process::Tool;
 use crate::local::tools::{ToolSet, Tools};
+use crate::process::Tool;
 
 /// The Region of local warehouses.
 pub const REGION: &str = "us-east-1";

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::local::aws::Aws;
 use crate::local::catalog::EventTable;
-use crate::local::deploy::Stack;
 use crate::local::spark::Spark;
+use crate::local::stack::Stack;
 use crate::local::traffic::Client;
 
 /// A count for each type of events, by its name.

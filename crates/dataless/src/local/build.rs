@@ -5,35 +5,14 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use crate::process::Tool;
-use crate::local::deploy;
+use crate::local::sam;
 use crate::local::tools::Tools;
+use crate::process::Tool;
 use crate::workspace::{Instance, Workspace, remove_folder};
-
-/// Which build of the functions a stack runs.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Profile {
-    /// Cargo's profile `dev`, in the same invocation as everything else: quick to build. The functions do the same, slower.
-    #[default]
-    Local,
-    /// Cargo's profile `release` through `sam build`: what goes to AWS.
-    Release,
-}
-
-impl Profile {
-    /// As it is named to the user.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Local => "local build",
-            Self::Release => "release build",
-        }
-    }
-}
 
 /// The crates of functions are named by this property of the template.
 const CODE_URI: &str = "CodeUri: crates/";
@@ -224,13 +203,13 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
 pub fn sam(workspace: &Workspace, tools: &Tools, instance: &Instance) -> Result<()> {
     // Every build moves its functions through the same folder of `target`.
     let _turn = instance.take_turn("build")?;
-    beside_cargo(deploy::sam(tools, instance)?)
+    beside_cargo(sam::sam(tools, instance)?)
         // For this machine, its own linker will do; for AWS, cargo-lambda links against an old enough C library.
         .env("CARGO_LAMBDA_COMPILER", "cargo")
         .dir(workspace.root())
         .args(["build", "--template-file", "template.yaml", "--build-dir"])
         .arg(instance.build())
-        .args(["--parameter-overrides", &deploy::architecture()?])
+        .args(["--parameter-overrides", &sam::architecture()?])
         .run()
 }
 

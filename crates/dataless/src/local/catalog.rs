@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::local::aws::Aws;
-use crate::local::deploy::Stack;
+use crate::local::stack::Stack;
 
 /// A table of events.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,12 +8,12 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::process::{Tool, check_interrupted};
 use crate::local::aws::{Aws, REGION};
-use crate::local::build::{self, Profile};
-use crate::local::deploy::{self, Running, Stack};
-use crate::local::spark;
+use crate::local::build;
+use crate::local::deploy;
+use crate::local::stack::Profile;
 use crate::local::tools::{ToolSet, Tools};
+use crate::process::{Tool, check_interrupted};
 use crate::workspace::{Instance, Workspace};
 
 /// The stack of `build.yaml`, and the branch that it delivers.
@@ -89,15 +89,15 @@ pub fn build(
     Ok(artifact)
 }
 
-/// Deploys an artifact through a change set, without `DeploymentPreference` and with the local way to run Glue jobs.
+/// Deploys an artifact through a change set, without `DeploymentPreference` and with these parameters of the template
+/// besides. Gives the outputs.
 pub fn deploy(
-    workspace: &Workspace,
     tools: &Tools,
     instance: &Instance,
     aws: &Aws,
     artifact: &Artifact,
-    running: Running,
-) -> Result<Stack> {
+    parameters: Vec<(&str, String)>,
+) -> Result<BTreeMap<String, String>> {
     let folder = unpack(tools, instance, aws, artifact)?;
     let read = |name: &str| {
         let path = folder.join(name);
@@ -113,8 +113,7 @@ pub fn deploy(
     let mut configuration: Configuration =
         serde_json::from_str(&read("configuration.json")?).context("configuration.json is not understood")?;
     publish_scripts(aws, &folder, &configuration)?;
-    let local = deploy::local_parameters(workspace, tools, instance, aws)?;
-    configuration.parameters.extend(local.map(|(name, value)| (name.to_owned(), value)));
+    configuration.parameters.extend(parameters.into_iter().map(|(name, value)| (name.to_owned(), value)));
     let request = json!({
         "StackName": WAREHOUSE_STACK,
         "ChangeSetName": "delivery",
@@ -139,9 +138,7 @@ pub fn deploy(
             Ok(reason) => error.context(reason),
             Err(_) => error,
         })?;
-    let stack = running.stack(WAREHOUSE_STACK, deploy::outputs(aws, WAREHOUSE_STACK)?);
-    spark::configure(workspace, instance, &stack)?;
-    Ok(stack)
+    deploy::outputs(aws, WAREHOUSE_STACK)
 }
 
 /// Puts the artifact where the stack takes scripts from, as the pipeline's action does.

@@ -9,11 +9,10 @@ use anyhow::{Context, Result, bail};
 use rustix::process::Pid;
 
 use crate::environment;
-use crate::process::{Running, Tool, check_interrupted, group_runs, is_run_with, tail};
 use crate::local::aws::{REGION, agent_config};
-use crate::local::deploy::Stack;
-use crate::local::spark;
+use crate::local::stack::endpoint;
 use crate::local::tools::{ToolSet, Tools};
+use crate::process::{Running, Tool, check_interrupted, group_runs, is_run_with, tail};
 use crate::workspace::{Instance, Workspace};
 
 /// The port that is taken when it is free and none is asked for.
@@ -30,24 +29,18 @@ const SERVICES: &str = "apigateway,athena,cloudformation,cloudwatch,dynamodb,eve
 /// How long it may take to answer for the first time.
 const START_LIMIT: Duration = Duration::from_secs(90);
 
-/// An emulator that runs.
+/// An emulator that runs. It stops, and saves its state, when it is dropped.
 #[derive(Debug)]
 pub struct Emulator {
     running: Running,
-    instance: Instance,
     port: u16,
     log: PathBuf,
-    detached: bool,
 }
 
 impl Emulator {
-    /// Starts it and waits until it answers. State of an earlier run of the same instance is taken up again.
-    pub fn start(workspace: &Workspace, tools: &Tools, instance: &Instance, port: u16) -> Result<Self> {
-        Self::start_with(workspace, tools, instance, port, &[])
-    }
-
-    /// As [`Self::start`], with other variables besides, or in place of its own.
-    pub fn start_with(
+    /// Starts it and waits until it answers. State of an earlier run of the same instance is taken up again. The variables
+    /// come besides, or in place of, its own.
+    pub fn start(
         workspace: &Workspace,
         tools: &Tools,
         instance: &Instance,
@@ -88,7 +81,7 @@ impl Emulator {
             .env("TMPDIR", &temporary)
             .envs(variables.iter().map(|(name, value)| (*name, value)))
             .start()?;
-        let mut emulator = Self { running, instance: instance.clone(), port, log, detached: false };
+        let mut emulator = Self { running, port, log };
         emulator.wait_until_it_answers()?;
         Ok(emulator)
     }
@@ -106,19 +99,13 @@ impl Emulator {
     }
 
     /// Kills it with all functions that it runs, in the middle of whatever they do.
-    pub fn kill(self) {
+    pub fn kill(&self) {
         self.running.kill();
-    }
-
-    /// Ends it, so that it saves its state.
-    pub fn stop(self) {
-        drop(self);
     }
 
     /// Lets it run on when this process ends.
     pub fn detach(&mut self) {
         self.running.detach();
-        self.detached = true;
     }
 
     /// Explains an error by the end of the emulator, when that is what happened.
@@ -153,28 +140,10 @@ impl Emulator {
     }
 }
 
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        if !self.detached {
-            spark::stop(&self.instance);
-        }
-    }
-}
-
-/// The stack that an instance runs. Its emulator must live and answer: another program may have its port by now, or the
-/// number of its process.
-pub fn running_stack(instance: &Instance) -> Option<Stack> {
-    Stack::load(instance).filter(|stack| process_group(stack, instance).is_some() && answers(stack.port))
-}
-
-/// The process group of an instance's emulator, if it lives.
-pub fn process_group(stack: &Stack, instance: &Instance) -> Option<Pid> {
-    let group = Pid::from_raw(i32::try_from(stack.emulator).ok()?)?;
+/// The process group of an instance's emulator with this id, if it lives. Another program may have its number by now.
+pub fn process_group(id: u32, instance: &Instance) -> Option<Pid> {
+    let group = Pid::from_raw(i32::try_from(id).ok()?)?;
     (group_runs(group) && is_run_with(group, LAUNCHER, instance.dir())).then_some(group)
-}
-
-pub fn endpoint(port: u16) -> String {
-    format!("http://127.0.0.1:{port}")
 }
 
 /// Whether an emulator answers on this port.

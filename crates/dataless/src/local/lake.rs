@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::local::books::TableDay;
-use crate::local::deploy::Stack;
 use crate::local::spark::Spark;
+use crate::local::stack::Stack;
 
 /// The books of a table and arrival day, in lines. `docs/lake.md` defines the words.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]

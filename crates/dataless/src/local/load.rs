@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use chrono::NaiveDate;
 use serde::Deserialize;
 
+use crate::local::stack::Stack;
 use crate::process::Tool;
-use crate::local::deploy::Stack;
 use crate::workspace::{Instance, Workspace};
 
 /// What to send.

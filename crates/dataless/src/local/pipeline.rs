@@ -9,9 +9,9 @@ use chrono::NaiveDate;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::process::check_interrupted;
 use crate::local::aws::Aws;
-use crate::local::deploy::Stack;
+use crate::local::stack::Stack;
+use crate::process::check_interrupted;
 
 /// How often an execution is looked at.
 const POLL: Duration = Duration::from_millis(300);

@@ -12,11 +12,11 @@ use rustix::process::Pid;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::process::{Tool, check_interrupted, group_runs, is_run_with, stop_group};
 use crate::local::aws::{Aws, REGION};
 use crate::local::catalog::EventTable;
-use crate::local::deploy::Stack;
+use crate::local::stack::Stack;
 use crate::local::tools::{ToolSet, Tools};
+use crate::process::{Tool, check_interrupted, group_runs, is_run_with, stop_group};
 use crate::workspace::{Instance, Workspace};
 
 /// The function that stands in for Glue in the state machine of a local stack.

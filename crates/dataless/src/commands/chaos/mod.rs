@@ -34,7 +34,7 @@ use self::site::{Settings, Site};
 use super::Outcome;
 use crate::cli::Chaos;
 use crate::local::books::METRICS_LIMIT;
-use crate::local::build::Profile;
+use crate::local::stack::Profile;
 use crate::local::tools::ToolSet;
 use crate::ui::{note, step, thousands};
 use crate::workspace::{InstanceName, Workspace};

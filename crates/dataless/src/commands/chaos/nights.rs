@@ -18,9 +18,9 @@ use super::operator::{Done, Operator, batch};
 use super::report::Injected;
 use super::schedule::{Fault, Kind, Phase};
 use super::site::Site;
-use crate::process::Tool;
 use crate::local::spark;
 use crate::local::tools::ToolSet;
+use crate::process::Tool;
 use crate::ui::note;
 
 /// Impressions of the day that is imported.

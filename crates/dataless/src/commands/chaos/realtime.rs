@@ -11,7 +11,7 @@ use event_types::EventType;
 use serde::{Deserialize, Serialize};
 
 use crate::local::aws::Aws;
-use crate::local::deploy::Stack;
+use crate::local::stack::Stack;
 
 /// Events by minute.
 pub type Minutes = BTreeMap<DateTime<Utc>, u64>;

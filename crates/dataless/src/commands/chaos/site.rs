@@ -2,20 +2,21 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use event_types::EventType;
 
 use crate::commands::set_up::{self, Prepared};
-use crate::process::{Running as Process, Tool};
 use crate::local::aws::Aws;
-use crate::local::build::{LOADGEN, Profile};
-use crate::local::deploy::{Running, Stack};
-use crate::local::emulator::{Emulator, endpoint};
+use crate::local::build::LOADGEN;
+use crate::local::emulator::{choose_port, wait_for_port};
 use crate::local::spark::Spark;
+use crate::local::stack::{Profile, Stack, endpoint};
 use crate::local::tools::Tools;
+use crate::local::warehouse::Servers;
+use crate::process::{Running, Tool};
 use crate::workspace::{Instance, Workspace};
 
 /// The first port that is tried. It is below those that a system gives to connections: an emulator that is killed must get its
@@ -30,7 +31,7 @@ pub struct Site<'a> {
     pub stack: Stack,
     pub aws: Aws,
     settings: Settings,
-    emulator: Mutex<Option<Emulator>>,
+    servers: Mutex<Option<Servers>>,
 }
 
 /// Where the emulator answers, where functions call it, and how both are disturbed.
@@ -46,7 +47,7 @@ pub struct Settings {
 impl Settings {
     pub fn choose(emulator: Option<u16>, with_proxy: bool, seed: u64) -> Result<Self> {
         let emulator = match emulator {
-            Some(_) => crate::local::emulator::choose_port(emulator)?,
+            Some(_) => choose_port(emulator)?,
             None => free_port(FIRST_PORT)?,
         };
         let functions = if with_proxy { free_port(emulator.saturating_add(1))? } else { emulator };
@@ -69,15 +70,14 @@ impl<'a> Site<'a> {
     ) -> Result<Self> {
         let types = event_types::read_all(&workspace.path("events")).context("failed to read the schemas in events")?;
         let start = |tools: &Tools| start(workspace, tools, &instance, settings);
-        let (prepared, mut emulator) = set_up::prepare(workspace, &instance, start)?;
+        let (prepared, mut servers) = set_up::prepare(workspace, &instance, start)?;
         set_up::stage(workspace, &instance, &prepared, profile)?;
-        let running = Running { port: settings.emulator, emulator: emulator.id(), profile };
-        let deployed = set_up::deploy_to(workspace, &prepared.tools, &instance, running);
-        let (stack, _) = emulator.explain(deployed)?;
-        let aws = Aws::new(&emulator.endpoint(), &prepared.tools, instance.logs());
+        let deployed = set_up::deploy_to(workspace, &prepared.tools, &instance, servers.target(profile));
+        let (stack, _) = servers.explain(deployed)?;
+        let aws = Aws::new(&servers.endpoint(), &prepared.tools, instance.logs());
         let site =
-            Self { workspace, instance, prepared, types, stack, aws, settings, emulator: Mutex::new(Some(emulator)) };
-        site.take_emulator().stop();
+            Self { workspace, instance, prepared, types, stack, aws, settings, servers: Mutex::new(Some(servers)) };
+        drop(site.servers().take());
         site.start_again()?;
         Ok(site)
     }
@@ -101,39 +101,43 @@ impl<'a> Site<'a> {
 
     /// The process group of the emulator that runs.
     pub fn emulator_id(&self) -> Option<u32> {
-        self.emulator.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Emulator::id)
+        self.servers().as_ref().map(Servers::emulator_id)
     }
 
     /// Kills the emulator with its functions, and starts it again; gives the seconds until it answers.
     pub fn kill_emulator(&self) -> Result<f64> {
         let started = Instant::now();
-        self.take_emulator().kill();
+        // Taken first, so that nobody waits for the lock while they are killed.
+        let servers = self.servers().take();
+        if let Some(servers) = servers {
+            servers.kill();
+        }
         self.start_again()?;
         Ok(started.elapsed().as_secs_f64())
     }
 
     fn start_again(&self) -> Result<()> {
-        let emulator = start(self.workspace, &self.prepared.tools, &self.instance, self.settings)?;
+        let servers = start(self.workspace, &self.prepared.tools, &self.instance, self.settings)?;
         // Commands look for its process.
-        Stack { emulator: emulator.id(), ..self.stack.clone() }.save(&self.instance)?;
-        *self.emulator.lock().unwrap_or_else(PoisonError::into_inner) = Some(emulator);
+        Stack { emulator: servers.emulator_id(), ..self.stack.clone() }.save(&self.instance)?;
+        *self.servers() = Some(servers);
         Ok(())
     }
 
-    fn take_emulator(&self) -> Killable {
-        Killable(self.emulator.lock().unwrap_or_else(PoisonError::into_inner).take())
+    fn servers(&self) -> MutexGuard<'_, Option<Servers>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Explains an error by the end of the emulator, when that is what happened.
     pub fn explain<T>(&self, result: Result<T>) -> Result<T> {
-        match self.emulator.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            Some(emulator) => emulator.explain(result),
+        match self.servers().as_mut() {
+            Some(servers) => servers.explain(result),
             None => result,
         }
     }
 
     /// Starts the proxy that stands between functions and the emulator.
-    pub fn start_proxy(&self) -> Result<Process> {
+    pub fn start_proxy(&self) -> Result<Running> {
         let python = self.workspace.tools().join("chaos/bin/python");
         let proxy = Tool::new(python, self.instance.logs().join("proxy.log"))
             .arg(self.workspace.path("tools/chaos/proxy.py"))
@@ -144,7 +148,7 @@ impl<'a> Site<'a> {
             .arg(call_log(&self.instance))
             .args(["--seed", &self.settings.seed.to_string()]);
         let mut running = proxy.start()?;
-        crate::local::emulator::wait_for_port(self.settings.functions, || running.ended().map(|ended| ended.is_none()))
+        wait_for_port(self.settings.functions, || running.ended().map(|ended| ended.is_none()))
             .context("the proxy does not answer; its log is proxy.log")?;
         Ok(running)
     }
@@ -169,7 +173,7 @@ fn clock(instance: &Instance) -> PathBuf {
     instance.dir().join("clock")
 }
 
-fn start(workspace: &Workspace, tools: &Tools, instance: &Instance, settings: Settings) -> Result<Emulator> {
+fn start(workspace: &Workspace, tools: &Tools, instance: &Instance, settings: Settings) -> Result<Servers> {
     // `tools/emulator` describes them.
     let variables = [
         ("AWS_ENDPOINT_URL", endpoint(settings.functions).into()),
@@ -178,22 +182,5 @@ fn start(workspace: &Workspace, tools: &Tools, instance: &Instance, settings: Se
         ("DATALESS_CHAOS_SEED", settings.seed.to_string().into()),
         ("DATALESS_CLOCK_OFFSET", clock(instance).into_os_string()),
     ];
-    Emulator::start_with(workspace, tools, instance, settings.emulator, &variables)
-}
-
-/// The emulator, if it runs.
-struct Killable(Option<Emulator>);
-
-impl Killable {
-    fn kill(self) {
-        if let Some(emulator) = self.0 {
-            emulator.kill();
-        }
-    }
-
-    fn stop(self) {
-        if let Some(emulator) = self.0 {
-            emulator.stop();
-        }
-    }
+    Servers::start(workspace, tools, instance, settings.emulator, &variables)
 }

@@ -18,13 +18,13 @@ use self::report::{Report, Tally, read_junit, tally};
 use super::{Outcome, set_up};
 use crate::cli::Test;
 use crate::environment;
-use crate::process::{Interrupted, Tool};
 use crate::local::aws::Aws;
-use crate::local::build::{self, Functions, LOADGEN, Profile, Programs};
-use crate::local::deploy::{self, Running, Stack};
-use crate::local::emulator::Emulator;
+use crate::local::build::{self, Functions, LOADGEN, Programs};
 use crate::local::spark;
+use crate::local::stack::{Profile, STACK_NAME, Stack};
 use crate::local::tools::{ToolSet, Tools, chromium, rust_version};
+use crate::local::warehouse::Servers;
+use crate::process::{Interrupted, Tool};
 use crate::ui::{note, step};
 use crate::workspace::{Instance, InstanceName, Workspace};
 
@@ -319,7 +319,7 @@ impl Suite<'_> {
     /// Tests a deployed stack from outside: the API against its contract, the page in a browser.
     fn outside(&self, programs: &Programs) -> Result<()> {
         let deployed = self.deploy(programs);
-        let (_emulator, stack, aws) = match deployed {
+        let (_servers, stack, aws) = match deployed {
             Ok(deployed) => deployed,
             Err(error) => return self.broken("deployed stack", error),
         };
@@ -339,7 +339,7 @@ impl Suite<'_> {
                 .env("DATALESS_BASE_URL", stack.base_url()?)
                 .env("DATALESS_BUCKET", stack.output("DataLakeBucket")?)
                 .env("DATALESS_TABLE", stack.output("AdTrafficTable")?)
-                .env("DATALESS_STACK", deploy::STACK_NAME)
+                .env("DATALESS_STACK", STACK_NAME)
                 .env("DATALESS_STATE_MACHINE", stack.output("DailyPipeline")?)
                 .env("DATALESS_TOPIC", stack.output("AlarmTopic")?)
                 .env("DATALESS_PROGRAM", std::env::current_exe().context("this program has no path")?)
@@ -354,16 +354,16 @@ impl Suite<'_> {
         Ok(())
     }
 
-    fn deploy(&self, programs: &Programs) -> Result<(Emulator, Stack, Aws)> {
+    fn deploy(&self, programs: &Programs) -> Result<(Servers, Stack, Aws)> {
         let started = Instant::now();
         build::stage(self.workspace, self.instance, programs, Functions::All)?;
-        let (mut emulator, _) = set_up::start_emulator(self.workspace, self.tools, self.instance, None)?;
-        let aws = Aws::new(&emulator.endpoint(), self.tools, self.instance.logs());
-        let running = Running { port: emulator.port(), emulator: emulator.id(), profile: Profile::Local };
-        let deployed = set_up::deploy_to(self.workspace, self.tools, self.instance, running);
-        let (stack, _) = emulator.explain(deployed)?;
+        let (mut servers, _) = set_up::start_emulator(self.workspace, self.tools, self.instance, None)?;
+        let aws = Aws::new(&servers.endpoint(), self.tools, self.instance.logs());
+        let target = servers.target(Profile::Local);
+        let deployed = set_up::deploy_to(self.workspace, self.tools, self.instance, target);
+        let (stack, _) = servers.explain(deployed)?;
         self.report().took("deploy the stack", started.elapsed());
-        Ok((emulator, stack, aws))
+        Ok((servers, stack, aws))
     }
 
     fn close(self) -> Outcome {

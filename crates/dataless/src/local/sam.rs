@@ -1,0 +1,30 @@
+//! The SAM command line, for this machine only.
+
+use anyhow::{Result, bail};
+
+use crate::environment;
+use crate::local::aws::REGION;
+use crate::local::tools::{ToolSet, Tools};
+use crate::process::Tool;
+use crate::workspace::Instance;
+
+/// SAM, away from an account that the user may have set up.
+pub fn sam(tools: &Tools, instance: &Instance) -> Result<Tool> {
+    Ok(Tool::new(tools.program(ToolSet::Sam, "sam"), instance.logs().join("sam.log"))
+        .env("PATH", tools.path_with(&[ToolSet::Sam])?)
+        .env("SAM_CLI_TELEMETRY", "0")
+        // Seconds between its looks at a deployment; those of the emulator end at once.
+        .env("SAM_CLI_POLL_DELAY", "0.2")
+        .without(environment::is_of_aws)
+        .env("AWS_DEFAULT_REGION", REGION))
+}
+
+/// Functions are built for the machine that they run on.
+pub fn architecture() -> Result<String> {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "x86_64",
+        "aarch64" => "arm64",
+        other => bail!("Lambda knows no machine of the kind {other}"),
+    };
+    Ok(format!("Architecture={architecture}"))
+}

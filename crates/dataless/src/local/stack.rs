@@ -1,0 +1,105 @@
+//! A deployed stack, and where it is saved for the commands to come.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::workspace::Instance;
+
+/// The name of local stacks.
+pub const STACK_NAME: &str = "dataless";
+
+/// Which build of the functions a stack runs.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Cargo's profile `dev`, in the same invocation as everything else: quick to build. The functions do the same, slower.
+    #[default]
+    Local,
+    /// Cargo's profile `release` through `sam build`: what goes to AWS.
+    Release,
+}
+
+impl Profile {
+    /// Its name in messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local build",
+            Self::Release => "release build",
+        }
+    }
+}
+
+/// What a stack is deployed to, and what it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// The port of the emulator.
+    pub port: u16,
+    /// The process group of the emulator.
+    pub emulator: u32,
+    /// The build of the functions.
+    pub profile: Profile,
+}
+
+impl Target {
+    /// The stack with this name and these outputs.
+    pub fn stack(self, name: &str, outputs: BTreeMap<String, String>) -> Stack {
+        let Self { port, emulator, profile } = self;
+        Stack { name: name.to_owned(), port, emulator, profile, outputs }
+    }
+}
+
+/// A deployed stack: its outputs, and where it answers.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Stack {
+    /// Its name, which the physical names of its resources begin with.
+    #[serde(default = "usual_name")]
+    pub name: String,
+    /// The port of the emulator.
+    pub port: u16,
+    /// The process group of the emulator.
+    pub emulator: u32,
+    /// Which build of the functions it runs.
+    #[serde(default)]
+    pub profile: Profile,
+    /// The outputs of the template.
+    pub outputs: BTreeMap<String, String>,
+}
+
+fn usual_name() -> String {
+    STACK_NAME.to_owned()
+}
+
+impl Stack {
+    /// An output of the template.
+    pub fn output(&self, name: &str) -> Result<&str> {
+        self.outputs.get(name).map(String::as_str).with_context(|| format!("the stack has no output {name}"))
+    }
+
+    /// Where the API answers locally. The output `BaseURL` is its address on AWS.
+    pub fn base_url(&self) -> Result<String> {
+        let (api, stage) = (self.output("ApiId")?, self.output("StageName")?);
+        Ok(format!("{}/restapis/{api}/{stage}/_user_request_", endpoint(self.port)))
+    }
+
+    pub fn endpoint(&self) -> String {
+        endpoint(self.port)
+    }
+
+    pub fn save(&self, instance: &Instance) -> Result<()> {
+        let path = instance.state_file();
+        std::fs::write(&path, serde_json::to_string_pretty(self)?)
+            .with_context(|| format!("{} cannot be written", path.display()))
+    }
+
+    /// The stack that an instance has deployed, if any.
+    pub fn load(instance: &Instance) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(instance.state_file()).ok()?).ok()
+    }
+}
+
+/// The URL of an emulator.
+pub fn endpoint(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
