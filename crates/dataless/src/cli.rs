@@ -11,7 +11,8 @@ use chrono::{Days, NaiveDate, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::events::{Check, Events, EventsCommand, List, New, Remove, Sample, Sync};
-use crate::commands::{Kind, Part, read_kinds};
+use crate::commands::chaos::schedule::{Kind, read_kinds};
+use crate::commands::test::parts::Part;
 use crate::local::spark::Engine;
 use crate::workspace::InstanceName;
 

@@ -10,6 +10,8 @@ mod dashboard;
 mod environment;
 mod hold;
 mod local;
+mod log_file;
+mod outcome;
 mod process;
 mod workspace;
 
@@ -18,7 +20,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use console::style;
 
-use crate::commands::Outcome;
+use crate::outcome::Outcome;
 use crate::process::Interrupted;
 
 /// As shells do for SIGINT: 128 and the signal's number.

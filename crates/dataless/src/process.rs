@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 use crate::environment;
+use crate::log_file::tail;
+use crate::ui;
 
 /// Ctrl-C was pressed, or the process was asked to end.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -165,7 +167,7 @@ impl Tool {
     }
 
     fn command(&self) -> Command {
-        crate::ui::verbose(&self.shell_line());
+        ui::verbose(&self.shell_line());
         let mut command = Command::new(&self.program);
         command.args(&self.args);
         for name in &self.removed {
@@ -181,7 +183,7 @@ impl Tool {
     fn spawn(&self, stdout: Stdio) -> Result<Running> {
         let mut log = self.open_log()?;
         writeln!(log, "$ {}", self.shell_line())?;
-        crate::ui::runs_with_log(&self.log);
+        ui::runs_with_log(&self.log);
         let mut command = self.command();
         command.stdin(Stdio::null()).stdout(stdout).stderr(log);
         self.track(command)
@@ -306,30 +308,6 @@ pub fn stop_group(group: Pid, mut reap: impl FnMut()) {
         std::thread::sleep(Duration::from_millis(100));
     }
     let _ = kill_process_group(group, Signal::KILL);
-}
-
-/// The last lines of a file.
-pub fn tail(path: &Path, lines: usize) -> String {
-    let text = end_of(path).unwrap_or_else(|error| format!("(it cannot be read: {error})"));
-    let all: Vec<&str> = text.lines().collect();
-    all[all.len().saturating_sub(lines)..].iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
-}
-
-/// The last line of a file that is not blank.
-pub fn last_line(path: &Path) -> Option<String> {
-    let text = end_of(path).ok()?;
-    text.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned)
-}
-
-/// The last kilobytes of a file.
-fn end_of(path: &Path) -> std::io::Result<String> {
-    const MAX_BYTES: u64 = 16 * 1024;
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(MAX_BYTES)))?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn quote(word: &str) -> String {

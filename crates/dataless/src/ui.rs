@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use console::{Term, style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::process::last_line;
+use crate::log_file::last_line;
 
 static VERBOSE: AtomicBool = AtomicBool::new(false);
 

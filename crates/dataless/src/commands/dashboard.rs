@@ -4,10 +4,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
-use super::Outcome;
 use crate::cli::Dashboard;
 use crate::dashboard::{CloudWatch, server};
 use crate::local::warehouse::Warehouse;
+use crate::outcome::Outcome;
 use crate::ui::note;
 use crate::workspace::{InstanceName, Workspace};
 

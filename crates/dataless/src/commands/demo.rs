@@ -9,7 +9,7 @@ use chrono::{Days, Utc};
 use console::style;
 use event_types::EventType;
 
-use super::{Outcome, jobs, set_up};
+use super::{jobs, set_up};
 use crate::cli::Demo;
 use crate::local::aws::Aws;
 use crate::local::books::{self, Books, Counts, Entry};
@@ -17,6 +17,7 @@ use crate::local::build::LOADGEN;
 use crate::local::load::{self, Load, LoadReport};
 use crate::local::spark::{self, Spark};
 use crate::local::stack::{Profile, Stack};
+use crate::outcome::Outcome;
 use crate::process::check_interrupted;
 use crate::ui::{note, percent, rate, step, thousands};
 use crate::workspace::{InstanceName, Workspace};

@@ -6,11 +6,12 @@ use anyhow::{Context, Result, bail};
 use console::style;
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, set_up};
+use super::set_up;
 use crate::cli::{Account, Doctor};
 use crate::environment;
 use crate::local::emulator::choose_port;
 use crate::local::tools::{ToolSet, Tools, check_java, find_python};
+use crate::outcome::Outcome;
 use crate::ui::verbose;
 use crate::workspace::Workspace;
 

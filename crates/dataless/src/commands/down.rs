@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use super::Outcome;
 use crate::cli::Down;
 use crate::local::warehouse;
+use crate::outcome::Outcome;
 use crate::ui::{note, step};
 use crate::workspace::{InstanceName, Workspace};
 

@@ -10,10 +10,11 @@ use chrono::NaiveDate;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Outcome, jobs};
+use super::jobs;
 use crate::cli::{Erase, EraseTarget};
 use crate::local::spark::{self, Spark};
 use crate::local::warehouse::Warehouse;
+use crate::outcome::Outcome;
 use crate::ui::{counted, note, step, thousands};
 use crate::workspace::{Workspace, remove_folder};
 

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use super::Outcome;
 use crate::cli::Import;
 use crate::local::catalog::EventTable;
 use crate::local::raw_file;
 use crate::local::tools::ToolSet;
 use crate::local::warehouse::Warehouse;
+use crate::outcome::Outcome;
 use crate::process::Tool;
 use crate::ui::{counted, note, step, thousands};
 use crate::workspace::Workspace;

@@ -3,12 +3,12 @@
 use anyhow::{Result, bail};
 use chrono::{Days, NaiveDate, Utc};
 
-use super::Outcome;
 use crate::cli::{DayRange, Etl};
 use crate::local::aws::Aws;
 use crate::local::pipeline::{Execution, JobRun};
 use crate::local::stack::Stack;
 use crate::local::warehouse::Warehouse;
+use crate::outcome::Outcome;
 use crate::ui::{note, step};
 use crate::workspace::Workspace;
 

@@ -9,12 +9,12 @@ use chrono::{NaiveDate, Utc};
 use console::style;
 use serde::Serialize;
 
-use super::Outcome;
 use crate::cli::{Ledger, Rejected};
 use crate::local::books::{self, TableDay};
 use crate::local::lake::{self, LedgerRow};
 use crate::local::replayed::Replayed;
 use crate::local::warehouse::Warehouse;
+use crate::outcome::Outcome;
 use crate::ui::{counted, note, step, thousands};
 use crate::workspace::Workspace;
 

@@ -4,10 +4,10 @@ use std::ffi::OsString;
 
 use anyhow::Result;
 
-use super::Outcome;
 use crate::cli::Loadgen;
 use crate::local::build::{LOADGEN, program};
 use crate::local::warehouse::Warehouse;
+use crate::outcome::Outcome;
 use crate::process::Tool;
 use crate::ui::step;
 use crate::workspace::{InstanceName, Workspace};

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use super::Outcome;
 use crate::cli::Lock;
 use crate::local::tools::Tools;
+use crate::outcome::Outcome;
 use crate::ui::step;
 use crate::workspace::Workspace;
 

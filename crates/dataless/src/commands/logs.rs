@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 
-use super::Outcome;
 use crate::cli::Logs;
+use crate::outcome::Outcome;
 use crate::ui::note;
 use crate::workspace::{InstanceName, Workspace};
 

@@ -1,6 +1,6 @@
 //! The commands, a module each.
 
-mod chaos;
+pub mod chaos;
 mod dashboard;
 mod demo;
 mod doctor;
@@ -17,35 +17,17 @@ mod query;
 mod replay;
 mod set_up;
 mod status;
-mod test;
+pub mod test;
 mod traffic;
 mod undelivered;
 mod up;
 
 use anyhow::Result;
 
-pub use self::chaos::{Kind, read_kinds};
-pub use self::test::Part;
-
 use crate::cli::Command;
 use crate::hold::{self, Mode, Needs, Resource};
+use crate::outcome::Outcome;
 use crate::workspace::{InstanceName, Workspace};
-
-/// How a command ended, as its exit status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Done = 0,
-    /// It ran, and found what should not be: books that do not balance, a failing test, something missing.
-    Failed = 1,
-    /// The command line is wrong, as a program says to which it was handed on.
-    Usage = 2,
-}
-
-impl From<bool> for Outcome {
-    fn from(good: bool) -> Self {
-        if good { Self::Done } else { Self::Failed }
-    }
-}
 
 /// Runs a command.
 pub fn run(command: Command, warehouse: InstanceName) -> Result<Outcome> {

@@ -5,9 +5,9 @@ use std::io::{IsTerminal, stdout};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use super::Outcome;
 use crate::cli::{Format, Query};
 use crate::local::warehouse::Warehouse;
+use crate::outcome::Outcome;
 use crate::ui::{counted, note, step};
 use crate::workspace::Workspace;
 

@@ -14,12 +14,12 @@ use flate2::write::GzEncoder;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::Outcome;
 use crate::cli::Replay;
 use crate::local::catalog::EventTable;
 use crate::local::lake::{self, RejectedLine};
 use crate::local::replayed::Replayed;
 use crate::local::warehouse::Warehouse;
+use crate::outcome::Outcome;
 use crate::ui::{counted, note, step};
 use crate::workspace::Workspace;
 

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use super::Outcome;
 use crate::cli::Status;
 use crate::local::warehouse::Warehouse;
+use crate::outcome::Outcome;
 use crate::workspace::Workspace;
 
 pub fn run(workspace: &Workspace, options: &Status) -> Result<Outcome> {

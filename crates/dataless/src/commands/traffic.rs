@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
-use super::Outcome;
 use crate::cli::Traffic;
 use crate::local::traffic::Client;
 use crate::local::warehouse::Warehouse;
+use crate::outcome::Outcome;
 use crate::ui::{note, percent, thousands};
 use crate::workspace::Workspace;
 

@@ -8,10 +8,10 @@ use anyhow::{Context, Result};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use super::Outcome;
 use crate::cli::Replay;
 use crate::local::tools::ToolSet;
 use crate::local::warehouse::Warehouse;
+use crate::outcome::Outcome;
 use crate::process::Tool;
 use crate::ui::{counted, note, step};
 use crate::workspace::Workspace;

@@ -2,11 +2,11 @@
 
 use anyhow::{Result, bail};
 
-use super::Outcome;
 use super::set_up::{deploy_to, prepare, stage, start_emulator};
 use crate::cli::Up;
 use crate::local::stack::{Profile, Target};
 use crate::local::warehouse::running_stack;
+use crate::outcome::Outcome;
 use crate::ui::note;
 use crate::workspace::{InstanceName, Workspace};
 

@@ -12,7 +12,8 @@ use crate::environment;
 use crate::local::aws::{REGION, agent_config};
 use crate::local::stack::endpoint;
 use crate::local::tools::{ToolSet, Tools};
-use crate::process::{Running, Tool, check_interrupted, group_runs, is_run_with, tail};
+use crate::log_file::tail;
+use crate::process::{Running, Tool, check_interrupted, group_runs, is_run_with};
 use crate::workspace::{Instance, Workspace};
 
 /// The port that is taken when it is free and none is asked for.

@@ -9,7 +9,7 @@ mod nights;
 mod operator;
 mod realtime;
 mod report;
-mod schedule;
+pub mod schedule;
 mod site;
 
 use std::collections::BTreeMap;
@@ -28,14 +28,13 @@ use self::load::Amounts;
 use self::nights::Nights;
 use self::realtime::{RealTime, Window};
 use self::report::{EmulatorLosses, Injected, Replayed, Report};
-use self::schedule::{Fault, Phase};
-pub use self::schedule::{Kind, read_kinds};
+use self::schedule::{Fault, Kind, Phase};
 use self::site::{Settings, Site};
-use super::Outcome;
 use crate::cli::Chaos;
 use crate::local::books::METRICS_LIMIT;
 use crate::local::stack::Profile;
 use crate::local::tools::ToolSet;
+use crate::outcome::Outcome;
 use crate::ui::{note, step, thousands};
 use crate::workspace::{InstanceName, Workspace};
 

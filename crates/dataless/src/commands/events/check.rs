@@ -12,8 +12,8 @@ use super::FOLDER;
 use super::files::out_of_step;
 use super::sync::{check_names, lock_conflicts};
 use crate::cli::Check;
-use crate::commands::Outcome;
 use crate::environment::{is_foreign, without};
+use crate::outcome::Outcome;
 
 /// Something that is not as it should be.
 struct Problem {

@@ -11,8 +11,8 @@ use event_types::{EventType, Sampler};
 use events::MAX_EVENTS;
 use serde_json::json;
 
-use super::Outcome;
 use crate::cli::{Events, EventsCommand, List, Sample};
+use crate::outcome::Outcome;
 use crate::workspace::Workspace;
 
 /// The folder of the schemas.

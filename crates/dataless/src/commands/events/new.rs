@@ -12,7 +12,7 @@ use super::files::{Changes, apply, out_of_step, read};
 use super::find;
 use super::sync::{lock_conflicts, report};
 use crate::cli::{New, Remove};
-use crate::commands::Outcome;
+use crate::outcome::Outcome;
 
 fn schema_path(name: &str) -> String {
     format!("events/{name}.json")

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::files::{Changes, apply, out_of_step, read};
 use crate::cli::Sync;
-use crate::commands::Outcome;
+use crate::outcome::Outcome;
 
 pub fn sync(root: &Path, types: &[EventType], options: &Sync) -> Result<Outcome> {
     check_names(types)?;

@@ -1,6 +1,6 @@
 //! `test`: everything that must hold, from formatting to a day of events through a deployed stack.
 
-mod parts;
+pub mod parts;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -12,10 +12,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow};
 use clap::ValueEnum;
 
-pub use self::parts::Part;
-use self::parts::{Needs, excluded};
+use self::parts::{Needs, Part, excluded};
 use self::report::{Report, Tally, read_junit, tally};
-use super::{Outcome, set_up};
+use super::set_up;
 use crate::cli::Test;
 use crate::environment;
 use crate::local::aws::Aws;
@@ -24,6 +23,7 @@ use crate::local::spark;
 use crate::local::stack::{Profile, STACK_NAME, Stack};
 use crate::local::tools::{ToolSet, Tools, chromium, rust_version};
 use crate::local::warehouse::Servers;
+use crate::outcome::Outcome;
 use crate::process::{Interrupted, Tool};
 use crate::ui::{note, step};
 use crate::workspace::{Instance, InstanceName, Workspace};
