@@ -6,7 +6,6 @@ mod ui;
 
 mod cli;
 mod commands;
-mod dashboard;
 mod environment;
 mod hold;
 mod local;

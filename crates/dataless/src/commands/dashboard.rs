@@ -3,11 +3,12 @@
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
+use dashboard::CloudWatch;
 
 use crate::cli::Dashboard;
-use crate::dashboard::{CloudWatch, server};
 use crate::local::warehouse::Warehouse;
 use crate::outcome::Outcome;
+use crate::process::check_interrupted;
 use crate::ui::note;
 use crate::workspace::{InstanceName, Workspace};
 
@@ -16,14 +17,17 @@ pub fn run(workspace: &Workspace, options: &Dashboard) -> Result<Outcome> {
     let Warehouse { stack, aws, .. } = Warehouse::running_as(workspace, name)?;
     let dashboards =
         vec![stack.output("RealTimeAdvertisingDashboard")?.to_owned(), stack.output("OpsDashboard")?.to_owned()];
-    let listener = server::listen(options.port)?;
+    let listener = dashboard::listen(options.port)?;
     let address = format!("http://{}/", listener.local_addr()?);
     outln!("{address}");
     note("The dashboards of the warehouse, live. Ctrl-C ends it.");
     if options.open {
         open(&address);
     }
-    server::serve(listener, Box::new(CloudWatch(aws)), dashboards)?;
+    let cloudwatch = CloudWatch::new(move |operation, request| {
+        aws.call("monitoring", &format!("GraniteServiceVersion20100801.{operation}"), request)
+    });
+    dashboard::serve(listener, cloudwatch, dashboards, || check_interrupted().is_err())?;
     note("\nno longer served");
     Ok(Outcome::Done)
 }

@@ -1,4 +1,4 @@
-//! The page and what it asks for, on the loopback interface.
+//! The page and its API, on the loopback interface.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
@@ -14,67 +14,72 @@ use axum::routing::get;
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
-use super::connections::{self, Limits};
-use super::source::Source;
-use super::view;
-use crate::process::check_interrupted;
+use crate::connections::{self, Limits};
+use crate::render;
+use crate::source::{CloudWatch, Source};
 
 /// The page's files: path, kind, content.
 const FILES: [(&str, &str, &str); 5] = [
-    ("/", "text/html; charset=utf-8", include_str!("../../web/index.html")),
-    ("/app.js", "text/javascript; charset=utf-8", include_str!("../../web/app.js")),
-    ("/style.css", "text/css; charset=utf-8", include_str!("../../web/style.css")),
-    ("/uPlot.iife.min.js", "text/javascript; charset=utf-8", include_str!("../../web/uPlot.iife.min.js")),
-    ("/uPlot.min.css", "text/css; charset=utf-8", include_str!("../../web/uPlot.min.css")),
+    ("/", "text/html; charset=utf-8", include_str!("../web/index.html")),
+    ("/app.js", "text/javascript; charset=utf-8", include_str!("../web/app.js")),
+    ("/style.css", "text/css; charset=utf-8", include_str!("../web/style.css")),
+    ("/uPlot.iife.min.js", "text/javascript; charset=utf-8", include_str!("../web/uPlot.iife.min.js")),
+    ("/uPlot.min.css", "text/css; charset=utf-8", include_str!("../web/uPlot.min.css")),
 ];
 
 /// Nothing is loaded from elsewhere, and nothing elsewhere shows the page in a frame.
 const POLICY: &str =
     "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
-/// How often it looks whether Ctrl-C was pressed.
+/// How often it checks whether it must end.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How many questions the emulator is asked at once.
-const MAX_QUESTIONS: usize = 8;
+/// The most calls of CloudWatch at a time.
+const MAX_CALLS: usize = 8;
 
-/// What answers are made of.
-struct Site {
+struct AppState {
     source: Box<dyn Source>,
     dashboards: Vec<String>,
 }
 
-/// Serves the dashboards until Ctrl-C.
-pub fn serve(listener: TcpListener, source: Box<dyn Source>, dashboards: Vec<String>) -> Result<()> {
+/// Serves the dashboards with these names, until `is_stopped` says that it must end.
+///
+/// # Errors
+/// When the listener can't be used.
+pub fn serve(
+    listener: TcpListener,
+    cloudwatch: CloudWatch,
+    dashboards: Vec<String>,
+    is_stopped: fn() -> bool,
+) -> Result<()> {
     listener.set_nonblocking(true)?;
-    let app = app(Site { source, dashboards });
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(MAX_QUESTIONS).build()?;
+    let app = app(AppState { source: Box::new(cloudwatch), dashboards });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(MAX_CALLS).build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         tokio::select! {
-            served = connections::serve(listener, app, Limits::USUAL) => served.map(drop).context("the server ended"),
+            served = connections::serve(listener, app, Limits::DEFAULT) => served.map(drop).context("the server ended"),
             // Requests are answered in milliseconds: none is waited for.
-            () = interrupted() => Ok(()),
+            () = stopped(is_stopped) => Ok(()),
         }
     })
 }
 
-async fn interrupted() {
-    while check_interrupted().is_ok() {
+async fn stopped(is_stopped: fn() -> bool) {
+    while !is_stopped() {
         tokio::time::sleep(TICK).await;
     }
 }
 
-fn app(site: Site) -> Router {
+fn app(state: AppState) -> Router {
     let mut app = Router::new().route("/api/dashboards", get(list)).route("/api/dashboards/{name}", get(dashboard));
     for (path, kind, content) in FILES {
         app = app.route(path, get(move || async move { ([(header::CONTENT_TYPE, kind)], content) }));
     }
-    app.layer(middleware::from_fn(guard)).with_state(Arc::new(site))
+    app.layer(middleware::from_fn(guard)).with_state(Arc::new(state))
 }
 
-/// Answers only to whom asks for this machine by name, so that no page elsewhere can reach it under a name of its own.
+/// Answers only requests to this machine's own names, so that no other site reaches it by DNS rebinding.
 async fn guard(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
@@ -95,10 +100,10 @@ struct Listed {
     title: String,
 }
 
-async fn list(State(site): State<Arc<Site>>) -> Response {
+async fn list(State(state): State<Arc<AppState>>) -> Response {
     answer(move || {
-        let titles = view::titles(&*site.source, &site.dashboards)?;
-        let listed = site.dashboards.iter().map(|name| Listed { name: name.clone(), title: titles[name].clone() });
+        let titles = render::titles(&*state.source, &state.dashboards)?;
+        let listed = state.dashboards.iter().map(|name| Listed { name: name.clone(), title: titles[name].clone() });
         Ok(listed.collect::<Vec<_>>())
     })
     .await
@@ -110,39 +115,42 @@ struct Range {
 }
 
 async fn dashboard(
-    State(site): State<Arc<Site>>,
+    State(state): State<Arc<AppState>>,
     Path(name): Path<String>,
     Query(Range { start }): Query<Range>,
 ) -> Response {
-    if !site.dashboards.contains(&name) {
-        return problem(StatusCode::NOT_FOUND, &format!("there is no dashboard {name}"));
+    if !state.dashboards.contains(&name) {
+        return error_response(StatusCode::NOT_FOUND, &format!("there is no dashboard {name}"));
     }
-    answer(move || view::draw(&*site.source, &name, start.as_deref(), Utc::now())).await
+    answer(move || render::render(&*state.source, &name, start.as_deref(), Utc::now())).await
 }
 
-/// Asks the emulator on another thread: its client waits.
+/// Does the work on another thread: the client of CloudWatch blocks.
 async fn answer<T: Serialize + Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Response {
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(value)) => Json(value).into_response(),
-        Ok(Err(error)) => problem(StatusCode::BAD_GATEWAY, &format!("{error:#}")),
-        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made"),
+        Ok(Err(error)) => error_response(StatusCode::BAD_GATEWAY, &format!("{error:#}")),
+        Err(_) => error_response(StatusCode::INTERNAL_SERVER_ERROR, "failed to make the answer"),
     }
 }
 
-fn problem(status: StatusCode, message: &str) -> Response {
+fn error_response(status: StatusCode, message: &str) -> Response {
     (status, Json(serde_json::json!({"message": message}))).into_response()
 }
 
-/// The port that was asked for; or the usual one, or any that is free.
-pub fn listen(asked_for: Option<u16>) -> Result<TcpListener> {
-    /// As 8080 is often taken.
-    const USUAL_PORT: u16 = 8088;
-    if let Some(port) = asked_for {
+/// Listens on the loopback interface: on this port, or else on 8088 or any free one.
+///
+/// # Errors
+/// When the port is taken.
+pub fn listen(port: Option<u16>) -> Result<TcpListener> {
+    /// Not 8080, which is often taken.
+    const DEFAULT_PORT: u16 = 8088;
+    if let Some(port) = port {
         return TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            .with_context(|| format!("port {port} cannot be had: name another with --port, or leave it out"));
+            .with_context(|| format!("port {port} is not available: choose another with --port, or omit it"));
     }
-    let usual = TcpListener::bind((Ipv4Addr::LOCALHOST, USUAL_PORT));
-    usual.or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).context("no port is free")
+    let default = TcpListener::bind((Ipv4Addr::LOCALHOST, DEFAULT_PORT));
+    default.or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).context("no port is free")
 }
 
 #[cfg(test)]
@@ -151,7 +159,7 @@ mod tests {
 
     use super::*;
 
-    /// The chart library is the file of the npm package uplot 1.6.32, not one that somebody changed.
+    /// The chart library is the unchanged file of the npm package uplot 1.6.32.
     #[test]
     fn the_chart_library_is_as_published() {
         for (path, expected) in [
@@ -169,6 +177,6 @@ mod tests {
         let taken = listen(Some(0)).unwrap();
         let port = taken.local_addr().unwrap().port();
         let message = listen(Some(port)).unwrap_err().to_string();
-        assert!(message.contains(&format!("port {port} cannot be had")), "{message}");
+        assert!(message.contains(&format!("port {port} is not available")), "{message}");
     }
 }

@@ -1,4 +1,4 @@
-//! The body of a dashboard, as far as it is drawn here.
+//! The body of a dashboard, as far as the page shows it.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html>
 
 use anyhow::{Context, Result, bail};
@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// What CloudWatch takes when a metric names no period.
+/// CloudWatch's default when a metric has no period, in seconds.
 pub const DEFAULT_PERIOD: i64 = 300;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -20,14 +20,14 @@ pub struct Widget {
     #[serde(rename = "type")]
     pub kind: String,
     #[serde(flatten)]
-    pub place: Place,
+    pub layout: Layout,
     #[serde(default)]
     pub properties: Properties,
 }
 
-/// Where it stands, in a grid of 24 columns.
+/// Position and size, in a grid of 24 columns.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
-pub struct Place {
+pub struct Layout {
     #[serde(default)]
     pub x: u32,
     #[serde(default)]
@@ -67,7 +67,7 @@ pub struct Annotations {
     pub horizontal: Vec<Annotation>,
 }
 
-/// A line at a value.
+/// A horizontal line at a value.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Annotation {
@@ -80,12 +80,12 @@ pub struct Annotation {
 /// A row of a widget's `metrics`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    pub what: What,
+    pub definition: Definition,
     pub options: Options,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum What {
+pub enum Definition {
     Metric(Metric),
     Expression(String),
 }
@@ -110,7 +110,7 @@ pub struct Options {
     pub visible: Option<bool>,
 }
 
-/// Reads the rows of a widget. `.` repeats what stands at the same place in the row above, `...` all that stands there.
+/// Reads the rows of a widget. `.` repeats the value at the same position of the row above, `...` all values up to there.
 pub fn rows(written: &[Vec<Value>]) -> Result<Vec<Row>> {
     let mut rows = Vec::with_capacity(written.len());
     let mut above: Vec<String> = Vec::new();
@@ -121,26 +121,26 @@ pub fn rows(written: &[Vec<Value>]) -> Result<Vec<Row>> {
         };
         let expression = options.get("expression").and_then(Value::as_str).map(str::to_owned);
         let options: Options = serde_json::from_value(options.into())?;
-        let what = match expression {
-            Some(expression) if names.is_empty() => What::Expression(expression),
+        let definition = match expression {
+            Some(expression) if names.is_empty() => Definition::Expression(expression),
             Some(_) => bail!("a row is both a metric and an expression"),
             None => {
                 above = expand(names, &above)?;
-                What::Metric(metric(&above)?)
+                Definition::Metric(metric(&above)?)
             }
         };
-        rows.push(Row { what, options });
+        rows.push(Row { definition, options });
     }
     Ok(rows)
 }
 
 fn expand(names: &[Value], above: &[String]) -> Result<Vec<String>> {
     let mut expanded = Vec::with_capacity(names.len());
-    for (place, name) in names.iter().enumerate() {
+    for (index, name) in names.iter().enumerate() {
         let missing = "a row of metrics refers to one above it that is not there";
-        match name.as_str().context("a row of metrics holds something that is no text")? {
+        match name.as_str().context("a row of metrics contains a value that is not text")? {
             "..." => {
-                let end = above.len().checked_sub(names.len() - place - 1).context(missing)?;
+                let end = above.len().checked_sub(names.len() - index - 1).context(missing)?;
                 expanded.extend_from_slice(above.get(expanded.len()..end).context(missing)?);
             }
             "." => expanded.push(above.get(expanded.len()).context(missing)?.clone()),
@@ -164,7 +164,7 @@ pub fn time(text: &str, now: DateTime<Utc>) -> Result<i64> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.timestamp());
     }
-    let duration = duration(text.trim_start_matches('-')).with_context(|| format!("{text} is no time"))?;
+    let duration = duration(text.trim_start_matches('-')).with_context(|| format!("{text} is not a time"))?;
     Ok((now - duration).timestamp())
 }
 
@@ -201,9 +201,9 @@ mod tests {
 
     use super::*;
 
-    fn metric(names: &[&str]) -> What {
+    fn metric(names: &[&str]) -> Definition {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        What::Metric(super::metric(&names).unwrap())
+        Definition::Metric(super::metric(&names).unwrap())
     }
 
     fn read(written: Value) -> Result<Vec<Row>> {
@@ -219,25 +219,25 @@ mod tests {
             [".", "Throttles", ".", "."],
         ]))
         .unwrap();
-        let whats: Vec<What> = rows.iter().map(|row| row.what.clone()).collect();
+        let definitions: Vec<Definition> = rows.iter().map(|row| row.definition.clone()).collect();
         let expected = [
             metric(&["AWS/Lambda", "Errors", "FunctionName", "a"]),
             metric(&["AWS/Lambda", "Errors", "FunctionName", "b"]),
-            What::Expression("e * 2".to_owned()),
+            Definition::Expression("e * 2".to_owned()),
             metric(&["AWS/Lambda", "Throttles", "FunctionName", "b"]),
         ];
-        assert_eq!(whats, expected);
+        assert_eq!(definitions, expected);
         assert_eq!((rows[0].options.id.as_deref(), rows[2].options.y_axis.as_deref()), (Some("e"), Some("right")));
     }
 
     #[test]
-    fn rows_that_make_no_sense_are_refused() {
+    fn malformed_rows_are_errors() {
         for (written, expected) in [
             (json!([["..."]]), "no namespace"),
             (json!([["A", ".", "x"]]), "not there"),
             (json!([["A", "M", "dimension"]]), "no value"),
             (json!([["A", "M", {"expression": "1"}]]), "both"),
-            (json!([["A", 5]]), "no text"),
+            (json!([["A", 5]]), "not text"),
         ] {
             let message = format!("{:#}", read(written.clone()).unwrap_err());
             assert!(message.contains(expected), "{written}: {message}");

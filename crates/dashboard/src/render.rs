@@ -1,4 +1,4 @@
-//! Dashboards as the page draws them: every expression evaluated, every text made HTML.
+//! Dashboards as the page needs them: expressions evaluated, Markdown converted to HTML.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,27 +9,26 @@ use pulldown_cmark::{Event, Options as Markdown, Parser, html};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::body::{Annotation, Body, DEFAULT_PERIOD, Metric, Place, Properties, Row, What, Widget, rows, time};
-use super::math::{self, Scope, Series};
-use super::search::Search;
-use super::source::{Alarm, Points, Query, Source};
+use crate::body::{Annotation, Body, DEFAULT_PERIOD, Definition, Layout, Metric, Properties, Row, Widget, rows, time};
+use crate::math::{self, Scope, Series};
+use crate::source::{Alarm, Points, Query, Source};
 
-/// A dashboard at a time.
+/// A dashboard at one moment.
 #[derive(Debug, Serialize)]
 pub struct Dashboard {
     pub name: String,
     /// Seconds since 1970.
     pub now: i64,
-    /// The range that its widgets show, where they don't name their own.
+    /// The range of widgets that don't have their own.
     pub start: i64,
     pub end: i64,
-    pub widgets: Vec<Drawn>,
+    pub widgets: Vec<RenderedWidget>,
 }
 
 #[derive(Debug, Serialize)]
-pub struct Drawn {
+pub struct RenderedWidget {
     #[serde(flatten)]
-    pub place: Place,
+    pub layout: Layout,
     pub title: String,
     #[serde(flatten)]
     pub content: Content,
@@ -47,7 +46,7 @@ pub enum Content {
         sparkline: bool,
     },
     Alarms {
-        alarms: Vec<Shown>,
+        alarms: Vec<AlarmState>,
     },
     /// Nothing to draw, and why.
     Message {
@@ -79,7 +78,7 @@ pub struct Line {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Shown {
+pub struct AlarmState {
     pub name: String,
     pub description: String,
     pub state: String,
@@ -88,14 +87,14 @@ pub struct Shown {
 /// Fetches a dashboard's body and evaluates all of it.
 ///
 /// # Errors
-/// When the dashboard cannot be fetched or is no JSON. What is wrong with a widget stands in its place.
-pub fn draw(source: &dyn Source, name: &str, start: Option<&str>, now: DateTime<Utc>) -> Result<Dashboard> {
+/// When the dashboard can't be fetched or isn't JSON. An error of one widget becomes that widget's message.
+pub fn render(source: &dyn Source, name: &str, start: Option<&str>, now: DateTime<Utc>) -> Result<Dashboard> {
     let text = source.dashboard(name)?;
-    let body: Body = serde_json::from_str(&text).with_context(|| format!("the body of {name} is not understood"))?;
+    let body: Body = serde_json::from_str(&text).with_context(|| format!("failed to read the body of {name}"))?;
     let start = start.or(body.start.as_deref()).unwrap_or("-PT3H");
     let window = (time(start, now)?, now.timestamp());
-    let widgets = body.widgets.iter().map(|widget| Drawn {
-        place: widget.place,
+    let widgets = body.widgets.iter().map(|widget| RenderedWidget {
+        layout: widget.layout,
         title: widget.properties.title.clone(),
         content: content(source, widget, window, now)
             .unwrap_or_else(|error| Content::Message { message: format!("{error:#}"), failed: true }),
@@ -119,7 +118,7 @@ fn content(source: &dyn Source, widget: &Widget, window: (i64, i64), now: DateTi
             message: "A query of CloudWatch Logs Insights. It runs on AWS only.".to_owned(),
             failed: false,
         }),
-        kind => bail!("widgets of the kind {kind} are not drawn here"),
+        kind => bail!("widgets of the type {kind} are not supported here"),
     }
 }
 
@@ -136,18 +135,18 @@ fn to_html(markdown: &str) -> String {
 
 fn alarms(source: &dyn Source, arns: &[String]) -> Result<Content> {
     let known = source.alarms()?;
-    let shown = arns.iter().map(|arn| {
+    let states = arns.iter().map(|arn| {
         let alarm = known.iter().find(|alarm| alarm.alarm_arn == *arn);
         let name = arn.rsplit(':').next().unwrap_or(arn).to_owned();
-        let missing = || Shown { name, description: String::new(), state: "not deployed here".to_owned() };
-        let found = |Alarm { alarm_name, alarm_description, state_value, .. }: &Alarm| Shown {
+        let missing = || AlarmState { name, description: String::new(), state: "not deployed here".to_owned() };
+        let found = |Alarm { alarm_name, alarm_description, state_value, .. }: &Alarm| AlarmState {
             name: alarm_name.clone(),
             description: alarm_description.clone(),
             state: state_value.replace('_', " ").to_lowercase(),
         };
         alarm.map_or_else(missing, found)
     });
-    Ok(Content::Alarms { alarms: shown.collect() })
+    Ok(Content::Alarms { alarms: states.collect() })
 }
 
 fn metrics(source: &dyn Source, properties: &Properties, window: (i64, i64), now: DateTime<Utc>) -> Result<Content> {
@@ -155,7 +154,7 @@ fn metrics(source: &dyn Source, properties: &Properties, window: (i64, i64), now
     let window = (own(&properties.start, window.0)?, own(&properties.end, window.1)?);
     let rows = rows(&properties.metrics)?;
     let fetched = fetch(source, properties, &rows, window)?;
-    let evaluation = Evaluation { source, rows: &rows, fetched, window, under_way: RefCell::default() };
+    let evaluation = Evaluation { rows: &rows, fetched, window, evaluating: RefCell::default() };
     let mut lines = Vec::new();
     for (index, row) in rows.iter().enumerate().filter(|(_, row)| row.options.visible != Some(false)) {
         lines.extend(evaluation.lines(index, row)?);
@@ -173,7 +172,7 @@ fn metrics(source: &dyn Source, properties: &Properties, window: (i64, i64), now
             y_axis: properties.y_axis.clone(),
             annotations: properties.annotations.horizontal.clone(),
         }),
-        view => bail!("the view {view} is not drawn here"),
+        view => bail!("the view {view} is not supported here"),
     })
 }
 
@@ -186,7 +185,7 @@ fn fetch(
 ) -> Result<Vec<Option<Series>>> {
     let mut queries = Vec::new();
     for row in rows {
-        if let What::Metric(metric) = &row.what {
+        if let Definition::Metric(metric) = &row.definition {
             let period = row.options.period.or(properties.period).unwrap_or(DEFAULT_PERIOD);
             let stat = row.options.stat.as_ref().or(properties.stat.as_ref());
             let stat = stat.map_or_else(|| "Average".to_owned(), Clone::clone);
@@ -196,9 +195,9 @@ fn fetch(
     let whole = properties.set_period_to_time_range;
     let points = if whole { over_the_range(source, &queries, window)? } else { source.points(&queries, window)? };
     let mut found = queries.into_iter().zip(points);
-    let series = |row: &Row| match &row.what {
-        What::Expression(_) => None,
-        What::Metric(_) => found.next().map(|(query, points)| Series {
+    let series = |row: &Row| match &row.definition {
+        Definition::Expression(_) => None,
+        Definition::Metric(_) => found.next().map(|(query, points)| Series {
             label: label(&query.metric, &query.stat),
             period: if whole { window.1 - window.0 } else { query.period },
             points,
@@ -220,7 +219,7 @@ fn over_the_range(source: &dyn Source, queries: &[Query], window: (i64, i64)) ->
                 "Sum" | "SampleCount" => values().sum(),
                 "Maximum" => values().fold(f64::NEG_INFINITY, f64::max),
                 "Minimum" => values().fold(f64::INFINITY, f64::min),
-                stat => bail!("{stat} over the whole range is not known here"),
+                stat => bail!("{stat} over the whole range is not supported here"),
             };
             Ok(if points.is_empty() { Points::new() } else { [(window.0, value)].into() })
         })
@@ -235,22 +234,21 @@ fn label(metric: &Metric, stat: &str) -> String {
     }
 }
 
-/// A widget while its expressions are evaluated.
+/// The state while the expressions of a widget are evaluated.
 struct Evaluation<'a> {
-    source: &'a dyn Source,
     rows: &'a [Row],
     fetched: Vec<Option<Series>>,
     window: (i64, i64),
-    /// The ids that are being evaluated, so that none asks for itself.
-    under_way: RefCell<Vec<String>>,
+    /// The ids that are being evaluated, so that a cycle is found.
+    evaluating: RefCell<Vec<String>>,
 }
 
 impl Evaluation<'_> {
     fn row(&self, index: usize) -> Result<math::Value> {
-        match (&self.rows[index].what, &self.fetched[index]) {
-            (What::Expression(expression), _) => math::evaluate(expression, self),
-            (What::Metric(_), Some(series)) => Ok(math::Value::Series(series.clone())),
-            (What::Metric(metric), None) => bail!("{} was not fetched", metric.name),
+        match (&self.rows[index].definition, &self.fetched[index]) {
+            (Definition::Expression(expression), _) => math::evaluate(expression, self),
+            (Definition::Metric(_), Some(series)) => Ok(math::Value::Series(series.clone())),
+            (Definition::Metric(metric), None) => bail!("{} was not fetched", metric.name),
         }
     }
 
@@ -263,14 +261,14 @@ impl Evaluation<'_> {
                 let points = [(self.window.0, number), (self.window.1, number)].into();
                 vec![Series { label: String::new(), period: DEFAULT_PERIOD, points }]
             }
-            math::Value::Text(text) => bail!("'{text}' is no metric"),
+            math::Value::Text(text) => bail!("'{text}' is not a metric"),
         };
         let alone = series.len() == 1;
         let line = |series: Series| Line {
-            label: match (&row.options.label, &row.what) {
+            label: match (&row.options.label, &row.definition) {
                 (Some(label), _) if alone => label.clone(),
                 (Some(label), _) => format!("{label} {}", series.label),
-                (None, What::Expression(expression)) if series.label.is_empty() => expression.clone(),
+                (None, Definition::Expression(expression)) if series.label.is_empty() => expression.clone(),
                 (None, _) => series.label,
             },
             color: row.options.color.clone().filter(|_| alone),
@@ -287,12 +285,12 @@ impl Scope for Evaluation<'_> {
     fn value(&self, id: &str) -> Result<math::Value> {
         let named = |row: &Row| row.options.id.as_deref() == Some(id);
         let index = self.rows.iter().position(named).with_context(|| format!("no metric has the id {id}"))?;
-        if self.under_way.borrow().iter().any(|other| other == id) {
-            bail!("{id} is made of itself");
+        if self.evaluating.borrow().iter().any(|other| other == id) {
+            bail!("{id} refers to itself");
         }
-        self.under_way.borrow_mut().push(id.to_owned());
+        self.evaluating.borrow_mut().push(id.to_owned());
         let value = self.row(index);
-        self.under_way.borrow_mut().pop();
+        self.evaluating.borrow_mut().pop();
         value
     }
 
@@ -301,23 +299,12 @@ impl Scope for Evaluation<'_> {
         rows.filter_map(|(row, series)| Some((row.options.id.clone().unwrap_or_default(), series.clone()?))).collect()
     }
 
-    fn search(&self, what: &str, statistic: &str, period: i64) -> Result<Vec<Series>> {
-        let search = Search::parse(what)?;
-        let mut metrics = self.source.list(&search.namespace)?;
-        metrics.retain(|metric| search.matches(metric));
-        let query = |metric: Metric| Query { metric, stat: statistic.to_owned(), period };
-        let queries: Vec<Query> = metrics.into_iter().map(query).collect();
-        let points = self.source.points(&queries, self.window)?;
-        let series = queries.iter().zip(points);
-        Ok(series.map(|(query, points)| Series { label: label(&query.metric, statistic), period, points }).collect())
-    }
-
     fn window(&self) -> (i64, i64) {
         self.window
     }
 }
 
-/// The names of dashboards and what their first text calls them.
+/// The titles of dashboards: the heading of the first text, or the name.
 pub fn titles(source: &dyn Source, names: &[String]) -> Result<BTreeMap<String, String>> {
     let title = |name: &String| -> Result<(String, String)> {
         let body: Body = serde_json::from_str(&source.dashboard(name)?)?;
@@ -357,10 +344,6 @@ mod tests {
             };
             Ok(queries.iter().map(|query| points(query).unwrap_or_default()).collect())
         }
-        fn list(&self, namespace: &str) -> Result<Vec<Metric>> {
-            let metrics = self.metrics.iter().map(|(metric, _)| metric.clone());
-            Ok(metrics.filter(|metric| metric.namespace == namespace).collect())
-        }
         fn alarms(&self) -> Result<Vec<Alarm>> {
             Ok(vec![Alarm {
                 alarm_name: "a".into(),
@@ -376,20 +359,19 @@ mod tests {
         Metric { namespace: "N".into(), name: name.into(), dimensions }
     }
 
-    fn drawn(properties: Value) -> Content {
+    fn rendered(properties: Value) -> Content {
         let body = json!({"start": "-PT1H", "widgets": [{"type": "metric", "properties": properties}]});
         let metrics = vec![
             (metric("Impressions", &[]), vec![(NOW - 120, 10.0), (NOW - 60, 20.0), (NOW - 4_000, 1_000.0)]),
             (metric("Clicks", &[]), vec![(NOW - 120, 3.0), (NOW - 60, 4.0)]),
             (metric("Bytes", &[("Group", "a")]), vec![(NOW - 60, 5.0)]),
-            (metric("Bytes", &[("Group", "b")]), vec![(NOW - 60, 6.0)]),
         ];
         let now = DateTime::from_timestamp(NOW, 0).unwrap();
-        draw(&Fixed { body, metrics }, "d", None, now).unwrap().widgets.remove(0).content
+        render(&Fixed { body, metrics }, "d", None, now).unwrap().widgets.remove(0).content
     }
 
     fn chart(properties: Value) -> Chart {
-        match drawn(properties) {
+        match rendered(properties) {
             Content::Chart(chart) => chart,
             other => panic!("{other:?}"),
         }
@@ -411,38 +393,35 @@ mod tests {
 
     #[test]
     fn a_value_of_the_whole_range_is_not_cut_at_the_hour() {
-        let content = drawn(
+        let content = rendered(
             json!({"view": "singleValue", "setPeriodToTimeRange": true, "stat": "Sum", "start": "-PT2H",
             "metrics": [["N", "Impressions", {"id": "i"}], ["N", "Clicks", {"id": "c"}], [{"expression": "FILL(c, 0) / i"}]]}),
         );
         let Content::Numbers { numbers, .. } = content else { panic!("{content:?}") };
         let values: Vec<_> = numbers.iter().map(|line| line.values.clone()).collect();
         assert_eq!(values, [vec![1_030.0], vec![7.0], vec![7.0 / 1_030.0]]);
-        let content = drawn(json!({"view": "singleValue", "setPeriodToTimeRange": true, "stat": "Sum",
+        let content = rendered(json!({"view": "singleValue", "setPeriodToTimeRange": true, "stat": "Sum",
             "metrics": [["N", "Impressions", {"id": "i"}], ["N", "Nothing", {"id": "c"}], [{"expression": "FILL(c, 0) / i"}]]}));
         let Content::Numbers { numbers, .. } = content else { panic!("{content:?}") };
         assert_eq!(numbers[2].values, [0.0]);
     }
 
     #[test]
-    fn a_search_finds_what_there_is() {
-        let chart = chart(
-            json!({"metrics": [[{"expression": "SEARCH('{N,Group} MetricName=\"Bytes\"', 'Sum', 60)", "label": "Bytes of"}]]}),
-        );
-        let labels: Vec<_> = chart.lines.iter().map(|line| line.label.as_str()).collect();
-        assert_eq!(labels, ["Bytes of a Bytes (Sum)", "Bytes of b Bytes (Sum)"]);
+    fn a_metric_without_a_label_is_named_after_its_dimensions() {
+        let chart = chart(json!({"period": 60, "stat": "Sum", "metrics": [["N", "Bytes", "Group", "a"]]}));
+        assert_eq!(chart.lines[0].label, "a Bytes (Sum)");
     }
 
     #[test]
-    fn a_widget_without_data_or_sense_says_so() {
-        let message = |properties: Value| match drawn(properties) {
+    fn a_widget_without_data_or_with_an_error_has_a_message() {
+        let message = |properties: Value| match rendered(properties) {
             Content::Message { message, failed } => (message, failed),
             other => panic!("{other:?}"),
         };
         assert_eq!(message(json!({"metrics": [["N", "Nothing"]]})), ("No data in this range.".to_owned(), false));
         for (metrics, expected) in [
             (json!([["N", "Clicks", {"id": "c"}], [{"expression": "x / c"}]]), "no metric has the id x"),
-            (json!([[{"expression": "a", "id": "a"}]]), "made of itself"),
+            (json!([[{"expression": "a", "id": "a"}]]), "refers to itself"),
         ] {
             let (message, failed) = message(json!({"metrics": metrics}));
             assert!(failed && message.contains(expected), "{message}");
@@ -450,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn markdown_is_drawn_and_markup_in_it_is_not() {
+    fn markdown_becomes_html_and_markup_in_it_stays_text() {
         assert_eq!(
             to_html("# A *b*\n<script>x</script> <b>c</b>\n"),
             "<h1>A <em>b</em></h1>\n&lt;script&gt;x&lt;/script&gt; &lt;b&gt;c&lt;/b&gt;\n"

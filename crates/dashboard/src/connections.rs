@@ -1,4 +1,4 @@
-//! Connections to the page, within limits: whoever is slow, or sends too much, is hung up on.
+//! Connections to the page, within limits: a client that is slow or sends too much is disconnected.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -17,10 +17,10 @@ use tokio::time::{sleep, timeout};
 /// The largest head of a request. Browsers send one or two kilobytes.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// How long to wait when no more files can be opened.
+/// How long to wait when no connection can be accepted.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What a client may take.
+/// The limits of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// How many connections are open at once. Others wait.
@@ -33,18 +33,18 @@ pub struct Limits {
 
 impl Limits {
     /// For browsers on this machine, which open six connections each.
-    pub const USUAL: Self =
+    pub const DEFAULT: Self =
         Self { connections: 64, head: Duration::from_secs(10), connection: Duration::from_secs(300) };
 }
 
-/// Answers whoever connects.
+/// Answers all connections.
 pub async fn serve(listener: TcpListener, app: Router, limits: Limits) -> Result<Infallible> {
     let open = Arc::new(Semaphore::new(limits.connections));
     loop {
         let permit = Arc::clone(&open).acquire_owned().await?;
         match listener.accept().await {
             Ok((stream, _)) => drop(tokio::spawn(answer(stream, app.clone(), limits, permit))),
-            // The client is gone again, or this process has no file left to open: neither ends the server.
+            // The client has disconnected, or this process has no file descriptor left: neither ends the server.
             Err(_) => sleep(PAUSE).await,
         }
     }
@@ -57,7 +57,7 @@ async fn answer(stream: TcpStream, app: Router, limits: Limits, _open: OwnedSema
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
     let mut connection = pin!(connection);
-    // How a connection ends is its client's business.
+    // An error of a connection is its client's problem.
     if timeout(limits.connection, connection.as_mut()).await.is_err() {
         connection.as_mut().graceful_shutdown();
         let _ = timeout(limits.head, connection).await;
