@@ -137,7 +137,8 @@ pub fn rejected(workspace: &Workspace, options: &Rejected) -> Result<Outcome> {
 mod tests {
     use super::*;
 
-    fn row(day: &str, raw: u64) -> LedgerRow {
+    /// A row of clicks whose books are closed.
+    pub fn row(day: &str, raw: u64) -> LedgerRow {
         LedgerRow {
             table: "clicks".into(),
             day: day.parse().unwrap(),

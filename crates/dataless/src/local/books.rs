@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::local::aws::Aws;
 use crate::local::catalog::EventTable;
+use crate::local::realtime::count_by_minute;
 use crate::local::spark::Spark;
 use crate::local::stack::Stack;
 use crate::local::traffic::Client;
@@ -184,45 +185,15 @@ pub fn count_lake(spark: &Spark<'_>, day: NaiveDate, tables: &[String]) -> Resul
     serde_json::from_str(&printed).context("the books of the lake are not understood")
 }
 
-/// Sums of the real-time metrics of these types since a time.
+/// Sums of the real-time counts of these types since a time.
 pub fn sum_realtime(aws: &Aws, stack: &Stack, since: DateTime<Utc>, types: &[EventType]) -> Result<Counts> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Answer {
-        datapoints: Vec<Datapoint>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Datapoint {
-        sum: f64,
-    }
-    // The workgroup is called like the stack, which is another one when it is delivered by the pipeline.
-    let dimension = format!("Name=Stack,Value={}", stack.output("AthenaWorkGroup")?);
-    let sum = |metric: &str| -> Result<u64> {
-        // Minutes are named by their start.
-        let start = (since - TimeDelta::minutes(2)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let end = (Utc::now() + TimeDelta::minutes(2)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let answer: Answer = aws.json(&[
-            "cloudwatch",
-            "get-metric-statistics",
-            "--namespace",
-            "Warehouse/Advertising",
-            "--metric-name",
-            metric,
-            "--dimensions",
-            &dimension,
-            "--statistics",
-            "Sum",
-            "--period",
-            "60",
-            "--start-time",
-            &start,
-            "--end-time",
-            &end,
-        ])?;
-        Ok(answer.datapoints.iter().map(|point| point.sum).sum::<f64>().round() as u64)
+    // Minutes are named by their start.
+    let margin = TimeDelta::minutes(2);
+    let sum = |event_type: &EventType| {
+        let minutes = count_by_minute(aws, stack, event_type, (since - margin, Utc::now() + margin))?;
+        Ok((event_type.name.clone(), minutes.values().sum()))
     };
-    types.iter().map(|event_type| Ok((event_type.name.clone(), sum(&event_type.pascal_case())?))).collect()
+    types.iter().map(sum).collect()
 }
 
 /// Asks the endpoint for each ad of the lake's table and compares.

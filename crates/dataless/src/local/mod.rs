@@ -12,6 +12,7 @@ pub mod load;
 pub mod outputs;
 pub mod pipeline;
 pub mod raw_file;
+pub mod realtime;
 pub mod replayed;
 pub mod sam;
 pub mod spark;

@@ -32,6 +32,7 @@ use self::schedule::{Fault, Kind, Phase};
 use self::site::{Settings, Site};
 use crate::cli::Chaos;
 use crate::local::books::METRICS_LIMIT;
+use crate::local::realtime::{Minutes, count_by_minute};
 use crate::local::stack::Profile;
 use crate::local::tools::ToolSet;
 use crate::outcome::Outcome;
@@ -324,12 +325,14 @@ fn wait_for_real_time(
     site: &Site<'_>,
     since: DateTime<Utc>,
     event_type: &EventType,
-    arrived: &realtime::Minutes,
+    arrived: &Minutes,
     windows: &[Window],
 ) -> Result<RealTime> {
     let started = Instant::now();
     loop {
-        let counted = realtime::counted(&site.aws, &site.stack, since, event_type)?;
+        // The clock of arrivals may have jumped.
+        let range = (since - TimeDelta::hours(2), Utc::now() + TimeDelta::days(1));
+        let counted = count_by_minute(&site.aws, &site.stack, event_type, range)?;
         let result = realtime::compare(&counted, arrived, windows);
         if result.is_explained() || started.elapsed() > METRICS_LIMIT {
             return Ok(result);

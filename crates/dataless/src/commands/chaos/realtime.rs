@@ -3,18 +3,12 @@
 //! They don't pass the books: `docs/real-time.md` says when a count may be short or double. So a difference needs a fault in
 //! whose time it is, and without one it is an error.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
-use event_types::EventType;
 use serde::{Deserialize, Serialize};
 
-use crate::local::aws::Aws;
-use crate::local::stack::Stack;
-
-/// Events by minute.
-pub type Minutes = BTreeMap<DateTime<Utc>, u64>;
+use crate::local::realtime::Minutes;
 
 /// A time in which real-time counts may differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,34 +75,6 @@ fn explanations(minute: DateTime<Utc>, windows: &[Window]) -> Vec<String> {
         |window: &&Window| window.from < minute + TimeDelta::minutes(2) && window.to >= minute - TimeDelta::minutes(1);
     let found: BTreeSet<&String> = windows.iter().filter(touches).map(|window| &window.why).collect();
     found.into_iter().cloned().collect()
-}
-
-/// The real-time counts of an event type since a time.
-pub fn counted(aws: &Aws, stack: &Stack, since: DateTime<Utc>, event_type: &EventType) -> Result<Minutes> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Answer {
-        datapoints: Vec<Datapoint>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Datapoint {
-        /// Seconds of Unix time, as the emulator writes it.
-        timestamp: i64,
-        sum: f64,
-    }
-    let dimension = format!("Name=Stack,Value={}", stack.output("AthenaWorkGroup")?);
-    let moment = |time: DateTime<Utc>| time.format("%Y-%m-%dT%H:%M:%SZ").to_string();
-    // The clock of arrivals may have jumped.
-    let (start, end) = (moment(since - TimeDelta::hours(2)), moment(Utc::now() + TimeDelta::days(1)));
-    let metric = event_type.pascal_case();
-    let command = ["cloudwatch", "get-metric-statistics", "--namespace", "Warehouse/Advertising", "--metric-name"];
-    let figures = ["--statistics", "Sum", "--period", "60", "--start-time", &start, "--end-time", &end];
-    let answer: Answer = aws
-        .json(&[&command[..], &[&metric, "--dimensions", &dimension], &figures].concat())
-        .context("the real-time counts cannot be read")?;
-    let minute = |point: &Datapoint| Some((DateTime::from_timestamp(point.timestamp, 0)?, point.sum.round() as u64));
-    Ok(answer.datapoints.iter().filter_map(minute).collect())
 }
 
 #[cfg(test)]

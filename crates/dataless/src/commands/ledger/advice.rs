@@ -87,23 +87,12 @@ fn run(days: &BTreeSet<NaiveDate>, lookback_days: u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::super::accounts;
+    use super::super::tests::row;
     use super::*;
     use crate::local::lake::LedgerRow;
 
     fn day(text: &str) -> NaiveDate {
         text.parse().unwrap()
-    }
-
-    /// A row whose books are closed.
-    fn row(day: &str, raw: u64) -> LedgerRow {
-        LedgerRow {
-            table: "clicks".into(),
-            day: day.parse().unwrap(),
-            raw,
-            kept: raw,
-            stored: raw,
-            ..Default::default()
-        }
     }
 
     /// The advice on rows, with the raw lines that lie there now.

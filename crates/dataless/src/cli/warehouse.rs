@@ -1,0 +1,193 @@
+//! Commands that start, feed, watch and stop a warehouse.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::commands::chaos::schedule::{Kind, read_kinds};
+
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// How many impressions to send.
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub impressions: u64,
+    /// Types of events to send besides, at random from their schemas, such as orders or orders=500. Without a number it
+    /// is a thousand.
+    #[arg(long, value_name = "TYPE[=N]", value_delimiter = ',', value_parser = read_wanted)]
+    pub events: Vec<(String, u64)>,
+    /// What the events are drawn from: the same seed sends the same events.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// The emulator's port, on the loopback interface; by default 4566, or any free one when that is taken.
+    #[arg(long, value_name = "P")]
+    pub port: Option<u16>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Deploy what buildspec.yml makes, from where it puts it in S3, as the pipeline of build.yaml does.
+    #[arg(long)]
+    pub delivered: bool,
+    /// Build the functions as for AWS: `sam build` with Cargo's release profile, some six minutes the first time. What is
+    /// measured of functions is measured with it.
+    #[arg(long)]
+    pub release: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Chaos {
+    /// How many events to send, of all types together.
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    pub events: u64,
+    /// What the events and the faults are drawn from; a new one if not given.
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+    /// How long events are sent, in minutes.
+    #[arg(long, value_name = "M", default_value_t = 1.0, value_parser = read_minutes)]
+    pub minutes: f64,
+    /// The kinds of faults: all, none, or some of them, such as kill-function,lost-answer. docs/chaos.md describes them.
+    #[arg(long, value_name = "LIST", default_value = "all", value_parser = read_kinds)]
+    pub faults: std::vec::Vec<Kind>,
+    /// Repeat the run of a report: the same events and the same faults.
+    #[arg(long, value_name = "REPORT", conflicts_with_all = ["events", "seed", "minutes", "faults"])]
+    pub replay: Option<PathBuf>,
+    /// The emulator's port, on the loopback interface; by default any free one.
+    #[arg(long, value_name = "P")]
+    pub port: Option<u16>,
+    /// Build the functions as for AWS: `sam build` with Cargo's release profile, some six minutes the first time.
+    #[arg(long)]
+    pub release: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn read_minutes(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(minutes) if (0.1..=1440.0).contains(&minutes) => Ok(minutes),
+        _ => Err("it must be from 0.1 to 1440".to_owned()),
+    }
+}
+
+/// A type of events and how many of it.
+fn read_wanted(text: &str) -> Result<(String, u64), String> {
+    let (name, count) = text.split_once('=').unwrap_or((text, "1000"));
+    match count.parse() {
+        Ok(count @ 1..=10_000_000) if !name.is_empty() => Ok((name.to_owned(), count)),
+        _ => Err("it must be a type, or a type and a count up to 10000000: orders=500".to_owned()),
+    }
+}
+
+#[derive(Args, Debug)]
+pub struct Up {
+    /// The emulator's port, on the loopback interface; by default 4566, or any free one when that is taken.
+    #[arg(long, value_name = "P")]
+    pub port: Option<u16>,
+    /// Build the functions as for AWS: `sam build` with Cargo's release profile, some six minutes the first time. What is
+    /// measured of functions is measured with it.
+    #[arg(long)]
+    pub release: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Down {
+    /// Delete the data too.
+    #[arg(long)]
+    pub purge: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Status {
+    /// Print the outputs of the stack as JSON.
+    #[arg(long, conflicts_with = "base_url")]
+    pub json: bool,
+    /// Print the address of the API only.
+    #[arg(long)]
+    pub base_url: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Loadgen {
+    /// What the load generator is given: run, files or ads, and options.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    pub arguments: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+pub struct Dashboard {
+    /// The page's port; by default 8088, or any free one when that is taken.
+    #[arg(long, value_name = "P")]
+    pub port: Option<u16>,
+    /// Open the page in the browser.
+    #[arg(long)]
+    pub open: bool,
+    /// Show the stack that the tests deployed.
+    #[arg(long, hide = true)]
+    pub of_tests: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Logs {
+    /// The log to show, as listed without it.
+    pub name: Option<String>,
+    /// The demo's logs instead of those of `up`.
+    #[arg(long)]
+    pub demo: bool,
+    /// How many of its last lines.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+    pub lines: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Arguments, Command};
+
+    #[test]
+    fn what_the_load_generator_is_given_reaches_it_as_it_is() {
+        let given = ["files", "--help", "--seed", "1", "-c", "x.yaml", "--", "--verbose"];
+        match Arguments::try_parse_from([&["dataless", "loadgen"], &given[..]].concat()).unwrap().command {
+            Command::Loadgen(loadgen) => assert_eq!(loadgen.arguments, given),
+            other => panic!("{other:?}"),
+        }
+        let of_its_own = Arguments::try_parse_from(["dataless", "loadgen", "--help"]).unwrap();
+        assert!(matches!(of_its_own.command, Command::Loadgen(loadgen) if loadgen.arguments == ["--help"]));
+    }
+
+    #[test]
+    fn types_of_a_demo_may_have_a_count() {
+        let events = |text| match Arguments::try_parse_from(["dataless", "demo", "--events", text]) {
+            Ok(Arguments { command: Command::Demo(demo), .. }) => Ok(demo.events),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        };
+        assert_eq!(events("orders,returns=20").unwrap(), [("orders".to_owned(), 1_000), ("returns".to_owned(), 20)]);
+        for wrong in ["orders=", "orders=0", "=5", "orders=many", ""] {
+            assert!(events(wrong).unwrap_err().contains("a type, or a type and a count"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn chaos_repeats_a_report_or_takes_options() {
+        let chaos = |arguments: &[&str]| match Arguments::try_parse_from([&["dataless", "chaos"], arguments].concat()) {
+            Ok(Arguments { command: Command::Chaos(chaos), .. }) => Ok(chaos),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        };
+        let named = chaos(&["--events", "1000000", "--seed", "7", "--faults", "cut,kill-spark"]).unwrap();
+        assert_eq!((named.events, named.seed, named.faults), (1_000_000, Some(7), vec![Kind::Cut, Kind::KillSpark]));
+        let repeated = chaos(&["--replay", "report.json", "--json"]).unwrap();
+        assert_eq!(repeated.replay, Some("report.json".into()));
+        for wrong in [
+            &["--replay", "report.json", "--seed", "7"][..],
+            &["--replay", "report.json", "--faults", "none"],
+            &["--minutes", "0"],
+            &["--events", "999"],
+            &["--faults", "earthquake"],
+        ] {
+            assert!(chaos(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
