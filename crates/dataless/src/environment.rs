@@ -82,13 +82,13 @@ pub fn is_foreign(name: &str) -> bool {
 }
 
 /// Whether a variable leads tools of AWS to an account, a Region or an endpoint, or changes what they do.
-pub fn is_of_aws(name: &str) -> bool {
+pub fn is_aws_setting(name: &str) -> bool {
     ["AWS_", "BOTO", "SAM_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// The variables of this process that are such.
-pub fn inherited(is_such: impl Fn(&str) -> bool) -> impl Iterator<Item = OsString> {
-    std::env::vars_os().map(|(name, _)| name).filter(move |name| is_such(&name.to_string_lossy()))
+pub fn inherited(matches: impl Fn(&str) -> bool) -> impl Iterator<Item = OsString> {
+    std::env::vars_os().map(|(name, _)| name).filter(move |name| matches(&name.to_string_lossy()))
 }
 
 /// Keeps variables of this process from a command.
@@ -155,9 +155,9 @@ mod tests {
         for name in
             ["AWS_PROFILE", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE", "AWS_USE_FIPS_ENDPOINT", "SAM_CLI_BETA_FEATURES"]
         {
-            assert!(is_of_aws(name), "{name}");
+            assert!(is_aws_setting(name), "{name}");
         }
-        assert!(!is_of_aws("LAWS_OF"));
+        assert!(!is_aws_setting("LAWS_OF"));
     }
 
     #[test]

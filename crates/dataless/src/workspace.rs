@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::hold;
+use crate::locks;
 use crate::process::check_interrupted;
 
 /// A checkout of the project.
@@ -15,7 +15,7 @@ use crate::process::check_interrupted;
 pub struct Workspace {
     root: PathBuf,
     /// The warehouse that commands are for which work on one that runs.
-    operated: InstanceName,
+    selected: InstanceName,
 }
 
 impl Workspace {
@@ -25,18 +25,18 @@ impl Workspace {
         let is_root =
             |folder: &&Path| folder.join("template.yaml").is_file() && folder.join("crates/dataless").is_dir();
         match here.ancestors().find(is_root) {
-            Some(root) => Ok(Self { root: root.to_path_buf(), operated: InstanceName::Up }),
+            Some(root) => Ok(Self { root: root.to_path_buf(), selected: InstanceName::Up }),
             None => bail!("this is no checkout of the project: change into the folder that has template.yaml"),
         }
     }
 
     /// The same, with commands for another warehouse than that of `up`.
-    pub fn operating(self, operated: InstanceName) -> Self {
-        Self { operated, ..self }
+    pub fn selecting(self, selected: InstanceName) -> Self {
+        Self { selected, ..self }
     }
 
-    pub const fn operated(&self) -> InstanceName {
-        self.operated
+    pub const fn selected(&self) -> InstanceName {
+        self.selected
     }
 
     pub fn root(&self) -> &Path {
@@ -138,9 +138,9 @@ impl Instance {
     }
 
     /// Empties it for this process alone, until the lock is dropped.
-    pub fn take_anew(&self) -> Result<File> {
+    pub fn recreate(&self) -> Result<File> {
         let name = self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let file = match hold::try_alone(&self.dir.with_extension("lock"), &name)? {
+        let file = match locks::try_exclusive(&self.dir.with_extension("lock"), &name)? {
             Ok(file) => file,
             Err(holder) => {
                 bail!("{holder} runs in this checkout already: wait for its end, or clone the repository again")
@@ -152,8 +152,8 @@ impl Instance {
     }
 
     /// Waits until no other instance of this checkout does the same, which only one may at a time, until the lock is dropped.
-    pub fn take_turn(&self, to_do: &str) -> Result<File> {
-        let lock = self.dir.with_file_name(format!("{to_do}.lock"));
+    pub fn lock(&self, step: &str) -> Result<File> {
+        let lock = self.dir.with_file_name(format!("{step}.lock"));
         loop {
             if let Some(file) = try_lock(&lock)? {
                 return Ok(file);
@@ -208,32 +208,32 @@ mod tests {
     fn an_instance_is_one_process_alone_s_until_its_lock_is_dropped() {
         let parent = tempfile::tempdir().unwrap();
         let instance = instance(parent.path(), "demo");
-        let lock = instance.take_anew().unwrap();
+        let lock = instance.recreate().unwrap();
         std::fs::write(instance.logs().join("old.log"), "").unwrap();
-        let refused = instance.take_anew().unwrap_err().to_string();
+        let refused = instance.recreate().unwrap_err().to_string();
         let holder = format!("`cargo dataless demo` (process {}, since 2", std::process::id());
         assert!(refused.starts_with(&holder) && refused.contains("runs in this checkout already"), "{refused}");
         assert!(instance.logs().join("old.log").exists());
         drop(lock);
-        let _lock = instance.take_anew().unwrap();
+        let _lock = instance.recreate().unwrap();
         assert!(instance.logs().exists() && !instance.logs().join("old.log").exists());
     }
 
     #[test]
     fn instances_take_turns_at_the_same_and_not_at_different_things() {
         let parent = tempfile::tempdir().unwrap();
-        let turn = instance(parent.path(), "demo").take_turn("build").unwrap();
-        let _other = instance(parent.path(), "test").take_turn("start").unwrap();
-        let (tell, told) = mpsc::channel();
+        let turn = instance(parent.path(), "demo").lock("build").unwrap();
+        let _other = instance(parent.path(), "test").lock("start").unwrap();
+        let (sender, receiver) = mpsc::channel();
         let path = parent.path().to_owned();
         let waiting = thread::spawn(move || {
-            let turn = instance(&path, "test").take_turn("build");
-            tell.send(()).unwrap();
+            let turn = instance(&path, "test").lock("build");
+            sender.send(()).unwrap();
             turn.map(drop)
         });
-        assert_eq!(told.recv_timeout(Duration::from_millis(300)), Err(mpsc::RecvTimeoutError::Timeout));
+        assert_eq!(receiver.recv_timeout(Duration::from_millis(300)), Err(mpsc::RecvTimeoutError::Timeout));
         drop(turn);
-        assert_eq!(told.recv_timeout(Duration::from_secs(30)), Ok(()));
+        assert_eq!(receiver.recv_timeout(Duration::from_secs(30)), Ok(()));
         waiting.join().unwrap().unwrap();
     }
 
@@ -241,7 +241,7 @@ mod tests {
     fn a_lock_that_cannot_be_had_is_told_and_not_waited_for() {
         let parent = tempfile::tempdir().unwrap();
         std::fs::create_dir(parent.path().join("build.lock")).unwrap();
-        let error = instance(parent.path(), "demo").take_turn("build").unwrap_err().to_string();
+        let error = instance(parent.path(), "demo").lock("build").unwrap_err().to_string();
         assert!(error.ends_with("build.lock cannot be made"), "{error}");
     }
 }

@@ -31,7 +31,7 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
     let started = Instant::now();
     let types = event_types(&workspace.path("events"), &options.events)?;
     let instance = workspace.instance(InstanceName::Demo);
-    let _lock = instance.take_anew()?;
+    let _lock = instance.recreate()?;
     let mut seconds = BTreeMap::new();
     let mut timed = |name: &str, elapsed: Duration| {
         seconds.insert(name.to_owned(), (elapsed.as_secs_f64() * 10.0).round() / 10.0);
@@ -62,7 +62,7 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
         let others: u64 = options.events.iter().map(|(_, count)| count).sum();
         let events = (options.impressions as f64 * (1.0 + CLICKTHROUGH)) as u64 + others;
         let warm = || spark::warm(workspace, tools, &instance, &servers.endpoint(), events);
-        let (stack, elapsed) = beside(warm, deploy)?;
+        let (stack, elapsed) = alongside(warm, deploy)?;
         timed("deploy", elapsed);
 
         let today = Utc::now().date_naive();
@@ -143,7 +143,7 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
 }
 
 /// Does `work` while `preparation` runs in another thread. It only saves time: when it fails, `work` meets the reason itself.
-fn beside<T>(preparation: impl FnOnce() -> Result<()> + Send, work: impl FnOnce() -> Result<T>) -> Result<T> {
+fn alongside<T>(preparation: impl FnOnce() -> Result<()> + Send, work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::thread::scope(|scope| {
         let preparation = scope.spawn(preparation);
         let done = work();
@@ -174,8 +174,8 @@ fn wait_for_metrics(
 /// The types that the demo sends, with their schemas.
 fn event_types(schemas: &Path, wanted: &[(String, u64)]) -> Result<Vec<EventType>> {
     let mut types = event_types::read_all(schemas)?;
-    for (place, (name, _)) in wanted.iter().enumerate() {
-        if SIMULATED.contains(&name.as_str()) || wanted[..place].iter().any(|(before, _)| before == name) {
+    for (index, (name, _)) in wanted.iter().enumerate() {
+        if SIMULATED.contains(&name.as_str()) || wanted[..index].iter().any(|(before, _)| before == name) {
             bail!("--events: {name} are sent already");
         }
         if !types.iter().any(|known| known.name == *name) {

@@ -37,7 +37,7 @@ impl Finding {
     }
 
     /// A line, and one for the command.
-    fn shown(&self, width: usize) -> String {
+    fn line(&self, width: usize) -> String {
         let mark = match (self.good, self.stops) {
             (true, _) => style("✓").green(),
             (false, true) => style("✗").red(),
@@ -55,7 +55,7 @@ pub fn run(workspace: &Workspace, options: &Doctor) -> Result<Outcome> {
     } else {
         let width = findings.iter().map(|finding| finding.what.chars().count()).max().unwrap_or_default();
         for finding in &findings {
-            outln!("{}", finding.shown(width));
+            outln!("{}", finding.line(width));
         }
     }
     Ok(outcome(&findings))
@@ -91,7 +91,7 @@ fn account(workspace: &Workspace, options: &Account) -> Result<Vec<Finding>> {
     let mut command = Command::new(tools.program(ToolSet::Sam, "python"));
     command.arg(workspace.path("tools/delivery/doctor.py"));
     // The account is the user's; how Python works is not.
-    environment::without(&mut command, |name| environment::is_foreign(name) && !environment::is_of_aws(name));
+    environment::without(&mut command, |name| environment::is_foreign(name) && !environment::is_aws_setting(name));
     command.env("PYTHONPYCACHEPREFIX", workspace.path(".dataless/pycache"));
     let given = [
         ("--stack", &options.stack),
@@ -140,8 +140,8 @@ mod tests {
     #[test]
     fn a_finding_is_a_line_and_its_command_one_more() {
         let findings: Vec<Finding> = serde_json::from_str(FINDINGS).unwrap();
-        let shown: Vec<String> = findings.iter().map(|finding| finding.shown(15)).collect();
-        let plain: Vec<_> = shown.iter().map(|line| console::strip_ansi_codes(line)).collect();
+        let lines: Vec<String> = findings.iter().map(|finding| finding.line(15)).collect();
+        let plain: Vec<_> = lines.iter().map(|line| console::strip_ansi_codes(line)).collect();
         assert_eq!(plain[0], "✓ credentials     account 1");
         assert_eq!(plain[1], "! quota of Lambda 10\n                  aws service-quotas …");
         assert!(plain[2].starts_with("✗ stack dataless  ROLLBACK_COMPLETE\n"));

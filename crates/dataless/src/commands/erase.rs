@@ -21,7 +21,8 @@ use crate::workspace::{Workspace, remove_folder};
 /// What the job says of its work. `glue/erase.py` describes the whole of it.
 #[derive(Debug, Deserialize)]
 struct Receipt {
-    places: Vec<Place>,
+    #[serde(rename = "places")]
+    entries: Vec<Entry>,
     /// Arrival days whose batch must run again. A run that finishes one that was killed may have nothing but these.
     rerun: Option<Range>,
     /// Days whose raw is gone: only their batch can run again.
@@ -33,8 +34,10 @@ const BATCH: [(&str, &str); 3] =
     [("AdvertisingJob", "advertising"), ("AdTrafficJob", "ad traffic"), ("AdTrafficLoadJob", "load DynamoDB")];
 
 #[derive(Debug, Deserialize)]
-struct Place {
-    place: String,
+struct Entry {
+    /// `raw`, `dynamodb`, or the name of a table.
+    #[serde(rename = "place")]
+    kind: String,
     name: String,
     count: u64,
     /// Of an earlier version of a raw object, where the bucket keeps some.
@@ -48,12 +51,12 @@ struct Range {
 }
 
 /// A line for each place, with what is there now, and their sum.
-fn receipt_lines(places: &[Place]) -> Vec<String> {
+fn receipt_lines(entries: &[Entry]) -> Vec<String> {
     let mut lines: BTreeMap<(usize, &str), (&str, u64, u64)> = BTreeMap::new();
-    let kinds: Vec<&str> = places.iter().map(|place| place.place.as_str()).collect();
-    for Place { place, name, count, version } in places {
-        let order = kinds.iter().position(|kind| kind == place).unwrap_or_default();
-        let (_, now, versions) = lines.entry((order, name)).or_insert((place, 0, 0));
+    let kinds: Vec<&str> = entries.iter().map(|entry| entry.kind.as_str()).collect();
+    for Entry { kind, name, count, version } in entries {
+        let order = kinds.iter().position(|known| known == kind).unwrap_or_default();
+        let (_, now, versions) = lines.entry((order, name)).or_insert((kind, 0, 0));
         match version {
             None => *now += count,
             Some(_) => *versions += 1,
@@ -64,10 +67,10 @@ fn receipt_lines(places: &[Place]) -> Vec<String> {
     }
     let total: u64 = lines.values().map(|(_, now, _)| now).sum();
     let total = format!("{:>12}  in all, in {}", thousands(total), counted(lines.len() as u64, "place"));
-    let line = |((_, name), (place, now, versions)): ((usize, &str), (&str, u64, u64))| {
+    let line = |((_, name), (kind, now, versions)): ((usize, &str), (&str, u64, u64))| {
         let earlier =
             if versions > 0 { format!("  and in {}", counted(versions, "earlier version")) } else { String::new() };
-        format!("{:>12}  {place:<12} {name}{earlier}", thousands(now))
+        format!("{:>12}  {kind:<12} {name}{earlier}", thousands(now))
     };
     lines.into_iter().map(line).chain([total]).collect()
 }
@@ -93,9 +96,9 @@ pub fn run(workspace: &Workspace, options: &Erase) -> Result<Outcome> {
     if options.json {
         outln!("{}", serde_json::to_string_pretty(&receipt)?);
     } else {
-        receipt_lines(&read.places).iter().for_each(|line| outln!("{line}"));
+        receipt_lines(&read.entries).iter().for_each(|line| outln!("{line}"));
     }
-    if read.places.is_empty() && read.rerun.is_none() && read.batch_only.is_empty() {
+    if read.entries.is_empty() && read.rerun.is_none() && read.batch_only.is_empty() {
         note("nothing of it is kept");
         if options.yes {
             forget(&warehouse, value)?;
@@ -158,15 +161,15 @@ fn scrub(folder: &Path, value: &str) -> Result<usize> {
 
 fn scrub_file(path: &Path, value: &[u8]) -> std::io::Result<usize> {
     let text = std::fs::read(path)?;
-    let places = (0..text.len()).filter(|at| text[*at..].len() >= value.len());
-    let places: Vec<usize> = places.filter(|at| text[*at..][..value.len()].eq_ignore_ascii_case(value)).collect();
-    if !places.is_empty() {
+    let offsets = (0..text.len()).filter(|at| text[*at..].len() >= value.len());
+    let offsets: Vec<usize> = offsets.filter(|at| text[*at..][..value.len()].eq_ignore_ascii_case(value)).collect();
+    if !offsets.is_empty() {
         let file = File::options().write(true).open(path)?;
-        for at in &places {
+        for at in &offsets {
             file.write_all_at(&vec![b'*'; value.len()], *at as u64)?;
         }
     }
-    Ok(places.len())
+    Ok(offsets.len())
 }
 
 #[cfg(test)]
@@ -196,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_receipt_names_each_place_once_and_ends_with_the_sum() {
-        let places = r#"[
+        let entries = r#"[
             {"place": "dynamodb", "name": "2026-11-20", "count": 1},
             {"place": "clicks", "name": "year=2026/month=11/day=20/arrived=2026-11-20", "count": 1200},
             {"place": "raw", "name": "data/raw/ad/clicks/b.gz", "count": 3},
@@ -205,7 +208,7 @@ mod tests {
             {"place": "raw", "name": "data/raw/ad/clicks/a.gz", "count": 2, "version": "v2"}
         ]"#;
         assert_eq!(
-            receipt_lines(&serde_json::from_str::<Vec<Place>>(places).unwrap()),
+            receipt_lines(&serde_json::from_str::<Vec<Entry>>(entries).unwrap()),
             [
                 "           1  dynamodb     2026-11-20",
                 "       1,200  clicks       year=2026/month=11/day=20/arrived=2026-11-20",

@@ -128,7 +128,7 @@ pub fn upload(
         .arg(folder)
         .arg("--types")
         .args(tables.iter().map(EventTable::folder));
-    let printed = warehouse.aws.lead(tool).output()?;
+    let printed = warehouse.aws.with_endpoint(tool).output()?;
     let stored: Stored = serde_json::from_str(&printed).context("what was stored is not understood")?;
     if stored.keys.is_empty() && stored.unchanged == 0 {
         bail!("{} holds no raw files", folder.display());

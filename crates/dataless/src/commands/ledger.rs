@@ -20,7 +20,7 @@ use crate::workspace::Workspace;
 
 /// A ledger row held against the raw lines that lie in S3 now.
 #[derive(Debug, Serialize)]
-struct Account {
+struct CheckedRow {
     #[serde(flatten)]
     row: LedgerRow,
     /// Raw lines counted now, without the job that wrote the ledger.
@@ -36,43 +36,43 @@ pub fn ledger(workspace: &Workspace, options: &Ledger) -> Result<Outcome> {
     let (rows, _) = step("read the ledger", || lake::ledger(&spark, &warehouse.stack), |_| String::new())?;
     let raw = books::count_raw_by_day(&spark.data()?, &warehouse.event_tables()?)?;
     let lookback_days = warehouse.lookback_days()?;
-    let mut accounts = accounts(rows, &raw, lookback_days);
+    let mut checked_rows = check_rows(rows, &raw, lookback_days);
     if let Some(day) = options.day {
-        accounts.retain(|account| account.row.day == day);
+        checked_rows.retain(|checked| checked.row.day == day);
     }
     if options.json {
-        outln!("{}", serde_json::to_string_pretty(&accounts)?);
+        outln!("{}", serde_json::to_string_pretty(&checked_rows)?);
     } else {
-        print(&accounts, options.day, lookback_days);
+        print(&checked_rows, options.day, lookback_days);
     }
-    Ok(accounts.iter().all(|account| account.balanced).into())
+    Ok(checked_rows.iter().all(|checked| checked.balanced).into())
 }
 
 /// Every table and day that either side knows.
-fn accounts(rows: Vec<LedgerRow>, raw: &BTreeMap<TableDay, u64>, lookback_days: u64) -> Vec<Account> {
+fn check_rows(rows: Vec<LedgerRow>, raw: &BTreeMap<TableDay, u64>, lookback_days: u64) -> Vec<CheckedRow> {
     let stale = lake::stale(&rows, lookback_days);
-    let mut by_day: BTreeMap<TableDay, LedgerRow> = rows.into_iter().map(|row| (row.place(), row)).collect();
-    for place in raw.keys() {
-        by_day.entry(place.clone()).or_insert_with(|| LedgerRow {
-            table: place.table.clone(),
-            day: place.day,
+    let mut by_day: BTreeMap<TableDay, LedgerRow> = rows.into_iter().map(|row| (row.table_day(), row)).collect();
+    for key in raw.keys() {
+        by_day.entry(key.clone()).or_insert_with(|| LedgerRow {
+            table: key.table.clone(),
+            day: key.day,
             ..Default::default()
         });
     }
-    let account = |(place, row): (TableDay, LedgerRow)| {
-        let raw_now = raw.get(&place).copied().unwrap_or_default();
-        let stale = stale.contains(&place);
-        Account { balanced: row.balances() && !stale && row.raw == raw_now, raw_now, stale, row }
+    let check = |(key, row): (TableDay, LedgerRow)| {
+        let raw_now = raw.get(&key).copied().unwrap_or_default();
+        let stale = stale.contains(&key);
+        CheckedRow { balanced: row.balances() && !stale && row.raw == raw_now, raw_now, stale, row }
     };
-    by_day.into_iter().map(account).collect()
+    by_day.into_iter().map(check).collect()
 }
 
-fn print(accounts: &[Account], day: Option<NaiveDate>, lookback_days: u64) {
-    if accounts.is_empty() {
+fn print(checked_rows: &[CheckedRow], day: Option<NaiveDate>, lookback_days: u64) {
+    if checked_rows.is_empty() {
         note(&day.map_or_else(|| "there are no raw lines yet".to_owned(), |day| format!("no line arrived on {day}")));
         return;
     }
-    let width = accounts.iter().map(|account| account.row.table.len()).max().unwrap_or_default().max(11);
+    let width = checked_rows.iter().map(|checked| checked.row.table.len()).max().unwrap_or_default().max(11);
     outln!(
         "  {:<10}  {:<width$}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>13}{:>12}",
         "arrived",
@@ -86,7 +86,7 @@ fn print(accounts: &[Account], day: Option<NaiveDate>, lookback_days: u64) {
         "undelivered",
         "raw now"
     );
-    for Account { row, raw_now, stale, balanced } in accounts {
+    for CheckedRow { row, raw_now, stale, balanced } in checked_rows {
         let mark = if *balanced { style("✓").green() } else { style("✗").red() };
         outln!(
             "{mark} {:<10}  {:<width$}{:>12}{:>12}{:>10}{:>10}{:>8}{:>12}{:>13}{:>12}{}",
@@ -103,7 +103,7 @@ fn print(accounts: &[Account], day: Option<NaiveDate>, lookback_days: u64) {
             if *stale { "  stale" } else { "" }
         );
     }
-    for text in advice::advice(accounts, lookback_days, Utc::now().date_naive()) {
+    for text in advice::advice(checked_rows, lookback_days, Utc::now().date_naive()) {
         note(&format!("\n{text}"));
     }
 }
@@ -151,11 +151,11 @@ mod tests {
 
     #[test]
     fn lines_that_the_ledger_does_not_know_are_an_account_of_their_own() {
-        let place = |day: &str| TableDay { day: day.parse().unwrap(), table: "clicks".into() };
-        let raw = BTreeMap::from([(place("2026-11-20"), 3), (place("2026-11-21"), 4), (place("2026-11-22"), 5)]);
-        let accounts = accounts(vec![row("2026-11-20", 3), row("2026-11-21", 3)], &raw, 3);
-        let told: Vec<_> =
-            accounts.iter().map(|account| (account.row.raw, account.raw_now, account.balanced)).collect();
-        assert_eq!(told, [(3, 3, true), (3, 4, false), (0, 5, false)]);
+        let key = |day: &str| TableDay { day: day.parse().unwrap(), table: "clicks".into() };
+        let raw = BTreeMap::from([(key("2026-11-20"), 3), (key("2026-11-21"), 4), (key("2026-11-22"), 5)]);
+        let checked_rows = check_rows(vec![row("2026-11-20", 3), row("2026-11-21", 3)], &raw, 3);
+        let found: Vec<_> =
+            checked_rows.iter().map(|checked| (checked.row.raw, checked.raw_now, checked.balanced)).collect();
+        assert_eq!(found, [(3, 3, true), (3, 4, false), (0, 5, false)]);
     }
 }

@@ -25,15 +25,15 @@ mod up;
 use anyhow::Result;
 
 use crate::cli::Command;
-use crate::hold::{self, Mode, Needs, Resource};
+use crate::locks::{self, Mode, Needs, Resource};
 use crate::outcome::Outcome;
 use crate::workspace::{InstanceName, Workspace};
 
 /// Runs a command.
 pub fn run(command: Command, warehouse: InstanceName) -> Result<Outcome> {
-    let workspace = Workspace::find()?.operating(warehouse);
-    let _hold = match needs(&command) {
-        Some((name, needs)) => Some(hold::take(&workspace.locks(warehouse), name, needs)?),
+    let workspace = Workspace::find()?.selecting(warehouse);
+    let _guard = match needs(&command) {
+        Some((name, needs)) => Some(locks::acquire(&workspace.locks(warehouse), name, needs)?),
         None => None,
     };
     match command {
@@ -66,17 +66,20 @@ pub fn run(command: Command, warehouse: InstanceName) -> Result<Outcome> {
 /// The name of a command that works on a warehouse that stays, and what it needs for that. The others have a warehouse of their
 /// own, or look only at what is there at the moment.
 const fn needs(command: &Command) -> Option<(&'static str, Needs)> {
-    const ALONE: Needs = &[(Resource::Warehouse, Mode::Alone)];
+    const ALONE: Needs = &[(Resource::Warehouse, Mode::Exclusive)];
     const RUNNING: Needs = &[(Resource::Warehouse, Mode::Shared)];
     const SHARED: Needs = &[(Resource::Warehouse, Mode::Shared), (Resource::Lines, Mode::Shared)];
-    const ERASES: Needs = &[(Resource::Warehouse, Mode::Shared), (Resource::Lines, Mode::Alone)];
+    const ERASES: Needs = &[(Resource::Warehouse, Mode::Shared), (Resource::Lines, Mode::Exclusive)];
     const BACKFILLS: Needs =
-        &[(Resource::Warehouse, Mode::Shared), (Resource::Lines, Mode::Shared), (Resource::Days, Mode::Alone)];
+        &[(Resource::Warehouse, Mode::Shared), (Resource::Lines, Mode::Shared), (Resource::Days, Mode::Exclusive)];
     // Days that a backfill is at would differ.
     const COMPARES: Needs =
         &[(Resource::Warehouse, Mode::Shared), (Resource::Lines, Mode::Shared), (Resource::Days, Mode::Shared)];
-    const TAKES_BACK: Needs =
-        &[(Resource::Warehouse, Mode::Shared), (Resource::Lines, Mode::Shared), (Resource::Undelivered, Mode::Alone)];
+    const TAKES_BACK: Needs = &[
+        (Resource::Warehouse, Mode::Shared),
+        (Resource::Lines, Mode::Shared),
+        (Resource::Undelivered, Mode::Exclusive),
+    ];
     Some(match command {
         Command::Up(_) => ("up", ALONE),
         Command::Down(_) => ("down", ALONE),

@@ -115,7 +115,7 @@ fn read_lines(path: &Path) -> Result<Vec<RejectedLine>> {
 fn correct(lines: &[RejectedLine], day: NaiveDate, tables: &[EventTable]) -> Result<(Objects, Report)> {
     let mut hours: BTreeMap<(&str, String), Vec<&RejectedLine>> = BTreeMap::new();
     for line in lines {
-        hours.entry(place(line, day, tables)?).or_default().push(line);
+        hours.entry(locate(line, day, tables)?).or_default().push(line);
     }
     let (mut objects, mut report) = (Objects::new(), Report::default());
     for ((table, folder), lines) in hours {
@@ -149,7 +149,7 @@ fn correct(lines: &[RejectedLine], day: NaiveDate, tables: &[EventTable]) -> Res
 }
 
 /// The table of a line and the folder of the raw object that holds it.
-fn place<'a>(line: &RejectedLine, day: NaiveDate, tables: &'a [EventTable]) -> Result<(&'a str, String)> {
+fn locate<'a>(line: &RejectedLine, day: NaiveDate, tables: &'a [EventTable]) -> Result<(&'a str, String)> {
     let Some(table) = tables.iter().find(|table| table.name == line.table) else {
         let known: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
         bail!("{} is not a table of events: it must be one of {}", line.table, known.join(", "));
@@ -179,15 +179,15 @@ fn hour_of(folder: &str) -> Option<DateTime<Utc>> {
 /// The raw form of an event, newline included, or what is wrong with it.
 fn read_event(event_type: &'static EventType, line: &str, now: DateTime<Utc>) -> Result<String, String> {
     let body = format!("{{\"{}\":[{line}]}}", event_type.name);
-    let mut given = false;
+    let mut assigned = false;
     let new_id = || {
-        given = true;
+        assigned = true;
         uuid::Uuid::nil()
     };
     let batch = Batch::parse(event_type, body.as_bytes(), now, new_id).map_err(|error| error.to_string())?;
     match batch.events() {
         // An id of ours would be another one at the next replay, and make a second event of the line.
-        _ if given => Err(format!("{} is missing: give the event one", event_type.id_field())),
+        _ if assigned => Err(format!("{} is missing: give the event one", event_type.id_field())),
         [Ok(_)] => Ok(String::from_utf8_lossy(batch.ndjson()).into_owned()),
         [Err(error)] => Err(error.message().to_owned()),
         _ => Err("the line is more than one event".to_owned()),

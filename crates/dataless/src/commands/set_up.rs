@@ -75,7 +75,7 @@ pub fn start_emulator(
     port: Option<u16>,
 ) -> Result<(Servers, Duration)> {
     // A port that was chosen is free until the emulator takes it.
-    let _turn = instance.take_turn("start")?;
+    let _turn = instance.lock("start")?;
     let port = emulator::choose_port(port)?;
     step("start the emulator", || Servers::start(workspace, tools, instance, port, &[]), Servers::endpoint)
 }

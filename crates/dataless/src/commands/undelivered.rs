@@ -46,7 +46,7 @@ pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
         let tool = Tool::new(warehouse.tools.program(ToolSet::Spark, "python"), log)
             .arg(workspace.path("glue/undelivered.py"))
             .args(["--bucket", bucket, "--database", database, "--day", &options.day.to_string()]);
-        take_back(&warehouse.aws.lead(tool))
+        take_back(&warehouse.aws.with_endpoint(tool))
     };
     let summary = |(report, _): &(Report, _)| counted(report.objects.len() as u64, "object");
     let ((report, ended), _) = step("take back what was set aside", take, summary)?;

@@ -37,7 +37,7 @@ impl Aws {
     }
 
     /// Leads an AWS tool to the emulator, and away from an account that the user may have set up.
-    pub fn lead(&self, tool: Tool) -> Tool {
+    pub fn with_endpoint(&self, tool: Tool) -> Tool {
         let endpoint = self.endpoint.as_str();
         let none = "/dev/null";
         tool.envs([
@@ -53,7 +53,7 @@ impl Aws {
             ("NO_PROXY", "127.0.0.1"),
             ("no_proxy", "127.0.0.1"),
         ])
-        .without(environment::is_of_aws)
+        .without(environment::is_aws_setting)
     }
 
     /// A call that prints nothing we need, such as `s3 sync`.
@@ -93,6 +93,6 @@ impl Aws {
     }
 
     fn tool(&self) -> Tool {
-        self.lead(Tool::new(self.tools.program(ToolSet::Spark, "aws"), self.logs.join("aws.log")))
+        self.with_endpoint(Tool::new(self.tools.program(ToolSet::Spark, "aws"), self.logs.join("aws.log")))
     }
 }

@@ -318,7 +318,7 @@ mod tests {
         counts.map(|(name, count)| (name.to_owned(), count)).into()
     }
 
-    fn broken(change: impl FnOnce(&mut Books)) -> Vec<&'static str> {
+    fn unbalanced(change: impl FnOnce(&mut Books)) -> Vec<&'static str> {
         let (mut books, ads) = books();
         change(&mut books);
         audit(&books, &ads).iter().filter(|entry| !entry.equal).map(|entry| entry.title).collect()
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn books_in_order_balance() {
-        assert_eq!(broken(|_| {}), [] as [&str; 0]);
+        assert_eq!(unbalanced(|_| {}), [] as [&str; 0]);
     }
 
     #[test]
@@ -334,36 +334,36 @@ mod tests {
         for name in ["impressions", "clicks", "orders"] {
             let set = |counts: &mut Counts, count| counts.insert(name.to_owned(), count);
             let add = |counts: &mut Counts| *counts.get_mut(name).unwrap() += 1;
-            let accepted = broken(|books| add(&mut books.accepted));
+            let accepted = unbalanced(|books| add(&mut books.accepted));
             assert_eq!(accepted, ["nothing lost on the way in", "every event in the lake", "real time saw the same"]);
-            let raw = broken(|books| add(&mut books.raw));
+            let raw = unbalanced(|books| add(&mut books.raw));
             assert_eq!(raw, ["nothing lost on the way in", "every raw line on the ledger"]);
-            let ledger = broken(|books| add(&mut books.ledger));
+            let ledger = unbalanced(|books| add(&mut books.ledger));
             assert_eq!(ledger, ["every raw line on the ledger", "the ledger balances"]);
             let asides: [fn(&mut Books) -> &mut Counts; 3] =
                 [|books| &mut books.rejected, |books| &mut books.late, |books| &mut books.repeats];
             for aside in asides {
-                assert_eq!(broken(|books| add(aside(books))), ["the ledger balances"]);
+                assert_eq!(unbalanced(|books| add(aside(books))), ["the ledger balances"]);
             }
-            assert_eq!(broken(|books| _ = set(&mut books.realtime, 0)), ["real time saw the same"]);
+            assert_eq!(unbalanced(|books| _ = set(&mut books.realtime, 0)), ["real time saw the same"]);
         }
         assert_eq!(
-            broken(|books| _ = books.lake.insert("impressions".into(), 9)),
+            unbalanced(|books| _ = books.lake.insert("impressions".into(), 9)),
             ["the ledger balances", "every event in the lake", "every impression in advertising"]
         );
         assert_eq!(
-            broken(|books| _ = books.lake.insert("orders".into(), 3)),
+            unbalanced(|books| _ = books.lake.insert("orders".into(), 3)),
             ["the ledger balances", "every event in the lake"]
         );
-        assert_eq!(broken(|books| books.advertising.clicked = 2), ["sums by ad are the lake's"]);
-        assert_eq!(broken(|books| books.traffic.items = 3), ["every ad in DynamoDB"]);
-        assert_eq!(broken(|books| books.traffic.mismatches = 1), ["the endpoint says what the lake says"]);
+        assert_eq!(unbalanced(|books| books.advertising.clicked = 2), ["sums by ad are the lake's"]);
+        assert_eq!(unbalanced(|books| books.traffic.items = 3), ["every ad in DynamoDB"]);
+        assert_eq!(unbalanced(|books| books.traffic.mismatches = 1), ["the endpoint says what the lake says"]);
     }
 
     #[test]
     fn lines_of_a_type_that_was_not_sent_are_found() {
         assert_eq!(
-            broken(|books| _ = books.raw.insert("returns".into(), 1)),
+            unbalanced(|books| _ = books.raw.insert("returns".into(), 1)),
             ["nothing lost on the way in", "every raw line on the ledger"]
         );
     }
@@ -401,13 +401,13 @@ mod tests {
         }
         let counted = count_raw(dir.path(), &["clicks".to_owned()]).unwrap();
         assert_eq!(counted, counts([("impressions", 3), ("clicks", 0), ("orders", 1)]));
-        let place = |day: &str, table: &str| TableDay { day: day.parse().unwrap(), table: table.into() };
+        let key = |day: &str, table: &str| TableDay { day: day.parse().unwrap(), table: table.into() };
         let tables = [("ad", "impressions"), ("shop", "orders"), ("shop", "returns")];
         let tables = tables.map(|(group, name)| EventTable { name: name.into(), group: group.into() });
         let expected = BTreeMap::from([
-            (place("2026-11-20", "impressions"), 2),
-            (place("2026-11-21", "impressions"), 1),
-            (place("2026-11-21", "orders"), 1),
+            (key("2026-11-20", "impressions"), 2),
+            (key("2026-11-21", "impressions"), 1),
+            (key("2026-11-21", "orders"), 1),
         ]);
         assert_eq!(count_raw_by_day(dir.path(), &tables).unwrap(), expected);
     }

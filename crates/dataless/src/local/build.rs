@@ -202,7 +202,7 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
 /// Builds the functions with `sam build`, as the pipeline of `build.yaml` does.
 pub fn sam(workspace: &Workspace, tools: &Tools, instance: &Instance) -> Result<()> {
     // Every build moves its functions through the same folder of `target`.
-    let _turn = instance.take_turn("build")?;
+    let _turn = instance.lock("build")?;
     beside_cargo(sam::sam(tools, instance)?)
         // For this machine, its own linker will do; for AWS, cargo-lambda links against an old enough C library.
         .env("CARGO_LAMBDA_COMPILER", "cargo")

@@ -72,9 +72,9 @@ pub fn build(
     aws.run(["s3api", "put-bucket-versioning"].iter().chain(&versioned))?;
     let artifact = Artifact { key: format!("delivery-{DELIVERY_STACK}/Build/1.zip") };
     // Every build moves its functions through the same folder of `target`.
-    let _turn = instance.take_turn("build")?;
+    let _turn = instance.lock("build")?;
     let log = instance.logs().join("buildspec.log");
-    let mut tool = build::beside_cargo(aws.lead(Tool::new(tools.program(ToolSet::Sam, "python"), log)));
+    let mut tool = build::beside_cargo(aws.with_endpoint(Tool::new(tools.program(ToolSet::Sam, "python"), log)));
     if profile == Profile::Local {
         tool = tool.envs(QUICK_RELEASE);
     }

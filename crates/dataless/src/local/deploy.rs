@@ -28,7 +28,7 @@ pub fn deploy(
     parameters: &[(&str, String)],
 ) -> Result<BTreeMap<String, String>> {
     let template = without_deployment_preference(instance)?;
-    aws.lead(sam(tools, instance)?)
+    aws.with_endpoint(sam(tools, instance)?)
         .dir(workspace.root())
         .args(["deploy", "--template-file"])
         .arg(&template)

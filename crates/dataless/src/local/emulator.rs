@@ -17,7 +17,7 @@ use crate::process::{Running, Tool, check_interrupted, group_runs, is_run_with};
 use crate::workspace::{Instance, Workspace};
 
 /// The port that is taken when it is free and none is asked for.
-pub const USUAL_PORT: u16 = 4566;
+pub const DEFAULT_PORT: u16 = 4566;
 
 /// What starts the emulator. Its name is in the command line of every emulator that was started, and the folder of the
 /// instance behind it.
@@ -168,13 +168,13 @@ pub fn wait_for_port(port: u16, mut runs: impl FnMut() -> Result<bool>) -> Resul
 }
 
 /// The port that was asked for, when it is free; or the usual one, or any that is free.
-pub fn choose_port(asked_for: Option<u16>) -> Result<u16> {
-    if let Some(port) = asked_for {
+pub fn choose_port(requested: Option<u16>) -> Result<u16> {
+    if let Some(port) = requested {
         is_free(port).with_context(|| format!("port {port} is taken: name another with --port, or leave it out"))?;
         return Ok(port);
     }
-    if is_free(USUAL_PORT).is_ok() {
-        return Ok(USUAL_PORT);
+    if is_free(DEFAULT_PORT).is_ok() {
+        return Ok(DEFAULT_PORT);
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
     Ok(listener.local_addr()?.port())

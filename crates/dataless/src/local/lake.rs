@@ -31,7 +31,7 @@ pub struct LedgerRow {
 
 impl LedgerRow {
     /// The table and day of arrival.
-    pub fn place(&self) -> TableDay {
+    pub fn table_day(&self) -> TableDay {
         TableDay { day: self.day, table: self.table.clone() }
     }
 
@@ -66,14 +66,14 @@ pub struct RejectedLine {
 /// The stale rows: a day that they look into, up to the look-back and one before them, was decided after their run began.
 pub fn stale(rows: &[LedgerRow], lookback_days: u64) -> Vec<TableDay> {
     let decided: BTreeMap<TableDay, DateTime<Utc>> =
-        rows.iter().filter_map(|row| Some((row.place(), row.decided_at?))).collect();
+        rows.iter().filter_map(|row| Some((row.table_day(), row.decided_at?))).collect();
     let is_stale = |row: &&LedgerRow| {
         (1..=lookback_days + 1).any(|back| {
             let before = TableDay { day: row.day - Days::new(back), table: row.table.clone() };
             decided.get(&before).copied() > row.started_at && row.started_at.is_some()
         })
     };
-    rows.iter().filter(is_stale).map(LedgerRow::place).collect()
+    rows.iter().filter(is_stale).map(LedgerRow::table_day).collect()
 }
 
 /// The ledger, by day and table.
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_day_is_stale_when_one_that_it_looks_into_was_decided_after_its_run_began() {
-        let days = |rows: &[LedgerRow]| stale(rows, 3).iter().map(|place| place.day.to_string()).collect::<Vec<_>>();
+        let days = |rows: &[LedgerRow]| stale(rows, 3).iter().map(|key| key.day.to_string()).collect::<Vec<_>>();
         let first = decided("clicks", "2026-11-20", "2026-12-01T04:00");
         let at = |day, started| [first.clone(), decided("clicks", day, started)];
         assert_eq!(days(&at("2026-11-21", "2026-12-01T04:04")), ["2026-11-21"]);

@@ -15,7 +15,7 @@ pub fn sam(tools: &Tools, instance: &Instance) -> Result<Tool> {
         .env("SAM_CLI_TELEMETRY", "0")
         // Seconds between its looks at a deployment; those of the emulator end at once.
         .env("SAM_CLI_POLL_DELAY", "0.2")
-        .without(environment::is_of_aws)
+        .without(environment::is_aws_setting)
         .env("AWS_DEFAULT_REGION", REGION))
 }
 

@@ -146,7 +146,7 @@ pub struct Warehouse {
 
 impl Warehouse {
     pub fn running(workspace: &Workspace) -> Result<Self> {
-        Self::running_as(workspace, workspace.operated())
+        Self::running_as(workspace, workspace.selected())
     }
 
     pub fn running_as(workspace: &Workspace, name: InstanceName) -> Result<Self> {

@@ -39,9 +39,9 @@ pub enum Stage {
     Derived,
 }
 
-/// The places of an event type.
+/// Where events of a type were found.
 #[derive(Debug, Default)]
-pub struct Places {
+pub struct Observed {
     pub raw: Copies,
     pub set_aside: Copies,
     pub lake: Copies,
@@ -53,12 +53,12 @@ pub struct Places {
 
 /// Events of one kind: how many, and which.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
-pub struct Listed {
+pub struct EventList {
     pub count: u64,
     pub ids: Vec<Uuid>,
 }
 
-impl Listed {
+impl EventList {
     fn add(&mut self, id: Uuid) {
         self.count += 1;
         if self.ids.len() < MOST_LISTED {
@@ -83,15 +83,15 @@ pub struct Account {
     /// Events that were erased, and are nowhere.
     pub erased: u64,
     /// Acknowledged or stored, and not at the last stage: by the first stage that lacks them.
-    pub missing: BTreeMap<Stage, Listed>,
+    pub missing: BTreeMap<Stage, EventList>,
     /// More than one row.
-    pub doubled: BTreeMap<Stage, Listed>,
+    pub doubled: BTreeMap<Stage, EventList>,
     /// Refused as no event, and stored all the same.
-    pub refused_but_stored: Listed,
+    pub refused_but_stored: EventList,
     /// Stored, and never sent.
-    pub never_sent: Listed,
+    pub never_sent: EventList,
     /// Erased, and still somewhere.
-    pub not_erased: Listed,
+    pub not_erased: EventList,
 }
 
 impl Account {
@@ -110,11 +110,11 @@ impl Account {
     }
 }
 
-/// Holds what was sent against the places. What is listed is in the order of the ids.
-pub fn account(sent: &HashMap<Uuid, Fate>, places: &Places) -> Account {
+/// Holds what was sent against what was found. What is listed is in the order of the ids.
+pub fn account(sent: &HashMap<Uuid, Fate>, observed: &Observed) -> Account {
     let mut account = Account::default();
-    let stored = [&places.raw, &places.set_aside, &places.lake];
-    let stored = stored.into_iter().chain(&places.derived).flat_map(HashMap::keys);
+    let stored = [&observed.raw, &observed.set_aside, &observed.lake];
+    let stored = stored.into_iter().chain(&observed.derived).flat_map(HashMap::keys);
     let mut strangers: Vec<Uuid> = stored.filter(|id| !sent.contains_key(*id)).copied().collect();
     strangers.sort_unstable();
     strangers.dedup();
@@ -123,20 +123,20 @@ pub fn account(sent: &HashMap<Uuid, Fate>, places: &Places) -> Account {
     let mut ids: Vec<(&Uuid, &Fate)> = sent.iter().collect();
     ids.sort_unstable();
     for (&id, &fate) in ids {
-        settle(&mut account, id, fate, places);
+        settle(&mut account, id, fate, observed);
     }
     account
 }
 
-fn settle(account: &mut Account, id: Uuid, fate: Fate, places: &Places) {
-    let found = Found::of(id, places);
+fn settle(account: &mut Account, id: Uuid, fate: Fate, observed: &Observed) {
+    let found = EventCopies::of(id, observed);
     match fate {
         Fate::Acknowledged => account.acknowledged += 1,
         Fate::Refused => account.refused += 1,
         Fate::NotStored => account.not_stored += 1,
         Fate::Unknown => account.unknown += 1,
     }
-    if places.erased.contains(&id) {
+    if observed.erased.contains(&id) {
         if found.is_anywhere() {
             account.not_erased.add(id)
         } else {
@@ -164,21 +164,21 @@ fn settle(account: &mut Account, id: Uuid, fate: Fate, places: &Places) {
 }
 
 /// The copies of one event.
-struct Found {
+struct EventCopies {
     raw: u32,
     set_aside: u32,
     lake: u32,
     derived: Option<u32>,
 }
 
-impl Found {
-    fn of(id: Uuid, places: &Places) -> Self {
+impl EventCopies {
+    fn of(id: Uuid, observed: &Observed) -> Self {
         let at = |copies: &Copies| copies.get(&id).copied().unwrap_or_default();
         Self {
-            raw: at(&places.raw),
-            set_aside: at(&places.set_aside),
-            lake: at(&places.lake),
-            derived: places.derived.as_ref().map(at),
+            raw: at(&observed.raw),
+            set_aside: at(&observed.set_aside),
+            lake: at(&observed.lake),
+            derived: observed.derived.as_ref().map(at),
         }
     }
 
@@ -243,8 +243,8 @@ mod tests {
         Uuid::from_u128(number)
     }
 
-    fn ids(numbers: &[u128]) -> Listed {
-        Listed { count: numbers.len() as u64, ids: numbers.iter().copied().map(id).collect() }
+    fn ids(numbers: &[u128]) -> EventList {
+        EventList { count: numbers.len() as u64, ids: numbers.iter().copied().map(id).collect() }
     }
 
     fn copies(numbers: &[u128]) -> Copies {
@@ -259,8 +259,8 @@ mod tests {
         events.map(|(number, fate)| (id(number), fate)).into()
     }
 
-    fn impressions(raw: &[u128], lake: &[u128], derived: &[u128]) -> Places {
-        Places { raw: copies(raw), lake: copies(lake), derived: Some(copies(derived)), ..Default::default() }
+    fn impressions(raw: &[u128], lake: &[u128], derived: &[u128]) -> Observed {
+        Observed { raw: copies(raw), lake: copies(lake), derived: Some(copies(derived)), ..Default::default() }
     }
 
     const ALL: [(u128, Fate); 3] = [(1, Fate::Acknowledged), (2, Fate::Acknowledged), (3, Fate::Acknowledged)];
@@ -281,10 +281,10 @@ mod tests {
 
     #[test]
     fn a_lost_event_is_named_with_the_first_stage_that_lacks_it() {
-        let mut places = impressions(&[2, 3, 4], &[3, 4], &[4]);
-        places.set_aside = copies(&[1]);
+        let mut observed = impressions(&[2, 3, 4], &[3, 4], &[4]);
+        observed.set_aside = copies(&[1]);
         let sent = sent([1, 2, 3, 4].map(|number| (number, Fate::Acknowledged)));
-        let account = account(&sent, &places);
+        let account = account(&sent, &observed);
         let expected = [(Stage::SetAside, ids(&[1])), (Stage::Lake, ids(&[2])), (Stage::Derived, ids(&[3]))];
         assert_eq!(account.missing, expected.into());
         assert_eq!(account.lost(), 3);
@@ -298,8 +298,8 @@ mod tests {
 
     #[test]
     fn clicks_have_no_row_of_their_own_in_what_is_derived() {
-        let places = Places { raw: copies(&[1, 2, 3]), lake: copies(&[1, 2, 3]), ..Default::default() };
-        assert!(account(&sent(ALL), &places).balances());
+        let observed = Observed { raw: copies(&[1, 2, 3]), lake: copies(&[1, 2, 3]), ..Default::default() };
+        assert!(account(&sent(ALL), &observed).balances());
     }
 
     #[test]
@@ -334,9 +334,9 @@ mod tests {
     #[test]
     fn what_was_refused_as_no_event_must_not_be_there() {
         let sent = sent([(1, Fate::Refused), (2, Fate::Refused), (3, Fate::Refused)]);
-        let mut places = impressions(&[2], &[], &[]);
-        places.set_aside = copies(&[3]);
-        let account = account(&sent, &places);
+        let mut observed = impressions(&[2], &[], &[]);
+        observed.set_aside = copies(&[3]);
+        let account = account(&sent, &observed);
         assert_eq!(account.refused_but_stored, ids(&[2, 3]));
         assert_eq!((account.refused, account.lost(), account.balances()), (3, 0, false));
     }
@@ -350,10 +350,10 @@ mod tests {
 
     #[test]
     fn what_was_erased_must_be_nowhere() {
-        let places = |lake: &[u128]| Places { erased: [id(2), id(3)].into(), ..impressions(&[1], lake, &[1]) };
-        let gone = account(&sent(ALL), &places(&[1]));
+        let observed = |lake: &[u128]| Observed { erased: [id(2), id(3)].into(), ..impressions(&[1], lake, &[1]) };
+        let gone = account(&sent(ALL), &observed(&[1]));
         assert_eq!(gone, Account { acknowledged: 3, erased: 2, ..Default::default() });
-        let left = account(&sent(ALL), &places(&[1, 3]));
+        let left = account(&sent(ALL), &observed(&[1, 3]));
         assert_eq!((left.not_erased.clone(), left.balances()), (ids(&[3]), false));
     }
 
@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn a_report_lists_some_and_counts_all() {
         let events = (0..1_500).map(|number| (id(number), Fate::Acknowledged)).collect();
-        let missing = &account(&events, &Places::default()).missing[&Stage::Raw];
+        let missing = &account(&events, &Observed::default()).missing[&Stage::Raw];
         assert_eq!((missing.count, missing.ids.len(), missing.ids[999]), (1_500, 1_000, id(999)));
     }
 

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, getpgid, kill_process};
 
 use super::report::Injected;
 use super::schedule::{Fault, Kind, Phase};
-use super::site::Site;
+use super::testbed::Testbed;
 use crate::process::check_interrupted;
 
 /// What the emulator logs when a function dies in the middle of a call.
@@ -32,7 +32,12 @@ enum Step {
 }
 
 /// Injects the faults of the load, each at its time; `is_over` says whether the load has ended.
-pub fn run(site: &Site<'_>, faults: &[Fault], started: Instant, is_over: &dyn Fn() -> bool) -> Result<Vec<Injected>> {
+pub fn run(
+    testbed: &Testbed<'_>,
+    faults: &[Fault],
+    started: Instant,
+    is_over: &dyn Fn() -> bool,
+) -> Result<Vec<Injected>> {
     let faults: Vec<&Fault> = faults.iter().filter(|fault| fault.fault.phase() == Phase::Load).collect();
     let mut steps: Vec<(f64, usize, Step)> = Vec::new();
     for (number, fault) in faults.iter().enumerate() {
@@ -42,7 +47,7 @@ pub fn run(site: &Site<'_>, faults: &[Fault], started: Instant, is_over: &dyn Fn
         }
     }
     steps.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let mut injected: Vec<Injected> = faults.iter().map(|fault| not_yet(fault)).collect();
+    let mut injected: Vec<Injected> = faults.iter().map(|fault| not_injected(fault)).collect();
     let mut clock = Clock::default();
     for (at, number, step) in steps {
         wait_until(started, at, || matches!(step, Step::Begin) && is_over())?;
@@ -51,18 +56,18 @@ pub fn run(site: &Site<'_>, faults: &[Fault], started: Instant, is_over: &dyn Fn
             Step::Begin if is_over() => record.evidence.push("the load had ended".to_owned()),
             Step::Begin => {
                 record.injected_at = Some(started.elapsed().as_secs_f64());
-                let (injected, evidence) = begin(site, &mut clock, faults[number])?;
+                let (injected, evidence) = begin(testbed, &mut clock, faults[number])?;
                 record.injected = injected;
                 record.evidence.extend(evidence);
             }
-            Step::End if record.injected => end(site, &mut clock, faults[number])?,
+            Step::End if record.injected => end(testbed, &mut clock, faults[number])?,
             Step::End => {}
         }
     }
     Ok(injected)
 }
 
-pub fn not_yet(fault: &Fault) -> Injected {
+pub fn not_injected(fault: &Fault) -> Injected {
     Injected { fault: fault.clone(), injected: false, injected_at: None, evidence: Vec::new() }
 }
 
@@ -85,60 +90,60 @@ struct Clock {
 }
 
 impl Clock {
-    fn set(&self, site: &Site<'_>) -> Result<()> {
-        site.set_clock(self.ahead + self.jump)
+    fn set(&self, testbed: &Testbed<'_>) -> Result<()> {
+        testbed.set_clock(self.ahead + self.jump)
     }
 
-    fn bring_midnight_near(&mut self, site: &Site<'_>) -> Result<Vec<String>> {
+    fn bring_midnight_near(&mut self, testbed: &Testbed<'_>) -> Result<Vec<String>> {
         let now = Utc::now();
         let midnight = (now + TimeDelta::days(1)).date_naive().and_time(NaiveTime::MIN).and_utc();
         self.ahead = (midnight - now).as_seconds_f64() - BEFORE_MIDNIGHT;
-        self.set(site)?;
+        self.set(testbed)?;
         Ok(vec![format!("arrivals are {:.0} s ahead from then on", self.ahead)])
     }
 
     /// Ahead or back, by the fault itself: the same fault jumps the same way.
-    fn jump(&mut self, site: &Site<'_>, fault: &Fault) -> Result<Vec<String>> {
+    fn jump(&mut self, testbed: &Testbed<'_>, fault: &Fault) -> Result<Vec<String>> {
         let drawn = fastrand::Rng::with_seed(fault.at.to_bits()).f64();
         self.jump = ((drawn * 2.0 - 1.0) * FURTHEST_JUMP).round();
-        self.set(site)?;
+        self.set(testbed)?;
         Ok(vec![format!("by {} s", self.jump)])
     }
 }
 
 /// Injects a fault: whether it could, and what was done and seen.
-fn begin(site: &Site<'_>, clock: &mut Clock, fault: &Fault) -> Result<(bool, Vec<String>)> {
+fn begin(testbed: &Testbed<'_>, clock: &mut Clock, fault: &Fault) -> Result<(bool, Vec<String>)> {
     let evidence = match fault.fault {
         Kind::KillFunction if !Path::new(PROCESSES).is_dir() => {
             return Ok((false, vec![format!("functions are only found where there is {PROCESSES}")]));
         }
-        Kind::KillFunction => kill_function(site, &fault.target)?,
-        Kind::KillEmulator => kill_emulator(site)?,
-        Kind::Midnight => clock.bring_midnight_near(site)?,
-        Kind::ClockJump => clock.jump(site, fault)?,
+        Kind::KillFunction => kill_function(testbed, &fault.target)?,
+        Kind::KillEmulator => kill_emulator(testbed)?,
+        Kind::Midnight => clock.bring_midnight_near(testbed)?,
+        Kind::ClockJump => clock.jump(testbed, fault)?,
         other => bail!("{} is not a fault of the load", other.name()),
     };
     Ok((true, evidence))
 }
 
-fn end(site: &Site<'_>, clock: &mut Clock, fault: &Fault) -> Result<()> {
+fn end(testbed: &Testbed<'_>, clock: &mut Clock, fault: &Fault) -> Result<()> {
     match fault.fault {
         Kind::ClockJump => {
             clock.jump = 0.0;
-            clock.set(site)
+            clock.set(testbed)
         }
         _ => Ok(()),
     }
 }
 
 /// Kills functions of a name until one dies in the middle of a call.
-fn kill_function(site: &Site<'_>, target: &str) -> Result<Vec<String>> {
-    let log = site.emulator_log();
+fn kill_function(testbed: &Testbed<'_>, target: &str) -> Result<Vec<String>> {
+    let log = testbed.emulator_log();
     let before = count_lines(&log, DIED_IN_A_CALL)?;
     let mut kills = 0;
     for _ in 0..MOST_KILLS {
         check_interrupted()?;
-        if let Some(pid) = functions(site, target)?.first() {
+        if let Some(pid) = functions(testbed, target)?.first() {
             kills += usize::from(kill_process(*pid, Signal::KILL).is_ok());
         }
         // Time to start again, so that the next one is killed in a call and not before.
@@ -151,9 +156,9 @@ fn kill_function(site: &Site<'_>, target: &str) -> Result<Vec<String>> {
 }
 
 /// Processes of functions whose name has a part, of this emulator.
-fn functions(site: &Site<'_>, part: &str) -> Result<Vec<Pid>> {
+fn functions(testbed: &Testbed<'_>, part: &str) -> Result<Vec<Pid>> {
     const NAME: &[u8] = b"AWS_LAMBDA_FUNCTION_NAME=";
-    let group = site.emulator_id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let group = testbed.emulator_id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     let mut found = Vec::new();
     for entry in std::fs::read_dir(PROCESSES)?.flatten() {
         // Threads of the kernel have neither variables nor a group.
@@ -169,9 +174,9 @@ fn functions(site: &Site<'_>, part: &str) -> Result<Vec<Pid>> {
 }
 
 /// Kills the emulator and starts it again.
-pub fn kill_emulator(site: &Site<'_>) -> Result<Vec<String>> {
-    let saved = state_saved(&site.instance.emulator().join("state"))?;
-    let seconds = site.kill_emulator()?;
+pub fn kill_emulator(testbed: &Testbed<'_>) -> Result<Vec<String>> {
+    let saved = state_saved(&testbed.instance.emulator().join("state"))?;
+    let seconds = testbed.kill_emulator()?;
     Ok(vec![
         format!("it answered again after {seconds:.1} s"),
         format!("the state on its disk was of {}", saved.format("%H:%M:%S UTC")),

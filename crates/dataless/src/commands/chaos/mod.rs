@@ -10,7 +10,7 @@ mod operator;
 mod realtime;
 mod report;
 pub mod schedule;
-mod site;
+mod testbed;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -22,14 +22,14 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use event_types::EventType;
 use serde_json::Value;
 
-use self::account::{Account, Places};
+use self::account::{Account, Observed};
 use self::gather::Sent;
 use self::load::Amounts;
 use self::nights::Nights;
 use self::realtime::{RealTime, Window};
-use self::report::{EmulatorLosses, Injected, Replayed, Report};
+use self::report::{EmulatorLosses, Injected, Repeated, Report};
 use self::schedule::{Fault, Kind, Phase};
-use self::site::{Settings, Site};
+use self::testbed::{Settings, Testbed};
 use crate::cli::Chaos;
 use crate::local::books::METRICS_LIMIT;
 use crate::local::realtime::{Minutes, count_by_minute};
@@ -50,7 +50,7 @@ struct Plan {
 impl Plan {
     fn of(options: &Chaos) -> Result<Self> {
         if let Some(path) = &options.replay {
-            let Replayed { seed, events, minutes, schedule } = Replayed::read(path)?;
+            let Repeated { seed, events, minutes, schedule } = Repeated::read(path)?;
             return Ok(Self { seed, events, minutes, faults: schedule });
         }
         // Short enough to be typed again.
@@ -91,37 +91,37 @@ pub fn run(workspace: &Workspace, options: &Chaos) -> Result<Outcome> {
     let began = Instant::now();
     let plan = Plan::of(options)?;
     let instance = workspace.instance(InstanceName::Chaos);
-    let _lock = instance.take_anew()?;
+    let _lock = instance.recreate()?;
     if !plan.of_calls().is_empty() {
         super::set_up::install(workspace, &[ToolSet::Chaos])?;
     }
     let profile = if options.release { Profile::Release } else { Profile::Local };
     let settings = Settings::choose(options.port, !plan.of_calls().is_empty(), plan.seed)?;
-    std::fs::write(site::schedule(&instance), serde_json::to_string_pretty(&plan.of_calls())?)?;
-    let site = Site::bring_up(workspace, instance, settings, profile)?;
+    std::fs::write(testbed::schedule(&instance), serde_json::to_string_pretty(&plan.of_calls())?)?;
+    let testbed = Testbed::bring_up(workspace, instance, settings, profile)?;
     let mut seconds = BTreeMap::new();
     let mut timed = |name: &str| seconds.insert(name.to_owned(), (began.elapsed().as_secs_f64() * 10.0).round() / 10.0);
     timed("up");
     let result = (|| {
-        let mut loaded = send(&site, &plan)?;
+        let mut loaded = send(&testbed, &plan)?;
         timed("sent");
         let days = loaded.days_of_arrival();
-        let mut nights = Nights::new(&site, loaded.started, days, plan.seed)?;
+        let mut nights = Nights::new(&testbed, loaded.started, days, plan.seed)?;
         // Before anything is taken back, erased or forgotten.
         nights.fetch()?;
-        loaded.real_time = real_time(&site, loaded.since, &loaded.faults)?;
+        loaded.real_time = real_time(&testbed, loaded.since, &loaded.faults)?;
         nights.take_back()?;
-        let broken = nights.run(&plan.faults)?;
+        let night_faults = nights.run(&plan.faults)?;
         timed("nights");
         let settled = nights.settle()?;
         timed("settled");
-        let report = hold(&site, &plan, loaded, nights, (broken, settled))?;
-        timed("held");
+        let report = reconcile(&testbed, &plan, loaded, nights, (night_faults, settled))?;
+        timed("compared");
         Ok(report)
     })();
-    let mut report = site.explain(result)?;
+    let mut report = testbed.explain(result)?;
     report.seconds = seconds;
-    let path = site.instance.dir().join("report.json");
+    let path = testbed.instance.dir().join("report.json");
     let text = serde_json::to_string_pretty(&report)?;
     std::fs::write(&path, &text).context("the report cannot be written")?;
     if options.json {
@@ -134,31 +134,31 @@ pub fn run(workspace: &Workspace, options: &Chaos) -> Result<Outcome> {
 }
 
 /// Sends the events while faults are injected.
-fn send(site: &Site<'_>, plan: &Plan) -> Result<Loaded> {
+fn send(testbed: &Testbed<'_>, plan: &Plan) -> Result<Loaded> {
     let seconds = plan.minutes * 60.0;
-    let amounts = Amounts::of(plan.events, &site.types);
+    let amounts = Amounts::of(plan.events, &testbed.types);
     let proxied = plan.of_calls();
-    let _proxy = if proxied.is_empty() { None } else { Some(site.start_proxy()?) };
-    let base_url = site.stack.base_url()?;
+    let _proxy = if proxied.is_empty() { None } else { Some(testbed.start_proxy()?) };
+    let base_url = testbed.stack.base_url()?;
     let (started, since) = (Instant::now(), Utc::now());
-    std::fs::write(site::schedule(&site.instance).with_extension("json.start"), "")?;
-    let loadgen = site.loadgen()?;
+    std::fs::write(testbed::schedule(&testbed.instance).with_extension("json.start"), "")?;
+    let loadgen = testbed.loadgen()?;
     let work = || {
         std::thread::scope(|scope| -> Result<(Value, Vec<Injected>)> {
             let sending = scope.spawn(|| {
-                let (what, when) = ((&site.types[..], &amounts), (plan.seed, seconds));
-                load::send(site.workspace, &site.instance, loadgen, &base_url, what, when)
+                let (what, when) = ((&testbed.types[..], &amounts), (plan.seed, seconds));
+                load::send(testbed.workspace, &testbed.instance, loadgen, &base_url, what, when)
             });
-            let injected = inject::run(site, &plan.faults, started, &|| sending.is_finished())?;
+            let injected = inject::run(testbed, &plan.faults, started, &|| sending.is_finished())?;
             let report = sending.join().map_err(|_| anyhow::anyhow!("the load panicked"))??;
             Ok((report, injected))
         })
     };
     let summary = |(report, _): &(Value, _)| format!("{} events", thousands(sent_of(report)));
     let ((report, mut faults), _) = step("send events", work, summary)?;
-    let (met, counts) = read_call_log(&site::call_log(&site.instance), &proxied)?;
+    let (met, counts) = read_call_log(&testbed::call_log(&testbed.instance), &proxied)?;
     faults.extend(met);
-    wait_for_held(&site::held(&site.instance))?;
+    wait_for_held_back(&testbed::held_back(&testbed.instance))?;
     Ok(Loaded { started, since, report, faults, proxied: counts, real_time: BTreeMap::new() })
 }
 
@@ -204,34 +204,35 @@ fn read_call_log(log: &Path, faults: &[&Fault]) -> Result<(Vec<Injected>, BTreeM
 }
 
 /// Holds everything against everything.
-fn hold(
-    site: &Site<'_>,
+fn reconcile(
+    testbed: &Testbed<'_>,
     plan: &Plan,
     loaded: Loaded,
     nights: Nights<'_>,
-    (broken, (ledger_balances, verified)): (Vec<Injected>, (bool, bool)),
+    (night_faults, (ledger_balances, verified)): (Vec<Injected>, (bool, bool)),
 ) -> Result<Report> {
     let Loaded { since, report: load, mut faults, proxied, real_time, .. } = loaded;
-    faults.extend(broken);
+    faults.extend(night_faults);
     let (mut sent, codes) =
-        step("read the journal", || gather::journal(&load::journal(&site.instance)), |_| String::new())?.0;
+        step("read the journal", || gather::journal(&load::journal(&testbed.instance)), |_| String::new())?.0;
     for (name, events) in nights.imported_ids()? {
         sent.entry(name).or_default().extend(events);
     }
-    let out = site.instance.dir().join("rows");
-    let rows = || gather::rows(&site.spark(), &out, &site.types);
+    let out = testbed.instance.dir().join("rows");
+    let rows = || gather::rows(&testbed.spark(), &out, &testbed.types);
     let (rows, _) =
         step("read the lake", rows, |rows| format!("{} ads and days", thousands(rows.ad_traffic.len() as u64)))?;
-    let items = gather::items(&site.aws, site.stack.output("AdTrafficTable")?)?;
-    let held = step("hold all against each other", || accounts(site, &sent, &rows, &nights), |_| String::new())?.0;
+    let items = gather::items(&testbed.aws, testbed.stack.output("AdTrafficTable")?)?;
+    let accounts =
+        step("compare what was sent and found", || accounts(testbed, &sent, &rows, &nights), |_| String::new())?.0;
     let traffic = account::compare_traffic(&rows.by_ad, &rows.ad_traffic, &items);
-    let emulator = EmulatorLosses { log: emulator_losses(&site.emulator_log())?, kills: kills(&faults) };
-    let without_id = held.values().map(|(_, without_id)| without_id).sum();
+    let emulator = EmulatorLosses { log: emulator_losses(&testbed.emulator_log())?, kills: kills(&faults) };
+    let without_id = accounts.values().map(|(_, without_id)| without_id).sum();
     let mut report = Report {
         seed: plan.seed,
         events: plan.events,
         minutes: plan.minutes,
-        amounts: Amounts::of(plan.events, &site.types),
+        amounts: Amounts::of(plan.events, &testbed.types),
         started: since,
         schedule: plan.faults.clone(),
         faults,
@@ -239,7 +240,7 @@ fn hold(
         load,
         codes,
         operator: nights.done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner),
-        accounts: held.into_iter().map(|(name, (account, _))| (name, account)).collect(),
+        accounts: accounts.into_iter().map(|(name, (account, _))| (name, account)).collect(),
         traffic,
         traffic_compared: items.len() as u64,
         real_time,
@@ -254,16 +255,16 @@ fn hold(
     Ok(report)
 }
 
-type Held = BTreeMap<String, (Account, u64)>;
+type Accounts = BTreeMap<String, (Account, u64)>;
 
 /// The account of each type, with the number of raw lines that have no id.
-fn accounts(site: &Site<'_>, sent: &Sent, rows: &gather::Rows, nights: &Nights<'_>) -> Result<Held> {
-    let data = site.spark().data()?;
-    let mut held = Held::new();
-    for event_type in &site.types {
+fn accounts(testbed: &Testbed<'_>, sent: &Sent, rows: &gather::Rows, nights: &Nights<'_>) -> Result<Accounts> {
+    let data = testbed.spark().data()?;
+    let mut accounts = Accounts::new();
+    for event_type in &testbed.types {
         let name = &event_type.name;
         let raw = gather::raw(&data, event_type, None)?;
-        let places = Places {
+        let observed = Observed {
             raw: raw.ids,
             set_aside: gather::set_aside(&data, event_type)?,
             lake: rows.events.get(name).cloned().unwrap_or_default(),
@@ -271,13 +272,13 @@ fn accounts(site: &Site<'_>, sent: &Sent, rows: &gather::Rows, nights: &Nights<'
             erased: nights.erased_ids.get(name).cloned().unwrap_or_default(),
         };
         let Some(sent) = sent.get(name) else { bail!("the journal has none of the {name}") };
-        held.insert(name.clone(), (account::account(sent, &places), raw.without_id));
+        accounts.insert(name.clone(), (account::account(sent, &observed), raw.without_id));
     }
-    Ok(held)
+    Ok(accounts)
 }
 
 /// Waits until Firehose keeps nothing back any more.
-fn wait_for_held(folder: &Path) -> Result<()> {
+fn wait_for_held_back(folder: &Path) -> Result<()> {
     const LIMIT: Duration = Duration::from_secs(60);
     let started = Instant::now();
     while std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
@@ -291,14 +292,14 @@ fn wait_for_held(folder: &Path) -> Result<()> {
 }
 
 /// Real-time counts against the raw lines, by the local copy of them that was fetched last.
-fn real_time(site: &Site<'_>, since: DateTime<Utc>, faults: &[Injected]) -> Result<BTreeMap<String, RealTime>> {
-    let (windows, data) = (windows(since, faults), site.spark().data()?);
+fn real_time(testbed: &Testbed<'_>, since: DateTime<Utc>, faults: &[Injected]) -> Result<BTreeMap<String, RealTime>> {
+    let (windows, data) = (windows(since, faults), testbed.spark().data()?);
     let compare = |event_type: &EventType| {
         let raw = gather::raw(&data, event_type, None)?;
-        let result = wait_for_real_time(site, since, event_type, &raw.minutes, &windows)?;
+        let result = wait_for_real_time(testbed, since, event_type, &raw.minutes, &windows)?;
         Ok((event_type.name.clone(), result))
     };
-    site.types.iter().map(compare).collect()
+    testbed.types.iter().map(compare).collect()
 }
 
 /// The times in which real-time counts may differ.
@@ -322,7 +323,7 @@ fn windows(since: DateTime<Utc>, faults: &[Injected]) -> Vec<Window> {
 
 /// Metrics may arrive a little after the events. What is missing at the end stays missing.
 fn wait_for_real_time(
-    site: &Site<'_>,
+    testbed: &Testbed<'_>,
     since: DateTime<Utc>,
     event_type: &EventType,
     arrived: &Minutes,
@@ -332,7 +333,7 @@ fn wait_for_real_time(
     loop {
         // The clock of arrivals may have jumped.
         let range = (since - TimeDelta::hours(2), Utc::now() + TimeDelta::days(1));
-        let counted = count_by_minute(&site.aws, &site.stack, event_type, range)?;
+        let counted = count_by_minute(&testbed.aws, &testbed.stack, event_type, range)?;
         let result = realtime::compare(&counted, arrived, windows);
         if result.is_explained() || started.elapsed() > METRICS_LIMIT {
             return Ok(result);

@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::gather;
-use super::inject::{self, count_lines, not_yet, wait_until};
+use super::inject::{self, count_lines, not_injected, wait_until};
 use super::load;
-use super::operator::{Done, Operator, batch};
+use super::operator::{CommandRun, Operator, batch};
 use super::report::Injected;
 use super::schedule::{Fault, Kind, Phase};
-use super::site::Site;
+use super::testbed::Testbed;
 use crate::local::spark;
 use crate::local::tools::ToolSet;
 use crate::process::Tool;
@@ -35,14 +35,14 @@ const DISK_IS_FULL: &str = "No space left on device";
 
 /// The nights of a run.
 pub struct Nights<'a> {
-    pub site: &'a Site<'a>,
+    pub testbed: &'a Testbed<'a>,
     pub operator: Operator,
     /// The days of arrival.
     pub first: NaiveDate,
     pub last: NaiveDate,
     pub started: Instant,
     pub seed: u64,
-    pub done: Mutex<Vec<Done>>,
+    pub done: Mutex<Vec<CommandRun>>,
     pub imported: Option<NaiveDate>,
     /// The files that were imported.
     pub import: Option<PathBuf>,
@@ -55,10 +55,15 @@ pub struct Nights<'a> {
 }
 
 impl<'a> Nights<'a> {
-    pub fn new(site: &'a Site<'a>, started: Instant, (first, last): (NaiveDate, NaiveDate), seed: u64) -> Result<Self> {
+    pub fn new(
+        testbed: &'a Testbed<'a>,
+        started: Instant,
+        (first, last): (NaiveDate, NaiveDate),
+        seed: u64,
+    ) -> Result<Self> {
         Ok(Self {
-            site,
-            operator: Operator::new(site.workspace, &site.instance)?,
+            testbed,
+            operator: Operator::new(testbed.workspace, &testbed.instance)?,
             first,
             last,
             started,
@@ -79,7 +84,7 @@ impl<'a> Nights<'a> {
         let command = format!("cargo dataless {}", arguments.join(" "));
         note(&format!("  {} {command}", if succeeded { "✓" } else { "✗" }));
         let mut done = self.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        done.push(Done { command, at: (at * 10.0).round() / 10.0, succeeded });
+        done.push(CommandRun { command, at: (at * 10.0).round() / 10.0, succeeded });
         Ok(succeeded)
     }
 
@@ -106,11 +111,11 @@ impl<'a> Nights<'a> {
         let of = |phase: Phase| faults.iter().filter(move |fault| fault.fault.phase() == phase);
         let mut injected = Vec::new();
         for fault in of(Phase::Night) {
-            injected.push(self.broken(fault)?);
+            injected.push(self.run_broken(fault)?);
         }
         let beside: Vec<&Fault> = of(Phase::Beside).collect();
         if !beside.is_empty() {
-            injected.extend(self.beside(&beside)?);
+            injected.extend(self.run_all_beside(&beside)?);
         }
         Ok(injected)
     }
@@ -142,19 +147,20 @@ impl<'a> Nights<'a> {
 
     /// Puts every item of all days, as for a table that was restored.
     fn load_in_full(&self) -> Result<()> {
-        let lookback: u64 = self.site.stack.output("LookbackDays")?.parse().context("LookbackDays is not a number")?;
+        let lookback: u64 =
+            self.testbed.stack.output("LookbackDays")?.parse().context("LookbackDays is not a number")?;
         let first = self.first - Days::new(lookback + 1);
         for day in first.iter_days().take_while(|day| *day <= self.last) {
             let arguments = [("--day", day.to_string()), ("--full", "true".to_owned())];
             let arguments = arguments.each_ref().map(|(name, value)| (*name, value.as_str()));
-            self.site.spark().job("AdTrafficLoadJob", &arguments)?;
+            self.testbed.spark().job("AdTrafficLoadJob", &arguments)?;
         }
         Ok(())
     }
 
     /// A night that a fault breaks.
-    fn broken(&mut self, fault: &Fault) -> Result<Injected> {
-        let mut record = not_yet(fault);
+    fn run_broken(&mut self, fault: &Fault) -> Result<Injected> {
+        let mut record = not_injected(fault);
         if fault.fault == Kind::FullDisk {
             return self.full_disk(record);
         }
@@ -192,21 +198,21 @@ impl<'a> Nights<'a> {
     fn break_night(&self, kind: Kind) -> Result<Vec<String>> {
         match kind {
             Kind::KillSpark => {
-                let group = spark::runner_group(&self.site.instance).context("Spark does not run")?;
+                let group = spark::runner_group(&self.testbed.instance).context("Spark does not run")?;
                 kill_process_group(group, Signal::KILL).context("Spark cannot be killed")?;
                 Ok(vec![format!("its process group {} was killed", Pid::as_raw_nonzero(group))])
             }
             Kind::StopNight => self.stop_executions(),
-            Kind::KillNight => inject::kill_emulator(self.site),
+            Kind::KillNight => inject::kill_emulator(self.testbed),
             other => bail!("{} does not break a night", other.name()),
         }
     }
 
     fn stop_executions(&self) -> Result<Vec<String>> {
         let call = |action: &str, request: Value| {
-            self.site.aws.call("states", &format!("AWSStepFunctions.{action}"), &request)
+            self.testbed.aws.call("states", &format!("AWSStepFunctions.{action}"), &request)
         };
-        let machine = self.site.stack.output("DailyPipeline")?;
+        let machine = self.testbed.stack.output("DailyPipeline")?;
         let running = call("ListExecutions", json!({ "stateMachineArn": machine, "statusFilter": "RUNNING" }))?;
         let mut stopped = Vec::new();
         for execution in running["executions"].as_array().into_iter().flatten() {
@@ -224,7 +230,7 @@ impl<'a> Nights<'a> {
     /// A night whose jobs have a disk of their own, which has room for half of what they read and write.
     fn full_disk(&self, mut record: Injected) -> Result<Injected> {
         self.fetch()?;
-        let instance = &self.site.instance;
+        let instance = &self.testbed.instance;
         let size = used_bytes(&instance.s3())? / 2;
         spark::stop(instance);
         let log = instance.logs().join("full-disk.log");
@@ -232,8 +238,8 @@ impl<'a> Nights<'a> {
         let started = Tool::new("unshare", log)
             .args(["--user", "--map-root-user", "--mount", "sh", "-ec", mount, "sh", &size.to_string()])
             .arg(instance.s3())
-            .arg(self.site.prepared.tools.program(ToolSet::Spark, "python"))
-            .arg(self.site.workspace.path("glue/local/launch.py"))
+            .arg(self.testbed.prepared.tools.program(ToolSet::Spark, "python"))
+            .arg(self.testbed.workspace.path("glue/local/launch.py"))
             .arg(spark::config_path(instance))
             .run();
         if let Err(error) = started {
@@ -255,7 +261,7 @@ impl<'a> Nights<'a> {
 
     fn full_disks(&self) -> Result<usize> {
         let mut count = 0;
-        for entry in std::fs::read_dir(self.site.instance.logs())? {
+        for entry in std::fs::read_dir(self.testbed.instance.logs())? {
             let path = entry?.path();
             if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("spark")) {
                 count += count_lines(&path, DISK_IS_FULL)?;
@@ -265,7 +271,7 @@ impl<'a> Nights<'a> {
     }
 
     /// A night with something else beside it.
-    fn beside(&mut self, faults: &[&Fault]) -> Result<Vec<Injected>> {
+    fn run_all_beside(&mut self, faults: &[&Fault]) -> Result<Vec<Injected>> {
         self.fetch()?;
         for fault in faults {
             self.prepare(fault.fault)?;
@@ -279,7 +285,7 @@ impl<'a> Nights<'a> {
                 .map(|fault| {
                     scope.spawn(move || -> Result<Injected> {
                         wait_until(began, fault.at, || false)?;
-                        let mut record = not_yet(fault);
+                        let mut record = not_injected(fault);
                         record.injected_at = Some(this.started.elapsed().as_secs_f64());
                         let (command, succeeded) = this.run_beside(fault.fault)?;
                         record.injected = true;
@@ -303,8 +309,8 @@ impl<'a> Nights<'a> {
 
     /// Chooses what is imported or erased.
     fn prepare(&mut self, kind: Kind) -> Result<()> {
-        let Site { workspace, instance, .. } = self.site;
-        let program = self.site.loadgen()?;
+        let Testbed { workspace, instance, .. } = self.testbed;
+        let program = self.testbed.loadgen()?;
         match kind {
             Kind::ImportBeside => {
                 let day = self.first - Days::new(IMPORTED_BEFORE);
@@ -316,8 +322,8 @@ impl<'a> Nights<'a> {
                 let ads = load::ads(workspace, instance, program)?;
                 // One that the import does not have: it may end before or after the erasure.
                 self.erased = ads.into_iter().skip(IMPORTED_ADS).cycle().nth(self.seed as usize % 20);
-                let data = self.site.spark().data()?;
-                for event_type in &self.site.types {
+                let data = self.testbed.spark().data()?;
+                for event_type in &self.testbed.types {
                     let raw = gather::raw(&data, event_type, self.erased.as_deref())?;
                     self.erased_ids.insert(event_type.name.clone(), raw.matching);
                 }
@@ -373,7 +379,7 @@ impl<'a> Nights<'a> {
     pub fn imported_ids(&self) -> Result<gather::Sent> {
         let Some(folder) = &self.import else { return Ok(gather::Sent::new()) };
         let mut sent = gather::Sent::new();
-        for event_type in &self.site.types {
+        for event_type in &self.testbed.types {
             let raw = gather::raw(&folder.join("data"), event_type, None)?;
             let events = raw.ids.into_keys().map(|id| (id, super::account::Fate::Acknowledged)).collect();
             sent.insert(event_type.name.clone(), events);

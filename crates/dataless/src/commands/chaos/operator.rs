@@ -11,7 +11,7 @@ use crate::workspace::{Instance, InstanceName, Workspace};
 
 /// A command that was run.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Done {
+pub struct CommandRun {
     /// As it can be typed, of the warehouse of `up`.
     pub command: String,
     /// Seconds from the start of the load.

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::account::{Account, TrafficDifference};
 use super::load::Amounts;
-use super::operator::Done;
+use super::operator::CommandRun;
 use super::realtime::RealTime;
 use super::schedule::Fault;
 use crate::ui::thousands;
@@ -52,7 +52,7 @@ pub struct Report {
     pub load: Value,
     /// Why events were not acknowledged, by type and code.
     pub codes: BTreeMap<String, u64>,
-    pub operator: Vec<Done>,
+    pub operator: Vec<CommandRun>,
     pub accounts: BTreeMap<String, Account>,
     /// Ads and days on which the derived tables, DynamoDB and the lake differ.
     pub traffic: Vec<TrafficDifference>,
@@ -72,14 +72,14 @@ pub struct Report {
 
 /// What is repeated of a report.
 #[derive(Debug, Deserialize)]
-pub struct Replayed {
+pub struct Repeated {
     pub seed: u64,
     pub events: u64,
     pub minutes: f64,
     pub schedule: Vec<Fault>,
 }
 
-impl Replayed {
+impl Repeated {
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("{} is not a report of chaos", path.display()))
@@ -216,7 +216,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.json");
         std::fs::write(&path, report().to_string()).unwrap();
-        let Replayed { seed, events, minutes, schedule } = Replayed::read(&path).unwrap();
+        let Repeated { seed, events, minutes, schedule } = Repeated::read(&path).unwrap();
         assert_eq!((seed, events, minutes), (7, 8, 0.5));
         let fault = Fault {
             at: 1.5,
@@ -227,6 +227,6 @@ mod tests {
         };
         assert_eq!(schedule, [fault]);
         std::fs::write(&path, "{}").unwrap();
-        assert!(Replayed::read(&path).unwrap_err().to_string().ends_with("report.json is not a report of chaos"));
+        assert!(Repeated::read(&path).unwrap_err().to_string().ends_with("report.json is not a report of chaos"));
     }
 }

@@ -32,8 +32,8 @@ pub fn sync(root: &Path, types: &[EventType], options: &Sync) -> Result<Outcome>
 
 /// An error when a name is taken.
 pub fn check_names(types: &[EventType]) -> Result<()> {
-    for (place, event_type) in types.iter().enumerate() {
-        if let Some(problem) = names::problem(&event_type.name, &types[..place]) {
+    for (index, event_type) in types.iter().enumerate() {
+        if let Some(problem) = names::problem(&event_type.name, &types[..index]) {
             bail!("events/{}.json: {problem}", event_type.name);
         }
     }

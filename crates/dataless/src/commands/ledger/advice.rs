@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{Days, NaiveDate};
 
-use super::Account;
+use super::CheckedRow;
 use crate::ui::counted;
 
 /// What to do about the days that are open.
-pub fn advice(accounts: &[Account], lookback_days: u64, today: NaiveDate) -> Vec<String> {
+pub fn advice(checked_rows: &[CheckedRow], lookback_days: u64, today: NaiveDate) -> Vec<String> {
     let mut undelivered = BTreeMap::<NaiveDate, u64>::new();
     let mut lost = BTreeMap::<NaiveDate, u64>::new();
     let (mut batch, mut faults) = (BTreeSet::new(), Vec::new());
-    for account in accounts {
-        let Account { row, raw_now, stale, .. } = account;
+    for checked in checked_rows {
+        let CheckedRow { row, raw_now, stale, .. } = checked;
         if row.undelivered > 0 {
             *undelivered.entry(row.day).or_default() += row.undelivered;
         }
@@ -86,7 +86,7 @@ fn run(days: &BTreeSet<NaiveDate>, lookback_days: u64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::accounts;
+    use super::super::check_rows;
     use super::super::tests::row;
     use super::*;
     use crate::local::lake::LedgerRow;
@@ -97,8 +97,8 @@ mod tests {
 
     /// The advice on rows, with the raw lines that lie there now.
     fn of(rows: Vec<(LedgerRow, u64)>) -> Vec<String> {
-        let raw = rows.iter().map(|(row, raw)| (row.place(), *raw)).collect();
-        advice(&accounts(rows.into_iter().map(|(row, _)| row).collect(), &raw, 3), 3, day("2026-11-30"))
+        let raw = rows.iter().map(|(row, raw)| (row.table_day(), *raw)).collect();
+        advice(&check_rows(rows.into_iter().map(|(row, _)| row).collect(), &raw, 3), 3, day("2026-11-30"))
     }
 
     #[test]

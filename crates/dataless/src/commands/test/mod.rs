@@ -49,7 +49,7 @@ pub fn run(workspace: &Workspace, options: &Test) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let instance = workspace.instance(InstanceName::Test);
-    let _lock = instance.take_anew()?;
+    let _lock = instance.recreate()?;
     let tools = Tools::new(workspace);
     let suite = Suite { workspace, instance: &instance, tools: &tools, parts, report: Mutex::default() };
     let (tools_for_code, code_has_tools) = channel();
@@ -212,7 +212,7 @@ impl Suite<'_> {
         let validate = sam("sam", &["validate", "--lint", "--template", "template.yaml"]);
         let validate = validate
             .env("SAM_CLI_TELEMETRY", "0")
-            .without(environment::is_of_aws)
+            .without(environment::is_aws_setting)
             .env("AWS_DEFAULT_REGION", "us-east-1");
         self.tool("sam validate --lint", validate, Counted::AsOne)?;
         let audit = |program, name: &str| {
@@ -335,7 +335,7 @@ impl Suite<'_> {
         for part in self.parts.iter().copied().filter(|part| part.needs() == Needs::Stack) {
             let (tool, junit) = self.pytest(ToolSet::Tests, part)?;
             let tool = aws
-                .lead(tool)
+                .with_endpoint(tool)
                 .env("DATALESS_BASE_URL", stack.base_url()?)
                 .env("DATALESS_BUCKET", stack.output("DataLakeBucket")?)
                 .env("DATALESS_TABLE", stack.output("AdTrafficTable")?)

@@ -23,7 +23,7 @@ use crate::workspace::{Instance, Workspace};
 /// port again.
 const FIRST_PORT: u16 = 14_566;
 
-pub struct Site<'a> {
+pub struct Testbed<'a> {
     pub workspace: &'a Workspace,
     pub instance: Instance,
     pub prepared: Prepared,
@@ -60,7 +60,7 @@ fn free_port(first: u16) -> Result<u16> {
     (first..32_000).find(is_free).context("no port is free")
 }
 
-impl<'a> Site<'a> {
+impl<'a> Testbed<'a> {
     /// Deploys to an emulator of its own, and has it save what was deployed, so that it has that when it is killed.
     pub fn bring_up(
         workspace: &'a Workspace,
@@ -75,11 +75,11 @@ impl<'a> Site<'a> {
         let deployed = set_up::deploy_to(workspace, &prepared.tools, &instance, servers.target(profile));
         let (stack, _) = servers.explain(deployed)?;
         let aws = Aws::new(&servers.endpoint(), &prepared.tools, instance.logs());
-        let site =
+        let testbed =
             Self { workspace, instance, prepared, types, stack, aws, settings, servers: Mutex::new(Some(servers)) };
-        drop(site.servers().take());
-        site.start_again()?;
-        Ok(site)
+        drop(testbed.servers().take());
+        testbed.start_again()?;
+        Ok(testbed)
     }
 
     pub fn loadgen(&self) -> Result<&Path> {
@@ -165,7 +165,7 @@ pub fn call_log(instance: &Instance) -> PathBuf {
 }
 
 /// What Firehose keeps back for others to overtake it.
-pub fn held(instance: &Instance) -> PathBuf {
+pub fn held_back(instance: &Instance) -> PathBuf {
     instance.dir().join("calls.ndjson.held")
 }
 

@@ -36,7 +36,7 @@ pub enum Resource {
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     Shared,
-    Alone,
+    Exclusive,
 }
 
 /// What a command needs, in the order of [`Resource`].
@@ -54,13 +54,13 @@ struct Holder {
 
 /// Locks that are held until it is dropped.
 #[derive(Debug)]
-pub struct Hold {
+pub struct Guard {
     _locks: Vec<File>,
     note: PathBuf,
     _note: File,
 }
 
-impl Drop for Hold {
+impl Drop for Guard {
     fn drop(&mut self) {
         // Who finds it in the meantime finds it locked; afterwards it is of no process.
         let _ = std::fs::remove_file(&self.note);
@@ -68,7 +68,7 @@ impl Drop for Hold {
 }
 
 /// Takes what a command needs, and waits for it until Ctrl-C is pressed. `folder` is for the locks of one warehouse.
-pub fn take(folder: &Path, command: &str, needs: Needs) -> Result<Hold> {
+pub fn acquire(folder: &Path, command: &str, needs: Needs) -> Result<Guard> {
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let holder = Holder {
         command: command.to_owned(),
@@ -77,21 +77,21 @@ pub fn take(folder: &Path, command: &str, needs: Needs) -> Result<Hold> {
         needs: needs.to_vec(),
     };
     let (path, file) = write_note(folder, &holder)?;
-    let mut hold = Hold { _locks: Vec::new(), note: path, _note: file };
+    let mut guard = Guard { _locks: Vec::new(), note: path, _note: file };
     for (resource, mode) in needs {
         let name = format!("{resource:?}").to_lowercase();
         // Whoever waits has this door, so that later ones who could share can't go on past it for ever.
-        let _door = wait(&folder.join(format!("{name}.door")), Mode::Alone, folder, &holder)?;
-        hold._locks.push(wait(&folder.join(format!("{name}.lock")), *mode, folder, &holder)?);
+        let _door = wait(&folder.join(format!("{name}.door")), Mode::Exclusive, folder, &holder)?;
+        guard._locks.push(wait(&folder.join(format!("{name}.lock")), *mode, folder, &holder)?);
     }
-    Ok(hold)
+    Ok(guard)
 }
 
 fn wait(path: &Path, mode: Mode, folder: &Path, holder: &Holder) -> Result<File> {
     let file = open(path)?;
     let mut announced = Vec::new();
     loop {
-        let taken = if mode == Mode::Alone { file.try_lock() } else { file.try_lock_shared() };
+        let taken = if mode == Mode::Exclusive { file.try_lock() } else { file.try_lock_shared() };
         match taken {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) => {}
@@ -100,7 +100,7 @@ fn wait(path: &Path, mode: Mode, folder: &Path, holder: &Holder) -> Result<File>
             }
         }
         check_interrupted()?;
-        let others = in_the_way(folder, holder);
+        let others = conflicting(folder, holder);
         if !others.is_empty() && others != announced {
             note(&format!("Waiting for {}. Ctrl-C ends the wait.", others.join(" and ")));
             announced = others;
@@ -130,11 +130,11 @@ fn write_note(folder: &Path, holder: &Holder) -> Result<(PathBuf, File)> {
 }
 
 /// The processes that hold, or wait for, what the holder cannot have beside them.
-fn in_the_way(folder: &Path, holder: &Holder) -> Vec<String> {
+fn conflicting(folder: &Path, holder: &Holder) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let notes = entries.flatten().map(|entry| entry.path()).filter(|path| path.extension() == Some("note".as_ref()));
     let others = notes.filter_map(|path| read_note(&path)).filter(|other| other.pid != holder.pid);
-    let mut others: Vec<Holder> = others.filter(|other| excludes(&other.needs, &holder.needs)).collect();
+    let mut others: Vec<Holder> = others.filter(|other| conflict(&other.needs, &holder.needs)).collect();
     others.sort_by_key(|other| (other.since, other.pid));
     let named = |other: &Holder| {
         let Holder { command, pid, since, .. } = other;
@@ -155,14 +155,14 @@ fn read_note(path: &Path) -> Option<Holder> {
     }
 }
 
-fn excludes(one: &[(Resource, Mode)], other: &[(Resource, Mode)]) -> bool {
+fn conflict(one: &[(Resource, Mode)], other: &[(Resource, Mode)]) -> bool {
     one.iter().any(|(resource, mode)| {
-        other.iter().any(|(same, its)| resource == same && (*mode == Mode::Alone || *its == Mode::Alone))
+        other.iter().any(|(same, its)| resource == same && (*mode == Mode::Exclusive || *its == Mode::Exclusive))
     })
 }
 
 /// A lock that a process has or has not, and who has it. What is in the file is its holder.
-pub fn try_alone(path: &Path, command: &str) -> Result<std::result::Result<File, String>> {
+pub fn try_exclusive(path: &Path, command: &str) -> Result<std::result::Result<File, String>> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
@@ -189,13 +189,13 @@ mod tests {
     use std::sync::mpsc;
     use std::thread;
 
-    use super::Mode::{Alone, Shared};
+    use super::Mode::{Exclusive, Shared};
     use super::Resource::{Days, Lines, Warehouse};
     use super::*;
 
     const READS: Needs = &[(Warehouse, Shared), (Lines, Shared)];
-    const ERASES: Needs = &[(Warehouse, Shared), (Lines, Alone)];
-    const BACKFILLS: Needs = &[(Warehouse, Shared), (Lines, Shared), (Days, Alone)];
+    const ERASES: Needs = &[(Warehouse, Shared), (Lines, Exclusive)];
+    const BACKFILLS: Needs = &[(Warehouse, Shared), (Lines, Shared), (Days, Exclusive)];
 
     #[test]
     fn two_exclude_each_other_when_one_wants_alone_what_both_want() {
@@ -207,17 +207,17 @@ mod tests {
             (ERASES, ERASES, true),
             (&[][..], ERASES, false),
         ] {
-            assert_eq!(excludes(one, other), expected, "{one:?} {other:?}");
-            assert_eq!(excludes(other, one), expected, "{other:?} {one:?}");
+            assert_eq!(conflict(one, other), expected, "{one:?} {other:?}");
+            assert_eq!(conflict(other, one), expected, "{other:?} {one:?}");
         }
     }
 
     /// Takes it in another thread. Locks of one process exclude each other as those of two do.
-    fn taking(folder: &Path, needs: Needs) -> mpsc::Receiver<Hold> {
-        let (tell, told) = mpsc::channel();
+    fn acquire_in_thread(folder: &Path, needs: Needs) -> mpsc::Receiver<Guard> {
+        let (sender, receiver) = mpsc::channel();
         let folder = folder.to_owned();
-        thread::spawn(move || tell.send(take(&folder, "test", needs).unwrap()));
-        told
+        thread::spawn(move || sender.send(acquire(&folder, "test", needs).unwrap()));
+        receiver
     }
 
     const SOON: Duration = Duration::from_millis(300);
@@ -226,9 +226,9 @@ mod tests {
     #[test]
     fn who_can_share_does_and_who_cannot_waits() {
         let folder = tempfile::tempdir().unwrap();
-        let first = take(folder.path(), "query", READS).unwrap();
-        let second = taking(folder.path(), READS).recv_timeout(AT_LAST).unwrap();
-        let erasure = taking(folder.path(), ERASES);
+        let first = acquire(folder.path(), "query", READS).unwrap();
+        let second = acquire_in_thread(folder.path(), READS).recv_timeout(AT_LAST).unwrap();
+        let erasure = acquire_in_thread(folder.path(), ERASES);
         assert!(erasure.recv_timeout(SOON).is_err());
         drop(first);
         assert!(erasure.recv_timeout(SOON).is_err());
@@ -239,10 +239,10 @@ mod tests {
     #[test]
     fn who_comes_later_does_not_overtake_who_waits_to_be_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let first = take(folder.path(), "query", READS).unwrap();
-        let erasure = taking(folder.path(), ERASES);
+        let first = acquire(folder.path(), "query", READS).unwrap();
+        let erasure = acquire_in_thread(folder.path(), ERASES);
         assert!(erasure.recv_timeout(SOON).is_err());
-        let later = taking(folder.path(), READS);
+        let later = acquire_in_thread(folder.path(), READS);
         assert!(later.recv_timeout(SOON).is_err());
         drop(first);
         let erasing = erasure.recv_timeout(AT_LAST).unwrap();
@@ -260,8 +260,8 @@ mod tests {
         let (stays, _file) = write_note(folder.path(), &other(8)).unwrap();
         drop(file);
         let expected = ["`cargo dataless erase` (process 8, since 1970-01-01 00:00:00 UTC)"];
-        assert_eq!(in_the_way(folder.path(), &reader), expected);
+        assert_eq!(conflicting(folder.path(), &reader), expected);
         assert!(!gone.exists() && stays.exists());
-        assert_eq!(in_the_way(folder.path(), &other(8)), [""; 0]);
+        assert_eq!(conflicting(folder.path(), &other(8)), [""; 0]);
     }
 }
