@@ -51,9 +51,10 @@ def test_folders_of_the_map_are_there():
     assert len(named) > 15 and [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_the_badge_has_the_rust_version_of_the_manifest():
+def test_the_readme_has_the_rust_version_of_the_manifest():
     version = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["workspace"]["package"]["rust-version"]
-    assert f"badge/rust-{version}%2B-" in page(ROOT / "README.md").text
+    readme = page(ROOT / "README.md").text
+    assert f"badge/rust-{version}%2B-" in readme and f"Rust ({version} or later)" in readme
 
 
 def source() -> str:

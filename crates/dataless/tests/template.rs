@@ -1,8 +1,9 @@
-//! Holds `template.yaml` and what it includes against the code: names that only meet at run time, in an account, at night.
+//! Compares `template.yaml` and what it includes with the code: names that otherwise meet only at run time, on AWS.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_yaml_ng::Value;
 
@@ -65,33 +66,57 @@ fn substitutions(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// The programs that cargo builds.
+struct Programs {
+    /// The folder of the crate of each program.
+    folders: BTreeMap<String, PathBuf>,
+    /// Those that use the runtime of Lambda.
+    lambdas: BTreeSet<String>,
+}
+
+impl Programs {
+    fn of_workspace() -> Self {
+        // It links the functions to test what reads their requests, and is no function.
+        const NOT_DEPLOYED: &str = "fuzz";
+        let command = ["metadata", "--no-deps", "--offline", "--format-version", "1"];
+        let output = Command::new(env!("CARGO")).args(command).current_dir(root()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let mut programs = Self { folders: BTreeMap::new(), lambdas: BTreeSet::new() };
+        for package in metadata["packages"].as_array().unwrap() {
+            let folder =
+                Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap().canonicalize().unwrap();
+            let uses_runtime = package["dependencies"].as_array().unwrap().iter().any(|dependency| {
+                dependency["kind"].is_null()
+                    && (dependency["name"] == "lambda_http" || dependency["name"] == "lambda_runtime")
+            });
+            for target in package["targets"].as_array().unwrap() {
+                let name = target["name"].as_str().unwrap();
+                if target["kind"][0] == "bin" {
+                    programs.folders.insert(name.to_owned(), folder.clone());
+                    if uses_runtime && name != NOT_DEPLOYED {
+                        programs.lambdas.insert(name.to_owned());
+                    }
+                }
+            }
+        }
+        programs
+    }
+}
+
 #[test]
 fn every_function_has_its_crate_and_every_lambda_crate_its_function() {
-    let template = template();
+    let (template, programs) = (template(), Programs::of_workspace());
     let mut in_template = BTreeSet::new();
     for (name, properties) in functions(&template) {
         let code_uri = properties["CodeUri"].as_str().unwrap();
-        let manifest = read(&format!("{code_uri}/Cargo.toml"));
-        let package = code_uri.rsplit('/').next().unwrap();
-        assert!(manifest.contains(&format!("name = \"{package}\"")), "{name}: {code_uri} is not the crate {package}");
-        in_template.insert(package.to_owned());
+        let program = code_uri.rsplit('/').next().unwrap();
+        let folder =
+            programs.folders.get(program).unwrap_or_else(|| panic!("{name}: no crate has the program {program}"));
+        assert_eq!(*folder, root().join(code_uri).canonicalize().unwrap(), "{name}");
+        in_template.insert(program.to_owned());
     }
-    let mut in_workspace = BTreeSet::new();
-    for entry in std::fs::read_dir(root().join("crates")).unwrap() {
-        let path = entry.unwrap().path();
-        // The list of calls that tests/readiness reads lies beside the crates.
-        if path.is_file() {
-            continue;
-        }
-        let manifest = std::fs::read_to_string(path.join("Cargo.toml")).unwrap();
-        let is_lambda = manifest.contains("lambda_http.workspace") || manifest.contains("lambda_runtime.workspace");
-        let main = std::fs::read_to_string(path.join("src/main.rs")).unwrap_or_default();
-        // A program that only has types of Lambda's, to test what reads them, isn't one.
-        if is_lambda && (main.contains("use lambda_http::") || main.contains("use lambda_runtime::")) {
-            in_workspace.insert(path.file_name().unwrap().to_str().unwrap().to_owned());
-        }
-    }
-    assert_eq!(in_template, in_workspace);
+    assert_eq!(in_template, programs.lambdas);
 }
 
 /// Variables that a crate reads: constants such as `const ALLOWED_ORIGINS: &str = "ALLOWED_ORIGINS";`.
@@ -198,33 +223,4 @@ fn every_script_that_a_job_names_exists() {
         }
     }
     assert!(found.contains("glue/etl.py") && found.contains("glue/scala/etl.scala"), "{found:?}");
-}
-
-#[test]
-fn every_output_that_the_command_line_reads_is_one_of_the_template() {
-    let outputs = names(&template()["Outputs"]);
-    let mut found = 0;
-    let mut folders = vec![root().join("crates/dataless/src")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let code = std::fs::read_to_string(&path).unwrap();
-            for name in code.split(".output(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
-                assert!(outputs.contains(name), "{}: no output {name}", path.display());
-                found += 1;
-            }
-        }
-    }
-    assert!(found > 5);
-}
-
-#[test]
-fn the_readme_and_the_manifest_agree_on_the_rust_version() {
-    let manifest = read("Cargo.toml");
-    let version = manifest.split("rust-version = \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
-    assert!(read("README.md").contains(&format!("Rust ({version} or later)")), "{version}");
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use dashboard::CloudWatch;
 
 use crate::cli::Dashboard;
+use crate::local::stack::Output;
 use crate::local::warehouse::Warehouse;
 use crate::outcome::Outcome;
 use crate::process::check_interrupted;
@@ -15,8 +16,10 @@ use crate::workspace::{InstanceName, Workspace};
 pub fn run(workspace: &Workspace, options: &Dashboard) -> Result<Outcome> {
     let name = if options.of_tests { InstanceName::Test } else { InstanceName::Up };
     let Warehouse { stack, aws, .. } = Warehouse::running_as(workspace, name)?;
-    let dashboards =
-        vec![stack.output("RealTimeAdvertisingDashboard")?.to_owned(), stack.output("OpsDashboard")?.to_owned()];
+    let dashboards = vec![
+        stack.output(Output::RealTimeAdvertisingDashboard)?.to_owned(),
+        stack.output(Output::OpsDashboard)?.to_owned(),
+    ];
     let listener = dashboard::listen(options.port)?;
     let address = format!("http://{}/", listener.local_addr()?);
     outln!("{address}");

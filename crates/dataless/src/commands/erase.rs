@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::jobs;
 use crate::cli::{Erase, EraseTarget};
 use crate::local::spark::{self, Spark};
+use crate::local::stack::Output;
 use crate::local::warehouse::Warehouse;
 use crate::outcome::Outcome;
 use crate::ui::{counted, note, step, thousands};
@@ -30,8 +31,11 @@ struct Receipt {
 }
 
 /// What makes the tables of a day anew without its raw lines.
-const BATCH: [(&str, &str); 3] =
-    [("AdvertisingJob", "advertising"), ("AdTrafficJob", "ad traffic"), ("AdTrafficLoadJob", "load DynamoDB")];
+const BATCH: [(Output, &str); 3] = [
+    (Output::AdvertisingJob, "advertising"),
+    (Output::AdTrafficJob, "ad traffic"),
+    (Output::AdTrafficLoadJob, "load DynamoDB"),
+];
 
 #[derive(Debug, Deserialize)]
 struct Entry {
@@ -86,7 +90,7 @@ pub fn run(workspace: &Workspace, options: &Erase) -> Result<Outcome> {
         .context("the command line asks for one of --by, --ad and --event")?;
     let dry_run = if options.yes { "false" } else { "true" };
     let title = if options.yes { "erase" } else { "look for it" };
-    let run = || spark.job("EraseJob", &[(name, value), ("--dry_run", dry_run)]);
+    let run = || spark.job(Output::EraseJob, &[(name, value), ("--dry_run", dry_run)]);
     let (printed, _) = step(title, run, |_| String::new())?;
     let line = printed.lines().last().unwrap_or_default();
     let mut receipt: Value = serde_json::from_str(line).context("the receipt is not understood")?;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::Import;
 use crate::local::catalog::EventTable;
 use crate::local::raw_file;
+use crate::local::stack::Output;
 use crate::local::tools::ToolSet;
 use crate::local::warehouse::Warehouse;
 use crate::outcome::Outcome;
@@ -34,7 +35,7 @@ pub struct Stored {
 
 pub fn run(workspace: &Workspace, options: &Import) -> Result<Outcome> {
     let warehouse = Warehouse::running(workspace)?;
-    let bucket = warehouse.stack.output("DataLakeBucket")?;
+    let bucket = warehouse.stack.output(Output::DataLakeBucket)?;
     let tables = warehouse.event_tables()?;
     let folder = raw_folder(&options.dir, &tables)?;
     step("check the files", || check(&folder), |count| format!("{} are whole", thousands(*count)))?;

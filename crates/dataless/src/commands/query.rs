@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use crate::cli::{Format, Query};
+use crate::local::stack::Output;
 use crate::local::warehouse::Warehouse;
 use crate::outcome::Outcome;
 use crate::ui::{counted, note, step};
@@ -32,7 +33,7 @@ pub fn run(workspace: &Workspace, options: &Query) -> Result<Outcome> {
         Format::Csv => "csv",
         Format::Json => "json",
     };
-    let database = warehouse.stack.output("GlueDatabase")?;
+    let database = warehouse.stack.output(Output::GlueDatabase)?;
     let most = most(options.all, stdout().is_terminal()).to_string();
     let args = ["--database", database, "--format", format, "--most", &most, "--sql", &options.sql];
     let (printed, _) = step("query", || spark.query(&args), |_| String::new())?;

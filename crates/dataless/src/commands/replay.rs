@@ -18,6 +18,7 @@ use crate::cli::Replay;
 use crate::local::catalog::EventTable;
 use crate::local::lake::{self, RejectedLine};
 use crate::local::replayed::Replayed;
+use crate::local::stack::Output;
 use crate::local::warehouse::Warehouse;
 use crate::outcome::Outcome;
 use crate::ui::{counted, note, step};
@@ -60,7 +61,7 @@ pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
     let tables = warehouse.event_tables()?;
     let (objects, mut report) = correct(&lines, options.day, &tables)?;
     if !objects.is_empty() {
-        let bucket = warehouse.stack.output("DataLakeBucket")?;
+        let bucket = warehouse.stack.output(Output::DataLakeBucket)?;
         let put = || put(workspace, &warehouse, &tables, &objects, bucket);
         let summary = |keys: &Vec<String>| counted(keys.len() as u64, "object");
         report.objects = step("put into the raw zone", put, summary)?.0;

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::cli::Status;
+use crate::local::stack::Output;
 use crate::local::warehouse::Warehouse;
 use crate::outcome::Outcome;
 use crate::workspace::Workspace;
@@ -24,8 +25,8 @@ pub fn run(workspace: &Workspace, options: &Status) -> Result<Outcome> {
         outln!("API          {}", stack.base_url()?);
         outln!("AWS          {}", stack.endpoint());
         outln!("functions    {}", stack.profile.name());
-        for name in ["DataLakeBucket", "GlueDatabase", "AdTrafficTable"] {
-            outln!("{name:<26} {}", stack.output(name)?);
+        for output in [Output::DataLakeBucket, Output::GlueDatabase, Output::AdTrafficTable] {
+            outln!("{:<26} {}", output.name(), stack.output(output)?);
         }
         for table in warehouse.event_tables()? {
             outln!("{:<26} {}-{}", format!("stream of {}", table.name), stack.name, table.physical_name());

@@ -9,6 +9,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Replay;
+use crate::local::stack::Output;
 use crate::local::tools::ToolSet;
 use crate::local::warehouse::Warehouse;
 use crate::outcome::Outcome;
@@ -39,8 +40,8 @@ struct Range {
 
 pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
     let warehouse = Warehouse::running(workspace)?;
-    let bucket = warehouse.stack.output("DataLakeBucket")?;
-    let database = warehouse.stack.output("GlueDatabase")?;
+    let bucket = warehouse.stack.output(Output::DataLakeBucket)?;
+    let database = warehouse.stack.output(Output::GlueDatabase)?;
     let take = || {
         let log = warehouse.instance.logs().join("aws.log");
         let tool = Tool::new(warehouse.tools.program(ToolSet::Spark, "python"), log)

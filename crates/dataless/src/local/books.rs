@@ -16,7 +16,7 @@ use crate::local::aws::Aws;
 use crate::local::catalog::EventTable;
 use crate::local::realtime::count_by_minute;
 use crate::local::spark::Spark;
-use crate::local::stack::Stack;
+use crate::local::stack::{Output, Stack};
 use crate::local::traffic::Client;
 
 /// A count for each type of events, by its name.
@@ -204,7 +204,7 @@ pub fn check_traffic(aws: &Aws, stack: &Stack, day: NaiveDate, lake: &[(String, 
     struct Answer {
         count: u64,
     }
-    let table = stack.output("AdTrafficTable")?;
+    let table = stack.output(Output::AdTrafficTable)?;
     let answer: Answer = aws.json(&["dynamodb", "scan", "--table-name", table, "--select", "COUNT"])?;
 
     let client = Client::new(stack.base_url()?);

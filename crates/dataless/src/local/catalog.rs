@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::local::aws::Aws;
-use crate::local::stack::Stack;
+use crate::local::stack::{Output, Stack};
 
 /// A table of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl EventTable {
 
 /// The tables of events, by name.
 pub fn event_tables(aws: &Aws, stack: &Stack) -> Result<Vec<EventTable>> {
-    let database = stack.output("GlueDatabase")?;
+    let database = stack.output(Output::GlueDatabase)?;
     let mut request = json!({ "DatabaseName": database });
     let mut tables = Vec::new();
     loop {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::local::aws::{Aws, REGION};
 use crate::local::outputs::outputs_of;
 use crate::local::sam::{architecture, sam};
-use crate::local::stack::STACK_NAME;
+use crate::local::stack::{Output, STACK_NAME};
 use crate::local::tools::{ToolSet, Tools};
 use crate::process::Tool;
 use crate::workspace::{Instance, Workspace};
@@ -38,7 +38,7 @@ pub fn deploy(
         .args(parameters.iter().map(|(name, value)| format!("{name}={value}")))
         .run()?;
     let outputs = outputs(aws, STACK_NAME)?;
-    let location = outputs.get("ScriptsLocation").context("the stack has no output ScriptsLocation")?;
+    let location = outputs.get(&Output::ScriptsLocation.name()).context("the stack has no output ScriptsLocation")?;
     upload_scripts(workspace, tools, instance, aws, location)?;
     Ok(outputs)
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::local::books::TableDay;
 use crate::local::spark::Spark;
-use crate::local::stack::Stack;
+use crate::local::stack::{Output, Stack};
 
 /// The books of a table and arrival day, in lines. `docs/lake.md` defines the words.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -107,7 +107,7 @@ fn condition(day: Option<NaiveDate>) -> String {
 }
 
 fn ask<T: DeserializeOwned>(spark: &Spark<'_>, stack: &Stack, sql: &str) -> Result<Vec<T>> {
-    let database = stack.output("GlueDatabase")?;
+    let database = stack.output(Output::GlueDatabase)?;
     let args = ["--database", database, "--format", "json", "--sql", sql];
     let printed = spark.script("glue/local/query.py", &args)?;
     let rows = printed.lines().map(serde_json::from_str);

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::local::aws::Aws;
-use crate::local::stack::Stack;
+use crate::local::stack::{Output, Stack};
 use crate::process::check_interrupted;
 
 /// How often an execution is looked at.
@@ -62,7 +62,7 @@ impl Execution {
     /// Starts one for the days from the first to the last.
     pub fn start(aws: &Aws, stack: &Stack, first: NaiveDate, last: NaiveDate) -> Result<Self> {
         let input = json!({ "from": first, "to": last }).to_string();
-        let machine = stack.output("DailyPipeline")?.to_owned();
+        let machine = stack.output(Output::DailyPipeline)?.to_owned();
         let answer = call(aws, "StartExecution", &json!({ "stateMachineArn": machine, "input": input }))?;
         let arn = answer["executionArn"].as_str().context("the execution that was started has no name")?;
         Ok(Self { arn: arn.to_owned(), machine })

@@ -8,7 +8,7 @@ use event_types::EventType;
 use serde::Deserialize;
 
 use crate::local::aws::Aws;
-use crate::local::stack::Stack;
+use crate::local::stack::{Output, Stack};
 
 /// Events by minute.
 pub type Minutes = BTreeMap<DateTime<Utc>, u64>;
@@ -33,7 +33,7 @@ pub fn count_by_minute(
         sum: f64,
     }
     // The workgroup has the name of the stack.
-    let dimension = format!("Name=Stack,Value={}", stack.output("AthenaWorkGroup")?);
+    let dimension = format!("Name=Stack,Value={}", stack.output(Output::AthenaWorkGroup)?);
     let [start, end] = [start, end].map(|time| time.format("%Y-%m-%dT%H:%M:%SZ").to_string());
     let metric = event_type.pascal_case();
     let command = ["cloudwatch", "get-metric-statistics", "--namespace", "Warehouse/Advertising", "--metric-name"];

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::local::aws::{Aws, REGION};
 use crate::local::catalog::EventTable;
-use crate::local::stack::Stack;
+use crate::local::stack::{Output, Stack};
 use crate::local::tools::{ToolSet, Tools};
 use crate::process::{Tool, check_interrupted, group_runs, is_run_with, stop_group};
 use crate::workspace::{Instance, Workspace};
@@ -79,7 +79,7 @@ impl<'a> Spark<'a> {
 
     /// Runs a deployed job, named by an output of the template, with arguments such as `("--day", "2026-11-20")`; gives
     /// what it printed last.
-    pub fn job(&self, output: &str, arguments: &[(&str, &str)]) -> Result<String> {
+    pub fn job(&self, output: Output, arguments: &[(&str, &str)]) -> Result<String> {
         self.job_named(self.stack.output(output)?, arguments)
     }
 
@@ -98,7 +98,7 @@ impl<'a> Spark<'a> {
     }
 
     /// Runs a deployed job for a day.
-    pub fn day_job(&self, output: &str, day: NaiveDate) -> Result<()> {
+    pub fn day_job(&self, output: Output, day: NaiveDate) -> Result<()> {
         self.job(output, &[("--day", &day.to_string())]).with_context(|| format!("failed for {day}"))?;
         Ok(())
     }
@@ -127,12 +127,12 @@ impl<'a> Spark<'a> {
 
     /// The bucket's data prefix, as jobs know it.
     pub fn data_path(&self) -> Result<String> {
-        Ok(format!("s3://{}/data", self.stack.output("DataLakeBucket")?))
+        Ok(format!("s3://{}/data", self.stack.output(Output::DataLakeBucket)?))
     }
 
     /// The local copy of the bucket's data prefix, as the last job or script saw it.
     pub fn data(&self) -> Result<PathBuf> {
-        Ok(self.instance.s3().join(self.stack.output("DataLakeBucket")?).join("data"))
+        Ok(self.instance.s3().join(self.stack.output(Output::DataLakeBucket)?).join("data"))
     }
 
     fn ask(&self, request: &Value) -> Result<String> {
@@ -184,14 +184,14 @@ pub fn config_path(instance: &Instance) -> PathBuf {
 
 /// Tells the runner of an instance where its stack is.
 pub fn configure(workspace: &Workspace, instance: &Instance, stack: &Stack) -> Result<()> {
-    let location = stack.output("ScriptsLocation")?;
+    let location = stack.output(Output::ScriptsLocation)?;
     let Some((scripts_bucket, scripts)) = location.strip_prefix("s3://").and_then(|location| location.split_once('/'))
     else {
         bail!("the location of the scripts, {location}, is none in S3");
     };
     let mut config = without_stack(workspace, instance, &stack.endpoint());
-    config["bucket"] = stack.output("DataLakeBucket")?.into();
-    config["database"] = stack.output("GlueDatabase")?.into();
+    config["bucket"] = stack.output(Output::DataLakeBucket)?.into();
+    config["database"] = stack.output(Output::GlueDatabase)?.into();
     config["scripts_bucket"] = scripts_bucket.into();
     config["scripts"] = scripts.into();
     write_config(instance, &config)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::workspace::Instance;
@@ -28,6 +29,35 @@ impl Profile {
             Self::Local => "local build",
             Self::Release => "release build",
         }
+    }
+}
+
+/// An output of the template that this program reads. Its name is that of the variant.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Output {
+    AdTrafficJob,
+    AdTrafficLoadJob,
+    AdTrafficTable,
+    AdvertisingJob,
+    AlarmTopic,
+    ApiId,
+    AthenaWorkGroup,
+    AttributionDays,
+    DailyPipeline,
+    DataLakeBucket,
+    EraseJob,
+    GlueDatabase,
+    LookbackDays,
+    OpsDashboard,
+    RealTimeAdvertisingDashboard,
+    ScriptsLocation,
+    StageName,
+}
+
+impl Output {
+    /// The name in the template.
+    pub fn name(self) -> String {
+        format!("{self:?}")
     }
 }
 
@@ -72,14 +102,15 @@ fn usual_name() -> String {
 }
 
 impl Stack {
-    /// An output of the template.
-    pub fn output(&self, name: &str) -> Result<&str> {
-        self.outputs.get(name).map(String::as_str).with_context(|| format!("the stack has no output {name}"))
+    /// The value of an output.
+    pub fn output(&self, output: Output) -> Result<&str> {
+        let name = output.name();
+        self.outputs.get(&name).map(String::as_str).with_context(|| format!("the stack has no output {name}"))
     }
 
     /// Where the API answers locally. The output `BaseURL` is its address on AWS.
     pub fn base_url(&self) -> Result<String> {
-        let (api, stage) = (self.output("ApiId")?, self.output("StageName")?);
+        let (api, stage) = (self.output(Output::ApiId)?, self.output(Output::StageName)?);
         Ok(format!("{}/restapis/{api}/{stage}/_user_request_", endpoint(self.port)))
     }
 
@@ -102,4 +133,20 @@ impl Stack {
 /// The URL of an emulator.
 pub fn endpoint(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_output_that_is_read_is_one_of_the_template() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
+        let template: serde_yaml_ng::Value = serde_yaml_ng::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        for output in Output::value_variants() {
+            assert!(template["Outputs"].get(output.name()).is_some(), "no output {}", output.name());
+        }
+    }
 }

@@ -13,7 +13,7 @@ use crate::local::delivery::{self, Artifact, WAREHOUSE_STACK};
 use crate::local::deploy;
 use crate::local::emulator::{self, Emulator};
 use crate::local::spark::{self, Spark};
-use crate::local::stack::{Profile, STACK_NAME, Stack, Target, endpoint};
+use crate::local::stack::{Output, Profile, STACK_NAME, Stack, Target, endpoint};
 use crate::local::tools::Tools;
 use crate::process::stop_group;
 use crate::workspace::{Instance, InstanceName, Workspace};
@@ -161,7 +161,7 @@ impl Warehouse {
 
     /// The number of days after its own in which an event may arrive and still reach the lake.
     pub fn lookback_days(&self) -> Result<u64> {
-        self.stack.output("LookbackDays")?.parse().context("the output LookbackDays is not a number")
+        self.stack.output(Output::LookbackDays)?.parse().context("the output LookbackDays is not a number")
     }
 
     /// The event types of its catalog.

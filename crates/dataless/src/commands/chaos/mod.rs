@@ -33,7 +33,7 @@ use self::testbed::{Settings, Testbed};
 use crate::cli::Chaos;
 use crate::local::books::METRICS_LIMIT;
 use crate::local::realtime::{Minutes, count_by_minute};
-use crate::local::stack::Profile;
+use crate::local::stack::{Output, Profile};
 use crate::local::tools::ToolSet;
 use crate::outcome::Outcome;
 use crate::ui::{note, step, thousands};
@@ -222,7 +222,7 @@ fn reconcile(
     let rows = || gather::rows(&testbed.spark(), &out, &testbed.types);
     let (rows, _) =
         step("read the lake", rows, |rows| format!("{} ads and days", thousands(rows.ad_traffic.len() as u64)))?;
-    let items = gather::items(&testbed.aws, testbed.stack.output("AdTrafficTable")?)?;
+    let items = gather::items(&testbed.aws, testbed.stack.output(Output::AdTrafficTable)?)?;
     let accounts =
         step("compare what was sent and found", || accounts(testbed, &sent, &rows, &nights), |_| String::new())?.0;
     let traffic = account::compare_traffic(&rows.by_ad, &rows.ad_traffic, &items);

@@ -19,6 +19,7 @@ use super::report::Injected;
 use super::schedule::{Fault, Kind, Phase};
 use super::testbed::Testbed;
 use crate::local::spark;
+use crate::local::stack::Output;
 use crate::local::tools::ToolSet;
 use crate::process::Tool;
 use crate::ui::note;
@@ -148,12 +149,12 @@ impl<'a> Nights<'a> {
     /// Puts every item of all days, as for a table that was restored.
     fn load_in_full(&self) -> Result<()> {
         let lookback: u64 =
-            self.testbed.stack.output("LookbackDays")?.parse().context("LookbackDays is not a number")?;
+            self.testbed.stack.output(Output::LookbackDays)?.parse().context("LookbackDays is not a number")?;
         let first = self.first - Days::new(lookback + 1);
         for day in first.iter_days().take_while(|day| *day <= self.last) {
             let arguments = [("--day", day.to_string()), ("--full", "true".to_owned())];
             let arguments = arguments.each_ref().map(|(name, value)| (*name, value.as_str()));
-            self.testbed.spark().job("AdTrafficLoadJob", &arguments)?;
+            self.testbed.spark().job(Output::AdTrafficLoadJob, &arguments)?;
         }
         Ok(())
     }
@@ -212,7 +213,7 @@ impl<'a> Nights<'a> {
         let call = |action: &str, request: Value| {
             self.testbed.aws.call("states", &format!("AWSStepFunctions.{action}"), &request)
         };
-        let machine = self.testbed.stack.output("DailyPipeline")?;
+        let machine = self.testbed.stack.output(Output::DailyPipeline)?;
         let running = call("ListExecutions", json!({ "stateMachineArn": machine, "statusFilter": "RUNNING" }))?;
         let mut stopped = Vec::new();
         for execution in running["executions"].as_array().into_iter().flatten() {

@@ -20,7 +20,7 @@ use crate::environment;
 use crate::local::aws::Aws;
 use crate::local::build::{self, Functions, LOADGEN, Programs};
 use crate::local::spark;
-use crate::local::stack::{Profile, STACK_NAME, Stack};
+use crate::local::stack::{Output, Profile, STACK_NAME, Stack};
 use crate::local::tools::{ToolSet, Tools, chromium, rust_version};
 use crate::local::warehouse::Servers;
 use crate::outcome::Outcome;
@@ -337,11 +337,11 @@ impl Suite<'_> {
             let tool = aws
                 .with_endpoint(tool)
                 .env("DATALESS_BASE_URL", stack.base_url()?)
-                .env("DATALESS_BUCKET", stack.output("DataLakeBucket")?)
-                .env("DATALESS_TABLE", stack.output("AdTrafficTable")?)
+                .env("DATALESS_BUCKET", stack.output(Output::DataLakeBucket)?)
+                .env("DATALESS_TABLE", stack.output(Output::AdTrafficTable)?)
                 .env("DATALESS_STACK", STACK_NAME)
-                .env("DATALESS_STATE_MACHINE", stack.output("DailyPipeline")?)
-                .env("DATALESS_TOPIC", stack.output("AlarmTopic")?)
+                .env("DATALESS_STATE_MACHINE", stack.output(Output::DailyPipeline)?)
+                .env("DATALESS_TOPIC", stack.output(Output::AlarmTopic)?)
                 .env("DATALESS_PROGRAM", std::env::current_exe().context("this program has no path")?)
                 .env("DATALESS_INSTANCE", "test")
                 .env("DATALESS_LOADGEN", programs.path(LOADGEN)?)
