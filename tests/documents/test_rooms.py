@@ -2,6 +2,8 @@
 
 import re
 import tomllib
+from graphlib import TopologicalSorter
+from pathlib import Path
 
 import pytest
 from pages import ROOT, SPAN, page
@@ -36,6 +38,45 @@ def test_the_table_of_crates_is_that_of_the_manifests():
     ]
     assert {name for name, _ in own} == table.keys()
     assert [(name, uses) for name, uses in own if uses != table[name]] == []
+
+
+COMMAND_LINE = ROOT / "crates" / "dataless" / "src"
+# A `use` of another part of the crate, on one line or several.
+USE = re.compile(r"^\s*(?:pub )?use crate::([^;]+);", re.MULTILINE)
+
+
+def imported(file: Path) -> set[Path]:
+    """The files of the command line that a file imports by their path in the crate, but for its tests."""
+    found = set()
+    code = file.read_text(encoding="utf-8").split("\n#[cfg(test)]\nmod tests {")[0]
+    for path in USE.findall(code):
+        prefix, *names = [part.strip() for part in re.split(r"[{},]", path)]
+        for name in names or [""]:
+            words = [word for word in f"{prefix}{name}".split("::") if word.isidentifier()]
+            # The longest part of the path that is a module; the rest are names in it.
+            for length in range(len(words), 0, -1):
+                module = COMMAND_LINE.joinpath(*words[:length])
+                candidates = [module.with_name(f"{module.name}.rs"), module / "mod.rs"]
+                if existing := [each for each in candidates if each.exists()]:
+                    found.add(existing[0])
+                    break
+    return found - {file}
+
+
+def test_files_of_the_command_line_import_each_other_in_one_direction():
+    graph = {file: imported(file) for file in COMMAND_LINE.rglob("*.rs")}
+    assert graph[COMMAND_LINE / "local" / "warehouse.rs"] >= {
+        COMMAND_LINE / "local" / f"{name}.rs" for name in ("emulator", "spark", "deploy", "delivery", "stack")
+    }
+    # It raises a CycleError, which lists the files, where there is a cycle.
+    TopologicalSorter(graph).prepare()
+    upward = [
+        (file.relative_to(COMMAND_LINE), other.relative_to(COMMAND_LINE))
+        for file in (COMMAND_LINE / "local").glob("*.rs")
+        for other in graph[file]
+        if other.relative_to(COMMAND_LINE).parts[0] in ("commands", "cli", "cli.rs")
+    ]
+    assert upward == []
 
 
 def test_every_nested_stack_is_on_the_map():
