@@ -69,7 +69,7 @@ impl Drop for Guard {
 
 /// Takes what a command needs, and waits for it until Ctrl-C is pressed. `folder` is for the locks of one warehouse.
 pub fn acquire(folder: &Path, command: &str, needs: Needs) -> Result<Guard> {
-    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    std::fs::create_dir_all(folder).with_context(|| format!("failed to create {}", folder.display()))?;
     let holder = Holder {
         command: command.to_owned(),
         pid: std::process::id(),
@@ -96,13 +96,13 @@ fn wait(path: &Path, mode: Mode, folder: &Path, holder: &Holder) -> Result<File>
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("{} cannot be locked", path.display()));
+                return Err(error).with_context(|| format!("failed to lock {}", path.display()));
             }
         }
         check_interrupted()?;
         let others = conflicting(folder, holder);
         if !others.is_empty() && others != announced {
-            note(&format!("Waiting for {}. Ctrl-C ends the wait.", others.join(" and ")));
+            note(&format!("Waiting for {}. Press Ctrl-C to stop waiting.", others.join(" and ")));
             announced = others;
         }
         std::thread::sleep(POLL);
@@ -111,7 +111,7 @@ fn wait(path: &Path, mode: Mode, folder: &Path, holder: &Holder) -> Result<File>
 
 fn open(path: &Path) -> Result<File> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
-    file.with_context(|| format!("{} cannot be made", path.display()))
+    file.with_context(|| format!("failed to create {}", path.display()))
 }
 
 /// A note is complete and locked before it has its name.
@@ -125,7 +125,7 @@ fn write_note(folder: &Path, holder: &Holder) -> Result<(PathBuf, File)> {
         std::fs::rename(&partial, &path)?;
         Ok(file)
     };
-    let file = write().with_context(|| format!("{} cannot be written", path.display()))?;
+    let file = write().with_context(|| format!("failed to write {}", path.display()))?;
     Ok((path, file))
 }
 
@@ -164,7 +164,7 @@ fn conflict(one: &[(Resource, Mode)], other: &[(Resource, Mode)]) -> bool {
 /// A lock that a process has or has not, and who has it. What is in the file is its holder.
 pub fn try_exclusive(path: &Path, command: &str) -> Result<std::result::Result<File, String>> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        std::fs::create_dir_all(folder).with_context(|| format!("failed to create {}", folder.display()))?;
     }
     let mut file = open(path)?;
     match file.try_lock() {
@@ -172,7 +172,7 @@ pub fn try_exclusive(path: &Path, command: &str) -> Result<std::result::Result<F
             let since = Utc::now().format("%F %T UTC");
             let holder = format!("`cargo dataless {command}` (process {}, since {since})", std::process::id());
             let write = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
-            write.with_context(|| format!("{} cannot be written", path.display()))?;
+            write.with_context(|| format!("failed to write {}", path.display()))?;
             Ok(Ok(file))
         }
         Err(TryLockError::WouldBlock) => Ok(Err(match std::fs::read_to_string(path) {
@@ -180,7 +180,7 @@ pub fn try_exclusive(path: &Path, command: &str) -> Result<std::result::Result<F
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
             _ => "another process".to_owned(),
         })),
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{} cannot be locked", path.display())),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("failed to lock {}", path.display())),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// The last lines of a file.
 pub fn tail(path: &Path, lines: usize) -> String {
-    let text = end_of(path).unwrap_or_else(|error| format!("(it cannot be read: {error})"));
+    let text = end_of(path).unwrap_or_else(|error| format!("(failed to read it: {error})"));
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
 }

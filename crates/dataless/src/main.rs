@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     {
         Ok(outcome) => ExitCode::from(outcome as u8),
         Err(error) if error.is::<Interrupted>() => {
-            ui::note("interrupted: all that was started has been stopped");
+            ui::note("interrupted: everything that was started has been stopped");
             ExitCode::from(EXIT_INTERRUPTED)
         }
         Err(error) => {

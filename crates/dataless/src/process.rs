@@ -44,7 +44,7 @@ pub fn stop_children_on_signals() -> Result<()> {
             let _ = kill_process_group(*group, signal);
         }
     })
-    .context("signals cannot be handled")
+    .context("failed to handle signals")
 }
 
 /// An error when Ctrl-C was pressed.
@@ -155,7 +155,7 @@ impl Tool {
         let mut text = String::new();
         let read = child.child.stdout.take().map_or(Ok(0), |mut stdout| stdout.read_to_string(&mut text));
         let ended = self.check(child.wait()?);
-        match read.with_context(|| format!("what {} printed cannot be read", self.name())) {
+        match read.with_context(|| format!("failed to read the output of {}", self.name())) {
             Ok(_) => Ok((text, ended)),
             Err(error) => ended.and(Err(error)),
         }
@@ -192,7 +192,7 @@ impl Tool {
     fn track(&self, mut command: Command) -> Result<Running> {
         check_interrupted()?;
         // A group of its own: Ctrl-C reaches it through this process, and all its descendants with it.
-        let child = command.process_group(0).spawn().with_context(|| format!("{} cannot be started", self.name()))?;
+        let child = command.process_group(0).spawn().with_context(|| format!("failed to start {}", self.name()))?;
         let group = Pid::from_child(&child);
         groups().push(group);
         Ok(Running { child, group, detached: false })
@@ -203,7 +203,7 @@ impl Tool {
             std::fs::create_dir_all(dir)?;
         }
         let file = OpenOptions::new().create(true).append(true).open(&self.log);
-        file.with_context(|| format!("the log {} cannot be written", self.log.display()))
+        file.with_context(|| format!("failed to write the log {}", self.log.display()))
     }
 
     fn check(&self, status: ExitStatus) -> Result<()> {

@@ -21,12 +21,12 @@ pub struct Workspace {
 impl Workspace {
     /// The checkout that the current folder is in.
     pub fn find() -> Result<Self> {
-        let here = std::env::current_dir().context("the current folder cannot be read")?;
+        let here = std::env::current_dir().context("failed to find the current folder")?;
         let is_root =
             |folder: &&Path| folder.join("template.yaml").is_file() && folder.join("crates/dataless").is_dir();
         match here.ancestors().find(is_root) {
             Some(root) => Ok(Self { root: root.to_path_buf(), selected: InstanceName::Up }),
-            None => bail!("this is no checkout of the project: change into the folder that has template.yaml"),
+            None => bail!("this is not a checkout of the project: change to the folder with template.yaml"),
         }
     }
 
@@ -132,7 +132,7 @@ impl Instance {
     /// Makes its folders.
     pub fn create(&self) -> Result<()> {
         for dir in [self.logs(), self.emulator(), self.s3(), self.spark()] {
-            std::fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+            std::fs::create_dir_all(&dir).with_context(|| format!("failed to create {}", dir.display()))?;
         }
         Ok(())
     }
@@ -143,7 +143,7 @@ impl Instance {
         let file = match locks::try_exclusive(&self.dir.with_extension("lock"), &name)? {
             Ok(file) => file,
             Err(holder) => {
-                bail!("{holder} runs in this checkout already: wait for its end, or clone the repository again")
+                bail!("{holder} is already running in this checkout: wait until it ends, or use a second clone")
             }
         };
         self.clear()?;
@@ -173,7 +173,7 @@ impl Instance {
 pub fn remove_folder(dir: &Path) -> Result<()> {
     match std::fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("{} cannot be removed", dir.display()))
+            Err(error).with_context(|| format!("failed to remove {}", dir.display()))
         }
         _ => Ok(()),
     }
@@ -181,15 +181,15 @@ pub fn remove_folder(dir: &Path) -> Result<()> {
 
 /// The lock that the file stands for, made where it is missing; `None` while another has it.
 fn try_lock(path: &Path) -> Result<Option<File>> {
-    let cannot = |what: &str| format!("{} cannot be {what}", path.display());
+    let failed_to = |what: &str| format!("failed to {what} {}", path.display());
     if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir).with_context(|| cannot("made"))?;
+        std::fs::create_dir_all(dir).with_context(|| failed_to("create"))?;
     }
-    let file = File::create(path).with_context(|| cannot("made"))?;
+    let file = File::create(path).with_context(|| failed_to("create"))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| cannot("locked")),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| failed_to("lock")),
     }
 }
 
@@ -212,7 +212,7 @@ mod tests {
         std::fs::write(instance.logs().join("old.log"), "").unwrap();
         let refused = instance.recreate().unwrap_err().to_string();
         let holder = format!("`cargo dataless demo` (process {}, since 2", std::process::id());
-        assert!(refused.starts_with(&holder) && refused.contains("runs in this checkout already"), "{refused}");
+        assert!(refused.starts_with(&holder) && refused.contains("is already running in this checkout"), "{refused}");
         assert!(instance.logs().join("old.log").exists());
         drop(lock);
         let _lock = instance.recreate().unwrap();
@@ -238,10 +238,10 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_cannot_be_had_is_told_and_not_waited_for() {
+    fn a_lock_file_that_cannot_be_created_is_an_error_at_once() {
         let parent = tempfile::tempdir().unwrap();
         std::fs::create_dir(parent.path().join("build.lock")).unwrap();
         let error = instance(parent.path(), "demo").lock("build").unwrap_err().to_string();
-        assert!(error.ends_with("build.lock cannot be made"), "{error}");
+        assert!(error.starts_with("failed to create ") && error.ends_with("build.lock"), "{error}");
     }
 }

@@ -94,12 +94,12 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
             let lake = books::count_lake(&spark, day, &tables)?;
             Ok((lake, books::count_raw(&spark.data()?, accepted.keys())?))
         };
-        let ((lake, raw), elapsed) = step("count what lies in S3", count, |(lake, _)| listed(&lake.lake) + " rows")?;
+        let ((lake, raw), elapsed) = step("count what is in S3", count, |(lake, _)| listed(&lake.lake) + " rows")?;
         timed("count", elapsed);
 
         let check = || books::check_traffic(&aws, &stack, day, &lake.ad_traffic);
         let (traffic, elapsed) =
-            step("ask the traffic endpoint", check, |traffic| format!("{} ads", thousands(traffic.checked as u64)))?;
+            step("query the traffic endpoint", check, |traffic| format!("{} ads", thousands(traffic.checked as u64)))?;
         timed("traffic", elapsed);
         let (realtime, elapsed) =
             step("read the real-time metrics", || wait_for_metrics(&aws, &stack, since, &types, &accepted), listed)?;
@@ -133,7 +133,7 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
     books.seconds = seconds;
 
     let report = serde_json::to_string_pretty(&books)?;
-    std::fs::write(instance.dir().join("report.json"), &report).context("the report cannot be written")?;
+    std::fs::write(instance.dir().join("report.json"), &report).context("failed to write the report")?;
     if options.json {
         outln!("{report}");
     } else {
@@ -176,11 +176,11 @@ fn event_types(schemas: &Path, wanted: &[(String, u64)]) -> Result<Vec<EventType
     let mut types = event_types::read_all(schemas)?;
     for (index, (name, _)) in wanted.iter().enumerate() {
         if SIMULATED.contains(&name.as_str()) || wanted[..index].iter().any(|(before, _)| before == name) {
-            bail!("--events: {name} are sent already");
+            bail!("--events: {name} is already sent");
         }
         if !types.iter().any(|known| known.name == *name) {
             let known: Vec<_> = types.iter().map(|known| known.name.as_str()).collect();
-            bail!("--events: could not find events/{name}.json; there are {}", known.join(", "));
+            bail!("--events: could not find events/{name}.json; the types are {}", known.join(", "));
         }
     }
     types
@@ -218,7 +218,7 @@ fn print_books(books: &Books, entries: &[Entry]) {
         style("The books do NOT balance.".to_owned()).red().bold()
     };
     outln!("\n{verdict}");
-    note("The same as JSON: .dataless/demo/report.json. To stay: cargo dataless up");
+    note("As JSON: .dataless/demo/report.json. To start a warehouse that keeps running: cargo dataless up");
 }
 
 #[cfg(test)]
@@ -246,9 +246,9 @@ mod tests {
         assert_eq!(types(&[]).unwrap(), ["ad/clicks", "ad/impressions"]);
         assert_eq!(types(&["visits"]).unwrap(), ["ad/clicks", "ad/impressions", "web/visits"]);
         for (wanted, expected) in [
-            (&["clicks"][..], "clicks are sent already"),
-            (&["views", "views"], "views are sent already"),
-            (&["orders"], "could not find events/orders.json; there are clicks, impressions, views, visits"),
+            (&["clicks"][..], "clicks is already sent"),
+            (&["views", "views"], "views is already sent"),
+            (&["orders"], "could not find events/orders.json; the types are clicks, impressions, views, visits"),
         ] {
             let error = types(wanted).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

@@ -1,4 +1,4 @@
-//! `doctor`: what this machine lacks, and how to get it; with `--aws`, what would stop a deployment to an account.
+//! `doctor`: what is missing on this machine, and how to get it; with `--aws`, what would stop a deployment to an account.
 
 use std::process::{Command, Stdio};
 
@@ -18,13 +18,13 @@ use crate::workspace::Workspace;
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 struct Finding {
     what: String,
-    /// Nothing needs to be done.
+    /// Nothing has to be done.
     good: bool,
-    /// Nothing goes on until something is done.
+    /// It must be fixed before anything else works.
     stops: bool,
-    /// What was found, or what is missing and how to get it.
+    /// What was found; or what is missing, and how to get it.
     detail: String,
-    /// The command that helps.
+    /// The command that fixes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     command: Option<String>,
 }
@@ -36,7 +36,7 @@ impl Finding {
         Self { what: what.to_owned(), good, stops: !good, detail, command: None }
     }
 
-    /// A line, and one for the command.
+    /// One line, and one for the command.
     fn line(&self, width: usize) -> String {
         let mark = match (self.good, self.stops) {
             (true, _) => style("✓").green(),
@@ -75,14 +75,17 @@ fn machine(workspace: &Workspace) -> Vec<Finding> {
         Finding::new("a free port", choose_port(None).map(|port| port.to_string())),
     ];
     for set in ToolSet::ALL {
-        let detail =
-            if tools.is_ready(set) { "installed" } else { "not yet: the first command that needs it installs it" };
+        let detail = if tools.is_ready(set) {
+            "installed"
+        } else {
+            "not installed yet: the first command that needs it installs it"
+        };
         findings.push(Finding::new(&format!("tools: {}", set.name()), Ok(detail.to_owned())));
     }
     findings
 }
 
-/// What `tools/delivery/doctor.py` finds with the user's own credentials. It is not led to the emulator.
+/// The findings of `tools/delivery/doctor.py`, with the user's own credentials and not against the emulator.
 fn account(workspace: &Workspace, options: &Account) -> Result<Vec<Finding>> {
     let tools = Tools::new(workspace);
     if !tools.is_ready(ToolSet::Sam) {
@@ -90,7 +93,7 @@ fn account(workspace: &Workspace, options: &Account) -> Result<Vec<Finding>> {
     }
     let mut command = Command::new(tools.program(ToolSet::Sam, "python"));
     command.arg(workspace.path("tools/delivery/doctor.py"));
-    // The account is the user's; how Python works is not.
+    // Settings of AWS are the user's; those of Python are not.
     environment::without(&mut command, |name| environment::is_foreign(name) && !environment::is_aws_setting(name));
     command.env("PYTHONPYCACHEPREFIX", workspace.path(".dataless/pycache"));
     let given = [
@@ -104,18 +107,18 @@ fn account(workspace: &Workspace, options: &Account) -> Result<Vec<Finding>> {
         command.args(value.iter().flat_map(|value| [name, value]));
     }
     verbose(&format!("{command:?}"));
-    // The terminal stays its own: a profile may ask for the code of a second factor.
-    let child = command.stdout(Stdio::piped()).spawn().context("the account cannot be looked at")?;
+    // It inherits the terminal: a profile may ask for a code of a second factor.
+    let child = command.stdout(Stdio::piped()).spawn().context("failed to check the account")?;
     let output = child.wait_with_output()?;
     if !output.status.success() {
-        bail!("failed to look at the account ({})", output.status);
+        bail!("failed to check the account ({})", output.status);
     }
-    serde_json::from_slice(&output.stdout).context("what was found in the account is not understood")
+    serde_json::from_slice(&output.stdout).context("failed to read the findings about the account")
 }
 
 fn version(program: &str) -> Result<String> {
     let output = Command::new(program).arg("--version").output();
-    let output = output.with_context(|| format!("{program} is missing: install it so that it is on the PATH"))?;
+    let output = output.with_context(|| format!("could not find {program}: install it so that it is on the PATH"))?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 

@@ -89,28 +89,28 @@ pub fn run(workspace: &Workspace, options: &Erase) -> Result<Outcome> {
         .find_map(|(name, value)| Some((name, value.as_deref()?)))
         .context("the command line asks for one of --by, --ad and --event")?;
     let dry_run = if options.yes { "false" } else { "true" };
-    let title = if options.yes { "erase" } else { "look for it" };
+    let title = if options.yes { "erase" } else { "search" };
     let run = || spark.job(Output::EraseJob, &[(name, value), ("--dry_run", dry_run)]);
     let (printed, _) = step(title, run, |_| String::new())?;
     let line = printed.lines().last().unwrap_or_default();
-    let mut receipt: Value = serde_json::from_str(line).context("the receipt is not understood")?;
+    let mut receipt: Value = serde_json::from_str(line).context("failed to read the receipt")?;
     // The job leaves it out, since what it prints stays in its log.
     receipt["erased"] = format!("{}={value}", name.trim_start_matches('-')).into();
-    let read: Receipt = serde_json::from_value(receipt.clone()).context("the receipt is not understood")?;
+    let read: Receipt = serde_json::from_value(receipt.clone()).context("failed to read the receipt")?;
     if options.json {
         outln!("{}", serde_json::to_string_pretty(&receipt)?);
     } else {
         receipt_lines(&read.entries).iter().for_each(|line| outln!("{line}"));
     }
     if read.entries.is_empty() && read.rerun.is_none() && read.batch_only.is_empty() {
-        note("nothing of it is kept");
+        note("nothing found");
         if options.yes {
             forget(&warehouse, value)?;
         }
         return Ok(Outcome::Done);
     }
     if !options.yes {
-        note("Nothing was changed. Say --yes to erase it.");
+        note("Nothing was changed. To erase it, add --yes.");
         return Ok(Outcome::Done);
     }
     let derived = derive(&warehouse, &spark, read);

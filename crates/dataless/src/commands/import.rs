@@ -38,7 +38,7 @@ pub fn run(workspace: &Workspace, options: &Import) -> Result<Outcome> {
     let bucket = warehouse.stack.output(Output::DataLakeBucket)?;
     let tables = warehouse.event_tables()?;
     let folder = raw_folder(&options.dir, &tables)?;
-    step("check the files", || check(&folder), |count| format!("{} are whole", thousands(*count)))?;
+    step("check the files", || check(&folder), |count| format!("{} are complete", thousands(*count)))?;
     let summary = |stored: &Stored| counted(stored.keys.len() as u64, "object");
     let (stored, _) =
         step("put into the raw zone", || upload(workspace, &warehouse, &tables, &folder, bucket), summary)?;
@@ -47,9 +47,9 @@ pub fn run(workspace: &Workspace, options: &Import) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let (objects, bytes) = (counted(stored.keys.len() as u64, "object"), counted(stored.bytes, "byte"));
-    note(&format!("{objects}, {bytes}; {} lay there already", thousands(stored.unchanged)));
+    note(&format!("{objects}, {bytes}; {} were already there", thousands(stored.unchanged)));
     note(&format!(
-        "Take them into the lake with\n  cargo dataless batch --day {} --to {}",
+        "To load them into the lake, run\n  cargo dataless batch --day {} --to {}",
         stored.first_day, stored.last_day
     ));
     Ok(Outcome::Done)
@@ -61,7 +61,7 @@ fn raw_folder(dir: &Path, tables: &[EventTable]) -> Result<PathBuf> {
     let has_raw = |folder: &PathBuf| tables.iter().any(|table| folder.join(table.folder()).is_dir());
     candidates.into_iter().find(has_raw).with_context(|| {
         format!(
-            "{} holds no raw files: they are below data/raw/<group>/<type>/year=…/month=…/day=…/hour=…/, where <group>/<type> is \
+            "{} has no raw files: they must be below data/raw/<group>/<type>/year=…/month=…/day=…/hour=…/, where <group>/<type> is \
              one of {}",
             dir.display(),
             tables.iter().map(EventTable::folder).collect::<Vec<_>>().join(", ")
@@ -78,7 +78,7 @@ fn check(folder: &Path) -> Result<u64> {
     let next = AtomicUsize::new(0);
     let work = || -> Result<()> {
         while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let content = File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
+            let content = File::open(file).with_context(|| format!("failed to read {}", file.display()))?;
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             raw_file::check(&name, BufReader::new(content))
                 .map_err(|problem| anyhow!("{} {problem}: nothing was stored", file.display()))?;
@@ -96,7 +96,7 @@ fn check(folder: &Path) -> Result<u64> {
 /// The files below a folder, also behind links, without those whose name begins with a dot, as they are not stored.
 /// `parents` are the folders that it is in.
 fn collect(folder: &Path, parents: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>) -> Result<()> {
-    let cannot_be_read = || format!("{} cannot be read", folder.display());
+    let cannot_be_read = || format!("failed to read {}", folder.display());
     let real = folder.canonicalize().with_context(cannot_be_read)?;
     if parents.contains(&real) {
         bail!("{} is a link to one of its own parents: nothing was stored", folder.display());
@@ -130,9 +130,9 @@ pub fn upload(
         .arg("--types")
         .args(tables.iter().map(EventTable::folder));
     let printed = warehouse.aws.with_endpoint(tool).output()?;
-    let stored: Stored = serde_json::from_str(&printed).context("what was stored is not understood")?;
+    let stored: Stored = serde_json::from_str(&printed).context("failed to read what was stored")?;
     if stored.keys.is_empty() && stored.unchanged == 0 {
-        bail!("{} holds no raw files", folder.display());
+        bail!("{} has no raw files", folder.display());
     }
     Ok(stored)
 }
@@ -173,7 +173,7 @@ mod tests {
             );
         }
         let error = raw_folder(&folder.path().join("data/raw/shop/orders"), &tables("shop")).unwrap_err().to_string();
-        assert!(error.contains("holds no raw files"), "{error}");
+        assert!(error.contains("has no raw files"), "{error}");
         let error = raw_folder(folder.path(), &tables("store")).unwrap_err().to_string();
         assert!(error.ends_with("<group>/<type> is one of ad/clicks, store/orders"), "{error}");
     }
@@ -195,19 +195,19 @@ mod tests {
     fn a_file_that_another_reader_would_take_for_something_else_is_refused() {
         let zstd = b"\x28\xb5\x2f\xfd\x04\0\x19\0\0{}\n".to_vec();
         for (name, content, problem) in [
-            ("a.json", gzip("{}\n"), "is gzip: give it a name that ends in .gz"),
-            ("a.GZ", gzip("{}\n"), "is gzip: give it a name that ends in .gz"),
-            ("a.json", [gzip("{}\n"), gzip("{}\n")].concat(), "is gzip: give it a name that ends in .gz"),
-            ("a.json", zstd.clone(), "is zstd: pack it with gzip, or not at all"),
-            ("a.gz", zstd.clone(), "is zstd: pack it with gzip, or not at all"),
-            ("a.zst", zstd, "has a name that ends in .zst: pack it with gzip, or not at all, and rename it"),
+            ("a.json", gzip("{}\n"), "is gzip: rename it to end in .gz"),
+            ("a.GZ", gzip("{}\n"), "is gzip: rename it to end in .gz"),
+            ("a.json", [gzip("{}\n"), gzip("{}\n")].concat(), "is gzip: rename it to end in .gz"),
+            ("a.json", zstd.clone(), "is zstd: compress it with gzip, or not at all"),
+            ("a.gz", zstd.clone(), "is zstd: compress it with gzip, or not at all"),
+            ("a.zst", zstd, "has a name that ends in .zst: compress it with gzip or not at all, and rename it"),
             // Spark would unpack these too, or fail.
             (
                 "a.bz2",
                 b"{}\n".to_vec(),
-                "has a name that ends in .bz2: pack it with gzip, or not at all, and rename it",
+                "has a name that ends in .bz2: compress it with gzip or not at all, and rename it",
             ),
-            ("a.gz", [gzip("{}\n"), b"{}\n".to_vec()].concat(), "is no whole gzip file"),
+            ("a.gz", [gzip("{}\n"), b"{}\n".to_vec()].concat(), "is not a complete gzip file"),
         ] {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(hour(folder.path()).join(name), content).unwrap();
@@ -242,7 +242,7 @@ mod tests {
             std::fs::write(hour.join("right.gz"), &whole).unwrap();
             std::fs::write(hour.join("wrong.gz"), torn).unwrap();
             let error = check(folder.path()).unwrap_err().to_string();
-            assert!(error.contains("wrong.gz is no whole gzip file ("), "{error}");
+            assert!(error.contains("wrong.gz is not a complete gzip file ("), "{error}");
         }
     }
 }

@@ -19,7 +19,7 @@ pub fn etl(workspace: &Workspace, options: &Etl) -> Result<Outcome> {
     let spark = warehouse.spark(workspace);
     let end = last_to_run(last, warehouse.lookback_days()?, Utc::now().date_naive());
     if end > last {
-        note(&format!("The days up to {end} run too: they look into the ones before them."));
+        note(&format!("The days up to {end} run too: their results depend on the days before."));
     }
     for day in options.range.day.iter_days().take_while(|day| *day <= end) {
         for table in &tables {

@@ -127,7 +127,7 @@ pub fn rejected(workspace: &Workspace, options: &Rejected) -> Result<Outcome> {
         }
     }
     if replayed > 0 {
-        let left_out = if options.open { ", which --open leaves out" } else { "" };
+        let left_out = if options.open { " (hidden by --open)" } else { "" };
         note(&format!("{} replayed{left_out}", counted(replayed, "line")));
     }
     Ok(Outcome::Done)

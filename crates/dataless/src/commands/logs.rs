@@ -1,4 +1,4 @@
-//! `logs`: what every child process printed.
+//! `logs`: the output of child processes.
 
 use anyhow::{Context, Result, bail};
 
@@ -21,20 +21,20 @@ pub fn run(workspace: &Workspace, options: &Logs) -> Result<Outcome> {
     }
     logs.sort();
     if logs.is_empty() {
-        bail!("there is no log in {}", instance.logs().display());
+        bail!("could not find any log in {}", instance.logs().display());
     }
     let Some(wanted) = &options.name else {
         for (name, path) in logs {
             outln!("{name:<24} {}", path.strip_prefix(workspace.root()).unwrap_or(&path).display());
         }
-        note("\nShow one with `cargo dataless logs NAME`.");
+        note("\nTo show one, run `cargo dataless logs NAME`.");
         return Ok(Outcome::Done);
     };
     let Some((_, path)) = logs.iter().find(|(name, _)| name == wanted) else {
         let names: Vec<_> = logs.into_iter().map(|(name, _)| name).collect();
-        bail!("there is no log {wanted}: there are {}", names.join(", "));
+        bail!("could not find the log {wanted}; the logs are {}", names.join(", "));
     };
-    let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let bytes = std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
     for line in &lines[lines.len().saturating_sub(options.lines)..] {

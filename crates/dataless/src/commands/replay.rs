@@ -101,7 +101,7 @@ fn read_lines(path: &Path) -> Result<Vec<RejectedLine>> {
         std::io::stdin().read_to_string(&mut text)?;
         text
     } else {
-        std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?
+        std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?
     };
     let parse = |(number, line): (usize, &str)| {
         serde_json::from_str(line).with_context(|| {

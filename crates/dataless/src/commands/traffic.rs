@@ -30,7 +30,7 @@ pub fn run(workspace: &Workspace, options: &Traffic) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     if days.is_empty() {
-        note(&format!("no traffic of this ad from {first} to {last}: --start and --end ask for other days"));
+        note(&format!("no traffic of this ad from {first} to {last}: choose other days with --start and --end"));
         return Ok(Outcome::Done);
     }
     outln!("{:<12}{:>14}{:>14}{:>20}", "day", "impressions", "clicks", "clickthrough rate");

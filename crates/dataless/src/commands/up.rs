@@ -16,7 +16,7 @@ pub fn run(workspace: &Workspace, options: &Up) -> Result<Outcome> {
     if let (Some(stack), Some(port)) = (&running, options.port)
         && stack.port != port
     {
-        bail!("the warehouse runs on port {} already: stop it first with `cargo dataless down`", stack.port);
+        bail!("the warehouse is already running on port {}: stop it first with `cargo dataless down`", stack.port);
     }
     let profile = if options.release { Profile::Release } else { Profile::Local };
     let start = |tools: &_| match running {
@@ -34,14 +34,14 @@ pub fn run(workspace: &Workspace, options: &Up) -> Result<Outcome> {
             stack
         }
         (None, Some(stack)) => deploy(Target { port: stack.port, emulator: stack.emulator, profile })?,
-        (None, None) => bail!("no emulator runs"),
+        (None, None) => bail!("no emulator is running"),
     };
-    note("\nThe warehouse runs. In this shell:");
+    note("\nThe warehouse is running. In your shell:");
     outln!("export BASE_URL={}", stack.base_url()?);
     outln!(
         "export AWS_ENDPOINT_URL={} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1",
         stack.endpoint()
     );
-    note("\nStop it with `cargo dataless down`; its data stays for the next `up`.");
+    note("\nStop it with `cargo dataless down`. Its data stays for the next `up`.");
     Ok(Outcome::Done)
 }

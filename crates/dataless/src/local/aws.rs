@@ -66,7 +66,7 @@ impl Aws {
         let printed = self.tool().args(args).args(["--output", "json"]).output()?;
         // A call without a result prints nothing.
         let printed = if printed.trim().is_empty() { "{}" } else { &printed };
-        serde_json::from_str(printed).with_context(|| format!("the answer of aws {} is not understood", args.join(" ")))
+        serde_json::from_str(printed).with_context(|| format!("failed to read the answer of aws {}", args.join(" ")))
     }
 
     /// A call by the JSON protocol, without the second that starting the command line takes. The emulator checks no
@@ -84,12 +84,12 @@ impl Aws {
                 format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0"),
             )
             .send(request.to_string())
-            .with_context(|| format!("{name} got no answer from {}", self.endpoint))?;
+            .with_context(|| format!("no answer to {name} from {}", self.endpoint))?;
         let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string()?;
         if !answer.status().is_success() {
-            bail!("{name} was refused ({}): {body}", answer.status());
+            bail!("{name} failed ({}): {body}", answer.status());
         }
-        serde_json::from_str(&body).with_context(|| format!("the answer of {name} is not understood"))
+        serde_json::from_str(&body).with_context(|| format!("failed to read the answer of {name}"))
     }
 
     fn tool(&self) -> Tool {

@@ -160,7 +160,7 @@ fn count_lines(path: &Path) -> Result<u64> {
             Ok(if is_hidden { sum } else { sum + count_lines(&entry.path())? })
         });
     }
-    count_file(path).with_context(|| format!("{} cannot be read", path.display()))
+    count_file(path).with_context(|| format!("failed to read {}", path.display()))
 }
 
 /// Objects are gzip on AWS; the emulator stores them as they came. The first two bytes tell.
@@ -182,7 +182,7 @@ fn count_file(path: &Path) -> Result<u64> {
 pub fn count_lake(spark: &Spark<'_>, day: NaiveDate, tables: &[String]) -> Result<LakeBooks> {
     let options = ["--data_path", &spark.data_path()?, "--day", &day.to_string(), "--tables", &tables.join(",")];
     let printed = spark.script("glue/local/books.py", &options)?;
-    serde_json::from_str(&printed).context("the books of the lake are not understood")
+    serde_json::from_str(&printed).context("failed to read the books of the lake")
 }
 
 /// Sums of the real-time counts of these types since a time.

@@ -34,7 +34,7 @@ pub fn event_tables(aws: &Aws, stack: &Stack) -> Result<Vec<EventTable>> {
     let mut tables = Vec::new();
     loop {
         let mut answer = aws.call("glue", "AWSGlue.GetTables", &request)?;
-        let listed = answer["TableList"].as_array().context("the list of tables is not understood")?;
+        let listed = answer["TableList"].as_array().context("failed to read the list of tables")?;
         for table in listed {
             tables.extend(event_table(table)?);
         }

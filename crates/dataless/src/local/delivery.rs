@@ -111,7 +111,7 @@ pub fn deploy(
     aws.run(["s3".into(), "cp".into(), local.into_os_string(), format!("s3://{BUCKET}/{key}").into()])?;
 
     let mut configuration: Configuration =
-        serde_json::from_str(&read("configuration.json")?).context("configuration.json is not understood")?;
+        serde_json::from_str(&read("configuration.json")?).context("failed to read configuration.json")?;
     publish_scripts(aws, &folder, &configuration)?;
     configuration.parameters.extend(parameters.into_iter().map(|(name, value)| (name.to_owned(), value)));
     let request = json!({
@@ -145,7 +145,7 @@ pub fn deploy(
 fn publish_scripts(aws: &Aws, folder: &Path, configuration: &Configuration) -> Result<()> {
     let prefix = configuration.parameters.get("ScriptsPrefix").context("configuration.json has no ScriptsPrefix")?;
     let target = format!("s3://{BUCKET}/{prefix}");
-    let folder = folder.to_str().context("the folder of the artifact has a name that is not text")?;
+    let folder = folder.to_str().context("the path of the artifact is not UTF-8")?;
     aws.run(["s3", "cp", folder, &target, "--recursive", "--quiet"])
 }
 
@@ -185,8 +185,8 @@ fn first_failure(aws: &Aws) -> Result<String> {
     // The newest comes first.
     let first = answer.stack_events.into_iter().rev().find(|event| event.resource_status.ends_with("_FAILED"));
     Ok(first.map_or_else(
-        || "the stack was not made".to_owned(),
-        |event| format!("{} was not made: {}", event.logical_resource_id, event.resource_status_reason),
+        || "the stack was not created".to_owned(),
+        |event| format!("{} was not created: {}", event.logical_resource_id, event.resource_status_reason),
     ))
 }
 

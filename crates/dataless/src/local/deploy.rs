@@ -70,7 +70,7 @@ fn upload_scripts(workspace: &Workspace, tools: &Tools, instance: &Instance, aws
 /// emulator has.
 fn without_deployment_preference(instance: &Instance) -> Result<PathBuf> {
     let built = instance.build().join("template.yaml");
-    let text = std::fs::read_to_string(&built).with_context(|| format!("{} cannot be read", built.display()))?;
+    let text = std::fs::read_to_string(&built).with_context(|| format!("failed to read {}", built.display()))?;
     let edited = instance.build().join("template.local.yaml");
     std::fs::write(&edited, cut_deployment_preference(&text)?)?;
     Ok(edited)
@@ -95,7 +95,7 @@ pub fn cut_deployment_preference(template: &str) -> Result<String> {
         }
     }
     if !found {
-        bail!("the built template has no DeploymentPreference to leave out");
+        bail!("could not find a DeploymentPreference in the built template");
     }
     Ok(edited)
 }

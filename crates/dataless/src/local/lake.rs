@@ -111,7 +111,7 @@ fn ask<T: DeserializeOwned>(spark: &Spark<'_>, stack: &Stack, sql: &str) -> Resu
     let args = ["--database", database, "--format", "json", "--sql", sql];
     let printed = spark.script("glue/local/query.py", &args)?;
     let rows = printed.lines().map(serde_json::from_str);
-    rows.collect::<Result<_, _>>().context("the rows of the lake are not understood")
+    rows.collect::<Result<_, _>>().context("failed to read the rows of the lake")
 }
 
 #[cfg(test)]

@@ -57,5 +57,5 @@ pub fn run(
         .args(events.iter().flat_map(|events| ["--events", events]))
         .arg("--json")
         .output()?;
-    serde_json::from_str(&printed).context("the report of the load generator is not understood")
+    serde_json::from_str(&printed).context("failed to read the report of the load generator")
 }

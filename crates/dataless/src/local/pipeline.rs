@@ -64,7 +64,7 @@ impl Execution {
         let input = json!({ "from": first, "to": last }).to_string();
         let machine = stack.output(Output::DailyPipeline)?.to_owned();
         let answer = call(aws, "StartExecution", &json!({ "stateMachineArn": machine, "input": input }))?;
-        let arn = answer["executionArn"].as_str().context("the execution that was started has no name")?;
+        let arn = answer["executionArn"].as_str().context("the answer of StartExecution has no ARN")?;
         Ok(Self { arn: arn.to_owned(), machine })
     }
 
@@ -153,7 +153,7 @@ impl Parts<'_> {
         // The newest; no more of them start between two calls.
         let request = json!({ "stateMachineArn": self.of.machine, "maxResults": 1000 });
         let answer = states("ListExecutions", &request)?;
-        let listed = answer["executions"].as_array().context("the list of executions is not understood")?;
+        let listed = answer["executions"].as_array().context("failed to read the list of executions")?;
         for arn in listed.iter().rev().filter_map(|listed| listed["executionArn"].as_str()) {
             if !self.known.insert(arn.to_owned()) {
                 continue;
@@ -171,7 +171,7 @@ impl Parts<'_> {
         for Watched { arn, .. } in &self.found {
             let part = describe(states, arn)?;
             if !["RUNNING", "SUCCEEDED"].contains(&part.status.as_str()) {
-                bail!("{}\nIt is a part of {}", part.failure(arn), self.of.arn);
+                bail!("{}\nIt is part of {}", part.failure(arn), self.of.arn);
             }
         }
         bail!(whole.failure(&self.of.arn))
@@ -192,7 +192,7 @@ fn call(aws: &Aws, name: &str, request: &Value) -> Result<Value> {
 
 fn describe(states: States<'_>, arn: &str) -> Result<Described> {
     let answer = states("DescribeExecution", &json!({ "executionArn": arn }))?;
-    serde_json::from_value(answer).context("the execution is not understood")
+    serde_json::from_value(answer).context("failed to read the execution")
 }
 
 fn events(states: States<'_>, arn: &str) -> Result<Vec<Value>> {
@@ -202,7 +202,7 @@ fn events(states: States<'_>, arn: &str) -> Result<Vec<Value>> {
     loop {
         let mut answer = states("GetExecutionHistory", &request)?;
         let next = answer["nextToken"].take();
-        let history: History = serde_json::from_value(answer).context("the history is not understood")?;
+        let history: History = serde_json::from_value(answer).context("failed to read the history")?;
         events.extend(history.events);
         if next.is_null() {
             return Ok(events);
@@ -373,7 +373,7 @@ mod tests {
             let error = end.unwrap_err().to_string();
             assert!(error.starts_with(&format!("the execution {} {words}: States.TaskFailed", PARTS[1])), "{error}");
             assert!(error.contains("the job wh-etl failed for 2026-02-02: no space"), "{error}");
-            assert!(error.ends_with(&format!("It is a part of {WHOLE}")), "{error}");
+            assert!(error.ends_with(&format!("It is part of {WHOLE}")), "{error}");
         }
     }
 }

@@ -26,7 +26,7 @@ const UNPACKED: [&str; 5] = [".bz2", ".deflate", ".lz4", ".snappy", ".zst"];
 pub fn check(name: &str, mut content: impl BufRead) -> Result<()> {
     if let Some(ending) = UNPACKED.iter().find(|ending| name.ends_with(**ending)) {
         return Err(invalid(format!(
-            "has a name that ends in {ending}: pack it with gzip, or not at all, and rename it"
+            "has a name that ends in {ending}: compress it with gzip or not at all, and rename it"
         )));
     }
     // An empty buffer is the end of the file; the longest of the beginnings fits into any other.
@@ -35,9 +35,9 @@ pub fn check(name: &str, mut content: impl BufRead) -> Result<()> {
     match (packed, name.ends_with(".gz")) {
         (Some("gzip") | None, true) => copy(&mut MultiGzDecoder::new(content), &mut sink())
             .map(drop)
-            .map_err(|error| Error::new(error.kind(), format!("is no whole gzip file ({error})"))),
-        (Some("gzip"), false) => Err(invalid("is gzip: give it a name that ends in .gz".to_owned())),
-        (Some(kind), _) => Err(invalid(format!("is {kind}: pack it with gzip, or not at all"))),
+            .map_err(|error| Error::new(error.kind(), format!("is not a complete gzip file ({error})"))),
+        (Some("gzip"), false) => Err(invalid("is gzip: rename it to end in .gz".to_owned())),
+        (Some(kind), _) => Err(invalid(format!("is {kind}: compress it with gzip, or not at all"))),
         (None, false) => copy(&mut content, &mut sink()).map(drop),
     }
 }

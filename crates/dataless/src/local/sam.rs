@@ -24,7 +24,7 @@ pub fn architecture() -> Result<String> {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "x86_64",
         "aarch64" => "arm64",
-        other => bail!("Lambda knows no machine of the kind {other}"),
+        other => bail!("Lambda does not support the architecture {other}"),
     };
     Ok(format!("Architecture={architecture}"))
 }

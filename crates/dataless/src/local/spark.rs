@@ -187,7 +187,7 @@ pub fn configure(workspace: &Workspace, instance: &Instance, stack: &Stack) -> R
     let location = stack.output(Output::ScriptsLocation)?;
     let Some((scripts_bucket, scripts)) = location.strip_prefix("s3://").and_then(|location| location.split_once('/'))
     else {
-        bail!("the location of the scripts, {location}, is none in S3");
+        bail!("the location of the scripts, {location}, is not in S3");
     };
     let mut config = without_stack(workspace, instance, &stack.endpoint());
     config["bucket"] = stack.output(Output::DataLakeBucket)?.into();
@@ -219,7 +219,7 @@ fn write_config(instance: &Instance, config: &Value) -> Result<()> {
     // A runner that starts at this moment reads the one or the other, never a part.
     let partial = path.with_extension("partial");
     let write = || std::fs::write(&partial, config.to_string()).and_then(|()| std::fs::rename(&partial, &path));
-    write().with_context(|| format!("{} cannot be written", path.display()))
+    write().with_context(|| format!("failed to write {}", path.display()))
 }
 
 fn launch(workspace: &Workspace, tools: &Tools, instance: &Instance) -> Result<Address> {
@@ -227,8 +227,8 @@ fn launch(workspace: &Workspace, tools: &Tools, instance: &Instance) -> Result<A
         .arg(workspace.path("glue/local/launch.py"))
         .arg(config_path(instance))
         .output()
-        .context("Spark cannot be started")?;
-    serde_json::from_str(&printed).context("the address of Spark is not understood")
+        .context("failed to start Spark")?;
+    serde_json::from_str(&printed).context("failed to read the address of Spark")
 }
 
 /// Makes the function that runs Glue jobs for the state machine, and gives its ARN.

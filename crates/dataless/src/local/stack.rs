@@ -121,7 +121,7 @@ impl Stack {
     pub fn save(&self, instance: &Instance) -> Result<()> {
         let path = instance.state_file();
         std::fs::write(&path, serde_json::to_string_pretty(self)?)
-            .with_context(|| format!("{} cannot be written", path.display()))
+            .with_context(|| format!("failed to write {}", path.display()))
     }
 
     /// The stack that an instance has deployed, if any.

@@ -96,7 +96,7 @@ impl Tools {
     pub fn path_with(&self, sets: &[ToolSet]) -> Result<OsString> {
         let inherited = std::env::var_os("PATH").unwrap_or_default();
         let all = sets.iter().map(|set| self.bin(*set)).chain(std::env::split_paths(&inherited));
-        std::env::join_paths(all).context("PATH cannot be made")
+        std::env::join_paths(all).context("failed to set PATH")
     }
 
     /// Installs what is missing or no longer as its requirements say, all sets at a time.
@@ -151,7 +151,7 @@ impl Tools {
         pip.args(["--disable-pip-version-check", "--no-input", "--no-deps", "--require-hashes", "--requirement"])
             .arg(self.requirements(set))
             .run()
-            .context("uv, which installs the tools, cannot be installed")?;
+            .context("failed to install uv, which installs the tools")?;
         self.mark_ready(set)
     }
 
@@ -168,7 +168,7 @@ impl Tools {
             .arg("--requirements")
             .arg(&requirements)
             .run()
-            .with_context(|| format!("the tools of {} cannot be installed", requirements.display()))?;
+            .with_context(|| format!("failed to install the tools of {}", requirements.display()))?;
         self.mark_ready(set)
     }
 
@@ -181,7 +181,7 @@ impl Tools {
     /// Comes last: what was cut short is made anew.
     fn mark_ready(&self, set: ToolSet) -> Result<()> {
         let marked = std::fs::copy(self.requirements(set), self.stamp(set));
-        marked.map(drop).context("the tools cannot be marked as ready")
+        marked.map(drop).context("failed to mark the tools as installed")
     }
 
     /// The folder of a set.
@@ -215,14 +215,14 @@ pub fn find_python() -> Result<PathBuf> {
         }
     }
     bail!(
-        "Python {PYTHON_VERSION} is needed, the version that Glue 5.1 runs: install it so that `python3.11` is on the PATH"
+        "could not find Python {PYTHON_VERSION}, the version of Glue 5.1: install it so that `python3.11` is on the PATH"
     )
 }
 
 /// The version of the Rust compiler, such as `1.95.0`.
 pub fn rust_version() -> Result<String> {
     let printed = printed_by(without(Command::new("rustc").arg("--version"), environment::is_foreign))
-        .context("rustc is missing")?;
+        .context("could not find rustc")?;
     printed.split(' ').nth(1).map(str::to_owned).context("failed to read the version of rustc")
 }
 
@@ -231,11 +231,11 @@ pub fn check_java() -> Result<String> {
     let hint = "install a JDK 17 so that `java` is on the PATH, or set JAVA_HOME";
     let java = std::env::var_os("JAVA_HOME").map_or_else(|| "java".into(), |home| Path::new(&home).join("bin/java"));
     let printed = printed_by(without(Command::new(java).arg("-version"), environment::is_foreign))
-        .with_context(|| format!("Java is missing: {hint}"))?;
+        .with_context(|| format!("could not find Java: {hint}"))?;
     let version = printed.split('"').nth(1).unwrap_or_default().to_owned();
     let major: Option<u32> = version.split('.').next().and_then(|major| major.parse().ok());
     if major != Some(JAVA_VERSION) {
-        bail!("Java {version} was found, Spark needs {JAVA_VERSION}, the version that Glue 5.1 runs: {hint}");
+        bail!("found Java {version}, but Spark needs {JAVA_VERSION}, the version of Glue 5.1: {hint}");
     }
     Ok(version)
 }

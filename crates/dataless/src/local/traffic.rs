@@ -46,11 +46,11 @@ impl Client {
     pub fn days(&self, ad: &str, parameters: &[(&str, &str)]) -> Result<TrafficAnswer> {
         let url = format!("{}/traffic/{ad}", self.base_url);
         let request = self.agent.get(&url).query_pairs(parameters.iter().copied());
-        let mut answer = request.call().with_context(|| format!("{url} does not answer"))?;
+        let mut answer = request.call().with_context(|| format!("no answer from {url}"))?;
         let body = answer.body_mut().read_to_string()?;
         if !answer.status().is_success() {
             bail!("{url} answered {}: {body}", answer.status());
         }
-        serde_json::from_str(&body).with_context(|| format!("{url} answered what is not understood: {body}"))
+        serde_json::from_str(&body).with_context(|| format!("failed to read the answer of {url}: {body}"))
     }
 }

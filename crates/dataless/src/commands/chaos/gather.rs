@@ -38,13 +38,13 @@ pub fn journal(path: &Path) -> Result<(Sent, Codes)> {
     let (mut sent, mut codes) = (Sent::new(), Codes::new());
     each_line(path, |line| {
         let Line { table, id, fate, code } =
-            serde_json::from_slice(line).context("a line of the journal is not understood")?;
+            serde_json::from_slice(line).context("failed to read a line of the journal")?;
         let fate = match (fate, code) {
             ("acknowledged", _) => Fate::Acknowledged,
             ("unknown", _) => Fate::Unknown,
             ("refused", Some(code)) if NOT_STORED.contains(&code) => Fate::NotStored,
             ("refused", _) => Fate::Refused,
-            other => bail!("the journal has the fate {other:?}"),
+            other => bail!("the journal has an unknown fate: {other:?}"),
         };
         if fate != Fate::Acknowledged {
             *codes.entry(format!("{table} {}", code.unwrap_or("none"))).or_default() += 1;
@@ -114,9 +114,9 @@ pub fn set_aside(data: &Path, event_type: &EventType) -> Result<Copies> {
     for path in files(&data.join("raw-errors").join(&event_type.name))? {
         each_line(&path, |line| {
             let Record { raw_data } =
-                serde_json::from_slice(line).context("a record that was set aside is not understood")?;
+                serde_json::from_slice(line).context("failed to read a record that was set aside")?;
             let bytes =
-                base64_simd::STANDARD.decode_to_vec(raw_data).context("a record that was set aside is no base64")?;
+                base64_simd::STANDARD.decode_to_vec(raw_data).context("a record that was set aside is not base64")?;
             for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
                 let event: Value = serde_json::from_slice(line).unwrap_or_default();
                 if let Some(id) = id_of(&event, &event_type.id) {
@@ -195,7 +195,7 @@ pub fn items(aws: &Aws, table: &str) -> Result<Traffic> {
     let mut items = Traffic::new();
     loop {
         let mut answer = aws.call("dynamodb", "DynamoDB_20120810.Scan", &request)?;
-        let found = answer["Items"].as_array().context("the items of DynamoDB are not understood")?;
+        let found = answer["Items"].as_array().context("failed to read the items of DynamoDB")?;
         for item in found {
             let text = |name: &str, kind: &str| {
                 item[name][kind].as_str().with_context(|| format!("an item of DynamoDB has no {name}: {item}"))
@@ -236,7 +236,7 @@ fn each_row<const N: usize>(folder: &Path, mut row: impl FnMut([&str; N]) -> Res
         each_line(&path, |line| {
             let line = std::str::from_utf8(line)?;
             let fields: Vec<&str> = line.split(',').collect();
-            let fields = fields.try_into().map_err(|_| anyhow::anyhow!("{line} has not {N} fields"))?;
+            let fields = fields.try_into().map_err(|_| anyhow::anyhow!("{line} does not have {N} fields"))?;
             row(fields)
         })?;
     }
@@ -246,7 +246,7 @@ fn each_row<const N: usize>(folder: &Path, mut row: impl FnMut([&str; N]) -> Res
 /// The lines of a file, packed or not: the emulator stores objects as they came. The first bytes tell.
 fn each_line(path: &Path, mut line: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     const GZIP: &[u8] = &[0x1f, 0x8b];
-    let unreadable = || format!("{} cannot be read", path.display());
+    let unreadable = || format!("failed to read {}", path.display());
     let mut file = BufReader::new(File::open(path).with_context(unreadable)?);
     let is_gzip = file.fill_buf().with_context(unreadable)?.starts_with(GZIP);
     let reader: Box<dyn Read> = if is_gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };

@@ -99,7 +99,7 @@ impl Clock {
         let midnight = (now + TimeDelta::days(1)).date_naive().and_time(NaiveTime::MIN).and_utc();
         self.ahead = (midnight - now).as_seconds_f64() - BEFORE_MIDNIGHT;
         self.set(testbed)?;
-        Ok(vec![format!("arrivals are {:.0} s ahead from then on", self.ahead)])
+        Ok(vec![format!("arrivals were {:.0} s ahead from then on", self.ahead)])
     }
 
     /// Ahead or back, by the fault itself: the same fault jumps the same way.
@@ -115,7 +115,7 @@ impl Clock {
 fn begin(testbed: &Testbed<'_>, clock: &mut Clock, fault: &Fault) -> Result<(bool, Vec<String>)> {
     let evidence = match fault.fault {
         Kind::KillFunction if !Path::new(PROCESSES).is_dir() => {
-            return Ok((false, vec![format!("functions are only found where there is {PROCESSES}")]));
+            return Ok((false, vec![format!("finding functions requires {PROCESSES}")]));
         }
         Kind::KillFunction => kill_function(testbed, &fault.target)?,
         Kind::KillEmulator => kill_emulator(testbed)?,
@@ -179,21 +179,21 @@ pub fn kill_emulator(testbed: &Testbed<'_>) -> Result<Vec<String>> {
     let seconds = testbed.kill_emulator()?;
     Ok(vec![
         format!("it answered again after {seconds:.1} s"),
-        format!("the state on its disk was of {}", saved.format("%H:%M:%S UTC")),
+        format!("its last saved state was from {}", saved.format("%H:%M:%S UTC")),
     ])
 }
 
 /// When the emulator saved its state last: what it has but in S3 is in memory until it ends by itself.
 fn state_saved(folder: &Path) -> Result<DateTime<Utc>> {
     let mut latest: Option<DateTime<Utc>> = None;
-    for entry in std::fs::read_dir(folder).context("the emulator has saved no state")? {
+    for entry in std::fs::read_dir(folder).context("the emulator has not saved its state")? {
         latest = latest.max(Some(entry?.metadata()?.modified()?.into()));
     }
-    latest.context("the emulator has saved no state")
+    latest.context("the emulator has not saved its state")
 }
 
 /// Lines of a log that have a text in them.
 pub fn count_lines(log: &Path, text: &str) -> Result<usize> {
-    let bytes = std::fs::read(log).with_context(|| format!("{} cannot be read", log.display()))?;
+    let bytes = std::fs::read(log).with_context(|| format!("failed to read {}", log.display()))?;
     Ok(String::from_utf8_lossy(&bytes).lines().filter(|line| line.contains(text)).count())
 }

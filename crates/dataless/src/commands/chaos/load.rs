@@ -69,7 +69,7 @@ pub fn send(
         Ok(report) => Ok(report),
         Err(error) => {
             ended?;
-            Err(error).context("the report of the load generator is not understood")
+            Err(error).context("failed to read the report of the load generator")
         }
     }
 }

@@ -123,13 +123,13 @@ pub fn run(workspace: &Workspace, options: &Chaos) -> Result<Outcome> {
     report.seconds = seconds;
     let path = testbed.instance.dir().join("report.json");
     let text = serde_json::to_string_pretty(&report)?;
-    std::fs::write(&path, &text).context("the report cannot be written")?;
+    std::fs::write(&path, &text).context("failed to write the report")?;
     if options.json {
         outln!("{text}");
     } else {
         report.print();
     }
-    note(&format!("The report: {}", path.display()));
+    note(&format!("Report: {}", path.display()));
     Ok(report.balanced.into())
 }
 
@@ -180,7 +180,7 @@ fn read_call_log(log: &Path, faults: &[&Fault]) -> Result<(Vec<Injected>, BTreeM
         .lines()
         .map(serde_json::from_str)
         .collect::<Result<_, _>>()
-        .context("the log of injected faults is not understood")?;
+        .context("failed to read the log of injected faults")?;
     let mut counts = BTreeMap::new();
     for line in &lines {
         *counts.entry(format!("{} of {}", line.fault, line.target)).or_default() += 1;
@@ -271,7 +271,7 @@ fn accounts(testbed: &Testbed<'_>, sent: &Sent, rows: &gather::Rows, nights: &Ni
             derived: (name == "impressions").then(|| rows.advertising.clone()),
             erased: nights.erased_ids.get(name).cloned().unwrap_or_default(),
         };
-        let Some(sent) = sent.get(name) else { bail!("the journal has none of the {name}") };
+        let Some(sent) = sent.get(name) else { bail!("the journal has no {name}") };
         accounts.insert(name.clone(), (account::account(sent, &observed), raw.without_id));
     }
     Ok(accounts)
@@ -284,7 +284,7 @@ fn wait_for_held_back(folder: &Path) -> Result<()> {
     while std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
         crate::process::check_interrupted()?;
         if started.elapsed() > LIMIT {
-            bail!("Firehose still keeps back what is in {}", folder.display());
+            bail!("Firehose still holds back what is in {}", folder.display());
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -347,7 +347,7 @@ fn wait_for_real_time(
 fn emulator_losses(log: &Path) -> Result<Vec<String>> {
     const LOSSES: [&str; 2] = ["Failed to persist S3 object", "Firehose S3 delivery failed"];
     const MOST: usize = 100;
-    let bytes = std::fs::read(log).with_context(|| format!("{} cannot be read", log.display()))?;
+    let bytes = std::fs::read(log).with_context(|| format!("failed to read {}", log.display()))?;
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.lines().filter(|line| LOSSES.iter().any(|loss| line.contains(loss)));
     Ok(lines.take(MOST).map(str::to_owned).collect())

@@ -199,8 +199,8 @@ impl<'a> Nights<'a> {
     fn break_night(&self, kind: Kind) -> Result<Vec<String>> {
         match kind {
             Kind::KillSpark => {
-                let group = spark::runner_group(&self.testbed.instance).context("Spark does not run")?;
-                kill_process_group(group, Signal::KILL).context("Spark cannot be killed")?;
+                let group = spark::runner_group(&self.testbed.instance).context("Spark is not running")?;
+                kill_process_group(group, Signal::KILL).context("failed to kill Spark")?;
                 Ok(vec![format!("its process group {} was killed", Pid::as_raw_nonzero(group))])
             }
             Kind::StopNight => self.stop_executions(),
@@ -217,7 +217,7 @@ impl<'a> Nights<'a> {
         let running = call("ListExecutions", json!({ "stateMachineArn": machine, "statusFilter": "RUNNING" }))?;
         let mut stopped = Vec::new();
         for execution in running["executions"].as_array().into_iter().flatten() {
-            let arn = execution["executionArn"].as_str().context("an execution has no name")?;
+            let arn = execution["executionArn"].as_str().context("an execution has no ARN")?;
             let history =
                 call("GetExecutionHistory", json!({ "executionArn": arn, "reverseOrder": true, "maxResults": 50 }))?;
             let entered = history["events"].as_array().into_iter().flatten();
@@ -244,9 +244,9 @@ impl<'a> Nights<'a> {
             .arg(spark::config_path(instance))
             .run();
         if let Err(error) = started {
-            record.evidence.push(
-                format!("no small disk can be mounted here: {error:#}").lines().next().unwrap_or_default().to_owned(),
-            );
+            record
+                .evidence
+                .push(format!("failed to mount a small disk: {error:#}").lines().next().unwrap_or_default().to_owned());
             return Ok(record);
         }
         record.injected_at = Some(self.started.elapsed().as_secs_f64());
@@ -350,12 +350,12 @@ impl<'a> Nights<'a> {
     }
 
     fn import(&self) -> Result<bool> {
-        let folder = self.import.as_ref().context("nothing is to be imported")?;
+        let folder = self.import.as_ref().context("there is nothing to import")?;
         self.operate(&["import", &folder.display().to_string()])
     }
 
     fn erase(&self) -> Result<bool> {
-        self.operate(&["erase", "--ad", self.erased.as_deref().context("nothing is to be erased")?, "--yes"])
+        self.operate(&["erase", "--ad", self.erased.as_deref().context("there is nothing to erase")?, "--yes"])
     }
 
     /// An import or an erasure that failed is run again until it succeeds, as the documentation says.

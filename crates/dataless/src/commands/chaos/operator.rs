@@ -29,7 +29,7 @@ pub struct Operator {
 
 impl Operator {
     pub fn new(workspace: &Workspace, instance: &Instance) -> Result<Self> {
-        let program = std::env::current_exe().context("this program has no path")?;
+        let program = std::env::current_exe().context("failed to find the path of this program")?;
         let log = instance.logs().join("operator.log");
         Ok(Self { program, root: workspace.root().to_path_buf(), log })
     }

@@ -81,8 +81,8 @@ pub struct Repeated {
 
 impl Repeated {
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        serde_json::from_slice(&text).with_context(|| format!("{} is not a report of chaos", path.display()))
+        let text = std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} is not a report of `chaos`", path.display()))
     }
 }
 
@@ -120,9 +120,9 @@ impl Report {
         outln!();
         let figures: [(&str, u64); 9] = [
             ("acknowledged", self.sum(|account| account.acknowledged)),
-            ("refused as no event", self.sum(|account| account.refused)),
-            ("refused, to be sent again", self.sum(|account| account.not_stored)),
-            ("  of these stored all the same", self.sum(|account| account.not_stored_but_stored)),
+            ("refused: not an event", self.sum(|account| account.refused)),
+            ("refused: to be sent again", self.sum(|account| account.not_stored)),
+            ("  of these stored anyway", self.sum(|account| account.not_stored_but_stored)),
             ("unknown", self.sum(|account| account.unknown)),
             ("  of these stored", self.sum(|account| account.unknown_stored)),
             ("erased", self.sum(|account| account.erased)),
@@ -227,6 +227,6 @@ mod tests {
         };
         assert_eq!(schedule, [fault]);
         std::fs::write(&path, "{}").unwrap();
-        assert!(Repeated::read(&path).unwrap_err().to_string().ends_with("report.json is not a report of chaos"));
+        assert!(Repeated::read(&path).unwrap_err().to_string().ends_with("report.json is not a report of `chaos`"));
     }
 }

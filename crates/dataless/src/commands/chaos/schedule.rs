@@ -119,7 +119,7 @@ pub fn read_kinds(text: &str) -> Result<Vec<Kind>, String> {
         "none" => Ok(Vec::new()),
         _ => text.split(',').map(|name| Kind::from_str(name, false)).collect::<Result<_, _>>().map_err(|error| {
             let known: Vec<String> = Kind::value_variants().iter().map(|kind| kind.name()).collect();
-            format!("{error}; there are all, none, {}", known.join(", "))
+            format!("{error}; the values are all, none, {}", known.join(", "))
         }),
     }
 }
@@ -210,7 +210,10 @@ mod tests {
         assert_eq!(read_kinds("error-500,kill-emulator").unwrap(), [Kind::Error500, Kind::KillEmulator]);
         assert_eq!(read_kinds("none").unwrap(), []);
         let error = read_kinds("kill-emulator,earthquake").unwrap_err();
-        assert!(error.contains("earthquake") && error.contains("there are all, none, throttle, error-500,"), "{error}");
+        assert!(
+            error.contains("earthquake") && error.contains("the values are all, none, throttle, error-500,"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl<'a> Testbed<'a> {
 
     /// Sets the clock of arrivals so many seconds ahead of the machine's.
     pub fn set_clock(&self, ahead: f64) -> Result<()> {
-        std::fs::write(clock(&self.instance), format!("{ahead}")).context("the clock cannot be set")
+        std::fs::write(clock(&self.instance), format!("{ahead}")).context("failed to set the clock")
     }
 
     pub fn emulator_log(&self) -> PathBuf {
