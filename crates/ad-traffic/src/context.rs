@@ -92,7 +92,7 @@ impl Context<DynamoDb> {
 
     /// Opens the connection to DynamoDB while Lambda still initialises, when the processor is at full speed.
     pub async fn warm_up(&self) {
-        let today = Utc::now().date_naive();
+        let today = (self.clock)().date_naive();
         let warm = self.table.days(uuid::Uuid::nil(), today, today, 1);
         match tokio::time::timeout(WARM_UP_LIMIT, warm).await {
             Ok(Ok(_)) => {}

@@ -15,22 +15,3 @@ impl BadRequest {
         Self { code, message: message.into() }
     }
 }
-
-/// The table did not answer.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{code}: {message}")]
-pub struct TableError {
-    /// The service's error code, or what happened on the way to it.
-    pub code: String,
-    /// The service's message.
-    pub message: String,
-    /// Whether the same question may be answered later.
-    pub retryable: bool,
-}
-
-impl TableError {
-    /// The table did not answer while the invocation had time.
-    pub(crate) fn late() -> Self {
-        Self { code: "Timeout".to_owned(), message: "no answer in time".to_owned(), retryable: true }
-    }
-}

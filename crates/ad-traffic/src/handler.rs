@@ -5,12 +5,12 @@ use lambda_http::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use lambda_http::{Body, Request, Response};
 use lambda_support::http::{error, json, method_not_allowed, preflight, time_left, unavailable};
+use lambda_support::service::ServiceError;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use crate::context::{Caching, Context};
-use crate::error::TableError;
 use crate::query::Query;
 use crate::table::{DayTraffic, TrafficTable};
 
@@ -79,7 +79,10 @@ async fn traffic<T: TrafficTable>(request: &Request, context: &Context<T>) -> Re
     };
     // One more than asked for tells whether there is a next page.
     let found = context.table.days(query.ad_id, query.from, *query.range.end(), query.limit + 1);
-    let days = match timeout(time_left(request), found).await.unwrap_or_else(|_| Err(TableError::late())) {
+    let days = match timeout(time_left(request, (context.clock)().into()), found)
+        .await
+        .unwrap_or_else(|_| Err(ServiceError::timeout()))
+    {
         Ok(days) => days,
         Err(failed) if failed.retryable => {
             tracing::warn!(code = failed.code, message = failed.message, "the table did not answer");
@@ -155,7 +158,7 @@ mod tests {
     const AD: Uuid = Uuid::from_u128(1);
 
     /// A table in memory: the days of one ad, or an error.
-    struct Memory(Result<Vec<DayTraffic>, TableError>);
+    struct Memory(Result<Vec<DayTraffic>, ServiceError>);
 
     impl TrafficTable for Memory {
         async fn days(
@@ -164,7 +167,7 @@ mod tests {
             start: NaiveDate,
             end: NaiveDate,
             limit: usize,
-        ) -> Result<Vec<DayTraffic>, TableError> {
+        ) -> Result<Vec<DayTraffic>, ServiceError> {
             let days = self.0.clone()?.into_iter();
             Ok(days.filter(|found| ad_id == AD && (start..=end).contains(&found.day)).take(limit).collect())
         }
@@ -314,7 +317,7 @@ mod tests {
         assert_eq!((status, &answer["error_code"]), (400, &json!("InvalidLimit")));
         assert!(answer["error_message"].as_str().unwrap().contains("from 1 to 100"));
         assert_eq!(headers["access-control-allow-origin"], "*");
-        let failing = |retryable| Memory(Err(TableError { code: "C".into(), message: "M".into(), retryable }));
+        let failing = |retryable| Memory(Err(ServiceError { code: "C".into(), message: "M".into(), retryable }));
         let (status, answer, headers) = answered(get(AD, &[]), failing(true)).await;
         assert_eq!((status, &answer["error_code"]), (503, &json!("ServiceUnavailable")));
         assert_eq!(headers["retry-after"], "1");

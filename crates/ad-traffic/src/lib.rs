@@ -10,7 +10,6 @@ mod query;
 mod table;
 
 pub use context::Context;
-pub use error::TableError;
 pub use handler::handle;
 pub use page::PageKey;
 pub use query::{DEFAULT_LIMIT, MAX_DAYS, MAX_LIMIT};

@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::future::Future;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::query::QueryError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::NaiveDate;
+use lambda_support::service::ServiceError;
 use uuid::Uuid;
-
-use crate::error::TableError;
 
 /// An ad's traffic on a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +31,7 @@ pub trait TrafficTable: Send + Sync {
         start: NaiveDate,
         end: NaiveDate,
         limit: usize,
-    ) -> impl Future<Output = Result<Vec<DayTraffic>, TableError>> + Send;
+    ) -> impl Future<Output = Result<Vec<DayTraffic>, ServiceError>> + Send;
 }
 
 /// The table in DynamoDB: `ad_id` (S, HASH), `day` (S, RANGE), `impressions` (N), `clicks` (N).
@@ -55,7 +54,7 @@ impl TrafficTable for DynamoDb {
         start: NaiveDate,
         end: NaiveDate,
         limit: usize,
-    ) -> Result<Vec<DayTraffic>, TableError> {
+    ) -> Result<Vec<DayTraffic>, ServiceError> {
         let answer = self
             .client
             .query()
@@ -74,21 +73,21 @@ impl TrafficTable for DynamoDb {
     }
 }
 
-fn read_item(item: &HashMap<String, AttributeValue>) -> Result<DayTraffic, TableError> {
+fn read_item(item: &HashMap<String, AttributeValue>) -> Result<DayTraffic, ServiceError> {
     let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
     let number = |name: &str| item.get(name).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok());
     match (text("day").and_then(|day| day.parse().ok()), number("impressions"), number("clicks")) {
         (Some(day), Some(impressions), Some(clicks)) => Ok(DayTraffic { day, impressions, clicks }),
-        _ => Err(TableError {
-            code: "Item".to_owned(),
-            message: format!("the item of {:?} has not the attributes day, impressions and clicks", text("day")),
-            retryable: false,
-        }),
+        _ => Err(ServiceError::permanent(
+            "Item",
+            format!("the item of {:?} does not have the attributes day, impressions and clicks", text("day")),
+        )),
     }
 }
 
-/// Service errors that pass by themselves.
-const PASSING_CODES: [&str; 5] = [
+/// Errors that pass, although DynamoDB reports most of them as client errors (400).
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>
+const RETRYABLE_CODES: [&str; 5] = [
     "InternalServerError",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
@@ -96,21 +95,10 @@ const PASSING_CODES: [&str; 5] = [
     "ThrottlingException",
 ];
 
-fn table_error(error: &SdkError<QueryError>) -> TableError {
-    let (otherwise, passes) = match error {
-        SdkError::TimeoutError(_) => ("Timeout", true),
-        SdkError::DispatchFailure(_) => ("Dispatch", true),
-        SdkError::ResponseError(_) => ("Response", true),
-        // A gateway before a service fails in its own words, without a code. A success that cannot be read is not one.
-        SdkError::ServiceError(answer) => ("Unknown", !answer.raw().status().is_client_error()),
-        _ => ("Unknown", false),
-    };
-    let code = error.code().unwrap_or(otherwise);
-    TableError {
-        code: code.to_owned(),
-        message: error.message().unwrap_or_default().to_owned(),
-        retryable: passes || PASSING_CODES.contains(&code),
-    }
+fn table_error(error: &SdkError<QueryError>) -> ServiceError {
+    let error = ServiceError::from(error);
+    let retryable = error.retryable || RETRYABLE_CODES.contains(&error.code.as_str());
+    ServiceError { retryable, ..error }
 }
 
 #[cfg(test)]
@@ -125,7 +113,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    async fn days(rule: &aws_smithy_mocks::Rule) -> Result<Vec<DayTraffic>, TableError> {
+    async fn days(rule: &aws_smithy_mocks::Rule) -> Result<Vec<DayTraffic>, ServiceError> {
         let table = DynamoDb::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [rule]), "traffic".to_owned());
         table.days(Uuid::from_u128(1), day("2026-11-01"), day("2026-11-30"), 11).await
     }

@@ -6,7 +6,8 @@ use std::io::Read;
 use flate2::bufread::MultiGzDecoder;
 use lambda_http::http::HeaderMap;
 use lambda_http::http::header::CONTENT_ENCODING;
-use thiserror::Error;
+
+use crate::error::BodyError;
 
 /// The longest body that is read: 1 MiB, which is 2 KiB for each of 500 events whose longest sensible form has about
 /// 230 bytes. API Gateway and Lambda would let 6 MB through.
@@ -14,23 +15,6 @@ pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// What gzip begins with (RFC 1952, section 2.3.1), and no JSON does.
 const GZIP_START: u8 = 0x1f;
-
-/// A body that is not read.
-#[derive(Debug, PartialEq, Eq, Error)]
-pub(crate) enum BodyError {
-    /// It is packed by something else than gzip, or more than once.
-    #[error("send the body plain, or packed once with `Content-Encoding: gzip`")]
-    Encoding,
-    /// It is longer than [`MAX_BODY_BYTES`] as it came.
-    #[error("the body has {0} bytes: send at most {MAX_BODY_BYTES}")]
-    TooLong(usize),
-    /// It is longer than that once it is unpacked. How long is not known: it is not unpacked to its end.
-    #[error("the body has more than {MAX_BODY_BYTES} bytes once it is unpacked: send fewer events")]
-    UnpacksTooLong,
-    /// It is torn, or has something behind it.
-    #[error("the body is not whole gzip: {0}")]
-    Gzip(String),
-}
 
 /// The bytes of a body, of which at most [`MAX_BODY_BYTES`] are ever in memory.
 ///

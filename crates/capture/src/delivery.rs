@@ -3,9 +3,9 @@
 use std::future::Future;
 use std::time::Duration;
 
+use lambda_support::service::ServiceError;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::error::PutError;
 use crate::packing::{Packed, fit_into_call};
 
 /// What became of one record of a call: stored, or the error code that the service gave for it.
@@ -14,7 +14,7 @@ pub type PutResult = Result<(), String>;
 /// A delivery stream that takes several records a call.
 pub trait DeliveryStream: Send + Sync {
     /// Puts the records in one call and says for each, in their order, whether it is stored.
-    fn put(&self, records: Vec<Vec<u8>>) -> impl Future<Output = Result<Vec<PutResult>, PutError>> + Send;
+    fn put(&self, records: Vec<Vec<u8>>) -> impl Future<Output = Result<Vec<PutResult>, ServiceError>> + Send;
 }
 
 /// The longest wait before the first retry; it doubles with each further one.
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     /// An answer to a call; `None` hangs for ever.
-    type Answer = Option<Result<Vec<PutResult>, PutError>>;
+    type Answer = Option<Result<Vec<PutResult>, ServiceError>>;
 
     /// A stream that answers from a script, and keeps what it was given.
     struct Scripted {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     impl DeliveryStream for Scripted {
-        async fn put(&self, records: Vec<Vec<u8>>) -> Result<Vec<PutResult>, PutError> {
+        async fn put(&self, records: Vec<Vec<u8>>) -> Result<Vec<PutResult>, ServiceError> {
             self.calls.lock().unwrap().push(records);
             let answer = self.answers.lock().unwrap().pop().expect("a call too many");
             match answer {
@@ -144,8 +144,8 @@ mod tests {
         Err(code.to_owned())
     }
 
-    fn error(retryable: bool) -> PutError {
-        PutError { code: "Code".into(), message: "message".into(), retryable }
+    fn error(retryable: bool) -> ServiceError {
+        ServiceError { code: "Code".into(), message: "message".into(), retryable }
     }
 
     /// Three records with the data `a`, `b`, `c`.

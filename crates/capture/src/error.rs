@@ -1,15 +1,22 @@
-//! Why Firehose did not take a call.
+//! Why a request is refused.
 
 use thiserror::Error;
 
-/// A call to Firehose that failed whole. None of its records is known to be stored.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{code}: {message}")]
-pub struct PutError {
-    /// The service's error code, or what happened on the way to it (`Timeout`, `Dispatch`, `Response`).
-    pub code: String,
-    /// The service's message.
-    pub message: String,
-    /// Whether the same call may succeed later. Not so when a permission or the stream is missing.
-    pub retryable: bool,
+use crate::body::MAX_BODY_BYTES;
+
+/// A body that is not read.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub(crate) enum BodyError {
+    /// It is packed by something else than gzip, or more than once.
+    #[error("send the body plain, or packed once with `Content-Encoding: gzip`")]
+    Encoding,
+    /// It is longer than [`MAX_BODY_BYTES`] as it came.
+    #[error("the body has {0} bytes: send at most {MAX_BODY_BYTES}")]
+    TooLong(usize),
+    /// It is longer than that once it is unpacked. How long is not known: it is not unpacked to its end.
+    #[error("the body has more than {MAX_BODY_BYTES} bytes once it is unpacked: send fewer events")]
+    UnpacksTooLong,
+    /// It is torn, or has something behind it.
+    #[error("the body is not whole gzip: {0}")]
+    Gzip(String),
 }

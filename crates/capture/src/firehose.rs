@@ -1,13 +1,13 @@
 //! Data Firehose behind the narrow trait.
 
 use aws_sdk_firehose::Client;
-use aws_sdk_firehose::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_firehose::error::SdkError;
 use aws_sdk_firehose::operation::put_record_batch::PutRecordBatchError;
 use aws_sdk_firehose::primitives::Blob;
 use aws_sdk_firehose::types::{PutRecordBatchResponseEntry, Record};
+use lambda_support::service::{INVALID_REQUEST, ServiceError};
 
 use crate::delivery::{DeliveryStream, PutResult};
-use crate::error::PutError;
 
 /// A delivery stream of Data Firehose.
 #[derive(Clone, Debug)]
@@ -25,19 +25,16 @@ impl Firehose {
     pub(crate) async fn connect(&self) {
         let call = self.client.put_record_batch().delivery_stream_name(&self.stream_name);
         if let Err(error) = call.set_records(Some(Vec::new())).send().await {
-            tracing::debug!(code = error.code(), "the connection to Firehose was tried");
+            tracing::debug!(code = ServiceError::from(&error).code, "the connection to Firehose was tried");
         }
     }
 }
 
 impl DeliveryStream for Firehose {
-    async fn put(&self, records: Vec<Vec<u8>>) -> Result<Vec<PutResult>, PutError> {
+    async fn put(&self, records: Vec<Vec<u8>>) -> Result<Vec<PutResult>, ServiceError> {
         let records = records.into_iter().map(|data| {
-            Record::builder().data(Blob::new(data)).build().map_err(|error| PutError {
-                code: "Request".to_owned(),
-                message: error.to_string(),
-                retryable: false,
-            })
+            let record = Record::builder().data(Blob::new(data)).build();
+            record.map_err(|error| ServiceError::permanent(INVALID_REQUEST, error.to_string()))
         });
         let answer = self
             .client
@@ -59,8 +56,9 @@ fn put_result(entry: &PutRecordBatchResponseEntry) -> PutResult {
     }
 }
 
-/// Service errors that another try does not mend: the stream or a permission is missing, or the call itself is wrong.
-const FINAL_CODES: [&str; 8] = [
+/// Errors that a retry does not fix: the stream or a permission is missing, or the call itself is wrong.
+const PERMANENT_CODES: [&str; 9] = [
+    INVALID_REQUEST,
     "AccessDeniedException",
     "InvalidArgumentException",
     "InvalidKMSResourceException",
@@ -71,17 +69,11 @@ const FINAL_CODES: [&str; 8] = [
     "ValidationException",
 ];
 
-fn put_error(error: &SdkError<PutRecordBatchError>) -> PutError {
-    let on_the_way = match error {
-        SdkError::TimeoutError(_) => Some("Timeout"),
-        SdkError::DispatchFailure(_) => Some("Dispatch"),
-        SdkError::ResponseError(_) => Some("Response"),
-        SdkError::ConstructionFailure(_) => Some("Request"),
-        _ => None,
-    };
-    let code = error.code().or(on_the_way).unwrap_or("Unknown").to_owned();
-    let retryable = !matches!(error, SdkError::ConstructionFailure(_)) && !FINAL_CODES.contains(&code.as_str());
-    PutError { code, message: error.message().unwrap_or_default().to_owned(), retryable }
+/// Every other error may pass: an event that is given up too early is lost to its client.
+fn put_error(error: &SdkError<PutRecordBatchError>) -> ServiceError {
+    let error = ServiceError::from(error);
+    let retryable = !PERMANENT_CODES.contains(&error.code.as_str());
+    ServiceError { retryable, ..error }
 }
 
 #[cfg(test)]

@@ -10,9 +10,10 @@ use lambda_support::http::{error, json, method_not_allowed, preflight, time_left
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::body::{self, BodyError};
+use crate::body;
 use crate::context::Context;
 use crate::delivery::{DeliveryStream, deliver};
+use crate::error::BodyError;
 use crate::packing::pack;
 use crate::refused::log;
 
@@ -58,7 +59,8 @@ async fn capture<S: DeliveryStream>(request: &Request, context: &Context<S>) -> 
 
     let ends: Vec<usize> = batch.events().iter().flatten().map(|stored| stored.line.end).collect();
     let records = pack(&ends, context.max_record_bytes);
-    let stored_records = deliver(&context.stream, batch.ndjson(), &records, Instant::now() + time_left(request)).await;
+    let deadline = Instant::now() + time_left(request, (context.clock)().into());
+    let stored_records = deliver(&context.stream, batch.ndjson(), &records, deadline).await;
     if !ends.is_empty() && !stored_records.contains(&true) {
         return unavailable(
             "no event could be stored: send the batch again after the seconds of Retry-After",
@@ -140,13 +142,13 @@ mod tests {
     use flate2::write::GzEncoder;
     use lambda_http::http;
     use lambda_support::http::AllowedOrigins;
+    use lambda_support::service::ServiceError;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::body::MAX_BODY_BYTES;
     use crate::delivery::PutResult;
-    use crate::error::PutError;
 
     const AD: &str = "fc91623b-7c70-42a6-829b-29b0eb3d61de";
 
@@ -170,13 +172,13 @@ mod tests {
     }
 
     impl DeliveryStream for Memory {
-        async fn put(&self, records: Vec<Vec<u8>>) -> Result<Vec<PutResult>, PutError> {
+        async fn put(&self, records: Vec<Vec<u8>>) -> Result<Vec<PutResult>, ServiceError> {
             let fault = self.faults.lock().unwrap().pop().unwrap_or(Fault::None);
             let fails = match fault {
                 Fault::None => 0,
                 Fault::Partial(fails) => fails,
                 Fault::Refused(retryable) => {
-                    return Err(PutError { code: "Refused".into(), message: String::new(), retryable });
+                    return Err(ServiceError { code: "Refused".into(), message: String::new(), retryable });
                 }
                 Fault::Hangs => return std::future::pending().await,
             };

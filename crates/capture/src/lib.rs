@@ -19,7 +19,6 @@ use lambda_support::{http, logging};
 pub use body::MAX_BODY_BYTES;
 pub use context::Context;
 pub use delivery::{DeliveryStream, PutResult};
-pub use error::PutError;
 pub use handler::handle;
 pub use packing::{MAX_CALL_BYTES, MAX_CALL_RECORDS, MAX_RECORD_BYTES, Packed, pack};
 

@@ -2,10 +2,11 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ad_traffic::{DayTraffic, TableError, TrafficTable};
-use capture::{DeliveryStream, PutError, PutResult};
+use ad_traffic::{DayTraffic, TrafficTable};
+use capture::{DeliveryStream, PutResult};
 use chrono::{Days, NaiveDate};
-use metrics_sink::{Metric, Metrics, PublishError};
+use lambda_support::service::ServiceError;
+use metrics_sink::{Metric, Metrics};
 use uuid::Uuid;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -24,7 +25,7 @@ impl Stream {
 }
 
 impl DeliveryStream for Stream {
-    async fn put(&self, records: Vec<Vec<u8>>) -> Result<Vec<PutResult>, PutError> {
+    async fn put(&self, records: Vec<Vec<u8>>) -> Result<Vec<PutResult>, ServiceError> {
         *lock(&self.0) += records.iter().flatten().filter(|byte| **byte == b'\n').count();
         Ok(vec![Ok(()); records.len()])
     }
@@ -42,7 +43,7 @@ impl Published {
 }
 
 impl Metrics for Published {
-    async fn publish(&self, metrics: &[Metric]) -> Result<(), PublishError> {
+    async fn publish(&self, metrics: &[Metric]) -> Result<(), ServiceError> {
         lock(&self.0).extend_from_slice(metrics);
         Ok(())
     }
@@ -59,7 +60,7 @@ impl TrafficTable for EveryDay {
         start: NaiveDate,
         end: NaiveDate,
         limit: usize,
-    ) -> Result<Vec<DayTraffic>, TableError> {
+    ) -> Result<Vec<DayTraffic>, ServiceError> {
         let days = (0..limit as u64).filter_map(|after| start.checked_add_days(Days::new(after)));
         Ok(days.take_while(|day| *day <= end).map(|day| DayTraffic { day, impressions: 7, clicks: 3 }).collect())
     }

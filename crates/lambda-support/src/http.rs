@@ -27,9 +27,9 @@ const TIME_TO_ANSWER: Duration = Duration::from_millis(500);
 /// The time of an invocation without a deadline, which only happens outside Lambda.
 const DEFAULT_TIME: Duration = Duration::from_secs(5);
 
-/// How long the work on a request may take, for its answer to leave before Lambda ends the invocation.
-pub fn time_left(request: &Request) -> Duration {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+/// How long the work on a request may take from `now`, for its answer to leave before Lambda ends the invocation.
+pub fn time_left(request: &Request, now: SystemTime) -> Duration {
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let left = request
         .lambda_context_ref()
         .map_or(DEFAULT_TIME, |context| Duration::from_millis(context.deadline).saturating_sub(now));
@@ -253,6 +253,18 @@ mod tests {
         assert_eq!(request.query_string_parameters().all("limit"), Some(vec!["1", "2"]));
         assert!(request.lambda_context_ref().is_some());
         assert_eq!(super::request(event("e30=", true)).body(), &Body::Binary(b"{}".to_vec()));
+    }
+
+    #[test]
+    fn half_a_second_of_an_invocation_is_kept_for_the_answer() {
+        let at = |millis| UNIX_EPOCH + Duration::from_millis(millis);
+        let mut event = event("{}", false);
+        event.context.deadline = 10_000;
+        let request = request(event);
+        for (now, left) in [(7_000, 2_500), (9_400, 100), (9_500, 0), (11_000, 0)] {
+            assert_eq!(time_left(&request, at(now)), Duration::from_millis(left), "{now}");
+        }
+        assert_eq!(time_left(&Request::new(Body::Empty), at(7_000)), Duration::from_millis(4_500));
     }
 
     #[test]

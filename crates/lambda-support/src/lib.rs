@@ -4,3 +4,4 @@ pub mod environment;
 pub mod http;
 pub mod logging;
 pub mod sdk;
+pub mod service;

@@ -1,6 +1,6 @@
 //! What the function needs to work.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_cloudwatch::config::retry::RetryConfig;
 use events::EventType;
@@ -23,6 +23,7 @@ pub struct Context<M> {
     pub(crate) namespace: String,
     pub(crate) stack: String,
     pub(crate) recent: Recent,
+    pub(crate) clock: fn() -> SystemTime,
 }
 
 /// The configuration of the client, with its retries.
@@ -49,7 +50,7 @@ impl Context<CloudWatch> {
 impl<M: Metrics> Context<M> {
     /// A context around any metrics.
     pub fn new(metrics: M, namespace: String, stack: String) -> Self {
-        Self { metrics, namespace, stack, recent: Recent::default() }
+        Self { metrics, namespace, stack, recent: Recent::default(), clock: SystemTime::now }
     }
 
     /// Where its metrics go.
@@ -85,14 +86,15 @@ impl<M: Metrics> Context<M> {
 
 #[cfg(test)]
 mod tests {
+    use lambda_support::service::ServiceError;
+
     use super::*;
-    use crate::error::PublishError;
     use crate::metrics::Metric;
 
     struct Nowhere;
 
     impl Metrics for Nowhere {
-        async fn publish(&self, _: &[Metric]) -> Result<(), PublishError> {
+        async fn publish(&self, _: &[Metric]) -> Result<(), ServiceError> {
             Ok(())
         }
     }

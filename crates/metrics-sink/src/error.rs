@@ -13,13 +13,3 @@ pub enum SinkError {
     #[error("the event has neither a deliveryStreamArn nor an applicationArn, or it has both")]
     Kind,
 }
-
-/// CloudWatch did not take metrics.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{code}: {message}")]
-pub struct PublishError {
-    /// The service's error code, or what happened on the way to it.
-    pub code: String,
-    /// The service's message.
-    pub message: String,
-}

@@ -29,7 +29,7 @@ pub async fn handle<M: Metrics>(
     deadline: SystemTime,
     context: &Context<M>,
 ) -> Result<Box<RawValue>, SinkError> {
-    let now = SystemTime::now();
+    let now = (context.clock)();
     let left = deadline.duration_since(now).unwrap_or_default().saturating_sub(TIME_TO_ANSWER);
     let answer = match Event::parse(payload)? {
         Event::Firehose { delivery_stream_arn, records } => {
@@ -57,7 +57,7 @@ async fn count_and_publish<M: Metrics>(
     let minutes = count(context.event_type_of(delivery_stream_arn), records, now);
     let Some(name) = context.metric_of(delivery_stream_arn) else {
         tracing::error!(stream = delivery_stream_arn, "no metric is known for this delivery stream");
-        return report_failure(&context.namespace, &context.stack, "UnknownStream", events_of(&minutes));
+        return report_failure(context, "UnknownStream", events_of(&minutes));
     };
     let batch = fingerprint(delivery_stream_arn, records);
     if context.recent.contains(batch) {
@@ -70,12 +70,7 @@ async fn count_and_publish<M: Metrics>(
         Err(Unpublished { code, from }) => {
             tracing::error!(code, metric = name, "counts were not published");
             let lost = metrics[from..].iter().filter(|metric| metric.name == name);
-            report_failure(
-                &context.namespace,
-                &context.stack,
-                &name,
-                lost.flat_map(|metric| &metric.values).map(|(value, _)| value).sum(),
-            );
+            report_failure(context, &name, lost.flat_map(|metric| &metric.values).map(|(value, _)| value).sum());
         }
     }
 }
@@ -112,18 +107,18 @@ async fn publish<M: Metrics>(metrics: &[Metric], left: Duration, context: &Conte
 }
 
 /// Writes the failure as a metric into the log, where CloudWatch Logs finds it.
-fn report_failure(namespace: &str, stack: &str, metric: &str, uncounted_events: f64) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+fn report_failure<M>(context: &Context<M>, metric: &str, uncounted_events: f64) {
+    let now = (context.clock)().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let line = serde_json::json!({
         "_aws": {
             "Timestamp": u64::try_from(now).unwrap_or(u64::MAX),
             "CloudWatchMetrics": [{
-                "Namespace": namespace,
+                "Namespace": context.namespace,
                 "Dimensions": [[STACK_DIMENSION]],
                 "Metrics": [{"Name": "SinkFailures", "Unit": "Count"}, {"Name": "UncountedEvents", "Unit": "Count"}],
             }],
         },
-        STACK_DIMENSION: stack,
+        STACK_DIMENSION: context.stack,
         "SinkFailures": 1,
         "UncountedEvents": uncounted_events,
         "metric": metric,
@@ -230,10 +225,10 @@ mod tests {
 
     use base64::Engine;
     use base64::prelude::BASE64_STANDARD;
+    use lambda_support::service::ServiceError;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::error::PublishError;
 
     /// Keeps what is published. From the call `fails_from` on it refuses; or it hangs.
     struct Memory {
@@ -256,26 +251,29 @@ mod tests {
     }
 
     impl Metrics for Memory {
-        async fn publish(&self, metrics: &[Metric]) -> Result<(), PublishError> {
+        async fn publish(&self, metrics: &[Metric]) -> Result<(), ServiceError> {
             if self.hangs {
                 std::future::pending::<()>().await;
             }
             if self.calls.fetch_add(1, Ordering::Relaxed) >= self.fails_from {
-                return Err(PublishError { code: "Throttling".into(), message: String::new() });
+                return Err(ServiceError { code: "Throttling".into(), message: String::new(), retryable: true });
             }
             self.published.lock().unwrap().extend_from_slice(metrics);
             Ok(())
         }
     }
 
-    /// A minute of a few minutes ago.
+    fn now() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_795_176_042)
+    }
+
+    /// A minute that is five minutes ago.
     fn minute() -> i64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        i64::try_from(now / 60 * 60).unwrap() - 300
+        1_795_176_000 - 300
     }
 
     fn context(metrics: Memory) -> Context<Memory> {
-        Context::new(metrics, "Warehouse/Advertising".into(), "w".into())
+        Context { clock: now, ..Context::new(metrics, "Warehouse/Advertising".into(), "w".into()) }
     }
 
     fn record(id: &str, at: i64, data: &str) -> Value {
@@ -310,8 +308,7 @@ mod tests {
     }
 
     async fn answer(payload: &str, context: &Context<Memory>) -> Box<RawValue> {
-        let deadline = SystemTime::now() + Duration::from_secs(30);
-        handle(payload, deadline, context).await.unwrap()
+        handle(payload, now() + Duration::from_secs(30), context).await.unwrap()
     }
 
     async fn answered(payload: &str, context: &Context<Memory>) -> Value {
@@ -455,7 +452,7 @@ mod tests {
         for payload in
             ["", "{}", "[]", "{\"Records\":[]}", both, "{\"deliveryStreamArn\":\"a\",\"records\":[{\"data\":\"\"}]}"]
         {
-            assert!(handle(payload, SystemTime::now(), &context).await.is_err(), "{payload}");
+            assert!(handle(payload, now(), &context).await.is_err(), "{payload}");
         }
     }
 

@@ -11,6 +11,6 @@ mod network;
 mod recent;
 
 pub use context::Context;
-pub use error::{PublishError, SinkError};
+pub use error::SinkError;
 pub use handler::handle;
 pub use metrics::{MAX_BODY_BYTES, MAX_METRICS_PER_CALL, MAX_VALUES_PER_METRIC, Metric, Metrics};

@@ -3,12 +3,9 @@
 use std::future::Future;
 
 use aws_sdk_cloudwatch::Client;
-use aws_sdk_cloudwatch::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_cloudwatch::operation::put_metric_data::PutMetricDataError;
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
-
-use crate::error::PublishError;
+use lambda_support::service::ServiceError;
 
 /// The most metrics of one `PutMetricData`.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html>
@@ -99,7 +96,7 @@ pub fn calls(metrics: &[Metric]) -> impl Iterator<Item = &[Metric]> {
 /// Takes metrics, no more at once than the limits of a call allow.
 pub trait Metrics: Send + Sync {
     /// Publishes the metrics, all or none.
-    fn publish(&self, metrics: &[Metric]) -> impl Future<Output = Result<(), PublishError>> + Send;
+    fn publish(&self, metrics: &[Metric]) -> impl Future<Output = Result<(), ServiceError>> + Send;
 }
 
 /// CloudWatch.
@@ -117,10 +114,10 @@ impl CloudWatch {
 }
 
 impl Metrics for CloudWatch {
-    async fn publish(&self, metrics: &[Metric]) -> Result<(), PublishError> {
+    async fn publish(&self, metrics: &[Metric]) -> Result<(), ServiceError> {
         let data = metrics.iter().map(|metric| datum(metric, &self.stack)).collect();
         let call = self.client.put_metric_data().namespace(&self.namespace).set_metric_data(Some(data));
-        call.send().await.map(|_| ()).map_err(|error| publish_error(&error))
+        call.send().await.map(|_| ()).map_err(|error| ServiceError::from(&error))
     }
 }
 
@@ -139,24 +136,11 @@ fn datum(metric: &Metric, stack: &Dimension) -> MetricDatum {
     }
 }
 
-fn publish_error(error: &SdkError<PutMetricDataError>) -> PublishError {
-    let on_the_way = match error {
-        SdkError::TimeoutError(_) => "Timeout",
-        SdkError::DispatchFailure(_) => "Dispatch",
-        SdkError::ResponseError(_) => "Response",
-        _ => "Unknown",
-    };
-    PublishError {
-        code: error.code().unwrap_or(on_the_way).to_owned(),
-        message: error.message().unwrap_or_default().to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use aws_sdk_cloudwatch::config::{Credentials, Region};
     use aws_sdk_cloudwatch::error::ErrorMetadata;
-    use aws_sdk_cloudwatch::operation::put_metric_data::PutMetricDataOutput;
+    use aws_sdk_cloudwatch::operation::put_metric_data::{PutMetricDataError, PutMetricDataOutput};
     use aws_smithy_http_client::test_util::capture_request;
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
     use proptest::prelude::*;
@@ -212,7 +196,7 @@ mod tests {
             PutMetricDataError::generic(ErrorMetadata::builder().code("Throttling").message("No.").build())
         });
         let error = cloudwatch(&rule).publish(&[Metric::single("Clicks".into(), MINUTE, 3.0)]).await.unwrap_err();
-        assert_eq!(error, PublishError { code: "Throttling".into(), message: "No.".into() });
+        assert_eq!((error.code.as_str(), error.message.as_str()), ("Throttling", "No."));
     }
 
     /// The request that goes out: its body and its `Content-Encoding`.

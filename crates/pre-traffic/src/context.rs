@@ -1,6 +1,6 @@
 //! What the function needs to work.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use lambda_support::environment::{Environment, EnvironmentError, Process};
 use lambda_support::sdk;
@@ -21,6 +21,7 @@ pub struct Context<F, D> {
     pub(crate) deployments: D,
     pub(crate) version: String,
     pub(crate) test_event: TestEvent,
+    pub(crate) clock: fn() -> SystemTime,
 }
 
 impl Context<Lambda, CodeDeploy> {
@@ -38,8 +39,8 @@ impl Context<Lambda, CodeDeploy> {
 
 impl<F: Functions, D: Deployments> Context<F, D> {
     /// A context around any services.
-    pub const fn new(functions: F, deployments: D, version: String, test_event: TestEvent) -> Self {
-        Self { functions, deployments, version, test_event }
+    pub fn new(functions: F, deployments: D, version: String, test_event: TestEvent) -> Self {
+        Self { functions, deployments, version, test_event, clock: SystemTime::now }
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Answer {
 /// # Errors
 /// When CodeDeploy cannot be told. Whatever is wrong with the new version is no error but a status.
 pub async fn handle<F: Functions, D: Deployments>(hook: &Hook, context: &Context<F, D>) -> Result<Answer, HookError> {
-    let problem = match context.functions.call(&context.version, &context.test_event.event()).await {
+    let problem = match context.functions.call(&context.version, &context.test_event.event((context.clock)())).await {
         Ok(answer) => context.test_event.judge(&answer).err(),
         Err(error) => Some(error.to_string()),
     };
@@ -52,17 +52,17 @@ pub async fn handle<F: Functions, D: Deployments>(hook: &Hook, context: &Context
 mod tests {
     use std::sync::Mutex;
 
+    use lambda_support::service::ServiceError;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::error::CallError;
     use crate::test_event::TestEvent;
 
     /// A version with one answer.
-    struct Version(Result<Value, CallError>);
+    struct Version(Result<Value, ServiceError>);
 
     impl Functions for Version {
-        async fn call(&self, version: &str, event: &Value) -> Result<Value, CallError> {
+        async fn call(&self, version: &str, event: &Value) -> Result<Value, ServiceError> {
             assert_eq!(version, "arn:v7");
             assert_eq!(event["httpMethod"], "POST");
             self.0.clone()
@@ -76,16 +76,16 @@ mod tests {
     }
 
     impl Deployments for Told {
-        async fn report(&self, deployment: &str, execution: &str, status: Status) -> Result<(), CallError> {
+        async fn report(&self, deployment: &str, execution: &str, status: Status) -> Result<(), ServiceError> {
             if self.deaf {
-                return Err(CallError { code: "DeploymentDoesNotExistException".into(), message: String::new() });
+                return Err(ServiceError::permanent("DeploymentDoesNotExistException", ""));
             }
             self.statuses.lock().unwrap().push((deployment.to_owned(), execution.to_owned(), status));
             Ok(())
         }
     }
 
-    async fn check(answer: Result<Value, CallError>, told: Told) -> (Result<Answer, HookError>, Vec<Status>) {
+    async fn check(answer: Result<Value, ServiceError>, told: Told) -> (Result<Answer, HookError>, Vec<Status>) {
         let hook: Hook =
             serde_json::from_value(json!({"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "e-1"})).unwrap();
         let event = TestEvent::from_name("impressions").unwrap();
@@ -118,7 +118,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_version_that_does_not_start_keeps_the_old_version() {
-        let error = CallError { code: "Unhandled".into(), message: "DELIVERY_STREAM_NAME is not set".into() };
+        let error = ServiceError::permanent("Unhandled", "DELIVERY_STREAM_NAME is not set");
         let (answer, told) = check(Err(error), Told::default()).await;
         assert_eq!(answer.unwrap().problem.unwrap(), "Unhandled: DELIVERY_STREAM_NAME is not set");
         assert_eq!(told, [Status::Failed]);

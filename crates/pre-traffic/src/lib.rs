@@ -9,7 +9,7 @@ mod services;
 mod test_event;
 
 pub use context::Context;
-pub use error::{CallError, HookError};
+pub use error::HookError;
 pub use handler::{Answer, Hook, handle};
 pub use services::{Deployments, Functions, Status};
 pub use test_event::TestEvent;

@@ -5,17 +5,15 @@ use std::time::Duration;
 
 use aws_sdk_codedeploy::types::LifecycleEventStatus;
 use aws_sdk_lambda::config::timeout::TimeoutConfig;
-use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::primitives::Blob;
 use lambda_support::sdk::CONNECT_TIMEOUT;
+use lambda_support::service::ServiceError;
 use serde_json::Value;
-
-use crate::error::CallError;
 
 /// Calls functions.
 pub trait Functions: Send + Sync {
     /// Calls a version with an event and gives its answer.
-    fn call(&self, version: &str, event: &Value) -> impl Future<Output = Result<Value, CallError>> + Send;
+    fn call(&self, version: &str, event: &Value) -> impl Future<Output = Result<Value, ServiceError>> + Send;
 }
 
 /// Whether traffic may shift.
@@ -45,7 +43,7 @@ pub trait Deployments: Send + Sync {
         deployment: &str,
         execution: &str,
         status: Status,
-    ) -> impl Future<Output = Result<(), CallError>> + Send;
+    ) -> impl Future<Output = Result<(), ServiceError>> + Send;
 }
 
 /// Lambda.
@@ -75,19 +73,19 @@ impl Lambda {
 }
 
 impl Functions for Lambda {
-    async fn call(&self, version: &str, event: &Value) -> Result<Value, CallError> {
+    async fn call(&self, version: &str, event: &Value) -> Result<Value, ServiceError> {
         let call = self.client.invoke().function_name(version).payload(Blob::new(event.to_string()));
-        let output = call.send().await.map_err(|error| call_error(&error))?;
+        let output = call.send().await.map_err(|error| ServiceError::from(&error))?;
         let payload = output.payload().map(Blob::as_ref).unwrap_or_default();
         let answer = serde_json::from_slice(payload);
         match (output.function_error(), answer) {
             (None, Ok(answer)) => Ok(answer),
-            (None, Err(error)) => Err(CallError { code: "Answer".into(), message: format!("not JSON: {error}") }),
+            (None, Err(error)) => Err(ServiceError::permanent("Answer", format!("not JSON: {error}"))),
             // The version started, or tried to, and said why it could not go on.
-            (Some(code), answer) => Err(CallError {
-                code: code.to_owned(),
-                message: answer.map(|answer: Value| answer.to_string()).unwrap_or_default(),
-            }),
+            (Some(code), answer) => {
+                let message = answer.map(|answer: Value| answer.to_string()).unwrap_or_default();
+                Err(ServiceError::permanent(code, message))
+            }
         }
     }
 }
@@ -101,8 +99,8 @@ pub struct CodeDeploy {
 /// A status that is lost makes a good deployment fail an hour later.
 const REPORT_TRIES: u32 = 4;
 
-/// What CodeDeploy says of a status that it has: the answer to an earlier try was lost.
-const TOLD_BEFORE: &str = "LifecycleEventAlreadyCompletedException";
+/// CodeDeploy's error for a status that it has already: the answer to an earlier attempt was lost.
+const ALREADY_REPORTED: &str = "LifecycleEventAlreadyCompletedException";
 
 impl CodeDeploy {
     pub(crate) fn new(config: &lambda_support::sdk::SdkConfig) -> Self {
@@ -113,12 +111,12 @@ impl CodeDeploy {
 }
 
 impl Deployments for CodeDeploy {
-    async fn report(&self, deployment: &str, execution: &str, status: Status) -> Result<(), CallError> {
+    async fn report(&self, deployment: &str, execution: &str, status: Status) -> Result<(), ServiceError> {
         let status = match status {
             Status::Succeeded => LifecycleEventStatus::Succeeded,
             Status::Failed => LifecycleEventStatus::Failed,
         };
-        let told = self
+        let reported = self
             .client
             .put_lifecycle_event_hook_execution_status()
             .deployment_id(deployment)
@@ -126,23 +124,10 @@ impl Deployments for CodeDeploy {
             .status(status)
             .send()
             .await;
-        match told {
-            Err(error) if error.code() == Some(TOLD_BEFORE) => Ok(()),
-            told => told.map(drop).map_err(|error| call_error(&error)),
+        match reported.map_err(|error| ServiceError::from(&error)) {
+            Err(error) if error.code == ALREADY_REPORTED => Ok(()),
+            reported => reported.map(drop),
         }
-    }
-}
-
-fn call_error<E: ProvideErrorMetadata>(error: &SdkError<E>) -> CallError {
-    let on_the_way = match error {
-        SdkError::TimeoutError(_) => "Timeout",
-        SdkError::DispatchFailure(_) => "Dispatch",
-        SdkError::ResponseError(_) => "Response",
-        _ => "Unknown",
-    };
-    CallError {
-        code: error.code().unwrap_or(on_the_way).to_owned(),
-        message: error.message().unwrap_or_default().to_owned(),
     }
 }
 

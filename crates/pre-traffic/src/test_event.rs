@@ -61,12 +61,12 @@ impl TestEvent {
         }
     }
 
-    /// The event as the function's caller would send it.
-    pub fn event(self) -> Value {
+    /// The event as the function's caller would send it at a time.
+    pub fn event(self, now: SystemTime) -> Value {
         match self {
             Self::Capture(Sample { name, id, time, event }) => {
                 let mut event: Value = serde_json::from_str(event).unwrap_or_default();
-                event[*time] = now().into();
+                event[*time] = event_time(now).into();
                 event[*id] = NO_ID.into();
                 post(&format!("/{name}"), &json!({ *name: [event] }))
             }
@@ -100,9 +100,9 @@ impl TestEvent {
     }
 }
 
-/// The time as an event has it, to the second.
-fn now() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+/// A time as an event has it, to the second.
+fn event_time(now: SystemTime) -> String {
+    let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let now = DateTime::from_secs(i64::try_from(seconds).unwrap_or_default());
     now.fmt(DateTimeFormat::DateTime).unwrap_or_default()
 }
@@ -141,11 +141,15 @@ fn equal(value: &Value, pointer: &str, expected: &Value) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::Utc;
+    use chrono::{DateTime, Utc};
     use events::{Batch, EventErrorCode, EventType};
     use uuid::Uuid;
 
     use super::*;
+
+    fn now() -> SystemTime {
+        UNIX_EPOCH + std::time::Duration::from_secs(1_795_176_042)
+    }
 
     fn named(name: &str) -> TestEvent {
         TestEvent::from_name(name).unwrap()
@@ -156,7 +160,7 @@ mod tests {
         let names: Vec<&str> = TestEvent::names().collect();
         assert!(["impressions", "clicks", "traffic", "metrics"].iter().all(|name| names.contains(name)), "{names:?}");
         for name in names {
-            let event = TestEvent::from_name(name).unwrap().event();
+            let event = TestEvent::from_name(name).unwrap().event(now());
             assert!(event.as_object().unwrap().len() >= 3, "{name}: {event}");
         }
         assert_eq!(TestEvent::from_name("views"), None);
@@ -164,7 +168,7 @@ mod tests {
 
     /// What a function that captures events of the type makes of a body.
     fn capture(event_type: &'static EventType, body: &str) -> Vec<Result<(), EventErrorCode>> {
-        let batch = Batch::parse(event_type, body.as_bytes(), Utc::now(), Uuid::nil).unwrap();
+        let batch = Batch::parse(event_type, body.as_bytes(), DateTime::<Utc>::from(now()), Uuid::nil).unwrap();
         batch.events().iter().map(|event| event.as_ref().map(|_| ()).map_err(|error| error.code())).collect()
     }
 
@@ -173,7 +177,7 @@ mod tests {
         assert_eq!(EventErrorCode::InvalidId.as_str(), BAD_ID);
         for event_type in events::ALL {
             let TestEvent::Capture(sample) = named(event_type.name) else { panic!("{}", event_type.name) };
-            let event = TestEvent::Capture(sample).event();
+            let event = TestEvent::Capture(sample).event(now());
             assert_eq!(event["path"], format!("/{}", event_type.name));
             let body = event["body"].as_str().unwrap();
             assert_eq!(capture(event_type, body), [Err(EventErrorCode::InvalidId)], "{body}");
