@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{DAY, Received, Reply, Server, config, ids, loadgen, run};
+use common::{DAY, Received, Reply, Server, config, ids, run};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -167,34 +167,16 @@ fn what_is_refused_after_it_may_have_been_stored_is_unknown() {
 /// Servers close connections that are idle for long, and API Gateway does; that is no failure of a request.
 #[test]
 fn a_connection_that_was_closed_while_it_was_idle_is_made_again() {
-    use std::io::{Read, Write};
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    // Answers one request on each connection, without a word of closing it, and closes it.
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut text = Vec::new();
-            let mut buffer = [0; 4096];
-            while !text.ends_with(b"]}") {
-                match stream.read(&mut buffer).unwrap() {
-                    0 => break,
-                    read => text.extend_from_slice(&buffer[..read]),
-                }
-            }
-            let body = r#"{"failed_count":0,"records":[{"failed":false}]}"#;
-            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
-        }
-    });
+    let server = Server::start(|_, _| Reply::StoredAndClose);
     let (folder, _) = config("");
     let path = folder.path().join("slow.yaml");
     let text = "Duration: 1h\nAds: {Count: 3}\nUsers: {Count: 1, ClickthroughProbability: 0, ViewFrequency: 100ms, \
                 ConsiderDuration: 20ms}\nRequests: {BatchAge: 1ms, BatchSize: 1, Connections: 1}\n";
     std::fs::write(&path, text).unwrap();
-    let output =
-        loadgen(&["-c", path.to_str().unwrap(), "--base-url", &url, "--json", "--impressions", "10"]).output().unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (output, report) = run(&server, path.to_str().unwrap(), &["--impressions", "10"]);
     assert!(output.status.success(), "{report}");
+    let connections: BTreeSet<usize> = server.received().iter().map(|request| request.connection).collect();
+    assert_eq!(connections.len(), 10);
     assert_eq!(
         (&report["events"]["impressions"]["acknowledged"], &report["requests"]["retries"]),
         (&json!(10), &json!(0))

@@ -1,24 +1,33 @@
 #![doc = include_str!("../README.md")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod answer;
+mod server;
+
 use std::collections::{HashMap, VecDeque};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread;
+
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+
+use crate::server::Connections;
 
 /// What happens to a request.
 #[derive(Clone, Debug)]
 pub enum Fate {
     /// It is answered.
     Answer(Answer),
-    /// It is read, and the connection is closed without an answer: the service may have done its work.
+    /// It is answered as if the connection were kept, and then the connection is closed.
+    AnswerAndClose(Answer),
+    /// It is read, and the connection (with HTTP/2 the stream) is closed without an answer: the service may have done its work.
     LostAnswer,
-    /// The connection is closed after the first line of the request: the service has not seen it.
+    /// The connection is closed after the head of the request: the service has not seen it.
     Cut,
-    /// Half of the answer's body follows a head that promises the whole, and the connection is closed.
+    /// Half of the answer's body follows a head that promises all of it, and the connection is closed.
     Truncate(Answer),
-    /// Half of the answer's body follows a head that promises the whole, and then nothing.
+    /// Half of the answer's body follows a head that promises all of it, and then nothing.
     Stall(Answer),
     /// It is read, and no answer comes.
     Silence,
@@ -38,7 +47,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// An answer in the JSON that AWS speaks.
+    /// An answer in the JSON that AWS services use.
     pub fn json(status: u16, body: &str) -> Self {
         Self { status, content_type: "application/x-amz-json-1.1", body: body.as_bytes().to_vec(), headers: Vec::new() }
     }
@@ -47,111 +56,91 @@ impl Answer {
 /// A request that the service read to its end.
 #[derive(Clone, Debug)]
 pub struct Received {
+    /// Its path.
+    pub path: String,
     /// Its headers, with names in lower case.
     pub headers: HashMap<String, String>,
     /// Its body.
     pub body: Vec<u8>,
+    /// The number of its connection, from 0.
+    pub connection: usize,
+    /// Whether it came with HTTP/2.
+    pub is_http2: bool,
 }
 
-/// A service that gives each request the next fate of a script.
+/// An HTTP service on the loopback interface that decides the fate of each request. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Service {
     /// Where it listens.
     pub url: String,
     received: Arc<Mutex<Vec<Received>>>,
-    left: Arc<Mutex<VecDeque<Fate>>>,
+    script: Arc<Mutex<VecDeque<Fate>>>,
+    _stop: oneshot::Sender<()>,
 }
 
+/// Decides the fate of a request from its number, from 0, and its content.
+pub(crate) type Decide = Box<dyn FnMut(usize, &Received) -> Fate + Send>;
+
 impl Service {
-    /// Starts it. A request after the end of the script is cut; [`Self::requests`] shows it all the same if it was not the last.
+    /// A service that gives each request the next fate of a script. A request after the end of the script is cut.
     pub fn start(script: impl IntoIterator<Item = Fate>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (received, left) = (Arc::default(), Arc::new(Mutex::new(script.into_iter().collect())));
-        let service = Self { url, received: Arc::clone(&received), left: Arc::clone(&left) };
-        // The threads end with the process of the test.
-        thread::spawn(move || {
-            for connection in listener.incoming() {
-                let (received, left) = (Arc::clone(&received), Arc::clone(&left));
-                // A client that goes away is what many tests are about.
-                thread::spawn(move || serve(&connection?, &received, &left));
-            }
-        });
-        service
+        Self::run(script.into_iter().collect(), None, None)
     }
 
-    /// What it read so far, in order.
+    /// A service that decides the fate of each request once it has read it.
+    pub fn start_with(decide: impl FnMut(usize, &Received) -> Fate + Send + 'static) -> Self {
+        Self::run(VecDeque::new(), Some(Box::new(decide)), None)
+    }
+
+    /// The same over https, as `localhost`. It also returns its self-signed certificate, as PEM.
+    pub fn start_secure(decide: impl FnMut(usize, &Received) -> Fate + Send + 'static) -> (Self, String) {
+        let (tls, certificate) = server::tls();
+        (Self::run(VecDeque::new(), Some(Box::new(decide)), Some(tls)), certificate)
+    }
+
+    fn run(script: VecDeque<Fate>, decide: Option<Decide>, tls: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let url = match &tls {
+            None => format!("http://{address}"),
+            Some(_) => format!("https://localhost:{}", address.port()),
+        };
+        let (received, script) = (Arc::default(), Arc::new(Mutex::new(script)));
+        let connections = Connections {
+            received: Arc::clone(&received),
+            script: Arc::clone(&script),
+            decide: decide.map(|decide| Arc::new(Mutex::new(decide))),
+        };
+        let (stop, stopped) = oneshot::channel();
+        // A thread of its own: it answers whatever the test's own runtime is doing, and in real time.
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+            runtime.block_on(async {
+                tokio::select! {
+                    () = connections.accept(listener, tls) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        Self { url, received, script, _stop: stop }
+    }
+
+    /// The requests that it read so far, in order.
     pub fn requests(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
     }
 
-    /// How many fates no request has met.
+    /// How many fates of the script no request has met.
     pub fn unused(&self) -> usize {
-        self.left.lock().unwrap().len()
+        self.script.lock().unwrap().len()
     }
-}
-
-fn serve(connection: &TcpStream, received: &Mutex<Vec<Received>>, left: &Mutex<VecDeque<Fate>>) -> std::io::Result<()> {
-    let mut reader = BufReader::new(connection);
-    loop {
-        let mut first_line = String::new();
-        if reader.read_line(&mut first_line)? == 0 {
-            return Ok(());
-        }
-        let fate = left.lock().unwrap().pop_front().unwrap_or(Fate::Cut);
-        if matches!(fate, Fate::Cut) {
-            return connection.shutdown(Shutdown::Both);
-        }
-        let request = read(&mut reader)?;
-        received.lock().unwrap().push(request);
-        match fate {
-            Fate::Answer(answer) => write(connection, &answer, answer.body.len())?,
-            Fate::Truncate(answer) => {
-                write(connection, &answer, answer.body.len() / 2)?;
-                return connection.shutdown(Shutdown::Both);
-            }
-            Fate::Stall(answer) => {
-                write(connection, &answer, answer.body.len() / 2)?;
-                // Until the client goes away.
-                reader.read_to_end(&mut Vec::new())?;
-            }
-            Fate::Silence => drop(reader.read_to_end(&mut Vec::new())?),
-            Fate::LostAnswer | Fate::Cut => return connection.shutdown(Shutdown::Both),
-        }
-    }
-}
-
-/// The headers and the body of a request whose first line was read.
-fn read(reader: &mut impl BufRead) -> std::io::Result<Received> {
-    let mut headers = HashMap::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
-    }
-    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    Ok(Received { headers, body })
-}
-
-/// The head of the whole answer, and so much of its body.
-fn write(mut connection: &TcpStream, answer: &Answer, body: usize) -> std::io::Result<()> {
-    let length = answer.body.len();
-    let mut head = format!(
-        "HTTP/1.1 {} .\r\nContent-Type: {}\r\nContent-Length: {length}\r\n",
-        answer.status, answer.content_type
-    );
-    for (name, value) in &answer.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head.push_str("\r\n");
-    connection.write_all(&[head.as_bytes(), &answer.body[..body]].concat())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
     use super::*;
 
     fn answer() -> Answer {
@@ -159,8 +148,8 @@ mod tests {
     }
 
     /// What a client reads until the service closes the connection, or until an answer is complete.
-    fn asked(service: &Service, connection: &mut TcpStream) -> String {
-        connection.write_all(b"POST / HTTP/1.1\r\nX-Name: value\r\nContent-Length: 4\r\n\r\nbody").unwrap();
+    fn asked(connection: &mut TcpStream) -> String {
+        connection.write_all(b"POST /path HTTP/1.1\r\nX-Name: value\r\nContent-Length: 4\r\n\r\nbody").unwrap();
         let mut read = String::new();
         let mut buffer = [0; 1_024];
         while !read.ends_with("9") {
@@ -169,12 +158,21 @@ mod tests {
                 Ok(length) => read.push_str(std::str::from_utf8(&buffer[..length]).unwrap()),
             }
         }
-        assert!(service.url.starts_with("http://127.0.0.1:"));
         read
     }
 
     fn connect(service: &Service) -> TcpStream {
-        TcpStream::connect(service.url.trim_start_matches("http://")).unwrap()
+        TcpStream::connect(service.url.strip_prefix("http://").unwrap()).unwrap()
+    }
+
+    /// Whether this is the head of the whole answer, and this much of its body.
+    fn is_answer(read: &str, body: &str) -> bool {
+        let (head, read_body) = read.split_once("\r\n\r\n").unwrap();
+        head.starts_with("HTTP/1.1 200 OK\r\n")
+            && head.contains("content-type: application/x-amz-json-1.1\r\n")
+            && head.contains("content-length: 10\r\n")
+            && !head.contains("connection:")
+            && read_body == body
     }
 
     #[test]
@@ -186,16 +184,25 @@ mod tests {
             Fate::Cut,
             Fate::Answer(answer()),
         ]);
-        let head = "HTTP/1.1 200 .\r\nContent-Type: application/x-amz-json-1.1\r\nContent-Length: 10\r\n\r\n";
         let mut kept = connect(&service);
-        assert_eq!(asked(&service, &mut kept), format!("{head}0123456789"));
-        assert_eq!(asked(&service, &mut kept), format!("{head}01234"));
-        assert_eq!(asked(&service, &mut connect(&service)), "");
-        assert_eq!(asked(&service, &mut connect(&service)), "");
-        // Whoever was cut has not been read.
+        assert!(is_answer(&asked(&mut kept), "0123456789"));
+        assert!(is_answer(&asked(&mut kept), "01234"));
+        assert_eq!(asked(&mut connect(&service)), "");
+        assert_eq!(asked(&mut connect(&service)), "");
+        // The request that was cut has not been read.
         assert_eq!((service.requests().len(), service.unused()), (3, 1));
-        assert_eq!(service.requests()[2].body, b"body");
-        assert_eq!(service.requests()[2].headers["x-name"], "value");
+    }
+
+    #[test]
+    fn a_request_is_kept_as_it_came() {
+        let service = Service::start([Fate::LostAnswer, Fate::LostAnswer]);
+        asked(&mut connect(&service));
+        asked(&mut connect(&service));
+        let requests = service.requests();
+        assert_eq!((requests[1].path.as_str(), requests[1].body.as_slice()), ("/path", b"body".as_slice()));
+        assert_eq!(requests[1].headers["x-name"], "value");
+        assert!(!requests[1].is_http2);
+        assert_ne!(requests[0].connection, requests[1].connection);
     }
 
     #[test]
@@ -204,8 +211,27 @@ mod tests {
         for expected in ["01234", ""] {
             let mut connection = connect(&service);
             connection.set_read_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
-            assert!(asked(&service, &mut connection).ends_with(expected));
+            assert!(asked(&mut connection).ends_with(expected));
         }
         assert_eq!((service.requests().len(), service.unused()), (2, 0));
+    }
+
+    #[test]
+    fn a_connection_is_closed_behind_a_whole_answer_without_notice() {
+        let service = Service::start([Fate::AnswerAndClose(answer()), Fate::Answer(answer())]);
+        let mut connection = connect(&service);
+        assert!(is_answer(&asked(&mut connection), "0123456789"));
+        assert_eq!(connection.read(&mut [0; 1]).unwrap(), 0);
+        assert!(is_answer(&asked(&mut connect(&service)), "0123456789"));
+    }
+
+    #[test]
+    fn a_fate_can_depend_on_the_request_and_its_number() {
+        let service = Service::start_with(|number, request| {
+            Fate::Answer(Answer::json(200, &format!("{number} {} 9", request.path)))
+        });
+        let mut connection = connect(&service);
+        assert!(asked(&mut connection).ends_with("\r\n\r\n0 /path 9"));
+        assert!(asked(&mut connection).ends_with("\r\n\r\n1 /path 9"));
     }
 }

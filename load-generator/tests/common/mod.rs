@@ -1,23 +1,16 @@
-//! A server that answers as it's told and remembers what it was sent, and the binary that is tested.
+//! A server that answers as a test wants and records its requests, and the binary under test.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "all of this is part of tests")]
 
-use http_body_util::{BodyExt, Either, Full};
-use hyper::body::{Body, Bytes, Frame, Incoming};
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::pin::Pin;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+
+use faulty_service::{Answer, Fate, Service};
+use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsAcceptor;
 
 /// A request as it came in.
 #[derive(Debug, Clone)]
@@ -36,6 +29,26 @@ pub struct Received {
     pub http2: bool,
 }
 
+impl Received {
+    fn read(request: &faulty_service::Received) -> Self {
+        let encoding = request.headers.get("content-encoding").cloned();
+        let body: Value = if encoding.is_some() {
+            serde_json::from_reader(flate2::read::GzDecoder::new(&request.body[..])).unwrap()
+        } else {
+            serde_json::from_slice(&request.body).unwrap()
+        };
+        let (table, events) = body.as_object().unwrap().iter().next().unwrap();
+        Self {
+            path: request.path.trim_start_matches("/v1").to_owned(),
+            table: table.clone(),
+            events: events.as_array().unwrap().clone(),
+            connection: request.connection,
+            encoding,
+            http2: request.is_http2,
+        }
+    }
+}
+
 /// What to say to a request.
 #[derive(Debug, Clone)]
 pub enum Reply {
@@ -51,6 +64,8 @@ pub enum Reply {
     Torn,
     /// No answer, but the connection stays.
     Hang,
+    /// Every event is stored, and the connection is closed afterwards.
+    StoredAndClose,
 }
 
 impl Reply {
@@ -58,69 +73,46 @@ impl Reply {
     pub fn stored(request: &Received) -> Self {
         Self::Records(vec![None; request.events.len()])
     }
+
+    fn fate(self, request: &Received) -> Fate {
+        match self {
+            Self::Records(codes) => Fate::Answer(Answer::json(200, &records(&codes).to_string())),
+            Self::Body(body) => Fate::Answer(Answer::json(200, body)),
+            Self::Status(status, headers) => Fate::Answer(Answer { headers, ..Answer::json(status, "") }),
+            Self::Close => Fate::LostAnswer,
+            Self::Torn => Fate::Truncate(Answer::json(200, &records(&[None]).to_string())),
+            Self::Hang => Fate::Silence,
+            Self::StoredAndClose => {
+                let codes = vec![None; request.events.len()];
+                Fate::AnswerAndClose(Answer::json(200, &records(&codes).to_string()))
+            }
+        }
+    }
 }
 
 /// A server on a port of its own.
 pub struct Server {
     pub url: String,
     received: Arc<Mutex<Vec<Received>>>,
-    _runtime: tokio::runtime::Runtime,
+    _service: Service,
 }
 
 impl Server {
     /// A server that answers its `n`th request (from 0) with `reply(n, request)`.
     pub fn start(reply: impl FnMut(usize, &Received) -> Reply + Send + 'static) -> Self {
-        Self::start_with(None, reply)
+        let received = Arc::default();
+        Self::of(Service::start_with(decide(reply, &received)), received)
     }
 
     /// The same over https, as `localhost`; and its certificate, which nobody trusts by themselves.
     pub fn start_secure(reply: impl FnMut(usize, &Received) -> Reply + Send + 'static) -> (Self, String) {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        (Self::start_with(Some(TlsAcceptor::from(Arc::new(config))), reply), made.cert.pem())
+        let received = Arc::default();
+        let (service, certificate) = Service::start_secure(decide(reply, &received));
+        (Self::of(service, received), certificate)
     }
 
-    fn start_with(tls: Option<TlsAcceptor>, reply: impl FnMut(usize, &Received) -> Reply + Send + 'static) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
-        let url = match &tls {
-            None => format!("http://{address}/v1"),
-            Some(_) => format!("https://localhost:{}/v1", address.port()),
-        };
-        let received = Arc::new(Mutex::new(Vec::new()));
-        let reply = Arc::new(Mutex::new(reply));
-        let log = Arc::clone(&received);
-        runtime.spawn(async move {
-            for connection in 0.. {
-                let (stream, _) = listener.accept().await.unwrap();
-                let (reply, log, tls) = (Arc::clone(&reply), Arc::clone(&log), tls.clone());
-                tokio::spawn(async move {
-                    match tls {
-                        None => {
-                            // The preface of HTTP/2 (RFC 9113, section 3.4) begins with PRI.
-                            let mut start = [0; 3];
-                            let http2 = matches!(stream.peek(&mut start).await, Ok(3)) && &start == b"PRI";
-                            serve(stream, connection, http2, reply, log).await;
-                        }
-                        Some(tls) => {
-                            let Ok(stream) = tls.accept(stream).await else { return };
-                            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                            serve(stream, connection, http2, reply, log).await;
-                        }
-                    }
-                });
-            }
-        });
-        Self { url, received, _runtime: runtime }
+    fn of(service: Service, received: Arc<Mutex<Vec<Received>>>) -> Self {
+        Self { url: format!("{}/v1", service.url), received, _service: service }
     }
 
     /// All requests so far, in the order in which they were answered.
@@ -138,77 +130,18 @@ impl Server {
     }
 }
 
-type Shared<T> = Arc<Mutex<T>>;
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// A body that breaks off.
-struct Torn(Option<Bytes>);
-
-impl Body for Torn {
-    type Data = Bytes;
-    type Error = Failure;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        Poll::Ready(Some(self.0.take().map(Frame::data).ok_or_else(|| "torn on purpose".into())))
+/// Reads each request, keeps it, and replies.
+fn decide(
+    mut reply: impl FnMut(usize, &Received) -> Reply + Send + 'static,
+    received: &Arc<Mutex<Vec<Received>>>,
+) -> impl FnMut(usize, &faulty_service::Received) -> Fate + Send + 'static {
+    let received = Arc::clone(received);
+    move |number, request| {
+        let request = Received::read(request);
+        let fate = reply(number, &request).fate(&request);
+        received.lock().unwrap().push(request);
+        fate
     }
-}
-
-async fn serve(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    connection: usize,
-    http2: bool,
-    reply: Shared<impl FnMut(usize, &Received) -> Reply + Send + 'static>,
-    log: Shared<Vec<Received>>,
-) {
-    let service = service_fn(move |request| answer(request, connection, http2, Arc::clone(&reply), Arc::clone(&log)));
-    let io = TokioIo::new(stream);
-    if http2 {
-        let executor = hyper_util::rt::TokioExecutor::new();
-        drop(hyper::server::conn::http2::Builder::new(executor).serve_connection(io, service).await);
-    } else {
-        drop(hyper::server::conn::http1::Builder::new().serve_connection(io, service).await);
-    }
-}
-
-async fn answer(
-    request: Request<Incoming>,
-    connection: usize,
-    http2: bool,
-    reply: Shared<impl FnMut(usize, &Received) -> Reply>,
-    log: Shared<Vec<Received>>,
-) -> Result<Response<Either<Full<Bytes>, Torn>>, Failure> {
-    let path = request.uri().path().trim_start_matches("/v1").to_owned();
-    let encoding = request.headers().get("content-encoding").map(|value| value.to_str().unwrap().to_owned());
-    let body = request.into_body().collect().await?.to_bytes();
-    let body: Value = if encoding.is_some() {
-        serde_json::from_reader(flate2::read::GzDecoder::new(&body[..])).unwrap()
-    } else {
-        serde_json::from_slice(&body).unwrap()
-    };
-    let (table, events) = body.as_object().unwrap().iter().next().unwrap();
-    let events = events.as_array().unwrap().clone();
-    let received = Received { path, table: table.clone(), events, connection, encoding, http2 };
-    let reply = {
-        let mut log = log.lock().unwrap();
-        let said = (reply.lock().unwrap())(log.len(), &received);
-        log.push(received);
-        said
-    };
-    let whole = |body: Bytes| Either::Left(Full::new(body));
-    Ok(match reply {
-        Reply::Records(codes) => Response::new(whole(records(&codes).to_string().into())),
-        Reply::Body(body) => Response::new(whole(body.into())),
-        Reply::Status(status, headers) => {
-            let mut response = Response::builder().status(status);
-            for (name, value) in headers {
-                response = response.header(name, value);
-            }
-            response.body(whole(Bytes::new()))?
-        }
-        Reply::Close => return Err("closed on purpose".into()),
-        Reply::Torn => Response::new(Either::Right(Torn(Some(r#"{"failed_count":0,"rec"#.into())))),
-        Reply::Hang => std::future::pending().await,
-    })
 }
 
 fn records(codes: &[Option<&str>]) -> Value {
