@@ -35,7 +35,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, field, replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from awsglue.utils import getResolvedOptions
@@ -226,7 +226,7 @@ def days_to_run(arguments: Arguments, journal: Journal, complete: set[date]) -> 
 
 def yesterday() -> date:
     """The last day of arrival that is over."""
-    return datetime.now(timezone.utc).date() - timedelta(days=1)
+    return datetime.now(UTC).date() - timedelta(days=1)
 
 
 # --- what is to be erased ---

@@ -14,7 +14,7 @@ import json
 import math
 import sys
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -86,7 +86,7 @@ def parse_arguments(argv: list[str]) -> Arguments:
 
 def run(spark: SparkSession, arguments: Arguments) -> dict[str, Any]:
     """Writes what arrived on the day; returns the ledger row, `balanced`, and `nulled`: optional values that were no good, by field."""
-    started_at = datetime.now(timezone.utc)
+    started_at = datetime.now(UTC)
     table = EventTable.from_catalog(spark, arguments.database, arguments.table)
     day = Day(spark, arguments, table)
     arrived = ArrivalDay(spark, arguments.database, table.name, arguments.day)
@@ -118,7 +118,7 @@ def run(spark: SparkSession, arguments: Arguments) -> dict[str, Any]:
         "undelivered": undelivered,
     }
     written = [f"CAST({count} AS bigint) AS {name}" for name, count in row.items()]
-    times = {"started_at": started_at, "decided_at": datetime.now(timezone.utc)}
+    times = {"started_at": started_at, "decided_at": datetime.now(UTC)}
     written += [f"TIMESTAMP '{time:%Y-%m-%d %H:%M:%S.%f}' AS {name}" for name, time in times.items()]
     new_books = books.write(spark.sql(f"SELECT {', '.join(written)}"), arguments.compression)
     books.publish(new_books)

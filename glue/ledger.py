@@ -27,7 +27,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import boto3
@@ -58,7 +58,7 @@ OLDEST_DATA = timedelta(days=14) - timedelta(hours=1)
 
 
 # A ledger row: its figures, and when its day was decided.
-Row = dict[str, int | datetime | None]
+Row = dict[str, Any]
 
 
 class BooksDontBalance(Exception):
@@ -73,7 +73,7 @@ def main(argv: list[str]) -> None:
     options = getResolvedOptions(argv, names)
     day = read_day("day", options["day"])
     lookback_days = whole_number("lookback_days", options["lookback_days"], 1)
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     spark = session.start(f"ledger {day}")
     tables = [table.name for table in event_tables(spark, options["database"])]
     if not tables:
@@ -82,7 +82,7 @@ def main(argv: list[str]) -> None:
     rows = {table: known[table][day] for table in tables if day in known.get(table, {})}
     faults = {table: find_fault(known.get(table, {}), day, lookback_days, now.date()) for table in tables}
 
-    stack, start = options["stack"], datetime.combine(day, time(), timezone.utc)
+    stack, start = options["stack"], datetime.combine(day, time(), UTC)
     data = metric_data(stack, rows, faults, start, now)
     cloudwatch = boto3.client("cloudwatch")
     if (counted_in := options.get("realtime_namespace")) and now >= start + timedelta(days=1) + LAST_DELIVERY:
@@ -106,13 +106,13 @@ def read_rows(spark: SparkSession, database: str, wanted: Iterable[date]) -> dic
     names = [name for name in rows.columns if name not in ("table_name", "year", "month", "day")]
     found: dict[str, dict[date, Row]] = {}
     for row in rows.collect():
-        found.setdefault(row["table_name"], {})[keys_day(row)] = {name: in_utc(row[name]) for name in names}
+        found.setdefault(row["table_name"], {})[keys_day(row.asDict())] = {name: in_utc(row[name]) for name in names}
     return found
 
 
 def in_utc(value: Any) -> Any:
     """Spark gives times in the time zone of this process, and without it."""
-    return value.astimezone(timezone.utc) if isinstance(value, datetime) else value
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
 def find_fault(rows: dict[date, Row], day: date, lookback_days: int, today: date) -> str | None:

@@ -31,7 +31,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -142,7 +142,8 @@ def lines_by_hour(key: str, content: bytes) -> dict[datetime, list[bytes]]:
     found = HOUR.fullmatch(key)
     if not found:
         raise Unreadable(key)
-    oldest = datetime(*map(int, found.groups()), tzinfo=timezone.utc)
+    year, month, day, hour = map(int, found.groups())
+    oldest = datetime(year, month, day, hour, tzinfo=UTC)
     hours: dict[datetime, list[bytes]] = {}
     try:
         records = list(read_records(content))
@@ -160,7 +161,7 @@ def lines_by_hour(key: str, content: bytes) -> dict[datetime, list[bytes]]:
 def arrival_hour(record: bytes, oldest: datetime) -> datetime:
     """The hour in which Firehose received the record, milliseconds since 1970, or that of the object if it has none."""
     try:
-        moment = datetime.fromtimestamp(int(json.loads(record)["arrivalTimestamp"]) / 1000, timezone.utc)
+        moment = datetime.fromtimestamp(int(json.loads(record)["arrivalTimestamp"]) / 1000, UTC)
     except (ValueError, KeyError, TypeError, OverflowError, OSError):
         return oldest
     return moment.replace(minute=0, second=0, microsecond=0) if abs(moment - oldest) <= KEPT_BY_FIREHOSE else oldest

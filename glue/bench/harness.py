@@ -11,13 +11,12 @@ import argparse
 import json
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -99,7 +98,7 @@ def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
 
 def ratio(rounds: list[dict[str, float]], to: list[dict[str, float]], name: str) -> dict[str, float]:
     """Of each round to the other's of the same round, since a machine may be slower in one minute than in the next."""
-    ratios = [one[name] / other[name] for one, other in zip(rounds, to)]
+    ratios = [one[name] / other[name] for one, other in zip(rounds, to, strict=True)]
     return {
         "median": round(statistics.median(ratios), 2),
         "least": round(min(ratios), 2),
@@ -221,7 +220,7 @@ def cpu_seconds(spark: Any) -> float:
 
 def peaks(spark: Any) -> dict[str, float]:
     """The most that the process had in memory, and the most that its heap held, garbage too: each pool at its own worst."""
-    resident = int(re.search(r"VmHWM:\s+(\d+) kB", (process(spark) / "status").read_text())[1])
+    (resident,) = map(int, re.findall(r"VmHWM:\s+(\d+) kB", (process(spark) / "status").read_text()))
     pools = spark._jvm.java.lang.management.ManagementFactory.getMemoryPoolMXBeans()
     heap = sum(pool.getPeakUsage().getUsed() for pool in pools if pool.getType().name() == "HEAP")
     return {"peak_resident_mb": resident // 1024, "peak_heap_mb": heap // 2**20}

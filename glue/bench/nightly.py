@@ -83,13 +83,13 @@ def measure(kept: Path, raw: Path, nights: range, engine: str, settings: dict[st
 def steps_of(number: int, raw: Path, engine: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
     today = traffic.day_of(number)
     if not settings:
-        days = [str(day) for day in last_days(number, REWRITTEN)]
+        rewritten = [str(day) for day in last_days(number, REWRITTEN)]
         # The plain job has no lake before its first night, so it needs raw of the days that it reads.
         shared = {
             "raw": str(raw),
             "arrive": [traffic.day_path(table, day) for day in last_days(number, REWRITTEN) for table in TABLES],
         }
-        return [harness.step("rewrite", table, today, days=days, **shared) for table in TABLES]
+        return [harness.step("rewrite", table, today, days=rewritten, **shared) for table in TABLES]
     days = last_days(number, settings["days_of_night"])
     return [harness.step(engine, table, day, **arrival(raw, number)) for day in days for table in TABLES]
 

@@ -8,6 +8,7 @@ its round. Prints medians of the rounds, and the ratios with the least and the m
 
 from __future__ import annotations
 
+import argparse
 import json
 
 import harness
@@ -41,7 +42,7 @@ def main() -> None:
         )
 
 
-def measure(table: str, options: object) -> dict:
+def measure(table: str, options: argparse.Namespace) -> dict:
     count = getattr(options, table)
     raw = getattr(traffic, table)(options.folder, count)
     engines = options.engines.split(",")

@@ -68,7 +68,14 @@ def impressions(folder: Path, count: int, days: int = 1) -> Path:
 
     def fill(made: Path) -> None:
         for number in range(days):
-            command = [*loadgen(), "files", "-c", ROOT / "glue/bench/loadgen.yaml", "--day", str(day_of(number))]
+            command: list[str | Path] = [
+                *loadgen(),
+                "files",
+                "-c",
+                ROOT / "glue/bench/loadgen.yaml",
+                "--day",
+                str(day_of(number)),
+            ]
             command += ["--out", made / "day", "--impressions", str(count), "--seed", str(number + 1)]
             subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
             for table in ("impressions", "clicks"):

@@ -51,7 +51,7 @@ def compare(spark: Any, work: Path, _: dict[str, Any]) -> dict[str, Any]:
     arrived = list(expectation.fates(expectation.IMPRESSIONS, read_raw(work), harness.LOOKBACK_DAYS))
     fates = [one.fate for one in arrived]
     expected = {"raw": len(arrived)} | {fate: fates.count(fate) for fate in ("kept", "repeats", "rejected", "late")}
-    rows = sorted(tuple(one.row.values()) for one in arrived if one.fate == "kept")
+    rows = sorted(tuple(one.row.values()) for one in arrived if one.row and one.fate == "kept")
     lake = spark.table(f"{harness.DATABASE}.impressions").where(f"arrived = '{day}'")
     stored = sorted(tuple(row) for row in lake.select("impression_id", "ad_id", "occurred_at").collect())
     ledger = (

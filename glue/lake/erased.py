@@ -100,7 +100,9 @@ def find(field: str, value: str, tables: Iterable[EventTable]) -> Erased:
     if "uuid" in kinds and re.fullmatch(UUID, value):
         return Erased(value.lower())
     whole = re.fullmatch(WHOLE_NUMBER, value)
-    fitting = [table for table, column in columns.items() if column.kind == "text" or column.type == "bigint" and whole]
+    fitting = [
+        table for table, column in columns.items() if column.kind == "text" or (column.type == "bigint" and whole)
+    ]
     if not fitting:
         form = "a UUID with hyphens, as in events" if "uuid" in kinds else "a whole number"
         # Without the value: what a job prints stays in its log.

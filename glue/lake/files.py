@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from py4j.java_gateway import JavaClass
 from pyspark.sql import SparkSession
 
@@ -11,7 +13,8 @@ UNPACKED = (".bz2", ".deflate", ".lz4", ".snappy", ".zst")
 
 def java_class(spark: SparkSession, name: str) -> JavaClass:
     """A class of Java. `spark._jvm.a.b.C` looks for `a`, for `a.b` and so on, each time in all archives of the class path."""
-    return JavaClass(name, spark.sparkContext._gateway._gateway_client)
+    gateway: Any = spark.sparkContext._gateway
+    return JavaClass(name, gateway._gateway_client)
 
 
 def hadoop_path(spark: SparkSession, path: str) -> tuple:

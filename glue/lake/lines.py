@@ -42,7 +42,7 @@ def strip_lines(store: Store, item: Object, holds: Callable[[bytes], bool]) -> I
     strip = strip_error if item.key.startswith(RAW_ERRORS) else strip_line
     with store.open(item) as stored:
         try:
-            for line in gzip.open(stored) if is_gzip(stored) else stored:
+            for line in gzip.GzipFile(fileobj=stored) if is_gzip(stored) else stored:
                 yield strip(line, holds)
         except (EOFError, OSError, zlib.error) as error:
             raise RuntimeError(f"{item.key} can't be read: {error}") from error

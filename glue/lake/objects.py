@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import os
@@ -11,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Protocol
 
 import boto3
@@ -82,33 +82,31 @@ class FolderStore:
     """A local folder, which keeps no versions."""
 
     def __init__(self, root: str):
-        self.root = root
+        self.root = Path(root)
 
     def objects(self, prefix: str) -> Iterator[Object]:
-        for folder, _, names in os.walk(os.path.join(self.root, prefix)):
+        for folder, _, names in os.walk(self.root / prefix):
             for name in names:
                 if not is_aside(name):
-                    yield Object(os.path.relpath(os.path.join(folder, name), self.root))
+                    yield Object(str(Path(folder, name).relative_to(self.root)))
 
     def open(self, item: Object) -> IO[bytes]:
-        return open(os.path.join(self.root, item.key), "rb")
+        return (self.root / item.key).open("rb")
 
     def put(self, item: Object, content: IO[bytes]) -> None:
         self.replace(item.key, content)
 
     def write(self, key: str, content: bytes) -> None:
-        os.makedirs(os.path.dirname(os.path.join(self.root, key)), exist_ok=True)
+        (self.root / key).parent.mkdir(parents=True, exist_ok=True)
         self.replace(key, io.BytesIO(content))
 
     def replace(self, key: str, content: IO[bytes]) -> None:
-        path = os.path.join(self.root, key)
+        path = self.root / key
         # Hidden from every reader, and overwritten by the next run if this one is killed.
-        temporary = os.path.join(
-            os.path.dirname(path), f"{TEMPORARY}{hashlib.md5(os.fsencode(os.path.basename(path))).hexdigest()}"
-        )
-        with open(temporary, "wb") as out:
+        temporary = path.with_name(f"{TEMPORARY}{hashlib.md5(os.fsencode(path.name)).hexdigest()}")
+        with temporary.open("wb") as out:
             shutil.copyfileobj(content, out)
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     def delete_versions(self, items: Iterable[Object]) -> None:
         pass
@@ -120,8 +118,7 @@ class FolderStore:
         return []
 
     def forget(self, key: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(os.path.join(self.root, key))
+        (self.root / key).unlink(missing_ok=True)
 
 
 class S3Store:
@@ -141,7 +138,7 @@ class S3Store:
                 yield Object(key, found.get("VersionId", ""), found.get("IsLatest", True))
 
     def open(self, item: Object) -> IO[bytes]:
-        content = tempfile.TemporaryFile()
+        content = tempfile.TemporaryFile()  # noqa: SIM115  The caller closes it.
         shutil.copyfileobj(self.client.get_object(**self.address(item))["Body"], content)
         content.seek(0)
         return content

@@ -10,7 +10,7 @@ import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 
 from pyspark.errors import AnalysisException
@@ -33,7 +33,7 @@ WHOLE, PARTIAL = "_SUCCESS", "_PARTIAL"
 
 def new_run() -> str:
     """A name for a run's folder. Later runs have greater names."""
-    return f"run-{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+    return f"run-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def delete_replaced(spark: SparkSession, replaced: str, fresh: str) -> None:
 
 def delete_dead_runs(spark: SparkSession, folder: str, live: Iterable[str]) -> None:
     """Deletes the folder's runs that a job which died long ago has left."""
-    limit = f"run-{datetime.now(timezone.utc) - LONGEST_JOB:%Y%m%dT%H%M%S}"
+    limit = f"run-{datetime.now(UTC) - LONGEST_JOB:%Y%m%dT%H%M%S}"
     for name in files.list_names(spark, folder):
         path = f"{folder}/{name}"
         if re.match(r"run-\d{8}T\d{6}-", name) and name < limit and not any(one.startswith(path) for one in live):

@@ -69,8 +69,8 @@ def dead_folders(store: Store, roots: Iterable[str], live: set[str]) -> list[Rem
             # Of a plain INSERT, whose files may have live runs beside them.
             others[folder].add(folder if hidden else key)
     dead = [Remains(folder, tuple(sorted(paths)), folder in unfinished) for folder, paths in others.items()]
-    for run, folders in runs.items():
-        dead += [Remains(one, (one,), one in unfinished) for one in (folders - live if folders & live else {run})]
+    for name, folders in runs.items():
+        dead += [Remains(one, (one,), one in unfinished) for one in (folders - live if folders & live else {name})]
     return dead
 
 

@@ -19,7 +19,16 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 from pyspark.sql.types import (
-    ArrayType, BooleanType, DataType, DateType, DecimalType, DoubleType, LongType, StringType, StructType, TimestampType,
+    ArrayType,
+    BooleanType,
+    DataType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    LongType,
+    StringType,
+    StructType,
+    TimestampType,
 )  # fmt: skip
 
 from lake.partition import table_location
@@ -124,10 +133,9 @@ class EventTable:
         for kind in ("uuid", "text", "timestamp", "date", "double", "nested", "typed"):
             lists[kind] = [{"name": column.name, "type": column.type} for column in self.columns if column.kind == kind]
         odd = any(column.kind in ODD_KINDS or column.type.startswith("decimal") for column in self.columns)
-        lists["odd"], lists["plain"] = ([{}], []) if odd else ([], [{}])
-        lists["infinite"] = (
-            [{}] if any(column.kind == "nested" and "double" in column.type for column in self.columns) else []
-        )
+        infinite = any(column.kind == "nested" and "double" in column.type for column in self.columns)
+        for name, is_used in {"odd": odd, "plain": not odd, "infinite": infinite}.items():
+            lists[name] = [{}] if is_used else []
         lists["required"] = [reference(path) for path in self.required]
         lists["optional"] = [reference(name) for name in self.optional]
         lists["stored"] = [{"name": name} for name in self.stored]
@@ -177,7 +185,7 @@ def is_allowed(kind: DataType, is_inside: bool = False) -> bool:
         return is_allowed(kind.elementType, is_inside=True)
     if isinstance(kind, StructType):
         return all(is_allowed(field.dataType, is_inside=True) for field in kind)
-    return isinstance(kind, SIMPLE) or isinstance(kind, (TimestampType, DateType)) and not is_inside
+    return isinstance(kind, SIMPLE) or (isinstance(kind, (TimestampType, DateType)) and not is_inside)
 
 
 def reference(path: str) -> dict[str, str]:

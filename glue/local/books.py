@@ -14,12 +14,13 @@ import sys
 from typing import Any
 
 from awsglue.utils import getResolvedOptions
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from catalog import find_partitions
 
 DAY = ["year", "month", "day"]
+FIGURES = ("raw", "repeats", "rejected", "late")
 
 
 def main(argv: list[str]) -> None:
@@ -35,18 +36,14 @@ def books(spark: SparkSession, data: str, day: str, tables: list[str]) -> dict[s
         for table in tables
     }
     ledger = {
-        table: read(
-            spark, f"{data}/ledger/table_name={table}", DAY, "raw bigint, repeats bigint, rejected bigint, late bigint"
+        table: sums(
+            read(spark, f"{data}/ledger/table_name={table}", DAY, ", ".join(f"{name} bigint" for name in FIGURES))
         )
-        .agg(*(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("raw", "repeats", "rejected", "late")))
-        .first()
         for table in lake
     }
-    advertising = (
-        read(spark, f"{data}/lake/ad/advertising", DAY, "impression_id string, click_at timestamp", day)
-        .agg(F.count("impression_id").alias("rows"), F.count("click_at").alias("clicked"))
-        .first()
-    )
+    joined = read(spark, f"{data}/lake/ad/advertising", DAY, "impression_id string, click_at timestamp", day)
+    counts = joined.agg(F.count("impression_id").alias("rows"), F.count("click_at").alias("clicked"))
+    (advertising,) = (row.asDict() for row in counts.collect())
     ad_traffic = read(
         spark, f"{data}/lake/ad/ad_traffic", DAY, "ad_id string, impressions bigint, clicks bigint", day
     ).collect()
@@ -54,9 +51,14 @@ def books(spark: SparkSession, data: str, day: str, tables: list[str]) -> dict[s
         "ledger": {table: ledger[table]["raw"] for table in lake},
         "lake": lake,
         **{name: {table: ledger[table][name] for table in lake} for name in ("repeats", "rejected", "late")},
-        "advertising": advertising.asDict(),
+        "advertising": advertising,
         "ad_traffic": [[row.ad_id, row.impressions, row.clicks] for row in ad_traffic],
     }
+
+
+def sums(ledger: DataFrame) -> Row:
+    (row,) = ledger.agg(*(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in FIGURES)).collect()
+    return row
 
 
 def read(spark: SparkSession, folder: str, keys: list[str], schema: str, day: str | None = None) -> DataFrame:

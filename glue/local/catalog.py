@@ -27,8 +27,7 @@ ORC_SERDE = "org.apache.hadoop.hive.ql.io.orc.OrcSerde"
 def main(argv: list[str]) -> None:
     names = ["tables", "locations"] + [name for name in ("print",) if f"--{name}" in argv]
     options = getResolvedOptions(argv, names)
-    with open(options["tables"], encoding="utf-8") as file:
-        tables = json.load(file)["TableList"]
+    tables = json.loads(Path(options["tables"]).read_text(encoding="utf-8"))["TableList"]
     made = list(statements(tables, json.loads(options["locations"])))
     if options.get("print") == "true":
         print(";\n".join(made) + ";")
@@ -54,7 +53,7 @@ def statements(tables: list[dict[str, Any]], locations: dict[str, str]) -> Itera
         keys = [key["Name"] for key in table.get("PartitionKeys", [])]
         partitions = [
             "PARTITION ("
-            + ", ".join(f"`{key}` = '{value}'" for key, value in zip(keys, values))
+            + ", ".join(f"`{key}` = '{value}'" for key, value in zip(keys, values, strict=True))
             + f") LOCATION {quote(folder)}"
             for values, folder in sorted(find_partitions(location, keys, table.get("Parameters")))
         ]
@@ -111,6 +110,7 @@ def find_partitions(
     `parameters` are those of the table: Athena's projection of a date makes one key of several folders. Where runs lie side by side in a partition's folder, the latest complete one is the partition.
     """
     root = Path(location.removeprefix("file://"))
+    found: Iterator[tuple[tuple[str, ...], Path]]
     projected = (parameters or {}).get(f"projection.{keys[-1]}.format") if keys else None
     if projected:
         depth = projected.count("/") + 1

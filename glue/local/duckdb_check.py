@@ -153,7 +153,7 @@ def count_fates(connection: duckdb.DuckDBPyConnection, first: date, last: date) 
         """,
         {"first": first, "last": last},
     ).fetchall()
-    return {day: dict(zip(FIGURES, figures)) for day, *figures in rows}
+    return {day: dict(zip(FIGURES, figures, strict=True)) for day, *figures in rows}
 
 
 def read_ledger(
@@ -172,7 +172,7 @@ def read_ledger(
         .collect()
     )
     keys = (re.findall(r"/(?:year|month|day)=([0-9]+)", row["file_path"])[-3:] for row in rows)
-    return {"-".join(key): {name: row[name] for name in FIGURES} for key, row in zip(keys, rows)}
+    return {"-".join(key): {name: row[name] for name in FIGURES} for key, row in zip(keys, rows, strict=True)}
 
 
 def compare_ledger(
@@ -233,8 +233,8 @@ def compare_events(
         bounds | ({"stored": stored} if stored else {}),
     ).fetchall()
     names = ("day", "id", "arrived_at", "expected", "found")
-    (count,) = connection.execute(f"SELECT count(*) {kept}", bounds).fetchone()
-    return count, [{"table": table.name} | dict(zip(names, row)) for row in rows]
+    ((count,),) = connection.execute(f"SELECT count(*) {kept}", bounds).fetchall()
+    return count, [{"table": table.name} | dict(zip(names, row, strict=True)) for row in rows]
 
 
 def differences(expected: Traffic, found: Traffic) -> Iterator[dict[str, Any]]:
@@ -285,7 +285,10 @@ def keep(
                 "CREATE OR REPLACE TABLE objects (file VARCHAR, lines BIGINT, _object VARCHAR, arrived_at TIMESTAMP)"
             )
             read = [readable(Path(folder) / str(number), path) for number, (path, _) in enumerate(lines)]
-            rows = [(file, count, path.name, arrived_at) for (file, count, _), (path, arrived_at) in zip(read, lines)]
+            rows = [
+                (file, count, path.name, arrived_at)
+                for (file, count, _), (path, arrived_at) in zip(read, lines, strict=True)
+            ]
             if rows:
                 connection.executemany("INSERT INTO objects VALUES ($1, $2, $3, $4)", rows)
             files = [file for file, *_ in read]
@@ -296,7 +299,8 @@ def keep(
             )
             connection.execute(events_sql(table))
         bounds = {"first": first, "start": first - before}
-        if not connection.execute(OPEN_SQL, bounds).fetchone()[0] or str(first - before) <= oldest_day(data, table):
+        ((is_open,),) = connection.execute(OPEN_SQL, bounds).fetchall()
+        if not is_open or str(first - before) <= oldest_day(data, table):
             break
         before += timedelta(days=lookback_days + 1)
     connection.execute(kept_sql(table), {"first": first, "last": last})
@@ -359,7 +363,7 @@ def days_between(first: date, last: date) -> Iterator[date]:
 
 def judged_sql(table: Table, files: list[str], max_line_bytes: int) -> str:
     """Makes the table `judged`: each line with its required columns, and its fate if that is `rejected` or `late`."""
-    types = {name: "UUID" if name in table.uuid else sql_type(table.kinds[name]) for name in table.columns}
+    types = {name: "UUID" if name in table.uuid else sql_type(str(table.kinds[name])) for name in table.columns}
     if not files:
         columns = ", ".join(f'"{name}" {kind}' for name, kind in types.items())
         return f"CREATE OR REPLACE TABLE judged (_object VARCHAR, arrived_at TIMESTAMP, {columns}, _fate VARCHAR)"

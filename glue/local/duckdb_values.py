@@ -35,6 +35,7 @@ def required(path: str, kind: Kind, is_uuid: bool) -> str:
         return good(last_member(name), "uuid" if is_uuid else kind)
     value = member("line", name, kind)
     for name in inner:
+        assert isinstance(kind, dict), f"{path}: no object has {name}"
         kind = kind[name]
         value = member(value, name, kind)
     return good(value, kind)
@@ -111,7 +112,7 @@ def number(value: str) -> str:
 
 def decimal(value: str, kind: str) -> str:
     """The value of a decimal column: a number, or text that has commas."""
-    precision, scale = re.fullmatch(r"decimal\((\d+),(\d+)\)", kind).groups()
+    precision, scale = re.findall(r"\d+", kind)
     given = f"replace(json_extract_string({value}, '$'), ',', '')"
     text = f"coalesce({number(value)}, CASE WHEN json_type({value}) = 'VARCHAR' THEN {given} END)"
     # More digits than the column has, since some are cut off.

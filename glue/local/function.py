@@ -8,18 +8,18 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 
-def handler(event, _context):
+def handler(event: dict, _context: Any) -> dict:
     config = os.environ["CONFIG"]
-    with open(config, encoding="utf-8") as file:
-        folder = os.path.join(json.load(file)["root"], "glue", "local")
-    launched = subprocess.run(
-        [os.environ["PYTHON"], os.path.join(folder, "launch.py"), config], capture_output=True, text=True, check=False
-    )
+    folder = Path(json.loads(Path(config).read_text(encoding="utf-8"))["root"], "glue", "local")
+    command: list[str | Path] = [os.environ["PYTHON"], folder / "launch.py", config]
+    launched = subprocess.run(command, capture_output=True, text=True, check=False)
     if launched.returncode:
         raise failure(event, launched.stderr)
-    sys.path.insert(0, folder)
+    sys.path.insert(0, str(folder))
     from launch import call
 
     answer = call(json.loads(launched.stdout), {"job": event["JobName"], "arguments": event.get("Arguments", {})})

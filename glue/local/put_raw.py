@@ -47,14 +47,14 @@ def main(argv: list[str]) -> int:
 def put(s3: Any, bucket: str, folder: Path, types: list[str]) -> dict[str, Any]:
     """Stores what is new. Raises `ValueError` for a file that has no place in the raw zone, or whose place is taken."""
     files = {RAW + name: path for name, path in find(folder, types)}
-    places = sorted({LAYOUT.fullmatch(key.removeprefix(RAW)).groups() for key in files})
+    places = sorted({found.groups() for key in files if (found := LAYOUT.fullmatch(key.removeprefix(RAW)))})
     days = sorted({"-".join(parts) for _, *parts in places})
-    stored = {}
+    stored: dict[str, str] = {}
     for group_and_type, year, month, day in places:
         stored |= list_etags(s3, bucket, f"{RAW}{group_and_type}/year={year}/month={month}/day={day}/")
     with ThreadPoolExecutor(THREADS) as threads:
         there = [key for key in files if key in stored]
-        same = dict(zip(there, threads.map(lambda key: etag(files[key]) == stored[key], there)))
+        same = dict(zip(there, threads.map(lambda key: etag(files[key]) == stored[key], there), strict=True))
         taken = sorted(key for key, is_same in same.items() if not is_same)
         if taken:
             raise ValueError(f"{len(taken)} objects exist with another content, such as {taken[0]}: nothing was stored")

@@ -101,13 +101,15 @@ def write(columns: list[str], rows: Iterable[list[Any]], format: str, out: TextI
                 f"more than one column is named {', '.join(twice)}: name them with AS, or ask for --format csv"
             )
         for row in rows:
-            out.write(as_json(dict(zip(columns, row))) + "\n")
+            out.write(as_json(dict(zip(columns, row, strict=True))) + "\n")
     else:
         texts = [[shown(as_text(value)) for value in row] for row in rows]
         columns = [shown(name) for name in columns]
-        widths = [max(map(len, column)) for column in zip(columns, *texts)]
+        widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
         for texts_of_row in [columns, ["-" * width for width in widths], *texts]:
-            out.write("  ".join(text.ljust(width) for text, width in zip(texts_of_row, widths)).rstrip() + "\n")
+            out.write(
+                "  ".join(text.ljust(width) for text, width in zip(texts_of_row, widths, strict=True)).rstrip() + "\n"
+            )
 
 
 def as_json(value: Any) -> str:
@@ -117,7 +119,7 @@ def as_json(value: Any) -> str:
 def plain(value: Any) -> Any:
     """The value as JSON has it: what it has no form for is text, as Spark's own `to_json` writes it."""
     if isinstance(value, Row):
-        return {name: plain(member) for name, member in zip(value.__fields__, value)}
+        return {name: plain(member) for name, member in zip(value.__fields__, value, strict=True)}
     if isinstance(value, dict):
         return {as_text(name): plain(member) for name, member in value.items()}
     if isinstance(value, (list, tuple)):

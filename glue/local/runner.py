@@ -371,7 +371,7 @@ def write_address(config: dict[str, Any], server: Server) -> None:
         "pid": os.getpid(),
         "endpoint": config["endpoint"],
     }
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         json.dump(address, file)
     partial.replace(path)
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pyspark
 from py4j.protocol import Py4JJavaError
@@ -58,7 +59,8 @@ def compile(script: Path, folder: Path) -> Path:
 
 def run(spark: SparkSession, jar: Path, class_name: str, argv: list[str]) -> None:
     """Calls the class's `main` in the session's JVM, and prints what it printed. Raises `JobError` when it fails."""
-    jvm, gateway = spark._jvm, spark.sparkContext._gateway
+    jvm: Any = spark._jvm
+    gateway: Any = spark.sparkContext._gateway
     urls = gateway.new_array(jvm.java.net.URL, 1)
     urls[0] = jvm.java.io.File(str(jar.resolve())).toURI().toURL()
     arguments = gateway.new_array(jvm.java.lang.String, len(argv))
@@ -88,11 +90,11 @@ def run(spark: SparkSession, jar: Path, class_name: str, argv: list[str]) -> Non
         print(printed.toString("UTF-8"), end="", flush=True)
 
 
-def message_of(thrown) -> str:
+def message_of(thrown: Any) -> str:
     """The messages of what was thrown and of its causes, without those that reflection adds."""
     messages = []
     while thrown is not None:
-        if not thrown.getClass().getName() == "java.lang.reflect.InvocationTargetException":
+        if thrown.getClass().getName() != "java.lang.reflect.InvocationTargetException":
             messages.append(thrown.toString())
         thrown = thrown.getCause()
     return "\ncaused by ".join(messages)

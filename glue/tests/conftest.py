@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +47,7 @@ def spark_defaults() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory):
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     folder = tmp_path_factory.mktemp("spark")
     settings = spark_defaults() | {
         "spark.master": "local[2]",
@@ -66,7 +68,7 @@ def spark(tmp_path_factory):
     session.stop()
 
 
-def in_bucket(part):
+def in_bucket(part: Any) -> Any:
     """With the bucket's name in its place: all that the location of a table refers to."""
     if isinstance(part, list):
         return [in_bucket(one) for one in part]
@@ -96,7 +98,7 @@ class Warehouse:
 
     database = "dataless"
 
-    def __init__(self, spark, folder: Path):
+    def __init__(self, spark: SparkSession, folder: Path):
         self.spark, self.folder = spark, folder
         self.data_path = f"file://{folder}/data"
         self.make_tables(deployed_tables(self.database))
@@ -110,12 +112,13 @@ class Warehouse:
             self.spark.sql(statement)
 
     def used_tables(self) -> list[str]:
-        external, anything = self.external_catalog(), self.spark._jvm.scala.Option.empty()
+        jvm: Any = self.spark._jvm
+        external, anything = self.external_catalog(), jvm.scala.Option.empty()
         return [
             name for name in self.empty_tables if external.listPartitionNames(self.database, name, anything).nonEmpty()
         ]
 
-    def external_catalog(self):
+    def external_catalog(self) -> Any:
         return self.spark._jsparkSession.sharedState().externalCatalog()
 
     def clear(self) -> None:
@@ -138,7 +141,7 @@ class Warehouse:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(gzip.compress(content))
 
-    def put_lines(self, table: str, lines) -> None:
+    def put_lines(self, table: str, lines: Iterable[tuple[Any, ...]]) -> None:
         """Stores `(hour, file name, line, ...)` records, each line ended by a newline."""
         for (hour, name), content in nasty.objects(lines).items():
             self.put_raw(table, hour, name, content)
@@ -158,20 +161,20 @@ class Warehouse:
 
 
 @pytest.fixture(scope="session")
-def shared_warehouse(spark, tmp_path_factory):
+def shared_warehouse(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     # Wherever a checkout is, its path is no reason to miss a file.
     return Warehouse(spark, tmp_path_factory.mktemp("a bucket%2Fof#é"))
 
 
 @pytest.fixture
-def warehouse(shared_warehouse):
+def warehouse(shared_warehouse: Warehouse) -> Warehouse:
     """The warehouse, empty. Making its tables takes far longer than emptying them, so there is one for the run."""
     shared_warehouse.clear()
     return shared_warehouse
 
 
 @pytest.fixture
-def orders(warehouse):
+def orders(warehouse: Warehouse) -> Iterator[Warehouse]:
     """The warehouse with one more table of events, of another group, whose columns are of every type."""
     name = f"{warehouse.database}.{nasty_orders.TABLE['name']}"
     table = nasty_orders.catalog_table(warehouse.database, f"{BUCKET}data")
@@ -181,6 +184,6 @@ def orders(warehouse):
 
 
 @pytest.fixture(scope="session")
-def classes(tmp_path_factory):
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled ETL in Scala. Compiling takes longer than most tests."""
     return scala.compile(ROOT / "glue" / "scala" / "etl.scala", tmp_path_factory.mktemp("scala"))

@@ -5,15 +5,17 @@ of an array is a list with the type of its elements, that of an object a diction
 `(hour of arrival, object name, line, …)`; the line is text, or bytes where it is none.
 """
 
+import contextlib
 import json
 import re
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_UP, Context, Decimal, InvalidOperation
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-IMPRESSIONS = {
+IMPRESSIONS: dict[str, Any] = {
     "name": "impressions",
     "columns": {"impression_id": "string", "ad_id": "string", "occurred_at": "timestamp"},
     "id": "impression_id",
@@ -21,7 +23,7 @@ IMPRESSIONS = {
     "required": ["impression_id", "ad_id", "occurred_at"],
     "uuid": ["impression_id", "ad_id"],
 }
-CLICKS = {
+CLICKS: dict[str, Any] = {
     "name": "clicks",
     "columns": {"click_id": "string"} | IMPRESSIONS["columns"],
     "id": "click_id",
@@ -29,6 +31,9 @@ CLICKS = {
     "required": ["click_id", "impression_id", "ad_id", "occurred_at"],
     "uuid": ["click_id", "impression_id", "ad_id"],
 }
+
+# Raw lines: the hour of arrival, the object's name, the line, and more that does not matter here.
+Lines = Iterable[tuple[Any, ...]]
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -128,10 +133,8 @@ def read_members(members: Members, kinds: dict[str, Any]) -> dict[str, Any]:
     row = dict.fromkeys(kinds)
     for name, value in members:
         if name in kinds:
-            try:
+            with contextlib.suppress(Unfit):
                 row[name] = read(value, kinds[name])
-            except Unfit:
-                pass
     return row
 
 
@@ -149,7 +152,7 @@ def read(value: Any, kind: Any) -> Any:
     return READERS[kind](value)
 
 
-def unfit() -> None:
+def unfit() -> NoReturn:
     raise Unfit
 
 
@@ -171,7 +174,7 @@ def read_date(value: Any) -> date | None:
     return calendar(date, value) if type(value) is str and re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value) else None
 
 
-def calendar(moment: type, text: str) -> Any:
+def calendar(moment: type[date], text: str) -> Any:
     try:
         return moment.fromisoformat(text)
     except ValueError:
@@ -235,24 +238,26 @@ def java_double(value: float) -> str:
         return '"Infinity"' if value > 0 else '"-Infinity"'
     if value == 0 or 1e-3 <= abs(value) < 1e7:
         return repr(value)
-    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    number = Decimal(repr(value)).normalize()
+    digits = number.as_tuple().digits
     rest = "".join(map(str, digits[1:])) or "0"
-    return f"{'-' * sign}{digits[0]}.{rest}E{exponent + len(digits) - 1}"
+    return f"{'-' if value < 0 else ''}{digits[0]}.{rest}E{number.adjusted()}"
 
 
 # --- all lines ---
 
 
-def fates(table: dict, lines, lookback_days: int) -> list[Decided]:
+def fates(table: dict, lines: Lines, lookback_days: int) -> list[Decided]:
     """What became of each line, in order of arrival."""
     read = []
     for record in lines:
         arrived = datetime.strptime(record[0], "%Y-%m-%d %H")
         read.append((record, arrived, *judge(table, record[2], arrived)))
     read.sort(key=lambda entry: (entry[1], entry[0][1], order(table, entry[3])))
-    decided, kept = [], {}
+    decided: list[Decided] = []
+    kept: dict[Any, list[datetime]] = {}
     for record, arrived, reason, row, nulled in read:
-        if reason is not None:
+        if row is None:
             fate = "rejected"
         elif midnight(arrived) - midnight(row[table["time"]]) > lookback_days * DAY:
             fate = "late"
@@ -283,7 +288,7 @@ def midnight(moment: datetime) -> datetime:
     return datetime(moment.year, moment.month, moment.day)
 
 
-def books(table: dict, lines, lookback_days: int) -> dict[str, Counter]:
+def books(table: dict, lines: Lines, lookback_days: int) -> dict[str, Counter]:
     """Lines by arrival day and fate, `raw` counting all."""
     counts: dict[str, Counter] = {}
     for decided in fates(table, lines, lookback_days):
@@ -291,7 +296,7 @@ def books(table: dict, lines, lookback_days: int) -> dict[str, Counter]:
     return counts
 
 
-def nulled(table: dict, lines, lookback_days: int) -> dict[str, Counter]:
+def nulled(table: dict, lines: Lines, lookback_days: int) -> dict[str, Counter]:
     """Events whose value of an optional column is not good, by arrival day and column."""
     counts: dict[str, Counter] = {}
     for decided in fates(table, lines, lookback_days):
@@ -299,12 +304,12 @@ def nulled(table: dict, lines, lookback_days: int) -> dict[str, Counter]:
     return counts
 
 
-def lake(table: dict, lines, lookback_days: int) -> list[tuple]:
+def lake(table: dict, lines: Lines, lookback_days: int) -> list[tuple]:
     """The lake's rows: the columns in order, arrived_at, year, month, day, arrived."""
     rows = (
         (*map(stored, decided.row.values()), decided.arrived, *days_of(decided.row[table["time"]], decided.arrived))
         for decided in fates(table, lines, lookback_days)
-        if decided.fate == "kept"
+        if decided.row and decided.fate == "kept"
     )
     return sorted(rows, key=repr)
 

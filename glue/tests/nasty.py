@@ -5,6 +5,8 @@ order counts: what comes first in an object is at its start.
 """
 
 import json
+from collections.abc import Iterable
+from typing import Any
 
 LOOKBACK_DAYS = 3
 AD = "ad000000-0000-4000-8000-000000000001"
@@ -15,11 +17,11 @@ def own_id(number: int) -> str:
     return f"00000000-0000-4000-8000-{number:012d}"
 
 
-def impression(number: int, occurred_at: str, ad_id: str = AD, **more) -> str:
+def impression(number: int, occurred_at: object, ad_id: object = AD, **more: object) -> str:
     return json.dumps({"impression_id": own_id(number), "ad_id": ad_id, "occurred_at": occurred_at, **more})
 
 
-def objects(lines) -> dict[tuple[str, str], bytes]:
+def objects(lines: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], bytes]:
     """The content of the raw objects by hour of arrival and name: each line ended by a newline."""
     content: dict[tuple[str, str], bytearray] = {}
     for hour, name, line, *_ in lines:
@@ -261,7 +263,7 @@ LINES = [
     ("2026-11-20 12", "a.gz", impression(72, NOON, ad_id=AD[:-1] + "g"), "invalid ad_id"),
     ("2026-11-20 12", "a.gz", impression(73, NOON, ad_id=AD + "\n"), "invalid ad_id"),
     ("2026-11-20 12", "a.gz", impression(74, NOON, ad_id="{" + AD + "}"), "invalid ad_id"),
-    ("2026-11-20 12", "a.gz", impression(75, NOON, ad_id="٠" + AD[1:]), "invalid ad_id"),
+    ("2026-11-20 12", "a.gz", impression(75, NOON, ad_id="\u0660" + AD[1:]), "invalid ad_id"),
     ("2026-11-20 12", "a.gz", impression(76, 1763640000), "invalid occurred_at"),
     ("2026-11-20 12", "a.gz", impression(77, ""), "invalid occurred_at"),
     ("2026-11-20 12", "a.gz", impression(78, "2026-11-20"), "invalid occurred_at"),

@@ -7,10 +7,11 @@ has such.
 import json
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 import nasty
 
-TABLE = {
+TABLE: dict[str, Any] = {
     "name": "orders",
     "columns": {
         "order_id": "string",
@@ -42,7 +43,7 @@ TIME = "2026-11-20 12:00:00.000"
 MOMENT = datetime(2026, 11, 20, 12)
 
 
-def ddl(kind) -> str:
+def ddl(kind: Any) -> str:
     """A type as the catalog writes it."""
     if isinstance(kind, dict):
         return f"struct<{','.join(f'{name}:{ddl(member)}' for name, member in kind.items())}>"
@@ -66,7 +67,7 @@ def catalog_table(database: str, data_path: str) -> dict:
     }
 
 
-def order(number: int, *members: str, **given) -> str:
+def order(number: int, *members: str, **given: Any) -> str:
     """An order: its fields, then members in JSON, each in place of the field of its name."""
     fields = {"order_id": nasty.own_id(number), "customer": {"id": 7}, "ordered_at": TIME, "total": 1.5} | given
     for member in members:
@@ -74,13 +75,13 @@ def order(number: int, *members: str, **given) -> str:
     return json.dumps(fields)[:-1] + "".join(f", {member}" for member in members) + "}"
 
 
-def kept(number: int, *members: str, values: dict | None = None, **given) -> tuple:
+def kept(number: int, *members: str, values: dict | None = None, **given: Any) -> tuple:
     """The line of an order that is kept, with these values besides those that every order has."""
     every = {"order_id": nasty.own_id(number), "customer": (7, None), "ordered_at": MOMENT, "total": Decimal("1.50")}
     return "2026-11-20 12", "a.gz", order(number, *members, **given), "kept", every | (values or {})
 
 
-def rejected(reason: str, number: int, *members: str, **given) -> tuple:
+def rejected(reason: str, number: int, *members: str, **given: Any) -> tuple:
     return "2026-11-20 12", "a.gz", order(number, *members, **given), reason, None
 
 
@@ -227,22 +228,22 @@ REJECTED = [
 
 # Equal in hour, object and time: the columns decide in the table's order, null first, however the line orders them.
 TIES = [
-    kept(400, customer={"id": 7, "name": "b"}, total=1)[:3] + ("repeats", None),
-    kept(400, customer={"id": 7}, total=2)[:3] + ("kept", {"total": Decimal("2.00")}),
-    kept(401, '"total": 10', quantity=1)[:3] + ("repeats", None),
-    kept(401, '"total": 9.5', quantity=2)[:3] + ("kept", {"total": Decimal("9.50"), "quantity": 2}),
-    kept(402, paid=True)[:3] + ("repeats", None),
-    kept(402, paid=False)[:3] + ("kept", {"paid": False}),
-    kept(403, note="ä")[:3] + ("repeats", None),
-    kept(403, note="z", tags=["b"])[:3] + ("repeats", None),
-    kept(403, note="z", tags=["a", "c"])[:3] + ("repeats", None),
-    kept(403, note="z", tags=["a"])[:3] + ("kept", {"note": "z", "tags": ["a"]}),
-    kept(404, items=[{"sku": "b"}])[:3] + ("repeats", None),
-    kept(404, items=[{"sku": None, "quantity": 9}])[:3] + ("kept", {"items": [(None, 9, None, None, None)]}),
-    kept(405, due_on="2026-12-24")[:3] + ("repeats", None),
-    kept(405, due_on="2026-02-30")[:3] + ("kept", {}),
-    kept(406, note="b")[:3] + ("repeats", None),
-    kept(406, note=10)[:3] + ("kept", {"note": "10"}),
+    (*kept(400, customer={"id": 7, "name": "b"}, total=1)[:3], "repeats", None),
+    (*kept(400, customer={"id": 7}, total=2)[:3], "kept", {"total": Decimal("2.00")}),
+    (*kept(401, '"total": 10', quantity=1)[:3], "repeats", None),
+    (*kept(401, '"total": 9.5', quantity=2)[:3], "kept", {"total": Decimal("9.50"), "quantity": 2}),
+    (*kept(402, paid=True)[:3], "repeats", None),
+    (*kept(402, paid=False)[:3], "kept", {"paid": False}),
+    (*kept(403, note="ä")[:3], "repeats", None),
+    (*kept(403, note="z", tags=["b"])[:3], "repeats", None),
+    (*kept(403, note="z", tags=["a", "c"])[:3], "repeats", None),
+    (*kept(403, note="z", tags=["a"])[:3], "kept", {"note": "z", "tags": ["a"]}),
+    (*kept(404, items=[{"sku": "b"}])[:3], "repeats", None),
+    (*kept(404, items=[{"sku": None, "quantity": 9}])[:3], "kept", {"items": [(None, 9, None, None, None)]}),
+    (*kept(405, due_on="2026-12-24")[:3], "repeats", None),
+    (*kept(405, due_on="2026-02-30")[:3], "kept", {}),
+    (*kept(406, note="b")[:3], "repeats", None),
+    (*kept(406, note=10)[:3], "kept", {"note": "10"}),
 ]
 
 NONE = (None,) * 5

@@ -1,7 +1,8 @@
 """The books are counted in the files of the layout that docs/lake.md describes."""
 
-import books
 import pytest
+
+import books
 
 DATA = {
     # Two event days of an arrival day, one of which an erasure has replaced; and what runs left that were killed.

@@ -1,13 +1,13 @@
 import json
 from pathlib import Path
 
-import nasty
 import pytest
+
+import catalog
+import nasty
 from conftest import BUCKET, deployed_tables
 from test_erase import dynamodb, run_erase  # noqa: F401
 from test_etl import everything, run_etl
-
-import catalog
 
 # Names of runs, oldest first.
 FIRST, SECOND, THIRD = (f"run-202611{day}T000000-00000000" for day in (21, 22, 23))

@@ -3,13 +3,12 @@
 import threading
 import time
 
+import etl
 import expectation
 import nasty
 from conftest import ROOT
-from test_etl import ledger, put
-
-import etl
 from lake import session
+from test_etl import ledger, put
 
 DAY, NEXT = "2026-11-20", "2026-11-21"
 
@@ -31,7 +30,7 @@ def run_at_once(warehouse, *days: str) -> tuple[list[Exception | None], list[dic
                     ["etl.py", *(part for item in given.items() for part in (f"--{item[0]}", item[1]))]
                 ),
             )
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             raised[place] = error
 
     threads = [threading.Thread(target=run, args=item) for item in enumerate(days)]
@@ -55,7 +54,7 @@ def read(warehouse) -> dict[str, list] | None:
             .select("year", "month", "day", "arrived", "impression_id")
             .collect()
         )
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         assert "FileNotFound" in str(error) or "does not exist" in str(error) or "FILE_NOT_EXIST" in str(error), error
         return None
     found: dict[tuple, list] = {}

@@ -5,14 +5,14 @@ import shutil
 from datetime import date, datetime, timedelta
 
 import duckdb
+import pytest
+from pyspark.sql import functions as F
+
+import duckdb_check
 import expectation
 import nasty
 import nasty_orders
-import pytest
-from pyspark.sql import functions as F
 from test_etl import run_etl
-
-import duckdb_check
 
 DAY = date(2026, 11, 20)
 TABLES = {

@@ -6,15 +6,15 @@ import json
 import shutil
 from datetime import date
 
-import nasty
 import pytest
 from pyspark.cloudpickle import register_pickle_by_value, unregister_pickle_by_value
-from test_etl import everything, ledger, run_etl
 
 import erase
 import load_ad_traffic
+import nasty
 from lake import ads, lines, objects
 from lake.table import event_tables
+from test_etl import everything, ledger, run_etl
 
 ID = "abcdef00-0000-4000-8000-00000000000a"
 DAY = "2026-11-20"
@@ -105,7 +105,7 @@ def test_the_store_of_a_folder_is_that_folder_whatever_its_name(tmp_path, name):
 def test_an_object_that_is_torn_is_named_and_left_alone(tmp_path):
     torn = gzip.compress(NEIGHBOURS[1] * 100)[:-12]
     (tmp_path / "torn.gz").write_bytes(torn)
-    with pytest.raises(RuntimeError, match="torn.gz can't be read"):
+    with pytest.raises(RuntimeError, match=r"torn\.gz can't be read"):
         lines.rewrite_object(objects.FolderStore(str(tmp_path)), objects.Object("torn.gz"), lines.id_finder(ID))
     assert (tmp_path / "torn.gz").read_bytes() == torn
 
@@ -513,7 +513,7 @@ def test_days_run_again_from_the_first_that_changed_until_none_depends_on_it(
     )
     journal = erase.Journal(november(*arrivals), november(*event_days))
     days = erase.days_to_run(arguments, journal, november(*arrivals))
-    assert days == {"rerun": rerun and dict(zip(("from", "to"), rerun)), "batch_only": batch_only}
+    assert days == {"rerun": rerun and dict(zip(("from", "to"), rerun, strict=True)), "batch_only": batch_only}
 
 
 def test_a_click_decides_the_days_of_the_attribution_window_before_its_own(warehouse):

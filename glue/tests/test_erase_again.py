@@ -1,12 +1,16 @@
 """An erasure that was killed, or takes several runs, ends as one that did it all at once."""
 
 import gzip
-import json
 import shutil
 from datetime import date
 
-import nasty
 import pytest
+
+import erase
+import load_ad_traffic
+import nasty
+from lake import files, objects
+from lake.partition import Partition
 from test_erase import (  # noqa: F401
     DAY,
     DAY_KEYS,
@@ -19,11 +23,6 @@ from test_erase import (  # noqa: F401
     run_erase,
 )
 from test_etl import everything, run_etl
-
-import erase
-import load_ad_traffic
-from lake import files, objects
-from lake.partition import Partition
 
 
 def journals(warehouse) -> list:

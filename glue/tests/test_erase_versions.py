@@ -2,10 +2,9 @@
 
 from datetime import date
 
-from test_erase import ARGUMENTS, HIT, ID, OTHER, Bucket
-
 import erase
 from lake import objects
+from test_erase import ARGUMENTS, HIT, ID, OTHER, Bucket
 
 
 def test_marks_of_deletion_go_where_they_hide_nothing(monkeypatch):

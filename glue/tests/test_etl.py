@@ -5,13 +5,13 @@ import uuid
 from collections import Counter
 from datetime import datetime, timedelta
 
-import expectation
-import nasty
 import pytest
-from conftest import ROOT
 
 import etl
+import expectation
 import lake.files
+import nasty
+from conftest import ROOT
 from lake.partition import ArrivalDay, Partition
 
 # Every day on which a line of the nasty input arrived, in order.
@@ -38,7 +38,7 @@ def run_etl(
 
 def ledger(warehouse, table: str = "impressions") -> dict[str, dict[str, int]]:
     names = [name for name, _ in warehouse.schema("ledger")]
-    rows = [dict(zip(names, row)) for row in warehouse.rows("ledger")]
+    rows = [dict(zip(names, row, strict=True)) for row in warehouse.rows("ledger")]
     return {
         "-".join((row["year"], row["month"], row["day"])): {name: row[name] for name in BOOKS}
         for row in rows
@@ -311,7 +311,7 @@ def put_events_of_many_ads(warehouse, events: int, files: int) -> None:
     """
     chance = random.Random(1)
     ads = [some_id(f"ad {number}") for number in range(50)]
-    for number, shared in zip(range(25), [9, 19, 28] * 9):
+    for number, shared in zip(range(25), [9, 19, 28] * 9, strict=False):
         ads[number] = ads[number + 25][:shared] + ads[number][shared:]
     lines = []
     for number in range(events):

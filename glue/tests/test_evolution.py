@@ -2,8 +2,9 @@
 
 import json
 
-import nasty
 import pytest
+
+import nasty
 from conftest import deployed_tables
 from test_etl import ledger, run_etl
 from test_scala import engines  # noqa: F401  (a fixture)

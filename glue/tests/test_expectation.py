@@ -4,10 +4,11 @@ import json
 from collections import Counter
 from datetime import datetime
 
+import pytest
+
 import expectation
 import nasty
 import nasty_orders
-import pytest
 
 TABLES = {
     "impressions": (expectation.IMPRESSIONS, nasty.LINES),

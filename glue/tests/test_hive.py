@@ -136,11 +136,11 @@ def test_an_attribution_window_that_the_query_can_t_have_is_refused(warehouse, d
 
 def event_row(ids: dict, occurred_at: str) -> dict:
     row = {"ad_id": "ad-1", "occurred_at": occurred_at, "arrived_at": occurred_at, "arrived": occurred_at[:10]}
-    return row | ids | dict(zip(("year", "month", "day"), occurred_at[:10].split("-")))
+    return row | ids | dict(zip(("year", "month", "day"), occurred_at[:10].split("-"), strict=True))
 
 
 def day_columns() -> dict[str, str]:
-    return dict(zip(("year", "month", "day"), DAY.split("-")))
+    return dict(zip(("year", "month", "day"), DAY.split("-"), strict=True))
 
 
 def advertising_row(impression_id: str, click_at: str | None, ad_id: str = "ad-1") -> dict:
@@ -161,7 +161,7 @@ def impression_row(impression_id: str, ad_id: str = "ad-1") -> dict:
 
 def click_row(impression_id: str, occurred_at: str) -> dict:
     ids = {"click_id": f"click of {impression_id}", "impression_id": impression_id, "ad_id": "ad-1"}
-    keys = dict(zip(("year", "month", "day"), occurred_at[:10].split("-")))
+    keys = dict(zip(("year", "month", "day"), occurred_at[:10].split("-"), strict=True))
     return ids | {"occurred_at": occurred_at, "arrived_at": f"{DAY} 23:00:00.000"} | keys | {"arrived": DAY}
 
 

@@ -1,5 +1,6 @@
 """The environment in which the runner of jobs starts. No Spark."""
 
+import itertools
 import shlex
 
 import pytest
@@ -34,7 +35,7 @@ def environment(folder):
 
 def settings(environment):
     words = shlex.split(environment["PYSPARK_SUBMIT_ARGS"])
-    return dict(word.split("=", 1) for flag, word in zip(words, words[1:]) if flag == "--conf")
+    return dict(word.split("=", 1) for flag, word in itertools.pairwise(words) if flag == "--conf")
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 import json
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 import ledger
 
-DAY = datetime(2026, 11, 20, tzinfo=timezone.utc)
-NOW = datetime(2026, 11, 21, 2, 30, tzinfo=timezone.utc)
+DAY = datetime(2026, 11, 20, tzinfo=UTC)
+NOW = datetime(2026, 11, 21, 2, 30, tzinfo=UTC)
 FIGURES = ("raw", "kept", "repeats", "rejected", "late", "stored", "undelivered")
 LOOKBACK_DAYS = 3
 TODAY = date(2026, 12, 24)
@@ -60,7 +60,7 @@ ARGUMENTS = ["ledger.py", "--stack", "w", "--day", "2026-11-20", "--lookback_day
 
 def put_rows(warehouse, rows: list[dict]) -> None:
     times = ({name: f"{row[name]:%Y-%m-%d %H:%M:%S}" for name in ("started_at", "decided_at")} for row in rows)
-    warehouse.insert("ledger", [row | moments for row, moments in zip(rows, times)])
+    warehouse.insert("ledger", [row | moments for row, moments in zip(rows, times, strict=True)])
 
 
 def printed(capsys) -> list[dict]:
@@ -92,7 +92,7 @@ def test_books_that_balance_are_published_and_pass(warehouse, cloudwatch, capsys
 
 
 def test_a_missing_row_fails_after_the_metrics_are_published(warehouse, cloudwatch, capsys):
-    with pytest.raises(ledger.BooksDontBalance, match="2026-11-20.*clicks: no row: run the ETL"):
+    with pytest.raises(ledger.BooksDontBalance, match=r"2026-11-20.*clicks: no row: run the ETL"):
         run_ledger(warehouse, impressions=BALANCED)
     assert [line["fault"] is None for line in printed(capsys)] == [False, True]
     (call,) = cloudwatch.calls
@@ -196,7 +196,7 @@ def test_days_and_tables_that_a_stale_day_does_not_look_into_are_not_read(wareho
     put_rows(warehouse, [{"table_name": "impressions", **later, **keys, "day": "16"}])
     warehouse.spark.catalog.refreshTable(f"{warehouse.database}.ledger")
     capsys.readouterr()
-    with pytest.raises(ledger.BooksDontBalance, match="impressions: stale: .* of 2026-11-20 to 2026-11-24 again"):
+    with pytest.raises(ledger.BooksDontBalance, match=r"impressions: stale: .* of 2026-11-20 to 2026-11-24 again"):
         ledger.main([*ARGUMENTS, "--database", warehouse.database])
     assert [line["fault"] is None for line in printed(capsys)] == [True, False]
 

@@ -224,12 +224,12 @@ class Loads:
 
     def set_traffic(self, rows: dict[str, tuple[int, int]]) -> None:
         shutil.rmtree(self.warehouse.folder / "data/lake/ad/ad_traffic", ignore_errors=True)
-        keys = dict(zip(("year", "month", "day"), DAY.split("-")))
+        keys = dict(zip(("year", "month", "day"), DAY.split("-"), strict=True))
         content = [
             {"ad_id": ad, "impressions": shown, "clicks": clicked} | keys for ad, (shown, clicked) in rows.items()
         ]
         self.warehouse.insert(
-            "ad_traffic", content + [{"ad_id": "of-another-day", "impressions": 1, "clicks": 0} | keys | {"day": "19"}]
+            "ad_traffic", [*content, {"ad_id": "of-another-day", "impressions": 1, "clicks": 0} | keys | {"day": "19"}]
         )
 
 

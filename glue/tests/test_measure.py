@@ -3,11 +3,11 @@
 import boto3
 import pytest
 from botocore.stub import Stubber
-from conftest import ROOT
 
 import etl
 import hive
 import nasty
+from conftest import ROOT
 from lake import measure
 
 OF_STACK = ["job.py", "--stack", "wh", "--JOB_NAME", "wh-etl", "--day", "2026-11-20"]

@@ -1,9 +1,9 @@
 """What a job takes out of a bucket that keeps versions, through the mirror of a laptop."""
 
 import pytest
-from test_mirror import Bucket, make, tag
 
 import mirror
+from test_mirror import Bucket, make, tag
 
 
 class Versions(Bucket):

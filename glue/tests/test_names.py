@@ -1,10 +1,10 @@
 """What an object is called is no matter: Spark on a laptop reads it, and leaves nothing beside it."""
 
-import nasty
 import pytest
-from test_etl import run_etl
 
+import nasty
 from lake import files
+from test_etl import run_etl
 
 HOUR = "raw/ad/impressions/year=2026/month=11/day=20/hour=12"
 NAMES = sorted({name for _, name, *_ in nasty.ODD_NAMES})

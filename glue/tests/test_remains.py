@@ -2,16 +2,16 @@
 
 import shutil
 
-import nasty
 import pytest
 from pyspark.errors import AnalysisException
-from test_erase import ARRIVED_PATH, DAY, DAY_KEYS, DAY_PATH, ID, Bucket, dynamodb, impression, kill, run_erase  # noqa: F401
-from test_etl import run_etl
 
 import etl
 import lake.partition
+import nasty
 from lake import objects, remains
 from lake.erased import Erased
+from test_erase import ARRIVED_PATH, DAY, DAY_KEYS, DAY_PATH, ID, Bucket, dynamodb, impression, kill, run_erase  # noqa: F401
+from test_etl import run_etl
 
 ARRIVED = f"lake/ad/impressions/arrived={DAY}"
 NEW_RUN = "run-29991231T000000-0000000{}"

@@ -3,6 +3,7 @@
 import gzip
 
 import pytest
+
 import rows
 
 CLICK = "timestamp '2026-11-20 10:00:00'"

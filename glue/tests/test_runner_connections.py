@@ -64,7 +64,7 @@ def test_without_the_token_nothing_is_answered(server, line, capfd):
 
 
 def test_a_line_without_end_is_not_read_to_its_end(server):
-    with connect(server) as connection, pytest.raises(OSError, match="reset|[Bb]roken pipe"):
+    with connect(server) as connection, pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
         for _ in range(200):
             connection.sendall(b"x" * 1_000_000)
     assert_answers(server)

@@ -7,18 +7,27 @@ import json
 import re
 from datetime import datetime, timedelta
 
+import pytest
+
+import etl
 import expectation
 import nasty
 import nasty_orders
-import pytest
+import scala
 from conftest import ROOT
 from test_etl import (
-    NASTY_DAYS, check_lake_files, everything, flags, ledger, partitions, put, put_events_of_many_ads, random_lines, run_etl,
+    NASTY_DAYS,
+    check_lake_files,
+    everything,
+    flags,
+    ledger,
+    partitions,
+    put,
+    put_events_of_many_ads,
+    random_lines,
+    run_etl,
     run_folders,
 )  # fmt: skip
-
-import etl
-import scala
 
 
 class Engines:
@@ -270,7 +279,7 @@ def test_a_torn_file_is_named(engines):
     engines.warehouse.put_lines("impressions", [("2026-11-20 12", "a.gz", nasty.impression(1, nasty.NOON))])
     folder = engines.warehouse.folder / "data/raw/ad/impressions/year=2026/month=11/day=20/hour=12"
     (folder / "torn.gz").write_bytes((folder / "a.gz").read_bytes()[:-20])
-    with pytest.raises(scala.JobError, match="torn.gz"):
+    with pytest.raises(scala.JobError, match=r"torn\.gz"):
         engines.scala("2026-11-20")
 
 

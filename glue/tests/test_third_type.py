@@ -6,23 +6,24 @@ import hashlib
 import json
 from datetime import date
 
-import nasty
-import nasty_orders
 import pytest
-from conftest import BUCKET, deployed_tables
-from test_erase import dynamodb, impression, places, run_erase  # noqa: F401
-from test_etl import ledger as books_of
-from test_etl import run_etl
-from test_ledger import BALANCED, DAY as LEDGER_DAY, NO_LINES, NOW, Counted, cloudwatch, printed, run_ledger, told  # noqa: F401
-from test_undelivered import Catalog, FolderBucket, record
 
 import erase
 import ledger
+import nasty
+import nasty_orders
 import put_raw
 import undelivered
+from conftest import BUCKET, deployed_tables
 from lake import erased
 from lake.registry import event_groups
 from lake.table import event_tables
+from test_erase import dynamodb, impression, places, run_erase  # noqa: F401
+from test_etl import ledger as books_of
+from test_etl import run_etl
+from test_ledger import BALANCED, NO_LINES, NOW, Counted, cloudwatch, printed, run_ledger, told  # noqa: F401
+from test_ledger import DAY as LEDGER_DAY
+from test_undelivered import Catalog, FolderBucket, record
 
 DAY = "2026-11-20"
 DAY_PATH = "year=2026/month=11/day=20"

@@ -5,17 +5,17 @@ import gzip
 import io
 import json
 from contextlib import redirect_stdout
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
-import nasty
 import pytest
+
+import nasty
+import undelivered
 from conftest import deployed_tables
 from test_erase import dynamodb, run_erase  # noqa: F401
 from test_scala import engines  # noqa: F401
-
-import undelivered
 
 DAY = "2026-11-20"
 GROUPS = {"impressions": "ad", "clicks": "ad"}
@@ -23,7 +23,7 @@ ERRORS = f"raw-errors/impressions/processing-failed/year=2026/month=11/day={DAY[
 
 
 def milliseconds(moment: str) -> int:
-    return int(datetime.fromisoformat(moment).replace(tzinfo=timezone.utc).timestamp() * 1000)
+    return int(datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp() * 1000)
 
 
 def record(received: str, *lines: str, **more) -> bytes:

@@ -183,7 +183,7 @@ class Redshift:
             return []
         answer = self.client.get_statement_result(Id=done["Id"])
         names = [column["name"] for column in answer["ColumnMetadata"]]
-        return [dict(zip(names, map(field_value, record))) for record in answer["Records"]]
+        return [dict(zip(names, map(field_value, record), strict=True)) for record in answer["Records"]]
 
     def wait(self, statement_id: str) -> dict:
         """Waits for the end. Raises `StatementFailed`, or cancels the statement and raises `TimedOut`."""

@@ -1,6 +1,7 @@
 """Fixtures of the proxy and of what is behind it."""
 
 import pytest
+
 from faulty import Proxy, Upstream
 
 

@@ -65,7 +65,7 @@ class Emulator:
             "DATALESS_CLOCK_OFFSET": str(self.offset),
         }
         command = [PYTHON, LAUNCHER, self.folder]
-        with open(self.folder / "emulator.log", "ab") as log:
+        with (self.folder / "emulator.log").open("ab") as log:
             # A group of its own: its functions end with it.
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         for _ in range(600):
@@ -136,4 +136,4 @@ class Emulator:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def held(self):
-        return [path for path in Path(f"{self.log}.held").iterdir()]
+        return list(Path(f"{self.log}.held").iterdir())

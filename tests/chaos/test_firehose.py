@@ -8,12 +8,13 @@ import sys
 import time
 
 import pytest
-from faulty import ROOT, always
+
 from emulator import Emulator
+from faulty import ROOT, always
 
 sys.path.insert(0, str(ROOT / "glue"))
 
-import undelivered  # noqa: E402
+import undelivered
 
 
 def lines(objects):

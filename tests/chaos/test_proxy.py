@@ -12,6 +12,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
     ResponseStreamingError,
 )
+
 from faulty import always, client
 
 STREAM = "warehouse-impressions"

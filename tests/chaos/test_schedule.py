@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ConnectionClosedError
+
 from faulty import PROXY, PYTHON, ROOT, always, client
 
 sys.path.insert(0, str(ROOT / "tools" / "chaos"))
 
-import schedule  # noqa: E402
+import schedule
 
 
 def is_cut(proxy):

@@ -9,8 +9,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools" / "costs"))
 
 import costs  # noqa: E402
-import sources  # noqa: E402
 import event_types  # noqa: E402
+import sources  # noqa: E402
 
 DATA = costs.load()
 TEMPLATE = sources.read()

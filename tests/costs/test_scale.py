@@ -11,9 +11,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools" / "costs"))
 
 import costs  # noqa: E402
+import event_types  # noqa: E402
 import scale  # noqa: E402
 import sources  # noqa: E402
-import event_types  # noqa: E402
 
 PARAMETERS = scale.read_parameters()
 SCALE = {
@@ -47,7 +47,7 @@ def test_the_defaults_are_those_of_the_template():
         "GlueNumberOfWorkers": 2,
         "GlueTimeoutMinutes": 120,
     }
-    assert PARAMETERS == found | {"AthenaScanLimitBytes": 10 * 2**30}
+    assert found | {"AthenaScanLimitBytes": 10 * 2**30} == PARAMETERS
 
 
 def test_a_small_night_is_a_minute_a_run():

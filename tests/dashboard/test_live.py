@@ -127,7 +127,10 @@ def test_the_chart_is_drawn_with_an_axis_for_the_rate(sent, page):
 
 def test_the_page_refreshes_by_itself(sent, page, target):
     widget(page, CHART).get_by_role("button", name="show the data").click()
-    total = lambda: sum(row["Impressions"] or 0 for row in rows(page, CHART).values())
+
+    def total():
+        return sum(row["Impressions"] or 0 for row in rows(page, CHART).values())
+
     before = total()
     event = {
         "ad_id": "6f2b0f6e-3c25-4f6e-9a55-0a8d3b1d4c21",

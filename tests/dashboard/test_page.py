@@ -96,7 +96,10 @@ def test_light_and_dark_are_as_the_system_has_them_or_as_chosen(page, theme):
       const channels = getComputedStyle(document.querySelector(selector)).backgroundColor.match(/\\d+/g).map(Number);
       return channels.reduce((sum, channel) => sum + channel, 0) / 3;
     }"""
-    is_dark = lambda: page.evaluate(luminance, "body") < 60
+
+    def is_dark():
+        return page.evaluate(luminance, "body") < 60
+
     page.emulate_media(color_scheme=theme)
     assert is_dark() == (theme == "dark")
     other = "light" if theme == "dark" else "dark"

@@ -1,7 +1,8 @@
 """DeploymentPreferenceType=AllAtOnce is the way out when an alarm is in ALARM: it must take the alarms off CodeDeploy's groups."""
 
-import event_types
 import pytest
+
+import event_types
 from processed import STACK_NAME, names_of, warehouse
 from resolver import resolve
 from templates import ROOT

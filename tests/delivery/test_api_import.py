@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-i
 import re
 
 import yaml
+
 from templates import ROOT
 
 API = yaml.safe_load((ROOT / "api.yaml").read_text(encoding="utf-8"))

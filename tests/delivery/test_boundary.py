@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from iam import as_list
 from resolver import Refused, resolve
 from rights import pipeline, statements

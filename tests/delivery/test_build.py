@@ -12,6 +12,7 @@ import yaml
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 from moto import mock_aws
 from moto.core.common_models import CloudFormationModel
+
 from resolver import PSEUDO_PARAMETERS, Refused, Resolver, resolve
 from templates import ROOT, read
 
@@ -32,7 +33,9 @@ OPTIONS = ({"RequireApproval": "true"}, {"AlarmEmail": "a@example.com"}, KEY, {"
 
 def combinations():
     for source, chosen in product(SOURCES.values(), product((True, False), repeat=len(OPTIONS))):
-        yield source | {name: value for on, option in zip(chosen, OPTIONS) if on for name, value in option.items()}
+        yield source | {
+            name: value for on, option in zip(chosen, OPTIONS, strict=True) if on for name, value in option.items()
+        }
 
 
 def actions_of(stack):

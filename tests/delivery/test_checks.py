@@ -6,8 +6,9 @@ import os
 import time
 
 import boto3
-import event_types
 import pytest
+
+import event_types
 
 STACK = os.environ.get("DATALESS_STACK")
 TYPES = [event_types.pascal(one) for one in event_types.names()]

@@ -5,8 +5,9 @@ import re
 import subprocess
 import sys
 
-import configuration
 import pytest
+
+import configuration
 import templates
 from templates import ROOT
 

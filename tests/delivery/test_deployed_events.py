@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 import yaml
+
 from rights import granting
 from templates import ROOT
 

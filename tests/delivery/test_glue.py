@@ -7,9 +7,10 @@ import subprocess
 import sys
 import zipfile
 
+import pytest
+
 import event_types
 import lake_zip
-import pytest
 from iam import as_list, like
 from resolver import resolve
 from templates import ROOT

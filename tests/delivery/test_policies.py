@@ -8,8 +8,9 @@ import os
 from pathlib import Path
 
 import boto3
-import event_types
 import pytest
+
+import event_types
 import templates
 
 STACK = os.environ.get("DATALESS_STACK")

@@ -8,12 +8,13 @@ import sys
 import zipfile
 
 import boto3
-import codebuild
-import pin
 import pytest
 import yaml
 from moto import mock_aws
-from rights import granting, pipeline
+
+import codebuild
+import pin
+from rights import granting
 from templates import ROOT, read
 
 STAGES = read(ROOT / "build.yaml")["Resources"]["Pipeline"]["Properties"]["Stages"]
@@ -150,7 +151,7 @@ def uploaded(s3):
 
 def test_what_is_fetched_late_is_named_with_its_version(s3, uploaded):
     resources = yaml.safe_load(pin.pin(TEMPLATE, s3))["Resources"]
-    function, states, stack, api = FILES
+    function, states, stack, _api = FILES
     assert resources["Function"]["Properties"]["CodeUri"] == {
         "Bucket": "builds",
         "Key": function,
@@ -266,7 +267,7 @@ def test_what_no_pattern_matches_in_a_nested_template_is_refused(s3, uploaded):
     inner = f"Resources:\n  States: {{DefinitionS3Location: {{Key: {STATES}, Bucket: builds}}}}\n"
     template, key = nested(inner)
     s3.put_object(Bucket="builds", Key=key, Body=inner.encode())
-    with pytest.raises(pin.NotWhatItWas, match="Resources.States.DefinitionS3Location: "):
+    with pytest.raises(pin.NotWhatItWas, match=r"Resources\.States\.DefinitionS3Location: "):
         pin.pin(template, s3)
 
 

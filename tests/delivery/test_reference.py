@@ -9,7 +9,7 @@ PAGE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 
 
 def test_the_page_is_what_the_program_prints():
-    assert PAGE == reference.page(), "run python3 tools/delivery/reference.py --write"
+    assert reference.page() == PAGE, "run python3 tools/delivery/reference.py --write"
 
 
 def test_every_parameter_and_every_output_is_in_a_table_once():

@@ -3,8 +3,9 @@
 import re
 from itertools import product
 
-import event_types
 import pytest
+
+import event_types
 from iam import as_list
 from resolver import Refused, resolve
 from templates import ROOT, read
@@ -42,7 +43,9 @@ NAMES = (
 
 def combinations():
     for name, chosen in product(NAMES, product((True, False), repeat=len(OPTIONS))):
-        yield name | {key: value for on, option in zip(chosen, OPTIONS) if on for key, value in option.items()}
+        yield name | {
+            key: value for on, option in zip(chosen, OPTIONS, strict=True) if on for key, value in option.items()
+        }
 
 
 def test_every_combination_resolves():
@@ -196,9 +199,11 @@ def test_plain_http_is_refused_wherever_a_policy_can_say_so():
                     if other["Type"] == policy_type
                     and token
                     in (
-                        [other["Properties"].get("Bucket")]
-                        + other["Properties"].get("Topics", [])
-                        + other["Properties"].get("Queues", [])
+                        [
+                            other["Properties"].get("Bucket"),
+                            *other["Properties"].get("Topics", []),
+                            *other["Properties"].get("Queues", []),
+                        ]
                     )
                 ]
                 assert policies and denials(policies[0]), f"{path.name}: {name}"

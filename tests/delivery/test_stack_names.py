@@ -5,6 +5,7 @@ import tomllib
 from itertools import permutations
 
 import pytest
+
 from rights import WAREHOUSE, warehouse
 from templates import ROOT, read
 
@@ -12,7 +13,7 @@ from templates import ROOT, read
 def command_names(text):
     """Stack names in the commands of a page, by the template that is deployed under them."""
     commands = re.findall(r"cloudformation deploy --template-file (\S+) --stack-name (\S+)", text.replace("\\\n", " "))
-    return {template: name for template, name in commands}
+    return dict(commands)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/delivery.md"])

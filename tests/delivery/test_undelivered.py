@@ -2,8 +2,9 @@
 
 import re
 
-import event_types
 import pytest
+
+import event_types
 from iam import as_list, like
 from resolver import resolve
 from templates import ROOT

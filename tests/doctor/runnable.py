@@ -1,13 +1,15 @@
 """Whether a command can be run as it is printed: no placeholder, no comment, and nothing that its program does not know."""
 
 import functools
+import itertools
 import json
 import shlex
 
 import botocore.session
-import doctor
 from botocore import xform_name
 from botocore.model import OperationModel
+
+import doctor
 
 SESSION = botocore.session.get_session()
 
@@ -61,6 +63,6 @@ def check(command: str) -> None:
     # A switch is its member when it is true.
     assert set(options) <= by_option.keys() | GLOBAL, command
     assert {f"--{xform_name(member, '-')}" for member in request.required_members} <= set(options), command
-    for option, value in zip(words, words[1:], strict=False):
+    for option, value in itertools.pairwise(words):
         if value.startswith("{"):
             assert set(json.loads(value)) <= set(by_option[option].members), command

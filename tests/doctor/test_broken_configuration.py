@@ -2,9 +2,10 @@
 
 import dataclasses
 
+import pytest
+
 import configuration
 import doctor
-import pytest
 import runnable
 from account import deployments, stop
 
@@ -53,7 +54,7 @@ def test_a_number_with_a_fraction_is_rounded_up(account, stub, warehouse):
 
 def test_a_samconfig_that_names_no_stack_is_invalid(tmp_path):
     (tmp_path / "samconfig.toml").write_text("[default.deploy.parameters]\nresolve_s3 = true\n")
-    with pytest.raises(configuration.Invalid, match="samconfig.toml: it names no stack: give --stack"):
+    with pytest.raises(configuration.Invalid, match=r"samconfig\.toml: it names no stack: give --stack"):
         deployments.by_hand(None, tmp_path)
     assert deployments.by_hand("mine", tmp_path).stack == "mine"
 

@@ -7,8 +7,9 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import doctor
 import pytest
+
+import doctor
 import runnable
 import templates
 from account import calls, deployments, stop

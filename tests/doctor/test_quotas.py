@@ -3,8 +3,9 @@
 import dataclasses
 import datetime
 
-import event_types
 import pytest
+
+import event_types
 from account import quotas
 from account.calls import look
 from account.template import Template

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+
 import templates
 from account import services
 

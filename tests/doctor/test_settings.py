@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+
 from account import settings
 from account.calls import look
 

@@ -4,6 +4,7 @@ import datetime
 import json
 
 import pytest
+
 import templates
 from account import stacks
 

@@ -1,6 +1,7 @@
 """Every `aws` command of a document is one of the AWS command line, with options that it has."""
 
 import functools
+import itertools
 import json
 import re
 import shlex
@@ -9,6 +10,7 @@ import botocore.session
 import jmespath
 import pytest
 from botocore import xform_name
+
 from pages import Page, pages
 
 SESSION = botocore.session.get_session()
@@ -78,7 +80,7 @@ def check(words: list[str]) -> None:
     service, name, *rest = words
     options = [word for word in rest if word.startswith("--")]
     assert len(options) == len(set(options)), words
-    for option, value in zip(rest, rest[1:], strict=False):
+    for option, value in itertools.pairwise(rest):
         if option == "--query":
             jmespath.compile(value)
     if (service, name) in OTHERS:
@@ -95,7 +97,7 @@ def check(words: list[str]) -> None:
     by_option = {f"--{xform_name(member, '-')}": shape for member, shape in request.members.items()}
     assert set(options) <= by_option.keys() | GLOBAL, words
     assert {f"--{xform_name(member, '-')}" for member in request.required_members} <= set(options), words
-    for option, value in zip(rest, rest[1:], strict=False):
+    for option, value in itertools.pairwise(rest):
         if value.startswith("{") and by_option[option].type_name in ("structure", "map"):
             given = json.loads(re.sub(r"\$\w+|<\w+>", "x", value))
             assert by_option[option].type_name == "map" or set(given) <= set(by_option[option].members), words

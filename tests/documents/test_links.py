@@ -1,6 +1,7 @@
 """Every relative link leads to a file of the repository, and every anchor to a heading of it."""
 
 import pytest
+
 from pages import ROOT, Page, page, pages
 
 

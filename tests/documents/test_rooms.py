@@ -6,6 +6,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
 from pages import ROOT, SPAN, page
 
 # What a crate is built with; what only its tests use is not on the map.

@@ -4,6 +4,7 @@ import re
 import subprocess
 
 import pytest
+
 from pages import pages
 
 # What a reader puts something else for.

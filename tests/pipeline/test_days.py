@@ -45,7 +45,7 @@ def run(warehouse):
         "{% $states.input.day in $states.context.Execution.Input.open"
         " ? {'day': $states.input.day, 'fault': 'open'} : {'day': $states.input.day} %}"
     )
-    definition["States"]["Range"]["Assign"] |= dict.fromkeys(maps.values(), [])
+    definition["States"]["Range"]["Assign"] |= {key: [] for key in maps.values()}
     definition["States"]["Done"]["Output"] = {variable: f"{{% ${variable} %}}" for variable in maps.values()}
     made = states.create_state_machine(
         name=f"days-{uuid.uuid4().hex[:8]}", definition=json.dumps(definition), roleArn=deployed["roleArn"]

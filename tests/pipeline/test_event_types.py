@@ -7,8 +7,9 @@ import zipfile
 from collections import Counter
 
 import boto3
-import event_types
 import pytest
+
+import event_types
 
 DAY = "2026-03-01"
 NIGHT = {"from": DAY, "to": DAY, "part": True}

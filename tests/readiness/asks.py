@@ -10,9 +10,10 @@ import functools
 import re
 from dataclasses import dataclass
 
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+
 import iam
 import physical
-from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 from processed import all_stacks, arns_of, names_of
 
 HANDLERS = ("create", "read", "update", "delete")
@@ -134,7 +135,7 @@ class Asks:
         self.arns = {}
         for _, stack in self.stacks:
             for name in stack.resources:
-                for own, arns in zip(names_of(stack, name), arns_of(stack, name)):
+                for own, arns in zip(names_of(stack, name), arns_of(stack, name), strict=True):
                     self.arns.setdefault(own, set()).update(arns)
         # Roles by their ARN: whom they trust, and what bounds them.
         self.roles = {}

@@ -3,8 +3,9 @@
 import json
 import re
 
-import event_types
 import pytest
+
+import event_types
 from combinations import ROOT
 from options import OPTIONS
 from processed import STACK_NAME, all_stacks, listed, names_of, warehouse
@@ -122,7 +123,7 @@ def values(option):
 def pairs(row):
     """Names and values of the dimensions of a widget's row."""
     texts = [one for one in row if isinstance(one, str)]
-    return list(zip(texts[2::2], texts[3::2]))
+    return list(zip(texts[2::2], texts[3::2], strict=True))
 
 
 @pytest.mark.parametrize("option", OPTIONS)

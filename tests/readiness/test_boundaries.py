@@ -1,7 +1,8 @@
 """The boundaries of the roles that the deployment role makes: none is made without, each has its own, and it leaves what they need."""
 
-import iam
 import pytest
+
+import iam
 from combinations import ROOT
 from deployment import boundary_parameters, bounds, delivered, deployment_statements, stack
 from processed import all_stacks, arns_of, listed, warehouse

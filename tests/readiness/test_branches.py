@@ -2,8 +2,9 @@
 
 import re
 
-import iam
 import pytest
+
+import iam
 from deployment import asked, deployment_statements
 from processed import STACK_NAME, listed
 

@@ -1,10 +1,11 @@
 """Roles that functions, jobs and the state machine run under, against the calls that are listed beside their code."""
 
+import pytest
+import yaml
+
 import calls
 import event_types
 import iam
-import pytest
-import yaml
 from combinations import ROOT
 from processed import all_stacks, listed, warehouse
 

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+
 from options import OPTIONS
 from processed import PSEUDO, Processed, all_stacks, warehouse
 

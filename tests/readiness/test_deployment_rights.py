@@ -3,8 +3,9 @@
 Whether an action is granted at all is tested in tests/delivery, with the list of those that the templates don't use.
 """
 
-import iam
 import pytest
+
+import iam
 from asks import handlers
 from deployment import asked, deployment_statements, dropped
 from not_asked import NOT_ASKED, SOMETIMES, WITHOUT_A_KEY, pairs

@@ -4,8 +4,9 @@ import ast
 import re
 from pathlib import Path
 
-import arguments
 import pytest
+
+import arguments
 from combinations import ROOT
 from options import OPTIONS
 from processed import all_stacks, listed, warehouse

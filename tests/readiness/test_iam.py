@@ -1,7 +1,8 @@
 """The evaluation of policies itself, on examples of the IAM User Guide."""
 
-import iam
 import pytest
+
+import iam
 
 
 @pytest.mark.parametrize(

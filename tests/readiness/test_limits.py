@@ -3,10 +3,11 @@
 import json
 import re
 
+import pytest
+
+import deployment
 import event_types
 import physical
-import deployment
-import pytest
 from combinations import ROOT
 from options import OPTIONS
 from processed import STACK_NAME, all_stacks, listed, names_of, warehouse

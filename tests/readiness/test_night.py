@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from combinations import ROOT, TEMPLATE
 from options import OPTIONS
 from processed import STACK_NAME, warehouse

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from combinations import ROOT
 from options import OPTIONS
 from processed import PSEUDO, NotProcessed, all_stacks, answered, listed, names_of, warehouse

@@ -31,7 +31,7 @@ PASSWORD = {"RedshiftPassword": "Not-a-secret-1"}
 
 
 def toggles() -> list[dict[str, str]]:
-    return [with_password(dict(zip(TOGGLES, values))) for values in product(*TOGGLES.values())]
+    return [with_password(dict(zip(TOGGLES, values, strict=True))) for values in product(*TOGGLES.values())]
 
 
 def all_combinations() -> list[dict[str, str]]:

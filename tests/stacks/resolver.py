@@ -169,10 +169,10 @@ class Resolver:
             return self.operand(value) in [self.operand(one) for one in values]
         if name == "Fn::Not":
             return not self.condition(argument[0])
-        if name == "Fn::And":
-            return all([self.condition(one) for one in argument])
-        if name == "Fn::Or":
-            return any([self.condition(one) for one in argument])
+        if name in ("Fn::And", "Fn::Or"):
+            # Each one is resolved, also those whose value no longer matters: none may refer to what is missing.
+            values = [self.condition(one) for one in argument]
+            return all(values) if name == "Fn::And" else any(values)
         raise Dangling(f"{self.path.name}: a condition uses {name}")
 
     def operand(self, one: Any) -> Any:

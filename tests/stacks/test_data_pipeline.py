@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from graphlib import TopologicalSorter
 
-import event_types
 import pytest
+
+import event_types
 from combinations import ROOT, TEMPLATE, all_combinations, named
 from resolver import resolve
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import boto3
 import pytest
-from combinations import PASSWORD, ROOT, TEMPLATE
 from moto import mock_aws
+
+from combinations import PASSWORD, ROOT, TEMPLATE
 from resolver import PSEUDO_PARAMETERS, Resolver, read_template, resolve
 
 # Says what moto passes over.

@@ -6,8 +6,8 @@ https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-man-sec-groups.html
 
 import boto3
 import pytest
+
 from combinations import ROOT, TEMPLATE
-from moto import mock_aws
 from resolver import read_template, resolve
 from test_deploy import aws, deploy  # noqa: F401
 

@@ -3,8 +3,9 @@
 import json
 import re
 
-import event_types
 import pytest
+
+import event_types
 from combinations import ROOT, TEMPLATE
 from resolver import Refused, read_template, resolve
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import pytest
+
 from combinations import ROOT
 
 SCRIPT = ROOT / "pipeline" / "data-pipeline" / "nightly.sh"

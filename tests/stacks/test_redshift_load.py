@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 
 import boto3
-import load
 import pytest
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
+
+import load
 from combinations import TEMPLATE
 from resolver import resolve
 
@@ -109,7 +110,7 @@ def test_a_statement_that_takes_too_long_is_cancelled(api, clock):
     for _ in range(3):
         answer_state(stubber, "STARTED", QueryString="SELECT 1")
     stubber.add_response("cancel_statement", {"Status": True}, {"Id": STATEMENT})
-    with pytest.raises(load.TimedOut, match="not done after 0.025 minutes: SELECT 1"):
+    with pytest.raises(load.TimedOut, match=r"not done after 0\.025 minutes: SELECT 1"):
         redshift(api, clock, timeout_seconds=1.5).execute("SELECT 1")
     assert clock.now == 1.5
 
@@ -180,7 +181,7 @@ def test_steps_may_be_chosen():
 
 def test_all_checks_run_before_one_fails_the_job():
     recorder = Recorder([{"check_name": "clicks: no row of the lake is missing", "click_id": "c"}])
-    with pytest.raises(load.CheckFailed, match="clicks: no row of the lake is missing \\(1 rows\\)\n.*'click_id': 'c'"):
+    with pytest.raises(load.CheckFailed, match=r"clicks: no row of the lake is missing \(1 rows\)\n.*'click_id': 'c'"):
         load.run(recorder, named, ["checks"])
     assert len(recorder.seen) == 6
 

@@ -16,12 +16,13 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-import load
 import psycopg2
 import pytest
 import sqlglot
-from combinations import ROOT
 from sqlglot import exp
+
+import load
+from combinations import ROOT
 
 REDSHIFT = ROOT / "pipeline" / "redshift"
 FIXTURES = REDSHIFT / "tests" / "export"
@@ -76,7 +77,9 @@ class Warehouse:
     def query(self, statement):
         with self.connection, self.connection.cursor() as cursor:
             self.run(cursor, statement)
-            return [dict(zip([column.name for column in cursor.description], row)) for row in cursor.fetchall()]
+            return [
+                dict(zip([column.name for column in cursor.description], row, strict=True)) for row in cursor.fetchall()
+            ]
 
     def run(self, cursor, statement):
         if self.broken_statement and self.broken_statement in statement:

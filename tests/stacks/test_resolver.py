@@ -1,6 +1,7 @@
 """The resolver itself, on small templates: it must notice what it is there for."""
 
 import pytest
+
 from resolver import Dangling, Refused, read_template, resolve
 
 CHILD = """

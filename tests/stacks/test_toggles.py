@@ -2,11 +2,11 @@
 
 import re
 
-import event_types
 import pytest
+
+import event_types
 from combinations import PASSWORD, ROOT, TEMPLATE, all_combinations, named, toggles
 from resolver import Refused, read_template, resolve
-
 
 # Every warehouse has them.
 ALWAYS = {

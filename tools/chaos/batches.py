@@ -41,7 +41,7 @@ class Records(Part):
         return json.dumps({**self.document, "Records": kept}).encode() if kept else None
 
     def answer(self, body: bytes | None) -> bytes:
-        answered = json.loads(body) if body else {"FailedPutCount": 0, "Encrypted": False, "RequestResponses": []}
+        answered: dict = json.loads(body) if body else {"FailedPutCount": 0, "Encrypted": False, "RequestResponses": []}
         taken = iter(answered["RequestResponses"])
         refusal = {"ErrorCode": REFUSED.code, "ErrorMessage": REFUSED.message}
         count = len(self.document["Records"])
@@ -55,7 +55,9 @@ class Items(Part):
     https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html"""
 
     def _split(self) -> tuple[dict, dict]:
-        kept, refused, at = {}, {}, 0
+        kept: dict[str, list] = {}
+        refused: dict[str, list] = {}
+        at = 0
         for table, requests in self.document["RequestItems"].items():
             for request in requests:
                 (refused if at in self.refused else kept).setdefault(table, []).append(request)
@@ -76,16 +78,16 @@ class Items(Part):
 
 def split(call: Call, body: bytes, chance: random.Random) -> Part | None:
     """Some entries of a batch are refused; None for what is not a batch, or is too small for a part of it to be written."""
-    if (call.target, call.operation) == ("firehose", "PutRecordBatch"):
-        kind, entries, fewest = Records, lambda document: len(document["Records"]), 1
-    elif (call.target, call.operation) == ("dynamodb", "BatchWriteItem"):
-        # DynamoDB throttles the call when it could write nothing at all.
-        kind, entries, fewest = Items, lambda document: sum(map(len, document["RequestItems"].values())), 2
-    else:
-        return None
+    kind: type[Part]
     try:
         document = json.loads(body)
-        count = entries(document)
+        if (call.target, call.operation) == ("firehose", "PutRecordBatch"):
+            kind, count, fewest = Records, len(document["Records"]), 1
+        elif (call.target, call.operation) == ("dynamodb", "BatchWriteItem"):
+            # DynamoDB throttles the call when it could write nothing at all.
+            kind, count, fewest = Items, sum(map(len, document["RequestItems"].values())), 2
+        else:
+            return None
     except (ValueError, KeyError, TypeError, AttributeError):
         # The service will say what is wrong with it.
         return None

@@ -23,13 +23,15 @@ import json
 import socket
 import struct
 import sys
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
-import batches
-import services
 import yarl
 from aiohttp import web
+
+import batches
+import services
 from schedule import (
     CUT,
     ERROR_500,
@@ -84,9 +86,9 @@ class Proxy:
         self._upstream = upstream.rstrip("/")
         self._schedule = schedule
         self._log = log
-        self._counts = collections.Counter()
+        self._counts: collections.Counter[tuple[str, str]] = collections.Counter()
 
-    async def session(self, app: web.Application):
+    async def session(self, app: web.Application) -> AsyncIterator[None]:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS)
         timeout = aiohttp.ClientTimeout(total=UPSTREAM_SECONDS)
         # An answer passes byte by byte: it is neither unpacked nor is its cookie kept for another caller.
@@ -107,32 +109,29 @@ class Proxy:
             self._counts[call.target, call.operation] += 1
             number = self._counts[call.target, call.operation]
         request = Request(connection, call, number, body)
-        draw = call and self._schedule.draw(call.target, f"{call.operation}/{number}")
         try:
-            return await (self.inject(draw, request) if draw else self.passed_on(request))
+            if call and (draw := self._schedule.draw(call.target, f"{call.operation}/{number}")):
+                return await self.inject(draw, request, call)
+            return await self.passed_on(request)
         except aiohttp.ClientError as error:
             forwarded = not isinstance(error, aiohttp.ClientConnectorError)
             self.note(self._schedule.now(), UPSTREAM_GONE, request, forwarded=forwarded)
             return hung_up(connection)
 
-    async def inject(self, draw: Draw, request: Request) -> web.StreamResponse:
+    async def inject(self, draw: Draw, request: Request, call: services.Call) -> web.StreamResponse:
         def note(forwarded: bool, records: list[int] | None = None) -> None:
             self.note(draw.at, draw.fault, request, forwarded=forwarded, records=records)
 
         match draw.fault:
             case fault if fault in (THROTTLE, ERROR_500):
                 note(False)
-                failure = (
-                    services.throttled(request.call, draw.random)
-                    if fault == THROTTLE
-                    else services.failed(request.call)
-                )
+                failure = services.throttled(call, draw.random) if fault == THROTTLE else services.failed(call)
                 return web.Response(status=failure.status, headers=failure.headers, body=failure.body)
             case fault if fault == CUT:
                 note(False)
                 return cut(request.connection)
             case fault if fault == PARTIAL_BATCH:
-                return await self.take_in_part(draw, request, note)
+                return await self.take_in_part(draw, request, call, note)
         answer = await self.ask(request)
         note(True)
         if draw.fault == LATE_ANSWER:
@@ -143,14 +142,16 @@ class Proxy:
         assert draw.fault == LOST_ANSWER, draw.fault
         return hung_up(request.connection)
 
-    async def take_in_part(self, draw: Draw, request: Request, note) -> web.StreamResponse:
-        part = batches.split(request.call, request.body, draw.random)
+    async def take_in_part(
+        self, draw: Draw, request: Request, call: services.Call, note: Callable[[bool, list[int] | None], None]
+    ) -> web.StreamResponse:
+        part = batches.split(call, request.body, draw.random)
         if part is None:
             return await self.passed_on(request)
         rest = part.forwarded
         if rest is None:
             note(False, part.refused)
-            return web.Response(body=part.answer(None), headers={"content-type": request.call.content_type})
+            return web.Response(body=part.answer(None), headers={"content-type": call.content_type})
         answer = await self.ask(request, rest)
         note(True, part.refused)
         if answer.status != 200:

@@ -18,6 +18,7 @@ import os
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 # What the proxy injects.
 THROTTLE = "throttle"
@@ -66,20 +67,20 @@ class Period:
         return self.at <= at < self.at + self.seconds
 
 
-def number(value, name: str, lowest: float, highest: float = math.inf) -> float:
+def number(value: Any, name: str, lowest: float, highest: float = math.inf) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= highest:
         between = f"of at least {lowest:g}" if highest == math.inf else f"from {lowest:g} to {highest:g}"
         raise ScheduleError(f'"{name}" must be a number {between}, not {json.dumps(value)}')
     return float(value)
 
 
-def one_of(value, name: str, choices: tuple[str, ...]) -> str:
+def one_of(value: Any, name: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise ScheduleError(f'"{name}" must be one of {", ".join(choices)}, not {json.dumps(value)}')
     return value
 
 
-def period(entry) -> Period:
+def period(entry: Any) -> Period:
     if not isinstance(entry, dict):
         raise ScheduleError(f"a period must be an object, not {json.dumps(entry)}")
     required, optional = {"at", "seconds", "fault", "share", "target"}, {"delay"}
@@ -169,7 +170,7 @@ class Log:
     def __init__(self, path: Path):
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
-    def write(self, at: float | None, **fields) -> None:
+    def write(self, at: float | None, **fields: Any) -> None:
         time_now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = {"at": None if at is None else round(at, 3), "time": time_now, **fields}
         os.write(self._file, (json.dumps(line) + "\n").encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 import re
 import uuid
 import zlib
@@ -137,7 +138,7 @@ class Answer:
     body: bytes
 
 
-def throttled(call: Call, chance) -> Answer:
+def throttled(call: Call, chance: random.Random) -> Answer:
     return answer(call, chance.choice(THROTTLED.get(call.target, THROTTLED_ELSEWHERE)))
 
 

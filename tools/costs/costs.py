@@ -14,13 +14,18 @@ import argparse
 import gzip
 import math
 import random
-import re
 import textwrap
 import tomllib
 import uuid
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import sources
+
+# What prices.toml has, and what sources.py reads from the templates, by name.
+Data = dict[str, Any]
+Figures = dict[str, Any]
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -47,38 +52,38 @@ METRICS_A_TYPE = 1
 METRICS_A_METHOD = 5
 
 
-def load():
+def load() -> Data:
     return tomllib.loads((HERE / "prices.toml").read_text(encoding="utf-8"))
 
 
-def firehose_bytes(record_bytes):
+def firehose_bytes(record_bytes: float) -> int:
     """The bytes that Firehose bills for a record."""
     return math.ceil(record_bytes / FIREHOSE_STEP_BYTES) * FIREHOSE_STEP_BYTES
 
 
-def capture_ms(assumed, memory_mb, events):
+def capture_ms(assumed: Data, memory_mb: int, events: int) -> int:
     """Billed milliseconds of an invocation: the wait for Firehose, and the processor time at this memory's share."""
     slope = (assumed["cpu_ms_of_500"] - assumed["cpu_ms_of_1"]) / 499
     cpu_ms = assumed["cpu_ms_of_1"] + slope * (events - 1)
     return math.ceil(assumed["round_trip_ms"] + cpu_ms * MB_A_VCPU / memory_mb)
 
 
-def flushes(workload, megabytes, seconds):
+def flushes(workload: Data, megabytes: float, seconds: float) -> float:
     """How often a buffer is handed on for a million events: when it is full, or else when its time is over."""
     by_size = MILLION * workload["event_bytes"] / (megabytes * 1024 * 1024)
     by_time = MILLION / workload["events_a_month"] * workload["seconds_a_month"] / seconds
     return max(by_size, by_time)
 
 
-def costs(data, template, events, one_event_a_record=False):
+def costs(data: Data, template: Figures, events: int, one_event_a_record: bool = False) -> dict[str, float]:
     """Dollars for a million events sent in requests of this many, by line of the bill."""
     workload, capture, sink = data["workload"], data["capture"], data["metrics_sink"]
     memory_gb = template["memory_mb"] / 1024
 
-    def pay(name, quantity):
+    def pay(name: str, quantity: float) -> float:
         return data["price"][name]["usd"] * quantity / data["price"][name]["units"]
 
-    def invocations(quantity, milliseconds):
+    def invocations(quantity: float, milliseconds: float) -> float:
         return pay("lambda_request", quantity) + pay("lambda_gb_second", quantity * memory_gb * milliseconds / 1000)
 
     requests = MILLION / events
@@ -105,7 +110,7 @@ def costs(data, template, events, one_event_a_record=False):
     }
 
 
-def standing(data, template):
+def standing(data: Data, template: Figures) -> list[tuple[str, int, float]]:
     """Rows of what does not depend on the number of events: what, how many, dollars a month.
 
     Metrics are billed for the hours in which they are sent.
@@ -121,7 +126,7 @@ def standing(data, template):
     glue = template["glue_metrics"]
     glue_hours = template["glue_metrics_of_runs"] * nights + glue * hours_of_nights
 
-    def metrics(metric_hours):
+    def metrics(metric_hours: float) -> float:
         return metric_hours / hours * price["custom_metric"]
 
     return [
@@ -144,7 +149,7 @@ def standing(data, template):
     ]
 
 
-def replaced_copies(template):
+def replaced_copies(template: Figures) -> int:
     """How many replaced copies of a day's derived tables S3 keeps at a time.
 
     A night replaces those of its event days but the newest. S3 ends the days of a version at the midnight (UTC) after, so that a
@@ -154,7 +159,7 @@ def replaced_copies(template):
     return (template["touched_days"] - 1) * (template["lake_version_days"] + 1)
 
 
-def month(data, template, events_a_second):
+def month(data: Data, template: Figures, events_a_second: float) -> dict[str, float]:
     """Dollars a month at a steady rate, by line of the bill."""
     workload = data["workload"]
     events = events_a_second * workload["seconds_a_month"]
@@ -164,7 +169,7 @@ def month(data, template, events_a_second):
         for line, amount in costs(at_rate, template, workload["events_a_request"]).items()
     }
 
-    def pay(name, quantity):
+    def pay(name: str, quantity: float) -> float:
         return data["price"][name]["usd"] * quantity / data["price"][name]["units"]
 
     replaced = events_a_second * 86400 * workload["derived_bytes_an_event"] * replaced_copies(template)
@@ -178,27 +183,27 @@ def month(data, template, events_a_second):
     return lines
 
 
-def usd(amount, digits=4):
+def usd(amount: float, digits: int = 4) -> str:
     return f"{amount:.{digits}f}"
 
 
-def table(header, rows):
+def table(header: list[str], rows: Iterable[list[str]]) -> str:
     rule = ["---"] + ["---:"] * (len(header) - 1)
     return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
 
 
-def paragraph(text, indent=""):
+def paragraph(text: str, indent: str = "") -> str:
     """Words of a page in lines of at most 100 columns."""
     return textwrap.fill(
         " ".join(text.split()), 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
 
 
-def bullets(*texts):
+def bullets(*texts: str) -> str:
     return "\n".join(paragraph(f"- {text}", "  ") for text in texts)
 
 
-def section_million(data, template):
+def section_million(data: Data, template: Figures) -> str:
     workload = data["workload"]
     ours = {events: costs(data, template, events) for events in EVENTS_A_REQUEST}
     theirs = {events: costs(data, template, events, one_event_a_record=True) for events in EVENTS_A_REQUEST}
@@ -226,7 +231,7 @@ def section_million(data, template):
     return f"{table(header, bill)}\n\n{paragraph(what_decides)}\n\n{table(header, firehose)}"
 
 
-def of_type(data, event_type, line_bytes):
+def of_type(data: Data, event_type: str, line_bytes: float) -> Data:
     """The price list and assumptions for events of this type.
 
     Its lines are taken to shrink as impressions do, in raw and in the lake, and nothing is derived of them.
@@ -243,7 +248,7 @@ def of_type(data, event_type, line_bytes):
     }
 
 
-def section_types(data, template, sizes):
+def section_types(data: Data, template: Figures, sizes: dict[str, int]) -> str:
     workload = data["workload"]
     rows = []
     for event_type, line_bytes in sizes.items():
@@ -256,7 +261,7 @@ def section_types(data, template, sizes):
     return f"{table(header, rows)}\n\n{paragraph(measured)}"
 
 
-def months(data, template, rates):
+def months(data: Data, template: Figures, rates: Sequence[float]) -> str:
     """A table of a month at each of these rates."""
     lines = {rate: month(data, template, rate) for rate in rates}
     rows = [[line, *(usd(lines[rate][line], 2) for rate in rates)] for line in lines[rates[0]]]
@@ -264,7 +269,7 @@ def months(data, template, rates):
     return table(["events per second", *(f"{rate:,g}" for rate in rates)], rows)
 
 
-def section_month(data, template):
+def section_month(data: Data, template: Figures) -> str:
     workload = data["workload"]
     above = f"""At a steady rate, with {workload["events_a_request"]} events per request and {workload["ads_a_day"]:,} ads with traffic
         per day; storage is that of the first month. Print your own case with
@@ -283,7 +288,7 @@ def section_month(data, template):
     return f"{paragraph(above)}\n\n{months(data, template, EVENTS_A_SECOND)}\n\n{paragraph(below)}\n\n{paragraph(left_out)}"
 
 
-def section_assumed(data, template):
+def section_assumed(data: Data, template: Figures) -> str:
     workload, capture, sink = data["workload"], data["capture"], data["metrics_sink"]
     durations = ", ".join(
         f"{capture_ms(capture, template['memory_mb'], events)} ms for {events}" for events in EVENTS_A_REQUEST
@@ -306,7 +311,7 @@ def section_assumed(data, template):
     )
 
 
-def section_standing(data, template):
+def section_standing(data: Data, template: Figures) -> str:
     rows = standing(data, template)
     months = [[what, str(count), usd(amount, 2)] for what, count, amount in rows]
     months.append(["**all**", "", f"**{usd(sum(amount for _, _, amount in rows), 2)}**"])
@@ -322,7 +327,7 @@ def section_standing(data, template):
     return f"{table(['', 'count', 'USD'], months)}\n\n{paragraph(metrics)}\n\n{paragraph(glue)}"
 
 
-def section_prices(data):
+def section_prices(data: Data) -> str:
     prices = [
         [
             price["what"],
@@ -341,7 +346,7 @@ def section_prices(data):
     return f"{price_table}\n\n{paragraph(confidence)}"
 
 
-def page(data, template, sizes):
+def page(data: Data, template: Figures, sizes: dict[str, int]) -> str:
     written = """Written by `python3 tools/costs/costs.py --write` from `tools/costs/prices.toml` and the templates. Do not edit it here:
         a test compares this page with what the program prints."""
     dated = f"""List prices of {data["region"]} as of {data["date"]}, in US dollars, without free tiers. None of it comes from a
@@ -358,10 +363,13 @@ def page(data, template, sizes):
     return "\n\n".join(head + [f"## {title}\n\n{text}" for title, text in sections.items()]) + "\n"
 
 
-def measure_gzip():
+def measure_gzip() -> float:
     """Bytes an event of 100,000 impressions at 10,000 ads, a millisecond apart, as Firehose compresses an object."""
     generator = random.Random(1)
-    new_id = lambda: uuid.UUID(int=generator.getrandbits(128), version=4)
+
+    def new_id() -> uuid.UUID:
+        return uuid.UUID(int=generator.getrandbits(128), version=4)
+
     ads = [new_id() for _ in range(10_000)]
     lines = [
         f'{{"impression_id":"{new_id()}","ad_id":"{generator.choice(ads)}","occurred_at":"2026-11-21 08:{at // 60_000:02}:{at // 1000 % 60:02}.{at % 1000:03}"}}\n'
@@ -370,7 +378,7 @@ def measure_gzip():
     return len(gzip.compress("".join(lines).encode())) / len(lines)
 
 
-def main():
+def main() -> None:
     data = load()
     parser = argparse.ArgumentParser(description="Writes docs/costs.md from the price list.")
     parser.add_argument("--write", action="store_true", help="write docs/costs.md instead of printing it")

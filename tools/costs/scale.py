@@ -9,6 +9,7 @@ Measured and assumed figures are in prices.toml beside this file, under [scale];
 import argparse
 import math
 import re
+from typing import Any
 
 import costs
 import sources
@@ -23,7 +24,7 @@ SECONDS_A_DAY = 86400
 GB, MIB = 10**9, 2**20
 
 
-def read_parameters():
+def read_parameters() -> dict[str, int]:
     """Defaults of the parameters that bound a day."""
     declared = templates.read(costs.ROOT / "template.yaml")["Parameters"]
     names = (
@@ -37,22 +38,22 @@ def read_parameters():
     return {name: int(declared[name]["Default"]) for name in names}
 
 
-def executor_vcpus(scale, workers):
+def executor_vcpus(scale: dict[str, Any], workers: int) -> float:
     """The vCPUs at work. One worker is the driver's."""
     return (workers - 1) * scale["worker_vcpus"] * scale["busy_share"]
 
 
-def minutes_of(scale, cpu_seconds, workers):
+def minutes_of(scale: dict[str, Any], cpu_seconds: float, workers: int) -> float:
     return cpu_seconds / executor_vcpus(scale, workers) / 60
 
 
-def workers_for(scale, cpu_seconds, least):
+def workers_for(scale: dict[str, Any], cpu_seconds: float, least: int) -> int:
     """The fewest workers with which the work ends in time."""
     needed = cpu_seconds / (scale["minutes"] * 60 * scale["worker_vcpus"] * scale["busy_share"])
     return max(least, math.ceil(needed) + 1)
 
 
-def night(data, parameters, events, types):
+def night(data: costs.Data, parameters: dict[str, int], events: int, types: int) -> dict[str, float]:
     """Workers, minutes and dollars of a night with so many events, all of one of so many event types."""
     scale, price = data["scale"], data["price"]["glue_dpu_hour"]["usd"]
     etl_cpu, derive_cpu = (events / costs.MILLION * scale[name] for name in ("etl_cpu_seconds", "derive_cpu_seconds"))
@@ -78,15 +79,15 @@ def night(data, parameters, events, types):
     }
 
 
-def limits(data, parameters):
+def limits(data: costs.Data, parameters: dict[str, int]) -> dict[str, float]:
     """What runs out as events grow, with the template's defaults: the limit, and the events a day that reach it."""
     scale, workload = data["scale"], data["workload"]
     an_even_day = SECONDS_A_DAY / scale["peak"]
 
-    def firehose(mib):
+    def firehose(mib: float) -> float:
         return mib * MIB / workload["event_bytes"] * an_even_day
 
-    def job(cpu_seconds, workers):
+    def job(cpu_seconds: float, workers: int) -> float:
         return parameters["GlueTimeoutMinutes"] * 60 * executor_vcpus(scale, workers) / cpu_seconds * costs.MILLION
 
     executors = parameters["ETLNumberOfWorkers"] - 1
@@ -110,11 +111,11 @@ def limits(data, parameters):
     return dict(sorted(found.items(), key=lambda one: one[1]))
 
 
-def millions(events):
+def millions(events: float) -> str:
     return f"{events / costs.MILLION:,.0f}"
 
 
-def nearest(data, parameters, events):
+def nearest(data: costs.Data, parameters: dict[str, int], events: float) -> str:
     """The limit that so many events reach first, or how far they are from it."""
     name, limit = next(iter(limits(data, parameters).items()))
     if events >= limit:
@@ -122,7 +123,7 @@ def nearest(data, parameters, events):
     return f"nothing: {events / limit:.1%} of the first limit"
 
 
-def section(data, parameters, types):
+def section(data: costs.Data, parameters: dict[str, int], types: int) -> str:
     scale = data["scale"]
     days = sources.touched_days(parameters["LookbackDays"], parameters["AttributionDays"])
     rows = []
@@ -131,7 +132,7 @@ def section(data, parameters, types):
         workers = f"{one['etl_workers']} / {one['other_workers']}"
         figures = [f"{one['etl_minutes']:.0f}", f"{one['minutes']:.0f}", f"{one['usd']:.2f}"]
         rows.append([millions(events), nearest(data, parameters, events), workers, *figures])
-    computed = f"""**Computed, not run:** nothing here was measured on AWS. The tables are written by `python3 tools/costs/scale.py --write` from
+    computed = """**Computed, not run:** nothing here was measured on AWS. The tables are written by `python3 tools/costs/scale.py --write` from
         `tools/costs/prices.toml`, and a test compares them with what the program prints."""
     header = [
         "million events per day",
@@ -170,7 +171,7 @@ def section(data, parameters, types):
     return "\n\n".join(parts) + "\n"
 
 
-def replace(page, text):
+def replace(page: str, text: str) -> str:
     """The page with this text in the section, which ends where the next one begins."""
     pattern = rf"(^## {TITLE}\n\n).*?(?=^## |\Z)"
     found, count = re.subn(pattern, lambda match: f"{match[1]}{text}\n", page, flags=re.MULTILINE | re.DOTALL)
@@ -179,7 +180,7 @@ def replace(page, text):
     return found
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=f'Writes "{TITLE}" of docs/lake.md.')
     parser.add_argument("--write", action="store_true", help="write docs/lake.md instead of printing the section")
     arguments = parser.parse_args()

@@ -6,13 +6,15 @@ The templates are read with their conditions and the stacks below them, as the d
 import json
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools" / "delivery"))
 SIZES = ROOT / "tools" / "costs" / "sizes.json"
 
-from account.template import Template  # noqa: E402
+from account.template import Resource, Template  # noqa: E402
 
 STACK_NAME = "dataless"
 
@@ -24,25 +26,25 @@ DERIVING_JOBS = ("advertising", "ad-traffic", "ad-traffic-load")
 METHOD = r"^    (?:get|put|post|delete|options|head|patch|x-amazon-apigateway-any-method):$"
 
 
-def read(root=ROOT):
+def read(root: Path = ROOT) -> dict[str, Any]:
     """What a warehouse with default parameters has: its templates, the API, the ledger job."""
     template = Template(root / "template.yaml", {}, {"AWS::StackName": STACK_NAME})
     api, ledger = ((root / path).read_text(encoding="utf-8") for path in ("api.yaml", "glue/ledger.py"))
     return from_template(template, api, ledger)
 
 
-def sizes():
+def sizes() -> dict[str, int]:
     """Bytes of a raw line by event type. `cargo dataless events sync` writes them from the schemas."""
     return json.loads(SIZES.read_text(encoding="utf-8"))
 
 
-def from_template(template, api="", ledger=""):
+def from_template(template: Template, api: str = "", ledger: str = "") -> dict[str, Any]:
     resources = list(template.resources())
 
-    def default(parameter):
+    def default(parameter: str) -> float:
         return float(template.parameter(parameter))
 
-    def of(kind):
+    def of(kind: str) -> list[Resource]:
         return [one for one in resources if one.type == f"AWS::{kind}"]
 
     # Each event type has one.
@@ -76,22 +78,22 @@ def from_template(template, api="", ledger=""):
     }
 
 
-def is_nightly(name):
+def is_nightly(name: str) -> bool:
     return name.endswith(ETL_JOB) or name == LEDGER_JOB or name in DERIVING_JOBS
 
 
-def touched_days(lookback_days, attribution_days):
+def touched_days(lookback_days: int, attribution_days: int) -> int:
     """The event days of a night: those that an arriving event may have, tomorrow's clocks left out, and those before them, whose
     impressions may still be clicked."""
     return lookback_days + 1 + attribution_days
 
 
-def workers(job):
+def workers(job: Resource) -> int:
     # A job without is not in the template, but in a test of what is read from it.
     return int(job.value("NumberOfWorkers") or 2)
 
 
-def glue_metrics(arguments, workers):
+def glue_metrics(arguments: dict[str, Any], workers: int) -> int:
     """The metrics that a run of a Glue job publishes, by its arguments.
 
     With --enable-metrics: 9 sums, the disk and 2 counts of executors; heap (share and bytes), S3 (read and written) and CPU for the
@@ -106,19 +108,19 @@ def glue_metrics(arguments, workers):
     return profile + observability
 
 
-def job_metrics(job):
+def job_metrics(job: dict[str, Any]) -> int:
     """The metrics that glue/lake/measure.py publishes of a job that imports it: time, rows (the ledger has none) and failures."""
     if "/lake.zip" not in json.dumps(job["DefaultArguments"]):
         return 0
     return 2 if "/glue/ledger.py" in json.dumps(job["Command"]) else 3
 
 
-def alarm_metrics(alarm):
+def alarm_metrics(alarm: dict[str, Any]) -> int:
     """The metrics that an alarm watches. One on an expression watches all that go into it, and is billed for each."""
     return max(1, sum("MetricStat" in one for one in alarm.get("Metrics", [])))
 
 
-def lake_version_days(buckets):
+def lake_version_days(buckets: Iterable[Resource]) -> int | None:
     """Days that replaced files of the lake are kept by a lifecycle rule of their own, or nothing."""
     rules = [rule for one in buckets for rule in one.properties.get("LifecycleConfiguration", {}).get("Rules", [])]
     return min(
@@ -127,7 +129,7 @@ def lake_version_days(buckets):
     )
 
 
-def ledger_metrics(text, types):
+def ledger_metrics(text: str, types: int) -> int:
     """The metrics that the ledger job publishes, for so many tables."""
     figures = re.search(r"^METRICS = \{(.*?)\}", text, re.MULTILINE | re.DOTALL)
     names = {*re.findall(r'"(\w+)":', figures[1] if figures else ""), *re.findall(r'\bmetric\((?:\w+, )*"(\w+)"', text)}

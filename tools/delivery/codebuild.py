@@ -21,9 +21,10 @@ import zipfile
 from pathlib import Path
 
 import boto3
-import templates
 import yaml
 from botocore.config import Config
+
+import templates
 
 PHASES = ("install", "pre_build", "build", "post_build")
 

@@ -17,6 +17,7 @@ import re
 import shlex
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import templates
@@ -109,7 +110,7 @@ def check(declared: dict[str, dict], given: dict, from_build: dict[str, str]) ->
     return problems + [f"{name}: it has no default, so it must be given" for name in needed]
 
 
-def check_value(parameter: dict, value) -> list[str]:
+def check_value(parameter: dict, value: object) -> list[str]:
     """What is wrong with a value, by what CloudFormation would check once the stack is deployed."""
     if isinstance(value, bool):
         return [f'{json.dumps(value)} must be text: write "{json.dumps(value)}"']
@@ -168,12 +169,12 @@ def check_stack_name(name: str) -> list[str]:
     ]
 
 
-def as_text(value) -> str:
+def as_text(value: object) -> str:
     """An allowed value as CloudFormation compares it."""
     return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
-def meant(word: str, known) -> str:
+def meant(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word.lower(), [one.lower() for one in known], n=1)
     return next((f"; did you mean {one}?" for one in known if [one.lower()] == close), "")
 

@@ -14,11 +14,12 @@ import shlex
 from collections.abc import Iterator
 
 import boto3
+from botocore import exceptions
+
 import configuration
 from account import Finding, deployments, quotas, services, settings, stacks, stop
 from account.calls import Account, code, look
 from account.deployments import PIPELINE, WAREHOUSE, Deployment
-from botocore import exceptions
 
 # https://docs.aws.amazon.com/general/latest/gr/sts.html
 EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")

@@ -21,11 +21,13 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
-import templates
 import yaml
+
+import templates
 
 # As `sam package` writes them.
 CODE = re.compile(r"^( *CodeUri:) s3://([^/\s]+)/(\S+)$", re.MULTILINE)
@@ -58,7 +60,7 @@ def name_of(content: bytes) -> str:
         return digest(b"".join(name.encode() + digest(archive.read(name)).encode() for name in names))
 
 
-def checked(s3, bucket: str, key: str) -> tuple[str, bytes]:
+def checked(s3: Any, bucket: str, key: str) -> tuple[str, bytes]:
     """The version of an object, and its content, which was compared with its name."""
     found = s3.get_object(Bucket=bucket, Key=key)
     name, content = key.rsplit("/", 1)[-1].split(".")[0], found["Body"].read()
@@ -75,7 +77,7 @@ def version_of(answer: dict, bucket: str, key: str) -> str:
     return answer["VersionId"]
 
 
-def pinned_child(s3, bucket: str, key: str) -> tuple[str, str]:
+def pinned_child(s3: Any, bucket: str, key: str) -> tuple[str, str]:
     """Key and version of a nested template whose objects are pinned."""
     version, content = checked(s3, bucket, key)
     pinned = pin(content.decode(), s3).encode()
@@ -85,7 +87,7 @@ def pinned_child(s3, bucket: str, key: str) -> tuple[str, str]:
     return own, version_of(s3.put_object(Bucket=bucket, Key=own, Body=pinned), bucket, own)
 
 
-def named(value, path: str = "") -> Iterator[tuple[str, str, object]]:
+def named(value: Any, path: str = "") -> Iterator[tuple[str, str, Any]]:
     """Each field below this with its path and its name."""
     fields = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, field in fields:
@@ -93,7 +95,7 @@ def named(value, path: str = "") -> Iterator[tuple[str, str, object]]:
         yield from named(field, f"{path}{name}.")
 
 
-def has_version(field) -> bool:
+def has_version(field: Any) -> bool:
     if isinstance(field, dict):
         return all(field.get(name) for name in ("Bucket", "Key", "Version"))
     return isinstance(field, str) and bool(parse_qs(urlsplit(field).query).get("versionId"))
@@ -113,7 +115,7 @@ def check_pinned(pinned: str, compared: set[tuple[str, str]]) -> None:
         raise NotWhatItWas("\n".join(problems))
 
 
-def pin(template: str, s3) -> str:
+def pin(template: str, s3: Any) -> str:
     """The template, with a version for each object that CloudFormation fetches late."""
     problems, versions = [], {}
 

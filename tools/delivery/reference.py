@@ -7,6 +7,7 @@ python3 tools/delivery/reference.py --write   write it
 import argparse
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import templates
 
@@ -54,19 +55,19 @@ BILLED = {
 }
 
 
-def escape(text) -> str:
+def escape(text: object) -> str:
     return " ".join(str(text).split()).replace("|", "\\|")
 
 
-def code(text) -> str:
+def code(text: object) -> str:
     return f"`{escape(text)}`" if str(text) != "" else "blank"
 
 
-def table(header, rows) -> str:
+def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows])
 
 
-def allowed(parameter) -> str:
+def allowed(parameter: dict[str, Any]) -> str:
     """What a value may be, beside its type."""
     if "AllowedValues" in parameter:
         return ", ".join(code(as_text(one)) for one in parameter["AllowedValues"])
@@ -78,11 +79,11 @@ def allowed(parameter) -> str:
     return escape(parameter.get("ConstraintDescription", ""))
 
 
-def as_text(value) -> str:
+def as_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def parameters(template) -> str:
+def parameters(template: dict[str, Any]) -> str:
     declared = template["Parameters"]
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     parts = []
@@ -99,12 +100,12 @@ def parameters(template) -> str:
     return "\n\n".join(parts)
 
 
-def condition_of(part) -> str:
+def condition_of(part: dict[str, Any]) -> str:
     return f"`{part['Condition']}`" if "Condition" in part else "always"
 
 
-def outputs(template) -> str:
-    def export(one):
+def outputs(template: dict[str, Any]) -> str:
+    def export(one: dict[str, Any]) -> str:
         name = one.get("Export", {}).get("Name", {}).get("Fn::Sub", "")
         return f"`{name}`".replace("${AWS::StackName}", "<stack>") if name else ""
 
@@ -115,7 +116,7 @@ def outputs(template) -> str:
     return table(["output", "when", "export", "meaning"], rows)
 
 
-def every_template():
+def every_template() -> dict[str, dict[str, Any]]:
     stacks = sorted((templates.ROOT / "stacks").glob("*.yaml"))
     paths = [
         templates.ROOT / "template.yaml",

@@ -19,6 +19,7 @@ import urllib.request
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -31,15 +32,15 @@ ADS = 30
 class Warehouse:
     """The stack as it is now."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.cloudformation = boto3.client("cloudformation")
         self.s3 = boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
         self.dynamodb = boto3.client("dynamodb")
-        self.outputs = {}
+        self.outputs: dict[str, str] = {}
 
     def deploy(self, build: Path) -> None:
         machine = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[os.uname().machine]
-        command = [
+        command: list[str | Path] = [
             "sam",
             "deploy",
             "--template-file",
@@ -78,7 +79,7 @@ class Warehouse:
             acknowledged += EVENTS - answer["failed_count"]
         return acknowledged
 
-    def call(self, path: str, body=None):
+    def call(self, path: str, body: Any = None) -> Any:
         url = "{}/restapis/{ApiId}/{StageName}/_user_request_{}".format(
             os.environ["AWS_ENDPOINT_URL"], path, **self.outputs
         )
@@ -121,7 +122,7 @@ class Warehouse:
         self.cloudformation.get_waiter("stack_delete_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1})
 
 
-def check(what: str, left, right) -> None:
+def check(what: str, left: Any, right: Any) -> None:
     shown = left if isinstance(left, int | str) else len(left)
     print(f"{'same' if left == right else 'DIFFERENT'}: {what}: {shown}")
     if left != right:

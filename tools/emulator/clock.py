@@ -9,7 +9,11 @@ Only the time of arrival changes. Functions, jobs and all other services keep th
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from time import struct_time
+from types import ModuleType
+from typing import Any
 
 OFFSET = "DATALESS_CLOCK_OFFSET"
 # What Firehose has its time from, as it is in the version that this was written for.
@@ -36,14 +40,14 @@ class ShiftedClock:
     def time(self) -> float:
         return time.time() + self._shift()
 
-    def gmtime(self, seconds: float | None = None) -> time.struct_time:
+    def gmtime(self, seconds: float | None = None) -> struct_time:
         return time.gmtime(self.time() if seconds is None else seconds)
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(time, name)
 
 
-def install(module, environment) -> None:
+def install(module: ModuleType, environment: Mapping[str, str]) -> None:
     """Sets the clock of Firehose by the file that the environment names, if it names one."""
     if path := environment.get(OFFSET):
         setattr(module, CLOCK, ShiftedClock(Path(path)))

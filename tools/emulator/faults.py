@@ -28,12 +28,14 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "chaos"))
 
-from schedule import IN_FIREHOSE, REDELIVER, REORDER, SINK_REFUSED, Draw, Log, Schedule  # noqa: E402
+from schedule import IN_FIREHOSE, REDELIVER, REORDER, SINK_REFUSED, Draw, Log, Schedule
 
 SCHEDULE = "DATALESS_CHAOS_SCHEDULE"
 LOG = "DATALESS_CHAOS_LOG"
@@ -59,12 +61,12 @@ LOOK_SECONDS = 0.05
 class Firehose:
     """Firehose of the emulator, with faults."""
 
-    def __init__(self, module, schedule: Schedule, log: Log, held: Path):
+    def __init__(self, module: Any, schedule: Schedule, log: Log, held: Path):
         self._module = module
         self._schedule = schedule
         self._log = log
         self._held = held
-        self._counts = collections.Counter()
+        self._counts: collections.Counter[tuple[str, tuple[str, ...]]] = collections.Counter()
         self._counting = threading.Lock()
         self._deliver: Callable = getattr(module, DELIVER)
         self._process: Callable = getattr(module, PROCESS)
@@ -85,7 +87,7 @@ class Firehose:
         )
         return draw, number
 
-    def note(self, draw: Draw, number: int, stream: dict, records: list, forwarded: bool, **more) -> None:
+    def note(self, draw: Draw, number: int, stream: dict, records: list, forwarded: bool, **more: Any) -> None:
         ids = [record_id for record_id, _ in records]
         self._log.write(
             draw.at,
@@ -112,7 +114,7 @@ class Firehose:
             self.hold(stream, dest, records, due)
             self.note(draw, number, stream, records, forwarded=True, due=round(due, 3))
 
-    def process(self, stream: dict, dest: dict, records: list, *args, **kwargs) -> list:
+    def process(self, stream: dict, dest: dict, records: list, *args: Any, **kwargs: Any) -> list:
         draw, number = self.draw(stream["name"], (REDELIVER,))
         if draw is None:
             return self._process(stream, dest, records, *args, **kwargs)
@@ -204,7 +206,7 @@ def wait_until_open(port: int) -> None:
             time.sleep(LOOK_SECONDS)
 
 
-def install(module, environment) -> None:
+def install(module: ModuleType, environment: Mapping[str, str]) -> None:
     """Faults of the schedule that the environment names, if it names one."""
     if not (path := environment.get(SCHEDULE)):
         return

@@ -28,13 +28,16 @@ import sys
 import time
 import zlib
 from collections.abc import Awaitable, Callable
+from subprocess import Popen
+from typing import Any
 
-import clock
-import faults
 from ministack import app
 from ministack.core import lambda_runtime
 from ministack.services import apigateway_v1, cloudformation, cloudwatch, firehose
 from ministack.services.cloudformation import provisioners
+
+import clock
+import faults
 
 # What is changed below, as it was in the version that this was written for.
 WORKER = "ProvidedWorker"
@@ -54,7 +57,7 @@ def send_without_delay() -> None:
     socketserver.StreamRequestHandler.disable_nagle_algorithm = True
 
 
-def has_output(process) -> bool:
+def has_output(process: Popen | None) -> bool:
     """Whether the pipe of a function holds what nobody has read."""
     if process is None or process.stdout is None or process.stdout.closed:
         return False
@@ -66,7 +69,7 @@ def has_output(process) -> bool:
 def do_not_wait_for_silence(worker: type) -> None:
     wait_for_lines = getattr(worker, DRAIN)
 
-    def drain(self, *args, **kwargs) -> str:
+    def drain(self: Any, *args: Any, **kwargs: Any) -> str:
         # Who asks for a wait of its own, such as after a failed start, gets it. A line between the pipe and the queue, where a
         # thread has it for an instant, is delivered by the next call.
         if not args and not kwargs and self._stderr_queue.empty() and not has_output(self._proc):
@@ -91,7 +94,15 @@ def at_most_every(seconds: float, function: Callable[[], None]) -> Callable[[], 
 def with_known_attributes(update: Callable[..., tuple]) -> Callable[..., tuple]:
     """The update of a resource, which knows its attributes even where the caller did not hand them on."""
 
-    def call(kind, physical_id, old, new, stack_name, logical_id=None, old_attrs=None):
+    def call(
+        kind: str,
+        physical_id: str,
+        old: dict,
+        new: dict,
+        stack_name: str,
+        logical_id: str | None = None,
+        old_attrs: dict | None = None,
+    ) -> tuple:
         if old_attrs is None:
             stack = getattr(cloudformation, STACKS).get(stack_name, {})
             old_attrs = stack.get("_resources", {}).get(logical_id, {}).get("Attributes")
@@ -118,7 +129,9 @@ def unpack(packed: bytes) -> bytes | None:
 def with_unpacked_body(execute: Callable[..., Awaitable[tuple]]) -> Callable[..., Awaitable[tuple]]:
     """The execution of a request to a REST API, whose header stays as it was."""
 
-    async def call(api_id, stage_name, method, path, headers, body, query_params):
+    async def call(
+        api_id: str, stage_name: str, method: str, path: str, headers: dict, body: bytes, query_params: dict
+    ) -> tuple:
         if body and headers.get("content-encoding", "").strip().lower() == "gzip":
             unpacked = unpack(body)
             body = body if unpacked is None else unpacked
@@ -129,7 +142,7 @@ def with_unpacked_body(execute: Callable[..., Awaitable[tuple]]) -> Callable[...
 
 def main() -> None:
     send_without_delay()
-    worker = getattr(lambda_runtime, WORKER, None)
+    worker: Any = getattr(lambda_runtime, WORKER, None)
     changed = [
         (worker, DRAIN),
         (cloudwatch, EVICT),

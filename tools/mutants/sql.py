@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 # What a copy needs to run the tests.
@@ -74,7 +75,7 @@ class FirstFailure:
     def __init__(self) -> None:
         self.name = ""
 
-    def pytest_runtest_logreport(self, report) -> None:
+    def pytest_runtest_logreport(self, report: Any) -> None:
         if report.failed and not self.name:
             self.name = report.nodeid.split("/")[-1]
 
@@ -141,7 +142,7 @@ def main() -> int:
         from pyspark.sql import SparkSession
 
         # The fixture of the next run takes the session that is there.
-        SparkSession.stop = lambda self: None
+        SparkSession.stop = lambda self: None  # type: ignore[method-assign]
         for tests in {
             folder: tests for folder, tests in TESTS.items() if any(file.startswith(folder) for file in files)
         }.values():

@@ -13,18 +13,20 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "delivery"))
 
-from samcli.lib.cfn_language_extensions import api as extensions  # noqa: E402
-from samcli.lib.cfn_language_extensions.models import PseudoParameterValues  # noqa: E402
-from samtranslator.model import apigateway  # noqa: E402
-from samtranslator.parser.parser import Parser  # noqa: E402
-from samtranslator.sdk.parameter import SamParameterValues  # noqa: E402
-from samtranslator.translator.translator import Translator  # noqa: E402
-from templates import read  # noqa: E402
+from samcli.lib.cfn_language_extensions import api as extensions
+from samcli.lib.cfn_language_extensions.models import PseudoParameterValues
+from samtranslator.model import apigateway
+from samtranslator.parser.parser import Parser
+from samtranslator.sdk.parameter import SamParameterValues
+from samtranslator.translator.translator import Translator
+
+from templates import read
 
 LANGUAGE_EXTENSIONS, SERVERLESS = "AWS::LanguageExtensions", "AWS::Serverless-2016-10-31"
 
@@ -38,7 +40,7 @@ PACKAGED = {
 }
 
 
-def included(part, folder):
+def included(part: Any, folder: Path) -> Any:
     """The part with the files of AWS::Include in place of the transform."""
     if isinstance(part, list):
         return [included(one, folder) for one in part]
@@ -49,12 +51,12 @@ def included(part, folder):
     return {key: included(one, folder) for key, one in part.items()}
 
 
-def transforms(template):
+def transforms(template: dict[str, Any]) -> list[str]:
     named = template.get("Transform", [])
     return [named] if isinstance(named, str) else named
 
 
-def packaged(template):
+def packaged(template: dict[str, Any]) -> None:
     for resource in template["Resources"].values():
         if resource["Type"] in PACKAGED:
             key, value = PACKAGED[resource["Type"]]
@@ -64,7 +66,7 @@ def packaged(template):
 class Substitution(extensions.FnSubResolver):
     """The port drops Fn::Sub where it leaves a placeholder of a resource; the service keeps it."""
 
-    def resolve(self, value):
+    def resolve(self, value: Any) -> Any:
         text, given = self._parse_args(self.get_function_args(value))
         known = self._resolve_variable_map(given)
         resolved = {}
@@ -86,10 +88,10 @@ class JsonString(extensions.FnToJsonStringResolver):
     https://github.com/aws-cloudformation/cloudformation-language-discussion/issues/103
     """
 
-    def resolve(self, value):
-        later = {}
+    def resolve(self, value: Any) -> Any:
+        later: dict[str, Any] = {}
 
-        def marked(part):
+        def marked(part: Any) -> Any:
             if isinstance(part, list):
                 return [marked(one) for one in part]
             if not isinstance(part, dict):
@@ -108,7 +110,7 @@ class JsonString(extensions.FnToJsonStringResolver):
 extensions.FnSubResolver, extensions.FnToJsonStringResolver = Substitution, JsonString
 
 
-def expanded(source, parameters, pseudo):
+def expanded(source: dict[str, Any], parameters: dict[str, Any], pseudo: dict[str, str]) -> dict[str, Any]:
     values = {key.removeprefix("AWS::"): value for key, value in pseudo.items()}
     known = PseudoParameterValues(
         region=values["Region"], account_id=values["AccountId"], stack_name=values["StackName"], stack_id=values["StackId"],
@@ -120,23 +122,23 @@ def expanded(source, parameters, pseudo):
 class Clock:
     """The translator names a deployment of an API by the second. No two deployments are in the same one, as here."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seconds = itertools.count(1_800_000_000, 60)
 
-    def time(self):
+    def time(self) -> int:
         return next(self.seconds)
 
 
 apigateway.time = Clock()
 
 
-def translated(template, parameters, pseudo):
+def translated(template: dict[str, Any], parameters: dict[str, Any], pseudo: dict[str, str]) -> dict[str, Any]:
     # The names of AWS's managed policies are not used: the templates give ARNs.
     values = SamParameterValues({**parameters, **pseudo}).parameter_values
     return Translator({}, Parser()).translate(template, values)
 
 
-def processed(path, parameters, pseudo):
+def processed(path: Path, parameters: dict[str, Any], pseudo: dict[str, str]) -> dict[str, Any]:
     source = included(read(path), path.parent)
     template = json.loads(json.dumps(source))
     packaged(template)
@@ -150,7 +152,7 @@ def processed(path, parameters, pseudo):
     return {"source": source, "template": template}
 
 
-def main():
+def main() -> None:
     logging.disable(logging.CRITICAL)
     answers = sys.stdout
     for line in sys.stdin:
@@ -158,7 +160,7 @@ def main():
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 answer = processed(Path(request["path"]), request["parameters"], request["pseudo"])
-        except Exception as error:  # noqa: BLE001  Whatever the transform objects to is the answer.
+        except Exception as error:
             answer = {"error": f"{type(error).__name__}: {getattr(error, 'message', error)}"}
         print(json.dumps(answer), file=answers, flush=True)
 

@@ -17,6 +17,7 @@ import subprocess
 import time
 import urllib.request
 import uuid
+from typing import Any
 
 import boto3
 
@@ -86,7 +87,7 @@ def send(base_url: str) -> None:
             raise SystemExit("an event was not accepted")
 
 
-def count(cloudwatch, namespace: str, stack: str, since: datetime.datetime) -> float:
+def count(cloudwatch: Any, namespace: str, stack: str, since: datetime.datetime) -> float:
     answer = cloudwatch.get_metric_statistics(
         Namespace=namespace,
         MetricName="Impressions",

@@ -53,14 +53,14 @@ def filled(warehouse):  # noqa: F811
     year, month, day = DAY.split("-")
     for table, columns in COLUMNS.items():
         with (EXPECTED / f"{table}.csv").open() as file:
-            rows = [dict(zip(columns, row)) for row in csv.reader(file)]
+            rows = [dict(zip(columns, row, strict=True)) for row in csv.reader(file)]
         for row in rows:
             row.update(year=year, month=month, day=day)
             for name in ("occurred_at", "impression_at", "click_at"):
                 if name in row:
                     row[name] = (
-                        row[name] and datetime.fromisoformat(row[name]).isoformat(timespec="milliseconds") or None
-                    )
+                        row[name] and datetime.fromisoformat(row[name]).isoformat(timespec="milliseconds")
+                    ) or None
             if table != "advertising":
                 row.update(arrived_at=f"{DAY} 23:00:00.000", arrived=DAY)
         warehouse.insert(table, rows)
@@ -77,4 +77,4 @@ def test_a_second_export_replaces_the_first(filled):
 
 
 def test_a_day_without_rows_gives_files_without_lines(filled):
-    assert export(filled, NEXT_DAY) == {table: "" for table in COLUMNS}
+    assert export(filled, NEXT_DAY) == dict.fromkeys(COLUMNS, "")

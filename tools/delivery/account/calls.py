@@ -1,6 +1,7 @@
 """The calls to AWS: each only reads, and each names the action that it needs."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -52,7 +53,7 @@ class Account:
         self.id = self.partition = self.caller = ""
         self.clients: dict[tuple[str, str], object] = {}
 
-    def client(self, service: str, region: str | None = None):
+    def client(self, service: str, region: str | None = None) -> Any:
         key = (service, region or self.region)
         if key not in self.clients:
             self.clients[key] = self.session.client(service, region_name=key[1], config=CONFIG)
@@ -64,7 +65,7 @@ class Account:
         self.id, self.caller = identity["Account"], identity["Arn"]
         self.partition = self.caller.split(":")[1]
 
-    def call(self, service: str, operation: str, *, region: str | None = None, **request) -> dict:
+    def call(self, service: str, operation: str, *, region: str | None = None, **request: Any) -> dict:
         action = ACTIONS[service, operation]
         try:
             return getattr(self.client(service, region), operation)(**request)
@@ -73,7 +74,7 @@ class Account:
                 raise Unseen(action) from error
             raise
 
-    def pages(self, service: str, operation: str, **request) -> Iterator[dict]:
+    def pages(self, service: str, operation: str, **request: Any) -> Iterator[dict]:
         action = ACTIONS[service, operation]
         try:
             yield from self.client(service).get_paginator(operation).paginate(**request)
@@ -91,7 +92,7 @@ def code(error: ClientError) -> str:
     return error.response["Error"]["Code"]
 
 
-def look(what: str, check: Callable[..., Iterable[Finding]], *given) -> list[Finding]:
+def look(what: str, check: Callable[..., Iterable[Finding]], *given: Any) -> list[Finding]:
     """The findings of a check. What it could not see is a finding too."""
     found = []
     try:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import configuration
 import templates
-from templates import ROOT
-
 from account.calls import Account
 from account.template import Template
+from templates import ROOT
 
 # The pipeline's stack, as README.md and docs/delivery.md name it.
 PIPELINE_STACK = "dataless"

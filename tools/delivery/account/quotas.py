@@ -32,7 +32,7 @@ def increase(service: str, code: str, value: int) -> str:
 
 def quotas(account: Account, service: str) -> dict[str, dict]:
     """By name. The applied values lack those that are the default."""
-    found = {}
+    found: dict[str, dict] = {}
     for operation in ("list_aws_default_service_quotas", "list_service_quotas"):
         for page in account.pages("service-quotas", operation, ServiceCode=service):
             found |= {quota["QuotaName"]: quota for quota in page["Quotas"]}
@@ -89,18 +89,18 @@ def check_builds(account: Account, deployments: Iterable[Deployment]) -> Iterato
     what = "quota of CodeBuild"
     pipeline = next(one for one in deployments if one.file == PIPELINE)
     wanted = pipeline.template(account).parameter("ComputeType").removeprefix("BUILD_GENERAL1_")
-    arm = {}
+    arm: dict[str, dict] = {}
     for name, quota in quotas(account, "codebuild").items():
         if found := ARM_BUILDS.fullmatch(name):
             arm[found[1].upper()] = quota
     shown = ", ".join(f"{size.lower()} {quota['Value']:g}" for size, quota in sorted(arm.items()))
     # Service Quotas does not list each size.
-    quota = arm.get(wanted)
+    listed = arm.get(wanted)
     able = [size for size, other in arm.items() if other["Value"] >= 1]
     if not arm:
         yield advice(what, "could not look: Service Quotas lists no builds on ARM")
-    elif quota and quota["Value"] < 1:
-        command = increase("codebuild", quota["QuotaCode"], 1)
+    elif listed and listed["Value"] < 1:
+        command = increase("codebuild", listed["QuotaCode"], 1)
         instead = f"; ComputeType=BUILD_GENERAL1_{able[0]} would do" if able else ""
         yield stop(what, f"no build on ARM of size {wanted.lower()} may run ({shown}){instead}", command)
     elif not able:
@@ -110,7 +110,7 @@ def check_builds(account: Account, deployments: Iterable[Deployment]) -> Iterato
         )
     else:
         yield Finding(
-            what, f"builds on ARM at once: {shown}" + ("" if quota else f"; size {wanted.lower()} is not listed")
+            what, f"builds on ARM at once: {shown}" + ("" if listed else f"; size {wanted.lower()} is not listed")
         )
 
 
@@ -125,8 +125,8 @@ def at_once(account: Account, deployment: Deployment) -> tuple[int, int]:
 
     def dpus(kind: str) -> int:
         # G.1X and R.1X are one DPU a worker, 2X two.
-        size = int(re.search(r"(\d+)X", template.parameter(f"{kind}WorkerType"))[1])
-        return size * whole(template.parameter(f"{kind}NumberOfWorkers"))
+        (size,) = re.findall(r"(\d+)X", template.parameter(f"{kind}WorkerType"))
+        return int(size) * whole(template.parameter(f"{kind}NumberOfWorkers"))
 
     return max(types, days), max(types * dpus("ETL"), days * dpus("Glue"))
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -74,7 +75,8 @@ def check_default_database(account: Account) -> Iterator[Finding]:
 
 def holders(account: Account, resource: dict) -> set[str]:
     """Who has rights on a resource of the Data Catalog."""
-    found, request = set(), {"Resource": resource}
+    found: set[str] = set()
+    request: dict[str, Any] = {"Resource": resource}
     while True:
         answer = account.call("lakeformation", "list_permissions", **request)
         found |= {one["Principal"]["DataLakePrincipalIdentifier"] for one in answer["PrincipalResourcePermissions"]}

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator
 
-import configuration
-import templates
 from botocore.exceptions import ClientError
 
+import configuration
+import templates
 from account import Finding, advice, stop
 from account.calls import UNSEEN, Account, code, reason
 from account.deployments import KINDS, Deployment, deploy_pipeline
@@ -101,7 +101,7 @@ def file_of(stack: dict) -> str | None:
         file: set(content.get("Parameters", {})) for file, content in contents.items() if "Resources" in content
     }
     alike = {file: len(given & names) / max(1, len(given | names)) for file, names in declared.items()}
-    best = max(alike, key=alike.get)
+    best = max(alike, key=lambda file: alike[file])
     return best if alike[best] >= 0.5 else None
 
 

@@ -36,8 +36,9 @@ class Template:
             name: None if value is None else str(value) for name, value in (defaults | parameters).items()
         }
 
-    def parameter(self, name: str) -> str | None:
-        return self.parameters.get(name)
+    def parameter(self, name: str) -> str:
+        """Its value; blank when it has none."""
+        return self.parameters.get(name) or ""
 
     def resources(self) -> Iterator[Resource]:
         """What is made with these parameters, nested stacks included. A condition that is not known yet counts as true."""

@@ -24,7 +24,7 @@ pub enum ToolSet {
     Tests,
     /// What looks for weak spots in templates, and for crates that must not be there.
     Audit,
-    /// What tests the code by itself: cargo-nextest.
+    /// What tests the code by itself: cargo-nextest, ruff, mypy.
     Code,
     /// What injects faults between the functions and AWS.
     Chaos,

@@ -124,6 +124,9 @@ impl Suite<'_> {
         drop(built);
         // Nothing comes when the tools could not be installed: `stack` says why.
         let has_tools = tools_are_ready.recv().is_ok();
+        if has_tools {
+            self.python_lints()?;
+        }
         if self.has(Part::Unit) && has_tools {
             self.nextest("unit tests", "default", &["--workspace"])?;
             self.cargo("documentation tests", &["test", "--workspace", "--doc", "--quiet"])?;
@@ -131,6 +134,22 @@ impl Suite<'_> {
         self.lints()?;
         if self.has(Part::Jobs) && has_tools {
             self.python(Part::Jobs, ToolSet::Spark)?;
+        }
+        Ok(())
+    }
+
+    /// Ruff, the formatter and linter of the code in Python, and mypy, which checks its types.
+    fn python_lints(&self) -> Result<()> {
+        let tool = |name: &str, program, args: &[&str]| {
+            let tool = Tool::new(self.tools.program(ToolSet::Code, program), self.log(name));
+            self.tool(name, tool.dir(self.workspace.root()).args(args), Counted::AsOne)
+        };
+        if self.has(Part::Format) {
+            tool("ruff format", "ruff", &["format", "--check"])?;
+        }
+        if self.has(Part::Clippy) {
+            tool("ruff check", "ruff", &["check"])?;
+            tool("mypy", "mypy", &[])?;
         }
         Ok(())
     }

@@ -7,9 +7,9 @@ use crate::local::tools::ToolSet;
 /// A part that can be run by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Part {
-    /// rustfmt
+    /// rustfmt, and ruff for Python
     Format,
-    /// Clippy on all of the workspace
+    /// Clippy on all of the workspace; ruff and mypy on the code in Python
     Clippy,
     /// The crates' documentation builds without a warning
     Docs,
@@ -71,8 +71,10 @@ impl Part {
     /// The tools that it runs with.
     pub fn tools(self) -> &'static [ToolSet] {
         match self {
-            Self::Format | Self::Clippy | Self::Docs => &[],
-            Self::Unit => &[ToolSet::Code],
+            Self::Docs => &[],
+            Self::Format | Self::Unit => &[ToolSet::Code],
+            // mypy takes the types of the jobs' libraries from the second one.
+            Self::Clippy => &[ToolSet::Code, ToolSet::Spark],
             Self::Scripts => &[ToolSet::Emulator, ToolSet::Sam, ToolSet::Tests, ToolSet::Chaos],
             Self::Stacks => &[ToolSet::Tests],
             Self::Templates => &[ToolSet::Sam, ToolSet::Audit, ToolSet::Tests],

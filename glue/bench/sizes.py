@@ -1,6 +1,6 @@
 """How an arrival day grows: impressions of several sizes, each in a Spark process of its own with 2 GB of heap.
 
-    python glue/bench/scale.py [--impressions 1000000,5000000,20000000] [--engines python,scala] [--rounds 1] [--json]
+    python glue/bench/sizes.py [--impressions 1000000,5000000,20000000] [--engines python,scala] [--rounds 1] [--json]
 
 Prints seconds, CPU and peak memory, the CPU seconds of a million lines, and how much more than in proportion a size takes than the one
 before: 1.00 is in proportion. A run that needs more heap than it has fails.
@@ -8,6 +8,7 @@ before: 1.00 is in proportion. A run that needs more heap than it has fails.
 
 from __future__ import annotations
 
+import argparse
 import json
 
 import harness
@@ -20,7 +21,7 @@ def main() -> None:
     rows = []
     for engine in options.engines.split(","):
         found = {size: measure(engine, size, options) for size in sizes}
-        for smaller, size in zip([None, *sizes], sizes):
+        for smaller, size in zip([None, *sizes], sizes, strict=False):
             row = {
                 "engine": engine,
                 "impressions": size,
@@ -37,7 +38,7 @@ def main() -> None:
         harness.table(rows)
 
 
-def measure(engine: str, size: int, options: object) -> dict[str, float]:
+def measure(engine: str, size: int, options: argparse.Namespace) -> dict[str, float]:
     raw = traffic.impressions(options.folder, size)
     rounds = []
     for _ in range(options.rounds):

@@ -1,6 +1,6 @@
 """Items a second into the emulator's DynamoDB: a day from nothing, again without a change, and after a correction.
 
-    python glue/bench/load.py [--items 1000000] [--json]
+    python glue/bench/dynamodb.py [--items 1000000] [--json]
 
 Exit status 1 when DynamoDB holds other ads than the day.
 """
