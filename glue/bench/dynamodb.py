@@ -36,7 +36,7 @@ ROUNDS = (
 
 def main() -> None:
     options = harness.options(__doc__, items=1_000_000)
-    sys.path[:0] = [str(ROOT / folder) for folder in ("glue", "glue/local", "glue/tests")]
+    sys.path[:0] = [str(ROOT / folder) for folder in harness.MODULES]
     with emulated_dynamodb() as dynamodb, harness.scratch(ROOT, arrived=False) as work:
         spark = harness.start(work)
         harness.make_tables(spark, work)

@@ -25,6 +25,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".dataless" / "bench"
 DATABASE = "bench"
+# Where the jobs of a tree and what its tests share are.
+MODULES = ("glue", "glue/local", "glue/tests", "tests", "tools/delivery")
 LOOKBACK_DAYS = 3
 ENGINES = ("plain", "python", "scala")
 DECIMALS = {"seconds": 1, "cpu_seconds": 1}
@@ -122,7 +124,7 @@ def table(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     request = json.load(sys.stdin)
     tree, work = Path(request["tree"]), Path(request["work"])
-    sys.path[:0] = [str(tree / folder) for folder in ("glue", "glue/local", "glue/tests")]
+    sys.path[:0] = [str(tree / folder) for folder in MODULES]
     spark = start(work)
     try:
         make_tables(spark, work)
@@ -165,12 +167,12 @@ def start(work: Path) -> Any:
 def make_tables(spark: Any, work: Path) -> None:
     """The tables of the jobs' template, with the partitions that the folder has, and that of the orders."""
     import catalog
-    import conftest
+    from support.spark import BUCKET, deployed_tables
     from traffic import ORDERS
 
-    known = [*conftest.deployed_tables(DATABASE), ORDERS | {"DatabaseName": DATABASE}]
+    known = [*deployed_tables(DATABASE), ORDERS | {"DatabaseName": DATABASE}]
     tables = [one for one in known if not one["Name"].startswith("raw_")]
-    for statement in catalog.statements(tables, {conftest.BUCKET: f"file://{work}/"}):
+    for statement in catalog.statements(tables, {BUCKET: f"file://{work}/"}):
         spark.sql(statement)
 
 

@@ -1,176 +1,18 @@
-"""One Spark session for the run, with a metastore of its own and the deployed tables in it."""
+"""The fixtures that several files of tests use."""
 
-import functools
-import gzip
-import json
-import os
-import shutil
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import boto3
 import pytest
+from pyspark.cloudpickle import register_pickle_by_value, unregister_pickle_by_value
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [
-    str(ROOT / "glue"),
-    str(ROOT / "glue" / "local"),
-    str(ROOT / "glue" / "tests"),
-    str(ROOT / "tools" / "delivery"),
-]
-# ORC timestamps are read in the JVM's time zone and handed to Python in Python's.
-os.environ["TZ"] = "UTC"
-
-from pyspark.cloudpickle import register_pickle_by_value  # noqa: E402
-from pyspark.sql import SparkSession  # noqa: E402
-
-import catalog  # noqa: E402
-import java_names  # noqa: E402
-import lake  # noqa: E402
-import nasty  # noqa: E402
-import nasty_orders  # noqa: E402
-import scala  # noqa: E402
-import templates  # noqa: E402
-import undelivered  # noqa: E402
-
-# Its functions travel to the executors as they do where jobs have it as a library.
-register_pickle_by_value(lake)
-register_pickle_by_value(undelivered)
-
-BUCKET = "s3://lake-bucket/"
-
-
-def spark_defaults() -> dict[str, str]:
-    text = (ROOT / "glue" / "local" / "spark-defaults.conf").read_text(encoding="utf-8")
-    return dict(line.split(None, 1) for line in text.splitlines() if line.strip() and not line.startswith("#"))
-
-
-@pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    folder = tmp_path_factory.mktemp("spark")
-    settings = spark_defaults() | {
-        "spark.master": "local[2]",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.sql.warehouse.dir": f"file://{folder}/warehouse",
-        "spark.hadoop.javax.jdo.option.ConnectionURL": "jdbc:derby:memory:metastore;create=true",
-        # Jobs this short end before the second compiler's work pays. Without it the JVM has 48 MB for compiled code, which
-        # fill up within minutes: then it throws nearly all away and compiles anew, and runs half as fast.
-        "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={folder}/derby.log "
-        "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
-    }
-    builder = SparkSession.builder.appName("tests")
-    for name, value in settings.items():
-        builder = builder.config(name, value)
-    session = builder.enableHiveSupport().getOrCreate()
-    java_names.remember(session)
-    yield session
-    session.stop()
-
-
-def in_bucket(part: Any) -> Any:
-    """With the bucket's name in its place: all that the location of a table refers to."""
-    if isinstance(part, list):
-        return [in_bucket(one) for one in part]
-    if not isinstance(part, dict):
-        return part
-    if list(part) == ["Fn::Sub"]:
-        return part["Fn::Sub"].replace("${DataLakeBucket}", BUCKET.split("/")[2])
-    return {key: in_bucket(one) for key, one in part.items()}
-
-
-@functools.cache
-def table_resources() -> list[dict]:
-    return list(templates.read(ROOT / "stacks" / "tables.yaml")["Resources"].values())
-
-
-def deployed_tables(database: str) -> list[dict]:
-    """The template's tables as `aws glue get-tables` tells them."""
-    return [
-        in_bucket(resource["Properties"]["TableInput"]) | {"DatabaseName": database}
-        for resource in table_resources()
-        if resource["Type"] == "AWS::Glue::Table"
-    ]
-
-
-class Warehouse:
-    """A bucket's folder and a database with the deployed tables in it."""
-
-    database = "dataless"
-
-    def __init__(self, spark: SparkSession, folder: Path):
-        self.spark, self.folder = spark, folder
-        self.data_path = f"file://{folder}/data"
-        self.make_tables(deployed_tables(self.database))
-        external = self.external_catalog()
-        self.empty_tables = {
-            table["Name"]: external.getTable(self.database, table["Name"]) for table in deployed_tables(self.database)
-        }
-
-    def make_tables(self, tables: list[dict]) -> None:
-        for statement in catalog.statements(tables, {BUCKET: f"file://{self.folder}/"}):
-            self.spark.sql(statement)
-
-    def used_tables(self) -> list[str]:
-        jvm: Any = self.spark._jvm
-        external, anything = self.external_catalog(), jvm.scala.Option.empty()
-        return [
-            name for name in self.empty_tables if external.listPartitionNames(self.database, name, anything).nonEmpty()
-        ]
-
-    def external_catalog(self) -> Any:
-        return self.spark._jsparkSession.sharedState().externalCatalog()
-
-    def clear(self) -> None:
-        """Deletes the files, and the tables' partitions with them."""
-        # Asked of the catalog itself: SQL takes several times as long, and this runs before most tests.
-        external = self.external_catalog()
-        shutil.rmtree(self.folder / "data", ignore_errors=True)
-        for name in self.used_tables():
-            external.dropTable(self.database, name, False, False)
-            external.createTable(self.empty_tables[name], False)
-        # What the session remembers of their files and rows.
-        self.spark._jsparkSession.sessionState().catalog().invalidateAllCachedTables()
-        self.spark.catalog.clearCache()
-
-    def put_raw(self, table: str, hour: str, name: str, content: bytes) -> None:
-        """Stores an object as Firehose does; `hour` is `YYYY-MM-DD HH`."""
-        year, month, day, hour = hour.replace(" ", "-").split("-")
-        group = nasty_orders.TABLE["group"] if table == nasty_orders.TABLE["name"] else "ad"
-        folder = self.folder / f"data/raw/{group}/{table}/year={year}/month={month}/day={day}/hour={hour}"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(gzip.compress(content))
-
-    def put_lines(self, table: str, lines: Iterable[tuple[Any, ...]]) -> None:
-        """Stores `(hour, file name, line, ...)` records, each line ended by a newline."""
-        for (hour, name), content in nasty.objects(lines).items():
-            self.put_raw(table, hour, name, content)
-
-    def rows(self, table: str) -> list[tuple]:
-        return sorted((tuple(row) for row in self.spark.table(f"{self.database}.{table}").collect()), key=repr)
-
-    def schema(self, table: str) -> list[tuple[str, str]]:
-        return self.spark.table(f"{self.database}.{table}").dtypes
-
-    def insert(self, table: str, rows: list[dict]) -> None:
-        """Adds rows, given as JSON tells them, to the table's partitions."""
-        schema = self.spark.table(f"{self.database}.{table}").schema
-        text = self.spark.sparkContext.parallelize([json.dumps(row) for row in rows], 1)
-        self.spark.conf.set("hive.exec.dynamic.partition.mode", "nonstrict")
-        self.spark.read.schema(schema).json(text).write.insertInto(f"{self.database}.{table}")
-
-
-@pytest.fixture(scope="session")
-def shared_warehouse(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    # Wherever a checkout is, its path is no reason to miss a file.
-    return Warehouse(spark, tmp_path_factory.mktemp("a bucket%2Fof#é"))
-
-
-@pytest.fixture
-def warehouse(shared_warehouse: Warehouse) -> Warehouse:
-    """The warehouse, empty. Making its tables takes far longer than emptying them, so there is one for the run."""
-    shared_warehouse.clear()
-    return shared_warehouse
+import erase
+import nasty_orders
+import scala
+from engines import Engines
+from fakes import CloudWatch, DynamoDB
+from support.spark import BUCKET, ROOT, Warehouse, shared_warehouse, spark, warehouse
 
 
 @pytest.fixture
@@ -187,3 +29,25 @@ def orders(warehouse: Warehouse) -> Iterator[Warehouse]:
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled ETL in Scala. Compiling takes longer than most tests."""
     return scala.compile(ROOT / "glue" / "scala" / "etl.scala", tmp_path_factory.mktemp("scala"))
+
+
+@pytest.fixture
+def engines(warehouse, classes, capsys):
+    return Engines(warehouse, classes, capsys)
+
+
+@pytest.fixture
+def dynamodb(monkeypatch):
+    """The job's functions travel to the executors as they do when it is the script that runs."""
+    client = DynamoDB()
+    monkeypatch.setattr(boto3, "client", lambda service: client)
+    register_pickle_by_value(erase)
+    yield client
+    unregister_pickle_by_value(erase)
+
+
+@pytest.fixture
+def cloudwatch(monkeypatch):
+    client = CloudWatch()
+    monkeypatch.setattr(boto3, "client", lambda service: client)
+    return client

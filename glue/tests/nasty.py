@@ -5,8 +5,6 @@ order counts: what comes first in an object is at its start.
 """
 
 import json
-from collections.abc import Iterable
-from typing import Any
 
 LOOKBACK_DAYS = 3
 AD = "ad000000-0000-4000-8000-000000000001"
@@ -19,14 +17,6 @@ def own_id(number: int) -> str:
 
 def impression(number: int, occurred_at: object, ad_id: object = AD, **more: object) -> str:
     return json.dumps({"impression_id": own_id(number), "ad_id": ad_id, "occurred_at": occurred_at, **more})
-
-
-def objects(lines: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], bytes]:
-    """The content of the raw objects by hour of arrival and name: each line ended by a newline."""
-    content: dict[tuple[str, str], bytearray] = {}
-    for hour, name, line, *_ in lines:
-        content.setdefault((hour, name), bytearray()).extend((line.encode() if isinstance(line, str) else line) + b"\n")
-    return {place: bytes(text) for place, text in content.items()}
 
 
 def with_member(number: int, member: str) -> str:

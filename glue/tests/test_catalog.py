@@ -5,9 +5,9 @@ import pytest
 
 import catalog
 import nasty
-from conftest import BUCKET, deployed_tables
-from test_erase import dynamodb, run_erase  # noqa: F401
-from test_etl import everything, run_etl
+from erasure import run_erase
+from etl_runs import everything, run_etl
+from support.spark import BUCKET, deployed_tables
 
 # Names of runs, oldest first.
 FIRST, SECOND, THIRD = (f"run-202611{day}T000000-00000000" for day in (21, 22, 23))
@@ -140,7 +140,7 @@ def test_parameters_tell_what_the_columns_of_events_mean(warehouse):
     assert parameters("rejected") == {}
 
 
-def test_the_catalog_made_anew_holds_the_rows_that_the_jobs_wrote(warehouse, dynamodb, capsys):  # noqa: F811
+def test_the_catalog_made_anew_holds_the_rows_that_the_jobs_wrote(warehouse, dynamodb, capsys):
     days = ("2026-11-19", "2026-11-20")
     events = [
         ("2026-11-20 10", "a.gz", nasty.impression(number, f"{days[number % 2]} 10:00:00.000")) for number in range(4)

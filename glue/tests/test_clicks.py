@@ -2,8 +2,7 @@
 
 import expectation
 import nasty
-from test_etl import NASTY_DAYS, expected_ledger, expected_rejected, ledger, put, rejected_bytes
-from test_scala import engines  # noqa: F401
+from etl_runs import NASTY_DAYS, expected_ledger, expected_rejected, ledger, put, rejected_bytes
 
 OWN_ID = '"click_id": "c1c1c1c1-0000-4000-8000-00000000000C", '
 
@@ -16,7 +15,7 @@ def clicks_of(lines):
         yield hour, name, click
 
 
-def test_a_click_has_three_ids_and_the_nasty_input_ends_as_with_impressions(warehouse, engines):  # noqa: F811
+def test_a_click_has_three_ids_and_the_nasty_input_ends_as_with_impressions(warehouse, engines):
     lines = [
         *clicks_of(nasty.LINES),
         ("2026-11-20 12", "ids.gz", nasty.GOOD),

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import conftest
 import expectation
 import nasty
 
@@ -16,7 +15,9 @@ DAY = "2026-11-20"
 
 
 def test_on_two_workers_both_jobs_write_what_the_definition_says(tmp_path, classes):
-    run = subprocess.run([sys.executable, __file__, tmp_path, classes], capture_output=True, text=True)
+    # The executors must not find the modules, so that the path is no part of the environment.
+    command = [sys.executable, __file__, tmp_path, classes, *sys.path]
+    run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-4000:]
     result = json.loads(run.stdout.splitlines()[-1])
     assert result["executors"] == 2
@@ -39,10 +40,11 @@ def main(folder: Path, classes: Path) -> None:
     """Runs both jobs; prints as JSON what they printed and wrote."""
     from pyspark.sql import SparkSession
 
-    from test_scala import Engines
+    from engines import Engines
+    from support.spark import Warehouse, spark_defaults
 
     builder = SparkSession.builder.appName("cluster")
-    settings = conftest.spark_defaults() | {
+    settings = spark_defaults() | {
         "spark.master": "local-cluster[2,1,1024]",
         "spark.executor.memory": "1g",
         "spark.driver.memory": "1g",
@@ -55,7 +57,7 @@ def main(folder: Path, classes: Path) -> None:
     for name, value in settings.items():
         builder = builder.config(name, value)
     spark = builder.enableHiveSupport().getOrCreate()
-    warehouse = conftest.Warehouse(spark, folder / "bucket")
+    warehouse = Warehouse(spark, folder / "bucket")
     warehouse.put_lines("impressions", small_input())
     aside = warehouse.folder / "data/raw-errors/impressions/processing-failed/year=2026/month=11/day=20/hour=10"
     aside.mkdir(parents=True)
@@ -88,4 +90,5 @@ class Captured:
 
 
 if __name__ == "__main__":
+    sys.path[:] = sys.argv[3:]
     main(Path(sys.argv[1]), Path(sys.argv[2]))

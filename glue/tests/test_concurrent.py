@@ -6,9 +6,9 @@ import time
 import etl
 import expectation
 import nasty
-from conftest import ROOT
+from etl_runs import ledger, put
 from lake import session
-from test_etl import ledger, put
+from support.spark import ROOT
 
 DAY, NEXT = "2026-11-20", "2026-11-21"
 

@@ -12,7 +12,8 @@ import duckdb_check
 import expectation
 import nasty
 import nasty_orders
-from test_etl import run_etl
+from etl_runs import run_etl
+from support.spark import raw_objects
 
 DAY = date(2026, 11, 20)
 TABLES = {
@@ -32,7 +33,7 @@ ADS = [f"ad000000-0000-4000-8000-00000000000{number}" for number in range(4)]
 
 def put_raw(data, table: str, lines) -> None:
     """Stores `(hour, file name, line, …)` records as Firehose does."""
-    for (hour, name), content in nasty.objects(lines).items():
+    for (hour, name), content in raw_objects(lines).items():
         year, month, day, hour = hour.replace(" ", "-").split("-")
         folder = data / f"raw/{TABLES[table].folder}/year={year}/month={month}/day={day}/hour={hour}"
         folder.mkdir(parents=True, exist_ok=True)

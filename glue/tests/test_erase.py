@@ -1,30 +1,33 @@
 import base64
 import gzip
 import hashlib
-import io
 import json
 import shutil
 from datetime import date
 
 import pytest
-from pyspark.cloudpickle import register_pickle_by_value, unregister_pickle_by_value
 
 import erase
 import load_ad_traffic
 import nasty
+from erasure import (
+    ARGUMENTS,
+    ARRIVED_PATH,
+    DAY,
+    DAY_KEYS,
+    DAY_PATH,
+    HIT,
+    ID,
+    OTHER,
+    impression,
+    kill,
+    places,
+    run_erase,
+)
+from etl_runs import everything, ledger, run_etl
+from fakes import VersionedBucket
 from lake import ads, lines, objects
 from lake.table import event_tables
-from test_etl import everything, ledger, run_etl
-
-ID = "abcdef00-0000-4000-8000-00000000000a"
-DAY = "2026-11-20"
-
-
-def impression(event_id: str, ad_id: str, **more) -> str:
-    return json.dumps(
-        {"impression_id": event_id, "ad_id": ad_id, "occurred_at": f"{DAY} 10:00:00.000", **more}, ensure_ascii=False
-    )
-
 
 # --- lines ---
 
@@ -131,79 +134,12 @@ def test_bad_arguments_are_refused(wrong):
         erase.parse_arguments([*ARGUMENTS, *wrong])
 
 
-ARGUMENTS = [
-    "erase.py",
-    "--database",
-    "d",
-    "--data_path",
-    "s3://b/data",
-    "--table_name",
-    "t",
-    "--lookback_days",
-    "3",
-    "--attribution_days",
-    "1",
-]
-
-
 # --- S3 ---
-
-
-class Bucket:
-    """As much of S3 as the job asks for: (key, version, content), the newest version of a key last; a mark of deletion has no
-    content."""
-
-    def __init__(self, status: str | None):
-        self.status, self.stored, self.described = status, [], {}
-
-    def put_object(self, Bucket, Key, Body, **described):
-        version = f"v{len(self.stored)}" if self.status == "Enabled" else "null"
-        self.stored = [entry for entry in self.stored if entry[:2] != (Key, version)]
-        self.stored.append((Key, version, Body if isinstance(Body, bytes) else Body.read()))
-        self.described[Key] = described
-        return {"VersionId": version} if self.status else {}
-
-    def get_bucket_versioning(self, Bucket):
-        return {"Status": self.status} if self.status else {}
-
-    def get_paginator(self, operation):
-        self.operation = operation
-        return self
-
-    def paginate(self, Bucket, Prefix):
-        found = [entry for entry in self.stored if entry[0].startswith(Prefix)]
-        latest = {key: version for key, version, _ in found}
-        if self.operation == "list_objects_v2":
-            yield {"Contents": [{"Key": key} for key, _, _ in found]}
-        else:
-            for key, version, content in found:
-                entry = {"Key": key, "VersionId": version, "IsLatest": latest[key] == version}
-                yield {"DeleteMarkers" if content is None else "Versions": [entry]}
-        yield {}
-
-    def head_object(self, Bucket, Key, VersionId=""):
-        return {"ContentType": "application/octet-stream", "Metadata": {"kept": "yes"}, "ContentLength": 1}
-
-    def get_object(self, Bucket, Key, VersionId=""):
-        (*_, content) = [body for key, version, body in self.stored if key == Key and VersionId in ("", version)]
-        return {"Body": io.BytesIO(content)}
-
-    def delete_object(self, Bucket, Key):
-        self.stored = [entry for entry in self.stored if entry[0] != Key]
-
-    def delete_objects(self, Bucket, Delete):
-        gone = {(entry["Key"], entry["VersionId"]) for entry in Delete["Objects"]}
-        assert gone <= {entry[:2] for entry in self.stored} and len(gone) <= 1000
-        self.stored = [entry for entry in self.stored if entry[:2] not in gone]
-        return {}
-
-
-HIT, OTHER = impression(ID, nasty.AD).encode() + b"\n", b"other\n"
 
 
 @pytest.mark.parametrize("status", [None, "Enabled", "Suspended"])
 def test_in_s3_no_version_of_a_rewritten_object_is_left(monkeypatch, status):
-    bucket = Bucket(status)
+    bucket = VersionedBucket(status)
     monkeypatch.setattr(objects.boto3, "client", lambda service: bucket)
     bucket.put_object("b", "data/raw/x.gz", gzip.compress(HIT + OTHER))
     bucket.put_object("b", "data/raw/y.gz", OTHER)
@@ -218,7 +154,7 @@ def test_in_s3_no_version_of_a_rewritten_object_is_left(monkeypatch, status):
 
 
 def test_earlier_versions_of_derived_files_go_and_live_ones_stay(monkeypatch):
-    bucket = Bucket("Enabled")
+    bucket = VersionedBucket("Enabled")
     monkeypatch.setattr(objects.boto3, "client", lambda service: bucket)
     for key in (
         "data/lake/a",
@@ -244,74 +180,9 @@ def test_earlier_versions_of_derived_files_go_and_live_ones_stay(monkeypatch):
 # --- the whole ---
 
 
-class DynamoDB:
-    """Items by (ad, day)."""
-
-    def __init__(self):
-        self.items = set()
-
-    def get_paginator(self, operation):
-        assert operation == "query"
-        return self
-
-    def paginate(self, ExpressionAttributeValues, **_):
-        ad = ExpressionAttributeValues[":id"]["S"]
-        return [{"Items": [{"day": {"S": day}} for item, day in sorted(self.items) if item == ad]}, {"Items": []}]
-
-    def batch_write_item(self, RequestItems):
-        for request in RequestItems["AdTraffic"]:
-            key = request["DeleteRequest"]["Key"]
-            self.items.remove((key["ad_id"]["S"], key["day"]["S"]))
-        return {"UnprocessedItems": {}}
-
-
-@pytest.fixture
-def dynamodb(monkeypatch):
-    """The job's functions travel to the executors as they do when it is the script that runs."""
-    client = DynamoDB()
-    monkeypatch.setattr(objects.boto3, "client", lambda service: client)
-    register_pickle_by_value(erase)
-    yield client
-    unregister_pickle_by_value(erase)
-
-
-def run_erase(warehouse, capsys, *arguments: str) -> dict:
-    capsys.readouterr()
-    erase.main(
-        [
-            "erase.py",
-            "--database",
-            warehouse.database,
-            "--data_path",
-            warehouse.data_path,
-            "--table_name",
-            "AdTraffic",
-            "--lookback_days",
-            "3",
-            "--attribution_days",
-            "1",
-            *arguments,
-        ]
-    )
-    return json.loads(capsys.readouterr().out)
-
-
 def digest(folder) -> dict[str, str]:
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def kill(*_, **__):
-    raise KeyboardInterrupt
-
-
-def places(receipt: dict) -> set[tuple]:
-    return {(place["place"], place["name"], place["count"]) for place in receipt["places"]}
-
-
-DAY_PATH = "year=2026/month=11/day=20"
-ARRIVED_PATH = f"{DAY_PATH}/arrived={DAY}"
-DAY_KEYS = {"year": "2026", "month": "11", "day": "20"}
 
 
 def test_an_impression_then_an_ad_are_erased_everywhere_however_often_the_job_is_killed(

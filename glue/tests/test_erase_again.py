@@ -9,20 +9,11 @@ import pytest
 import erase
 import load_ad_traffic
 import nasty
+from erasure import DAY, DAY_KEYS, ID, impression, kill, places, run_erase
+from etl_runs import everything, run_etl
+from fakes import VersionedBucket
 from lake import files, objects
 from lake.partition import Partition
-from test_erase import (  # noqa: F401
-    DAY,
-    DAY_KEYS,
-    ID,
-    Bucket,
-    dynamodb,
-    impression,
-    kill,
-    places,
-    run_erase,
-)
-from test_etl import everything, run_etl
 
 
 def journals(warehouse) -> list:
@@ -31,7 +22,7 @@ def journals(warehouse) -> list:
 
 def test_a_long_history_is_erased_in_several_runs_that_each_go_on_where_the_last_one_ended(
     warehouse,
-    dynamodb,  # noqa: F811
+    dynamodb,
     capsys,
     monkeypatch,
 ):
@@ -71,7 +62,7 @@ def test_a_long_history_is_erased_in_several_runs_that_each_go_on_where_the_last
 
 def test_an_erasure_that_ends_in_between_leaves_an_unfinished_one_as_it_was(
     warehouse,
-    dynamodb,  # noqa: F811
+    dynamodb,
     capsys,
     monkeypatch,
 ):
@@ -106,7 +97,7 @@ def test_an_erasure_that_ends_in_between_leaves_an_unfinished_one_as_it_was(
 
 def test_an_erasure_that_is_killed_after_each_of_its_steps_ends_all_the_same(
     warehouse,
-    dynamodb,  # noqa: F811
+    dynamodb,
     capsys,
     monkeypatch,
 ):
@@ -228,7 +219,7 @@ def test_a_journal_is_read_as_it_was_written_and_does_not_name_the_id(store, tmp
 
 @pytest.mark.parametrize("status", [None, "Enabled"])
 def test_a_journal_in_s3_is_its_last_version(monkeypatch, status):
-    bucket = Bucket(status)
+    bucket = VersionedBucket(status)
     monkeypatch.setattr(objects.boto3, "client", lambda service: bucket)
     store = objects.open_store("s3://b/data")
     assert erase.read_journal(store, ARGUMENTS) == erase.Journal()

@@ -3,12 +3,13 @@
 from datetime import date
 
 import erase
+from erasure import ARGUMENTS, HIT, ID, OTHER
+from fakes import VersionedBucket
 from lake import objects
-from test_erase import ARGUMENTS, HIT, ID, OTHER, Bucket
 
 
 def test_marks_of_deletion_go_where_they_hide_nothing(monkeypatch):
-    bucket = Bucket("Enabled")
+    bucket = VersionedBucket("Enabled")
     monkeypatch.setattr(objects.boto3, "client", lambda service: bucket)
     for key, content in [
         ("data/lake/a", b""),
@@ -29,7 +30,7 @@ def test_marks_of_deletion_go_where_they_hide_nothing(monkeypatch):
 
 def test_what_is_forgotten_is_in_no_version(monkeypatch):
     for status, left in ((None, 2), ("Enabled", 3), ("Suspended", 2)):
-        bucket = Bucket(status)
+        bucket = VersionedBucket(status)
         monkeypatch.setattr(objects.boto3, "client", lambda service, bucket=bucket: bucket)
         for key in ("data/erasing/a", "data/erasing/a", "data/erasing/abc", "data/raw/x", "data/raw/x"):
             bucket.put_object("b", key, b"")
@@ -41,7 +42,7 @@ def test_what_is_forgotten_is_in_no_version(monkeypatch):
 
 
 def test_the_versions_of_a_copied_bucket_are_those_of_the_bucket(tmp_path, monkeypatch):
-    bucket = Bucket("Enabled")
+    bucket = VersionedBucket("Enabled")
     monkeypatch.setattr(objects.boto3, "client", lambda service: bucket)
     for _ in range(2):
         bucket.put_object("b", "data/raw/x", HIT)

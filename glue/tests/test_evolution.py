@@ -5,9 +5,8 @@ import json
 import pytest
 
 import nasty
-from conftest import deployed_tables
-from test_etl import ledger, run_etl
-from test_scala import engines  # noqa: F401  (a fixture)
+from etl_runs import ledger, run_etl
+from support.spark import deployed_tables
 
 
 @pytest.fixture
@@ -58,7 +57,7 @@ EXPECTED = [
 ]
 
 
-def test_a_column_is_added_without_rewriting_the_lake(grown_warehouse, engines):  # noqa: F811
+def test_a_column_is_added_without_rewriting_the_lake(grown_warehouse, engines):
     warehouse, files = grown_warehouse
     run_etl(warehouse, "2026-11-21")
     assert optional_fields(warehouse) == EXPECTED

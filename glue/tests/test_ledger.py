@@ -1,80 +1,32 @@
-import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 
 import ledger
+from fakes import CloudWatch, Counted
+from ledger_runs import (
+    ARGUMENTS,
+    BALANCED,
+    DAY,
+    LOOKBACK_DAYS,
+    NO_LINES,
+    NOW,
+    figures,
+    printed,
+    put_rows,
+    run_ledger,
+    told,
+)
 
-DAY = datetime(2026, 11, 20, tzinfo=UTC)
-NOW = datetime(2026, 11, 21, 2, 30, tzinfo=UTC)
-FIGURES = ("raw", "kept", "repeats", "rejected", "late", "stored", "undelivered")
-LOOKBACK_DAYS = 3
 TODAY = date(2026, 12, 24)
-
-
-def figures(*values: int, run: str = "2026-11-21 01:00") -> dict:
-    """A row of a run of five minutes, as the job reads it."""
-    started = datetime.fromisoformat(f"{run}+00:00")
-    times = {"started_at": started, "decided_at": started + timedelta(minutes=5)}
-    return dict(zip(FIGURES, values, strict=True)) | times
 
 
 def day(number: int) -> date:
     return date(2026, 11, number)
 
 
-BALANCED = figures(10, 6, 2, 1, 1, 6, 0)
-NO_LINES = figures(0, 0, 0, 0, 0, 0, 0)
-
-
 def as_printed(row: dict) -> dict:
     return row | {"started_at": "2026-11-21T01:00:00+00:00", "decided_at": "2026-11-21T01:05:00+00:00"}
-
-
-class CloudWatch:
-    def __init__(self):
-        self.calls = []
-
-    def put_metric_data(self, **call):
-        self.calls.append(call)
-
-
-@pytest.fixture
-def cloudwatch(monkeypatch):
-    client = CloudWatch()
-    monkeypatch.setattr(ledger.boto3, "client", lambda service: client)
-    return client
-
-
-def run_ledger(warehouse, **rows: dict) -> None:
-    """Runs the job for 2026-11-20, with these rows of that day and one of clicks of the day before."""
-    keys = {"year": "2026", "month": "11"}
-    added = [{"table_name": table, **row, **keys, "day": "20"} for table, row in rows.items()]
-    added.append({"table_name": "clicks", **figures(0, 0, 0, 0, 0, 0, 0, run="2026-11-20 01:00"), **keys, "day": "19"})
-    put_rows(warehouse, added)
-    ledger.main([*ARGUMENTS, "--database", warehouse.database])
-
-
-ARGUMENTS = ["ledger.py", "--stack", "w", "--day", "2026-11-20", "--lookback_days", str(LOOKBACK_DAYS)]
-
-
-def put_rows(warehouse, rows: list[dict]) -> None:
-    times = ({name: f"{row[name]:%Y-%m-%d %H:%M:%S}" for name in ("started_at", "decided_at")} for row in rows)
-    warehouse.insert("ledger", [row | moments for row, moments in zip(rows, times, strict=True)])
-
-
-def printed(capsys) -> list[dict]:
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-
-def told(data: list[dict]) -> dict[tuple[str, str], tuple[float, datetime]]:
-    assert all(metric["Unit"] == "Count" for metric in data)
-    found = {}
-    for metric in data:
-        ((table,),) = [[dimension["Value"] for dimension in metric["Dimensions"] if dimension["Name"] == "Table"]]
-        found[metric["MetricName"], table] = metric["Value"], metric["Timestamp"]
-    assert len(found) == len(data)
-    return found
 
 
 def test_books_that_balance_are_published_and_pass(warehouse, cloudwatch, capsys):
@@ -226,18 +178,6 @@ def test_a_day_that_cloudwatch_no_longer_takes_only_feeds_the_alarm(age, publish
         for metric in ledger.metric_data("w", {"clicks": BALANCED}, {"clicks": None}, DAY, DAY + age)
     }
     assert names == ({*ledger.METRICS} if published else set()) | {"Undelivered", "Unbalanced"}
-
-
-class Counted:
-    """What the metrics sink counted: hours by metric."""
-
-    def __init__(self, **hours: list[float]):
-        self.hours = hours
-        self.asked = []
-
-    def get_metric_statistics(self, **call):
-        self.asked.append(call)
-        return {"Datapoints": [{"Sum": value} for value in self.hours.get(call["MetricName"], [])]}
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from botocore.stub import Stubber
 import etl
 import hive
 import nasty
-from conftest import ROOT
 from lake import measure
+from support.spark import ROOT
 
 OF_STACK = ["job.py", "--stack", "wh", "--JOB_NAME", "wh-etl", "--day", "2026-11-20"]
 DIMENSIONS = [{"Name": "Stack", "Value": "wh"}, {"Name": "Job", "Value": "wh-etl"}]

@@ -1,57 +1,15 @@
 """The mirror of a bucket and the import into it, against a bucket in memory."""
 
-import hashlib
-import io
-
 import pytest
 
 import mirror
 import put_raw
-
-
-class Body(io.BytesIO):
-    def iter_chunks(self, size):
-        while chunk := self.read(size):
-            yield chunk
-
-
-class Bucket:
-    """As much of S3 as both use. Counts what is sent, by call."""
-
-    def __init__(self):
-        self.objects, self.calls = {}, []
-
-    def get_paginator(self, _name):
-        return self
-
-    def paginate(self, Bucket, Prefix):
-        found = [{"Key": key, "ETag": tag(body)} for key, body in self.objects.items() if key.startswith(Prefix)]
-        # A page each, so that more than one page is met.
-        return [{"Contents": [entry]} for entry in found] or [{}]
-
-    def get_object(self, Bucket, Key):
-        self.calls.append(("get", Key))
-        return {"Body": Body(self.objects[Key]), "ETag": tag(self.objects[Key])}
-
-    def put_object(self, Bucket, Key, Body):
-        self.calls.append(("put", Key))
-        self.objects[Key] = Body.read()
-        return {"ETag": tag(self.objects[Key])}
-
-    def delete_objects(self, Bucket, Delete):
-        for entry in Delete["Objects"]:
-            self.calls.append(("delete", entry["Key"]))
-            del self.objects[entry["Key"]]
-        return {}
-
-
-def tag(body):
-    return f'"{hashlib.md5(body).hexdigest()}"'
+from fakes import CountingBucket
 
 
 @pytest.fixture
 def bucket():
-    return Bucket()
+    return CountingBucket()
 
 
 @pytest.fixture

@@ -3,10 +3,11 @@
 import pytest
 
 import mirror
-from test_mirror import Bucket, make, tag
+from fakes import CountingBucket, tag
+from test_mirror import make
 
 
-class Versions(Bucket):
+class Versions(CountingBucket):
     """A bucket that keeps versions: (key, version, content or None for a mark of deletion), the newest of a key last."""
 
     def __init__(self):

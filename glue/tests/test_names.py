@@ -3,8 +3,8 @@
 import pytest
 
 import nasty
+from etl_runs import run_etl
 from lake import files
-from test_etl import run_etl
 
 HOUR = "raw/ad/impressions/year=2026/month=11/day=20/hour=12"
 NAMES = sorted({name for _, name, *_ in nasty.ODD_NAMES})

@@ -8,10 +8,11 @@ from pyspark.errors import AnalysisException
 import etl
 import lake.partition
 import nasty
+from erasure import ARRIVED_PATH, DAY, DAY_KEYS, DAY_PATH, ID, impression, kill, run_erase
+from etl_runs import run_etl
+from fakes import VersionedBucket
 from lake import objects, remains
 from lake.erased import Erased
-from test_erase import ARRIVED_PATH, DAY, DAY_KEYS, DAY_PATH, ID, Bucket, dynamodb, impression, kill, run_erase  # noqa: F401
-from test_etl import run_etl
 
 ARRIVED = f"lake/ad/impressions/arrived={DAY}"
 NEW_RUN = "run-29991231T000000-0000000{}"
@@ -21,7 +22,7 @@ def dead(receipt: dict) -> dict[str, int]:
     return {place["name"]: place["count"] for place in receipt["places"] if place["place"] == "dead run"}
 
 
-def test_runs_of_dead_jobs_are_erased_when_they_hold_the_id_or_can_not_be_read(warehouse, dynamodb, capsys):  # noqa: F811
+def test_runs_of_dead_jobs_are_erased_when_they_hold_the_id_or_can_not_be_read(warehouse, dynamodb, capsys):
     warehouse.put_lines("impressions", [(f"{DAY} 10", "a.gz", impression(ID, nasty.AD))])
     run_etl(warehouse, DAY)
     folder = warehouse.folder / "data" / ARRIVED
@@ -59,7 +60,7 @@ def test_runs_of_dead_jobs_are_erased_when_they_hold_the_id_or_can_not_be_read(w
 
 def test_a_rejected_line_that_a_killed_job_has_set_aside_is_found_with_its_escapes(
     warehouse,
-    dynamodb,  # noqa: F811
+    dynamodb,
     capsys,
     monkeypatch,
 ):
@@ -77,7 +78,7 @@ def test_a_rejected_line_that_a_killed_job_has_set_aside_is_found_with_its_escap
 
 def test_files_that_a_plain_insert_left_beside_a_run_are_erased_and_the_run_stays(
     warehouse,
-    dynamodb,  # noqa: F811
+    dynamodb,
     capsys,
     monkeypatch,
 ):
@@ -99,7 +100,7 @@ def test_files_that_a_plain_insert_left_beside_a_run_are_erased_and_the_run_stay
     assert [row[1] for row in warehouse.rows("advertising")] == [nasty.own_id(2)]
 
 
-def test_what_the_load_has_not_finished_is_erased(warehouse, dynamodb, capsys):  # noqa: F811
+def test_what_the_load_has_not_finished_is_erased(warehouse, dynamodb, capsys):
     manifest = f"loaded/ad_traffic/table/{DAY_PATH}/{NEW_RUN.format(1)}"
     torn = warehouse.folder / "data" / manifest / "_temporary/0/part.orc"
     torn.parent.mkdir(parents=True)
@@ -108,7 +109,7 @@ def test_what_the_load_has_not_finished_is_erased(warehouse, dynamodb, capsys): 
     assert (warehouse.folder / "data" / manifest).exists() and not torn.exists()
 
 
-def test_tables_that_the_job_does_not_know_keep_their_files(warehouse, dynamodb, capsys):  # noqa: F811
+def test_tables_that_the_job_does_not_know_keep_their_files(warehouse, dynamodb, capsys):
     folder = warehouse.folder / f"data/lake/ad/summary/day={DAY}/{NEW_RUN.format(1)}"
     warehouse.spark.sql(f"SELECT '{ID}' AS ad_id, 1 AS impressions").write.orc(f"file://{folder}")
     assert run_erase(warehouse, capsys, "--ad", ID, "--dry_run", "false")["places"] == []
@@ -123,7 +124,7 @@ def test_a_fault_of_another_kind_is_none_of_the_files(warehouse):
         remains.count_rows(warehouse.spark, "nothing-has-this-scheme://b/data", gone, Erased(ID).in_files)
 
 
-def test_a_file_of_somebody_else_that_can_not_be_read_is_named_and_left_alone(warehouse, dynamodb, capsys):  # noqa: F811
+def test_a_file_of_somebody_else_that_can_not_be_read_is_named_and_left_alone(warehouse, dynamodb, capsys):
     notes = warehouse.folder / f"data/lake/ad/impressions/{ARRIVED_PATH}/notes.txt"
     notes.parent.mkdir(parents=True)
     notes.write_bytes(b"no rows" * 100)
@@ -133,7 +134,7 @@ def test_a_file_of_somebody_else_that_can_not_be_read_is_named_and_left_alone(wa
 
 
 def test_in_s3_marks_and_earlier_versions_are_no_remains(monkeypatch):
-    bucket = Bucket("Enabled")
+    bucket = VersionedBucket("Enabled")
     monkeypatch.setattr(objects.boto3, "client", lambda service: bucket)
     for key in (
         "run-1/_SUCCESS",

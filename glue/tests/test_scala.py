@@ -2,7 +2,6 @@
 
 import base64
 import gzip
-import itertools
 import json
 import re
 from datetime import datetime, timedelta
@@ -14,8 +13,8 @@ import expectation
 import nasty
 import nasty_orders
 import scala
-from conftest import ROOT
-from test_etl import (
+from engines import Engines
+from etl_runs import (
     NASTY_DAYS,
     check_lake_files,
     everything,
@@ -25,68 +24,9 @@ from test_etl import (
     put,
     put_events_of_many_ads,
     random_lines,
-    run_etl,
     run_folders,
 )  # fmt: skip
-
-
-class Engines:
-    """Both jobs on one warehouse; each run returns the lines that the job printed."""
-
-    def __init__(self, warehouse, classes, capsys):
-        self.warehouse, self.classes, self.capsys = warehouse, classes, capsys
-
-    def python(self, *days: str, table: str = "impressions") -> list[dict]:
-        run_etl(self.warehouse, *days, table=table)
-        return self.printed()
-
-    def scala(self, *days: str, table: str = "impressions") -> list[dict]:
-        for day in days:
-            self.run_scala(
-                table=table,
-                day=day,
-                database=self.warehouse.database,
-                data_path=self.warehouse.data_path + "/",
-                lookback_days=str(nasty.LOOKBACK_DAYS),
-                sql=f"file://{ROOT}/glue/sql/",
-            )
-        return self.printed()
-
-    def in_turn(self, *days: str, table: str = "impressions") -> list[dict]:
-        turns = zip(days, itertools.cycle([self.python, self.scala]))
-        return [line for day, run in turns for line in run(day, table=table)]
-
-    def run_scala(self, **arguments: str) -> None:
-        of_glue = ["--job-language", "scala", "--enable-metrics", "--TempDir", "s3://b/temporary/"]
-        scala.run(self.warehouse.spark, self.classes, "GlueApp", [*of_glue, *flags(arguments)[1:]])
-
-    def printed(self) -> list[dict]:
-        return [json.loads(line) for line in self.capsys.readouterr().out.splitlines()]
-
-    def check(self, *days: str, table: str = "impressions") -> tuple[list[dict], list[tuple]]:
-        """Runs the days in order: by Python; again, in turn; afresh, by Scala. What they print and write must be the same."""
-        books = self.python(*days, table=table)
-        rows = self.written(table)
-        assert self.in_turn(*days, table=table) == books
-        assert self.written(table) == rows
-        # The lake's partitions go, and raw stays.
-        for name in (table, "rejected", "ledger"):
-            for partition in partitions(self.warehouse, name):
-                keys = ", ".join("{}='{}'".format(*key.split("=")) for key in partition.split("/"))
-                self.warehouse.spark.sql(f"ALTER TABLE {self.warehouse.database}.{name} DROP PARTITION ({keys})")
-        assert self.written(table)[table] == []
-        assert self.scala(*days, table=table) == books
-        assert self.written(table) == rows
-        return books, rows[table]
-
-    def written(self, table: str) -> dict:
-        names = {name: self.warehouse.rows(name) for name in (table, "rejected")}
-        return names | {"ledger": ledger(self.warehouse, table), "partitions": partitions(self.warehouse, table)}
-
-
-@pytest.fixture
-def engines(warehouse, classes, capsys):
-    return Engines(warehouse, classes, capsys)
+from support.spark import ROOT
 
 
 def test_the_nasty_input_ends_the_same_whichever_engine_runs_and_ran_before(engines):

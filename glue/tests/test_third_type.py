@@ -14,16 +14,17 @@ import nasty
 import nasty_orders
 import put_raw
 import undelivered
-from conftest import BUCKET, deployed_tables
+from erasure import impression, places, run_erase
+from etl_runs import ledger as books_of
+from etl_runs import run_etl
+from fakes import Catalog, Counted, FolderBucket
 from lake import erased
 from lake.registry import event_groups
 from lake.table import event_tables
-from test_erase import dynamodb, impression, places, run_erase  # noqa: F401
-from test_etl import ledger as books_of
-from test_etl import run_etl
-from test_ledger import BALANCED, NO_LINES, NOW, Counted, cloudwatch, printed, run_ledger, told  # noqa: F401
-from test_ledger import DAY as LEDGER_DAY
-from test_undelivered import Catalog, FolderBucket, record
+from ledger_runs import BALANCED, NO_LINES, NOW, printed, run_ledger, told
+from ledger_runs import DAY as LEDGER_DAY
+from raw_errors import record
+from support.spark import BUCKET, deployed_tables
 
 DAY = "2026-11-20"
 DAY_PATH = "year=2026/month=11/day=20"
@@ -76,7 +77,7 @@ def test_a_database_without_tables_of_events_is_the_wrong_one():
 # --- the ledger ---
 
 
-def test_the_ledger_checks_the_books_of_every_type(orders, cloudwatch, capsys):  # noqa: F811
+def test_the_ledger_checks_the_books_of_every_type(orders, cloudwatch, capsys):
     with pytest.raises(ledger.BooksDontBalance, match="orders: no row: run the ETL of the day"):
         run_ledger(orders, impressions=BALANCED, clicks=NO_LINES)
     (call,) = cloudwatch.calls
@@ -86,7 +87,7 @@ def test_the_ledger_checks_the_books_of_every_type(orders, cloudwatch, capsys): 
     assert unbalanced == {"impressions": 0, "clicks": 0, "orders": 1}
 
 
-def test_the_books_of_a_third_type_are_published(orders, cloudwatch, capsys):  # noqa: F811
+def test_the_books_of_a_third_type_are_published(orders, cloudwatch, capsys):
     run_ledger(orders, impressions=BALANCED, clicks=NO_LINES, orders=BALANCED)
     assert [line["table"] for line in printed(capsys)] == ["clicks", "impressions", "orders"]
     (call,) = cloudwatch.calls
@@ -166,7 +167,7 @@ def digest(folder) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_customer_is_erased_by_a_text_and_nobody_else(orders, dynamodb, capsys, monkeypatch):  # noqa: F811
+def test_a_customer_is_erased_by_a_text_and_nobody_else(orders, dynamodb, capsys, monkeypatch):
     monkeypatch.setattr(erase, "yesterday", lambda: date(2026, 11, 24))
     held = [
         order(1, note=VALUE), order(2, f'"note": {PLAIN}', quantity=7), order(1, note=VALUE),
@@ -207,7 +208,7 @@ def test_a_customer_is_erased_by_a_text_and_nobody_else(orders, dynamodb, capsys
     assert books_of(orders, "orders")[DAY]["kept"] == 5
 
 
-def test_a_run_of_the_etl_that_died_is_erased_by_the_values_of_its_rows_and_lines(orders, dynamodb, capsys):  # noqa: F811
+def test_a_run_of_the_etl_that_died_is_erased_by_the_values_of_its_rows_and_lines(orders, dynamodb, capsys):
     put_orders(orders, order(1, quantity=7), order(2, quantity=8), order(3, '"total": "x"', quantity=9))
     run_etl(orders, DAY, table="orders")
     arrived = orders.folder / f"data/lake/shop/orders/arrived={DAY}"
@@ -225,7 +226,7 @@ def test_a_run_of_the_etl_that_died_is_erased_by_the_values_of_its_rows_and_line
     assert (dead_runs(7), dead_runs(8), dead_runs(9)) == ([], [1], [1])
 
 
-def test_a_number_is_erased_where_the_field_has_it(orders, dynamodb, capsys):  # noqa: F811
+def test_a_number_is_erased_where_the_field_has_it(orders, dynamodb, capsys):
     items = [{"sku": "a", "quantity": 7}]
     put_orders(
         orders, order(1, quantity=7), order(2, quantity=77), order(3, items=items), order(4, quantity=7.0), order(5)
@@ -241,7 +242,7 @@ def test_a_number_is_erased_where_the_field_has_it(orders, dynamodb, capsys):  #
 COUPON = "c0000000-0000-4000-8000-00000000000c"
 
 
-def test_an_id_is_erased_wherever_it_is(orders, dynamodb, capsys):  # noqa: F811
+def test_an_id_is_erased_wherever_it_is(orders, dynamodb, capsys):
     lines = [
         order(1, coupon_id=COUPON.upper()), order(2, note=f"with {COUPON}"), order(3, items=[{"sku": COUPON}]),
         order(4, tags=["x", COUPON]), order(5, more={"coupon": COUPON}), order(6, coupon_id=nasty.OTHER_AD), order(7, f'"total": "{COUPON}"'),
@@ -269,7 +270,7 @@ def test_an_id_is_erased_wherever_it_is(orders, dynamodb, capsys):  # noqa: F811
     assert dynamodb.items == {(COUPON, DAY)} and len(orders.rows("ad_traffic")) == 1
 
 
-def test_an_ad_is_erased_by_its_field_as_by_its_option(warehouse, dynamodb, capsys):  # noqa: F811
+def test_an_ad_is_erased_by_its_field_as_by_its_option(warehouse, dynamodb, capsys):
     warehouse.spark.sql(f"ALTER TABLE {warehouse.database}.impressions SET TBLPROPERTIES ('event.erase' = 'ad_id')")
     warehouse.put_lines("impressions", [(f"{DAY} 12", "a.gz", impression(nasty.own_id(1), nasty.AD))])
     run_etl(warehouse, DAY)
@@ -291,7 +292,7 @@ def test_an_ad_is_erased_by_its_field_as_by_its_option(warehouse, dynamodb, caps
         ("quantity=07", "this is not a value of quantity: it must be a whole number"),
     ],
 )
-def test_what_no_event_can_hold_is_refused(orders, dynamodb, capsys, by, problem):  # noqa: F811
+def test_what_no_event_can_hold_is_refused(orders, dynamodb, capsys, by, problem):
     with pytest.raises(ValueError, match=problem):
         run_erase(orders, capsys, "--by", by)
 
@@ -318,7 +319,7 @@ def test_lines_of_a_third_type_are_taken_back_into_its_group(orders, capsys, mon
     }  # fmt: skip
 
 
-def test_an_erasure_by_a_field_reaches_what_was_set_aside(orders, dynamodb, capsys):  # noqa: F811
+def test_an_erasure_by_a_field_reaches_what_was_set_aside(orders, dynamodb, capsys):
     for table in ("orders", "impressions"):
         error = orders.folder / f"data/raw-errors/{table}/processing-failed/{DAY_PATH}/hour=12/a"
         error.parent.mkdir(parents=True)

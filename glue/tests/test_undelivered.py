@@ -5,7 +5,7 @@ import gzip
 import io
 import json
 from contextlib import redirect_stdout
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,35 +13,13 @@ import pytest
 
 import nasty
 import undelivered
-from conftest import deployed_tables
-from test_erase import dynamodb, run_erase  # noqa: F401
-from test_scala import engines  # noqa: F401
+from erasure import run_erase
+from fakes import Catalog, FolderBucket
+from raw_errors import milliseconds, record
 
 DAY = "2026-11-20"
 GROUPS = {"impressions": "ad", "clicks": "ad"}
 ERRORS = f"raw-errors/impressions/processing-failed/year=2026/month=11/day={DAY[8:]}"
-
-
-def milliseconds(moment: str) -> int:
-    return int(datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp() * 1000)
-
-
-def record(received: str, *lines: str, **more) -> bytes:
-    """A record as Firehose writes it, of many lines as the beacons put them.
-
-    https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html
-    """
-    data = "".join(line + "\n" for line in lines).encode()
-    fields = {
-        "attemptsMade": 301,
-        "arrivalTimestamp": milliseconds(received),
-        "errorCode": "Lambda.InvokeLimitExceeded",
-        "errorMessage": "The Lambda concurrency limit was exceeded.",
-        "attemptEndingTimestamp": milliseconds(received) + 18_000_000,
-        "rawData": base64.b64encode(data).decode(),
-        "lambdaArn": "arn:aws:lambda:us-east-1:123456789012:function:dataless-metrics-sink:live",
-    }
-    return json.dumps(fields | more).encode() + b"\n"
 
 
 def put_errors(warehouse, name: str, content: bytes) -> Path:
@@ -49,55 +27,6 @@ def put_errors(warehouse, name: str, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
-
-
-class FolderBucket:
-    """As much of S3 as the script asks for, over the warehouse's folder. It can die before any of its changes."""
-
-    def __init__(self, folder: Path):
-        self.folder, self.changes, self.dies_at = folder, 0, None
-
-    def change(self) -> None:
-        if self.changes == self.dies_at:
-            raise KeyboardInterrupt
-        self.changes += 1
-
-    def get_paginator(self, operation):
-        assert operation == "list_objects_v2"
-        return self
-
-    def paginate(self, Bucket, Prefix):
-        keys = sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
-        found = [{"Key": key} for key in keys if key.startswith(Prefix)]
-        return [{"Contents": found}, {}]
-
-    def get_object(self, Bucket, Key):
-        return {"Body": io.BytesIO((self.folder / Key).read_bytes())}
-
-    def put_object(self, Bucket, Key, Body):
-        self.change()
-        path = self.folder / Key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(Body)
-
-    def delete_object(self, Bucket, Key):
-        self.change()
-        (self.folder / Key).unlink()
-
-
-class Catalog:
-    """As much of Glue as the script asks for: the deployed tables, in two pages."""
-
-    def __init__(self, *more: dict):
-        self.tables = [*deployed_tables("dataless"), *more]
-
-    def get_paginator(self, operation):
-        assert operation == "get_tables"
-        return self
-
-    def paginate(self, DatabaseName):
-        assert DatabaseName == "dataless"
-        return [{"TableList": self.tables[:1]}, {"TableList": self.tables[1:]}]
 
 
 def take_back(bucket: FolderBucket, status: int = 0, **options) -> dict:
@@ -139,7 +68,7 @@ TORN = {"head": PACKED[:5], "data": PACKED[:-20], "end": PACKED[:-3], "sum": PAC
 
 
 @pytest.fixture(params=["python", "scala"])
-def run(request, engines):  # noqa: F811
+def run(request, engines):
     return getattr(engines, request.param)
 
 
@@ -299,7 +228,7 @@ def test_the_exit_status_is_that_of_the_work(monkeypatch, folder):
 # --- the erasure ---
 
 
-def test_an_erasure_reaches_what_was_set_aside_and_has_its_day_run_again(warehouse, dynamodb, capsys):  # noqa: F811
+def test_an_erasure_reaches_what_was_set_aside_and_has_its_day_run_again(warehouse, dynamodb, capsys):
     warehouse.put_lines("impressions", DELIVERED)
     put_errors(warehouse, "hour=11/a", CONTENT)
     receipt = run_erase(warehouse, capsys, "--event", nasty.own_id(2), "--dry_run", "false")

@@ -1,53 +1,23 @@
 import functools
-import os
 import re
-import shutil
 import threading
 import uuid
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from proxy import Proxy
+from support import chromium
 
 PAGES = Path(__file__).resolve().parents[2] / "examples" / "browser"
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
-FLAGS = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-def find_chromium():
-    """The browser to use: DATALESS_CHROMIUM, or one on the PATH."""
-    given = os.environ.get("DATALESS_CHROMIUM")
-    found = given or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if not found:
-        pytest.fail(
-            "no Chromium: install one (Debian: apt-get install chromium) or name it in DATALESS_CHROMIUM", pytrace=False
-        )
-    return found
-
 
 @pytest.fixture(scope="session")
 def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=find_chromium(),
-            headless=True,
-            # Chromium's sandbox does not work for root.
-            chromium_sandbox=os.geteuid() != 0,
-            args=FLAGS,
-        )
+    with chromium.started() as browser:
         yield browser
-        browser.close()
 
 
 class Site:

@@ -4,17 +4,13 @@ import base64
 import datetime
 import json
 import re
-import sys
 import time
 
 import pytest
 
-from emulator import Emulator
-from faulty import ROOT, always
-
-sys.path.insert(0, str(ROOT / "glue"))
-
 import undelivered
+from emulator import Emulator
+from faulty import always
 
 
 def lines(objects):

@@ -3,18 +3,14 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
-from faulty import PROXY, PYTHON, ROOT, always, client
-
-sys.path.insert(0, str(ROOT / "tools" / "chaos"))
-
 import schedule
+from faulty import PROXY, PYTHON, always, client
 
 
 def is_cut(proxy):

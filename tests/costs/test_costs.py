@@ -1,16 +1,13 @@
 """The cost page is what its program prints, and the program's figures can be checked by hand."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools" / "costs"))
-
-import costs  # noqa: E402
-import event_types  # noqa: E402
-import sources  # noqa: E402
+import costs
+import event_types
+import sources
+from templates import ROOT
 
 DATA = costs.load()
 TEMPLATE = sources.read()

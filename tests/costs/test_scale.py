@@ -2,18 +2,14 @@
 
 import json
 import re
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools" / "costs"))
-
-import costs  # noqa: E402
-import event_types  # noqa: E402
-import scale  # noqa: E402
-import sources  # noqa: E402
+import costs
+import event_types
+import scale
+import sources
+from templates import ROOT
 
 PARAMETERS = scale.read_parameters()
 SCALE = {

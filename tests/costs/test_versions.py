@@ -1,17 +1,11 @@
 """How long the data lake bucket keeps what is replaced: raw by the parameter, what can be derived again for a day."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools" / "delivery"))
+import event_types
+import templates
 
-import event_types  # noqa: E402
-import templates  # noqa: E402
-
-TEMPLATE = templates.read(ROOT / "template.yaml")
+TEMPLATE = templates.read(templates.ROOT / "template.yaml")
 RESOURCES = TEMPLATE["Resources"]
 RULES = RESOURCES["DataLakeBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
 
@@ -32,7 +26,7 @@ def days_kept(key):
 
 
 def table_locations():
-    for table in templates.read(ROOT / "stacks" / "tables.yaml")["Resources"].values():
+    for table in templates.read(templates.ROOT / "stacks" / "tables.yaml")["Resources"].values():
         if table["Type"] == "AWS::Glue::Table":
             yield table["Properties"]["TableInput"]["StorageDescriptor"]["Location"]["Fn::Sub"].removeprefix(
                 "s3://${DataLakeBucket}/"

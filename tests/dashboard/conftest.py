@@ -1,13 +1,10 @@
 """Chromium on the page that the command serves."""
 
-import os
-import shutil
-
 import boto3
 import pytest
-from playwright.sync_api import sync_playwright
 
 from served import Served
+from support import chromium
 
 
 @pytest.fixture(scope="session")
@@ -17,20 +14,8 @@ def cloudwatch():
 
 @pytest.fixture(scope="session")
 def browser():
-    given = os.environ.get("DATALESS_CHROMIUM")
-    found = given or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if not found:
-        pytest.fail("no Chromium: install one or name it in DATALESS_CHROMIUM", pytrace=False)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=found,
-            headless=True,
-            # Chromium's sandbox does not work for root.
-            chromium_sandbox=os.geteuid() != 0,
-            args=["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"],
-        )
+    with chromium.started() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

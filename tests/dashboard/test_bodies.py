@@ -5,150 +5,12 @@ Needs no stack.
 
 import json
 import re
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools" / "delivery"))
-
-import event_types  # noqa: E402
-import templates  # noqa: E402
-
-API = "https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-metrics-and-dimensions.html"
-LAMBDA = "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html"
-FIREHOSE = "https://docs.aws.amazon.com/firehose/latest/dev/monitoring-with-cloudwatch-metrics.html"
-S3 = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/metrics-dimensions.html"
-GLUE = "https://docs.aws.amazon.com/glue/latest/dg/monitoring-awsglue-with-cloudwatch-metrics.html"
-STATES = "https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html"
-SQS = "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html"
-DYNAMODB = "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html"
-ATHENA = "https://docs.aws.amazon.com/athena/latest/ug/query-metrics-viewing.html"
-REDSHIFT = "https://docs.aws.amazon.com/redshift/latest/mgmt/metrics-listing.html"
-
-# By namespace: where it is documented; the sets of dimensions that its metrics come with; its metrics and their units.
-DOCUMENTED = {
-    "AWS/ApiGateway": (
-        API,
-        [{"ApiName"}, {"ApiName", "Stage"}],
-        {
-            "Count": "Count",
-            "4XXError": "Count",
-            "5XXError": "Count",
-            "Latency": "Milliseconds",
-            "IntegrationLatency": "Milliseconds",
-        },
-    ),
-    "AWS/Lambda": (
-        LAMBDA,
-        [{"FunctionName"}, {"FunctionName", "Resource"}],
-        {
-            "Invocations": "Count",
-            "Errors": "Count",
-            "Throttles": "Count",
-            "Duration": "Milliseconds",
-            "ConcurrentExecutions": "Count",
-        },
-    ),
-    "AWS/Firehose": (
-        FIREHOSE,
-        [{"DeliveryStreamName"}],
-        {
-            "IncomingRecords": "Count",
-            "IncomingBytes": "Bytes",
-            "IncomingPutRequests": "Count",
-            "ThrottledRecords": "Count",
-            "RecordsPerSecondLimit": "Count",
-            "BytesPerSecondLimit": "Bytes",
-            "PutRequestsPerSecondLimit": "Count",
-            "DeliveryToS3.DataFreshness": "Seconds",
-            "DeliveryToS3.Success": "Share",
-            "DeliveryToS3.Records": "Count",
-            "ExecuteProcessing.Success": "Share",
-            "ExecuteProcessing.Duration": "Milliseconds",
-            "SucceedProcessing.Records": "Count",
-        },
-    ),
-    "AWS/S3": (S3, [{"BucketName", "StorageType"}], {"BucketSizeBytes": "Bytes", "NumberOfObjects": "Count"}),
-    "Glue": (
-        GLUE,
-        [{"JobName", "JobRunId", "Type"}],
-        {
-            "glue.driver.aggregate.elapsedTime": "Milliseconds",
-        },
-    ),
-    "AWS/States": (
-        STATES,
-        [{"StateMachineArn"}],
-        {
-            "ExecutionsStarted": "Count",
-            "ExecutionsSucceeded": "Count",
-            "ExecutionsFailed": "Count",
-            "ExecutionsTimedOut": "Count",
-            "ExecutionsAborted": "Count",
-            "ExecutionTime": "Milliseconds",
-        },
-    ),
-    "AWS/SQS": (SQS, [{"QueueName"}], {"ApproximateNumberOfMessagesVisible": "Count"}),
-    "AWS/DynamoDB": (
-        DYNAMODB,
-        [{"TableName"}, {"TableName", "Operation"}],
-        {
-            "ConsumedReadCapacityUnits": "Count",
-            "ConsumedWriteCapacityUnits": "Count",
-            "ReadThrottleEvents": "Count",
-            "WriteThrottleEvents": "Count",
-            "SuccessfulRequestLatency": "Milliseconds",
-        },
-    ),
-    "AWS/Athena": (
-        ATHENA,
-        [{"QueryState", "QueryType", "WorkGroup"}],
-        {"ProcessedBytes": "Bytes", "TotalExecutionTime": "Milliseconds"},
-    ),
-    "AWS/Redshift": (
-        REDSHIFT,
-        [{"ClusterIdentifier"}],
-        {
-            "CPUUtilization": "Percent",
-            "PercentageDiskSpaceUsed": "Percent",
-            "DatabaseConnections": "Count",
-        },
-    ),
-    # Our own: what crates/metrics-sink and glue/ledger.py publish, which the tests below compare with their source.
-    "Warehouse/Advertising": (
-        "crates/metrics-sink and crates/capture",
-        [{"Stack"}, {"Stack", "Table"}, {"Stack", "Table", "Reason"}],
-        {
-            "SinkFailures": "Count",
-            "UncountedEvents": "Count",
-            "RefusedEvents": "Count",
-        },
-    ),
-    "Warehouse/Lake": (
-        "glue/ledger.py and glue/lake/measure.py",
-        [{"Stack", "Table"}, {"Stack", "Job"}],
-        {
-            "RawLines": "Count",
-            "Kept": "Count",
-            "Repeats": "Count",
-            "Rejected": "Count",
-            "Late": "Count",
-            "Unbalanced": "Count",
-            "RealTimeDivergence": "Percent",
-            "JobTime": "Milliseconds",
-            "JobFailures": "Count",
-            "JobRows": "Count",
-        },
-    ),
-}
-
-# The event types, and the metrics that the sink names after each.
-TYPES = event_types.names()
-PASCAL = {event_type: event_types.pascal(event_type) for event_type in TYPES}
-for _name in PASCAL.values():
-    DOCUMENTED["Warehouse/Advertising"][2].update({_name: "Count", f"Malformed{_name}": "Count"})
+import event_types
+import templates
+from support.metrics import DOCUMENTED, PASCAL
 
 # What a unit may be called in the title or on the axis of a chart.
 UNITS = {
@@ -163,11 +25,11 @@ UNITS = {
 SENSELESS = {("AWS/ApiGateway", "Count"): {"Average"}, ("AWS/Lambda", "ConcurrentExecutions"): {"Sum"}}
 
 
-TEMPLATE = templates.read(ROOT / "template.yaml")
-STACKS = [templates.read(path) for path in sorted((ROOT / "stacks").glob("*.yaml"))]
+TEMPLATE = templates.read(templates.ROOT / "template.yaml")
+STACKS = [templates.read(path) for path in sorted((templates.ROOT / "stacks").glob("*.yaml"))]
 DASHBOARDS = {
     name: resource["Properties"]["DashboardBody"]["Fn::ToJsonString"]
-    for name, resource in templates.read(ROOT / "stacks/dashboards.yaml")["Resources"].items()
+    for name, resource in templates.read(templates.ROOT / "stacks/dashboards.yaml")["Resources"].items()
 }
 ALARMS = {
     name: each["Properties"]
@@ -334,14 +196,14 @@ def test_each_event_type_has_the_same_rows():
     expected = set(rows_of("impressions"))
     # Counted, malformed and refused; function, stream, ledger and jobs.
     assert len(expected) > 30
-    for event_type in TYPES:
+    for event_type in PASCAL:
         assert set(rows_of(event_type)) == expected, event_type
 
 
 def test_each_event_type_has_a_chart_of_its_ledger_and_its_cold_starts():
     titles = {widget["properties"].get("title") for widget in DASHBOARDS["OpsDashboard"]["widgets"]}
     ((_, logs),) = widgets("log")
-    for event_type in TYPES:
+    for event_type in PASCAL:
         assert f"Ledger: raw {event_type.replace('_', ' ')} by day of arrival, and what became of them" in titles
         assert (
             f"SOURCE '/aws/lambda/${{StackName}}-capture-{event_types.kebab(event_type)}'" in logs["query"]["Fn::Sub"]
@@ -357,13 +219,15 @@ def test_lines_of_a_chart_have_colours_of_their_own():
 def test_our_own_metrics_are_what_the_code_publishes():
     sink = "".join(
         path.read_text(encoding="utf-8").split("#[cfg(test)]")[0]
-        for path in (ROOT / "crates/metrics-sink/src").glob("*.rs")
+        for path in (templates.ROOT / "crates/metrics-sink/src").glob("*.rs")
     )
     # The name of a type's metric is made from that of its delivery stream; tests beside the code hold it to that.
     assert "strip_prefix(&self.stack)" in sink
     assert 'format!("Malformed{name}")' in sink
     for name in ("SinkFailures", "UncountedEvents"):
         assert f'"Name": "{name}"' in sink
-    lake = "".join((ROOT / "glue" / name).read_text(encoding="utf-8") for name in ("ledger.py", "lake/measure.py"))
+    lake = "".join(
+        (templates.ROOT / "glue" / name).read_text(encoding="utf-8") for name in ("ledger.py", "lake/measure.py")
+    )
     for name in DOCUMENTED["Warehouse/Lake"][2]:
         assert f'"{name}"' in lake, name

@@ -2,8 +2,8 @@
 
 from functools import cache
 
-from iam import as_list, like
-from resolver import resolve
+from support.iam import as_list, like
+from support.resolver import resolve
 from templates import ROOT
 
 WAREHOUSE = "dataless-main"

@@ -3,8 +3,8 @@
 import pytest
 
 import event_types
-from processed import STACK_NAME, names_of, warehouse
-from resolver import resolve
+from support.processed import STACK_NAME, names_of, warehouse
+from support.resolver import resolve
 from templates import ROOT
 
 TYPES = event_types.names()

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from iam import as_list
-from resolver import Refused, resolve
 from rights import pipeline, statements
+from support.iam import as_list
+from support.resolver import Refused, resolve
 from templates import ROOT
 
 BOUNDARIES = {

@@ -13,7 +13,7 @@ from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 from moto import mock_aws
 from moto.core.common_models import CloudFormationModel
 
-from resolver import PSEUDO_PARAMETERS, Refused, Resolver, resolve
+from support.resolver import PSEUDO_PARAMETERS, Refused, Resolver, resolve
 from templates import ROOT, read
 
 BUILD = ROOT / "build.yaml"

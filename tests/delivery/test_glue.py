@@ -11,8 +11,8 @@ import pytest
 
 import event_types
 import lake_zip
-from iam import as_list, like
-from resolver import resolve
+from support.iam import as_list, like
+from support.resolver import resolve
 from templates import ROOT
 
 TEMPLATE = ROOT / "template.yaml"

@@ -6,8 +6,8 @@ from itertools import product
 import pytest
 
 import event_types
-from iam import as_list
-from resolver import Refused, resolve
+from support.iam import as_list
+from support.resolver import Refused, resolve
 from templates import ROOT, read
 
 TEMPLATE = ROOT / "template.yaml"

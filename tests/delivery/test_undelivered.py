@@ -5,8 +5,8 @@ import re
 import pytest
 
 import event_types
-from iam import as_list, like
-from resolver import resolve
+from support.iam import as_list, like
+from support.resolver import resolve
 from templates import ROOT
 
 TEMPLATE = ROOT / "template.yaml"

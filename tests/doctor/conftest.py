@@ -1,21 +1,15 @@
 """An account that moto plays, and answers of what moto does not have."""
 
-import sys
-from pathlib import Path
-
 import boto3
 import pytest
 from botocore.stub import Stubber
 from moto import mock_aws
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools" / "delivery"))
-
-import runnable  # noqa: E402
-import templates  # noqa: E402
-from account import Finding  # noqa: E402
-from account.calls import Account  # noqa: E402
-from account.deployments import PIPELINE, WAREHOUSE, Deployment, deploy_pipeline  # noqa: E402
+import runnable
+import templates
+from account import Finding
+from account.calls import Account
+from account.deployments import PIPELINE, WAREHOUSE, Deployment, deploy_pipeline
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +85,7 @@ def large(stub):
         stub("lambda", "get_account_settings", {"AccountLimit": limits})
         functions = [
             one
-            for one in templates.read(ROOT / WAREHOUSE)["Resources"].values()
+            for one in templates.read(templates.ROOT / WAREHOUSE)["Resources"].values()
             if one["Type"] == "AWS::Serverless::Function"
         ]
         for _ in functions if warehouse else ():

@@ -8,7 +8,6 @@ import gzip
 import json
 import os
 import subprocess
-import sys
 import time
 import uuid
 from pathlib import Path
@@ -17,10 +16,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "glue" / "local"), str(ROOT / "tools" / "delivery")]
-
-import launch  # noqa: E402
+import launch
+from templates import ROOT
 
 WAIT_SECONDS = 600
 

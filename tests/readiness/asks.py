@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 
-import iam
-import physical
-from processed import all_stacks, arns_of, names_of
+from support import iam, physical
+from support.processed import all_stacks, arns_of, names_of
 
 HANDLERS = ("create", "read", "update", "delete")
 DYNAMIC = re.compile(r"\{\{resolve:secretsmanager:(arn:[^}]*?):SecretString")

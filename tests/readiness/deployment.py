@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 
-import iam
 from asks import Asks
-from combinations import ROOT, TEMPLATE
-from options import KEY, OPTIONS
-from processed import PSEUDO, STACK_NAME, Processed, arns_of, names_of, plain
-from resolver import read_template
+from support import iam
+from support.combinations import ROOT, TEMPLATE
+from support.options import KEY, OPTIONS
+from support.processed import PSEUDO, STACK_NAME, Processed, arns_of, names_of, plain
+from support.resolver import read_template
 
 BRANCH = "some-dev"
 PIPELINE = STACK_NAME.removesuffix(f"-{BRANCH}")

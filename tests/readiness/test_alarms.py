@@ -6,11 +6,11 @@ import re
 import pytest
 
 import event_types
-from combinations import ROOT
-from options import OPTIONS
-from processed import STACK_NAME, all_stacks, listed, names_of, warehouse
-from resolver import read_template
-from test_bodies import DOCUMENTED
+from support.combinations import ROOT
+from support.metrics import DOCUMENTED
+from support.options import OPTIONS
+from support.processed import STACK_NAME, all_stacks, listed, names_of, warehouse
+from support.resolver import read_template
 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
 DAY, WEEK, HOUR = 86_400, 604_800, 3_600

@@ -2,10 +2,10 @@
 
 import pytest
 
-import iam
-from combinations import ROOT
 from deployment import boundary_parameters, bounds, delivered, deployment_statements, stack
-from processed import all_stacks, arns_of, listed, warehouse
+from support import iam
+from support.combinations import ROOT
+from support.processed import all_stacks, arns_of, listed, warehouse
 
 # What gives rights to a role, as far as IAM can compare the boundary.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-import iam
 from deployment import asked, deployment_statements
-from processed import STACK_NAME, listed
+from support import iam
+from support.processed import STACK_NAME, listed
 
 # Names that another branch of the same pipeline, or another warehouse of the account, could have.
 OTHERS = {

@@ -5,9 +5,9 @@ import yaml
 
 import calls
 import event_types
-import iam
-from combinations import ROOT
-from processed import all_stacks, listed, warehouse
+from support import iam
+from support.combinations import ROOT
+from support.processed import all_stacks, listed, warehouse
 
 LISTS = [ROOT / "crates" / "calls.yaml", ROOT / "glue" / "calls.yaml", ROOT / "pipeline" / "calls.yaml"]
 OPTIONS = ["defaults", "everything"]

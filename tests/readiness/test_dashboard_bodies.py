@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from options import OPTIONS
-from processed import PSEUDO, Processed, all_stacks, warehouse
+from support.options import OPTIONS
+from support.processed import PSEUDO, Processed, all_stacks, warehouse
 
 HOSTILE = 'a"b\\c/d${e}'
 

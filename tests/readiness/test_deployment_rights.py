@@ -5,11 +5,11 @@ Whether an action is granted at all is tested in tests/delivery, with the list o
 
 import pytest
 
-import iam
 from asks import handlers
 from deployment import asked, deployment_statements, dropped
 from not_asked import NOT_ASKED, SOMETIMES, WITHOUT_A_KEY, pairs
-from processed import listed
+from support import iam
+from support.processed import listed
 
 
 def context_of(ask):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import arguments
-from combinations import ROOT
-from options import OPTIONS
-from processed import all_stacks, listed, warehouse
+from support.combinations import ROOT
+from support.options import OPTIONS
+from support.processed import all_stacks, listed, warehouse
 
 # https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html
 SPECIAL = {

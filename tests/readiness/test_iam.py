@@ -2,7 +2,7 @@
 
 import pytest
 
-import iam
+from support import iam
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import pytest
 
 import deployment
 import event_types
-import physical
-from combinations import ROOT
-from options import OPTIONS
-from processed import STACK_NAME, all_stacks, listed, names_of, warehouse
-from resolver import read_template
+from support import physical
+from support.combinations import ROOT
+from support.options import OPTIONS
+from support.processed import STACK_NAME, all_stacks, listed, names_of, warehouse
+from support.resolver import read_template
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 BODY_IN_S3 = 1_048_576

@@ -7,9 +7,9 @@ import pytest
 
 import deployment
 import event_types
-import iam
-from options import OPTIONS
-from processed import STACK_NAME, all_stacks, listed, names_of, warehouse
+from support import iam
+from support.options import OPTIONS
+from support.processed import STACK_NAME, all_stacks, listed, names_of, warehouse
 
 # Groups that a service makes, kept for ever unless somebody sets a retention.
 MADE_BY_SERVICES = {

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from combinations import ROOT, TEMPLATE
-from options import OPTIONS
-from processed import STACK_NAME, warehouse
-from resolver import read_template
+from support.combinations import ROOT, TEMPLATE
+from support.options import OPTIONS
+from support.processed import STACK_NAME, warehouse
+from support.resolver import read_template
 
 # The errors of StartJobRun that may pass by themselves. Any other is the same again; a run that failed has none of these names.
 # https://docs.aws.amazon.com/glue/latest/webapi/API_StartJobRun.html, https://docs.aws.amazon.com/glue/latest/webapi/CommonErrors.html

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from combinations import ROOT
-from options import OPTIONS
-from processed import PSEUDO, NotProcessed, all_stacks, answered, listed, names_of, warehouse
-from resolver import Dangling, Resolver, read_template
+from support.combinations import ROOT
+from support.options import OPTIONS
+from support.processed import PSEUDO, NotProcessed, all_stacks, answered, listed, names_of, warehouse
+from support.resolver import Dangling, Resolver, read_template
 
 LANGUAGE_EXTENSIONS = "AWS::LanguageExtensions"
 

@@ -1,7 +1,16 @@
-import sys
-from pathlib import Path
+import boto3
+import pytest
+from moto import mock_aws
 
-ROOT = Path(__file__).resolve().parents[2]
 
-# What is tested here with a stand-in for AWS (`load.py` is a Glue job, a script of its own), and what reads templates.
-sys.path[:0] = [str(ROOT / "pipeline" / "redshift"), str(ROOT / "tools" / "delivery")]
+@pytest.fixture
+def aws(monkeypatch):
+    """An account that moto plays."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    with mock_aws():
+        boto3.client("ec2").create_key_pair(KeyName="operators")
+        yield

@@ -8,8 +8,8 @@ from graphlib import TopologicalSorter
 import pytest
 
 import event_types
-from combinations import ROOT, TEMPLATE, all_combinations, named
-from resolver import resolve
+from support.combinations import ROOT, TEMPLATE, all_combinations, named
+from support.resolver import resolve
 
 NIGHT = "#{format(@scheduledStartTime,'yyyy-MM-dd')}"
 

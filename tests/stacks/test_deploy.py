@@ -6,110 +6,20 @@ stacks carry values, and what came to be in the services that it knows.
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import re
-from pathlib import Path
 
 import boto3
 import pytest
-from moto import mock_aws
 
-from combinations import PASSWORD, ROOT, TEMPLATE
-from resolver import PSEUDO_PARAMETERS, Resolver, read_template, resolve
+from deployed import deploy
+from support.combinations import PASSWORD, ROOT, TEMPLATE
+from support.resolver import read_template, resolve
 
-# Says what moto passes over.
-pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning", "ignore:datetime:DeprecationWarning")
-
-ORDER = (
-    "NetworkStack",
-    "ScriptInstanceStack",
-    "EmrStack",
-    "RedshiftStack",
-    "DataPipelineLockStack",
-    "DataPipelineStack",
-)
-
-
-@pytest.fixture(autouse=True)
-def aws(monkeypatch):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    with mock_aws():
-        boto3.client("ec2").create_key_pair(KeyName="operators")
-        yield
-
-
-# Of AWS::SecretsManager::Secret, which it passes over.
-UNKNOWN_TO_MOTO = {"SecretArn"}
-
-# For what is not deployed here, because it stands in the parent.
-EXAMPLES = {
-    "<AdTrafficTable.Arn>": "arn:aws:dynamodb:us-east-1:123456789012:table/traffic",
-    "<AlarmTopic>": "arn:aws:sns:us-east-1:123456789012:alarms",
-    "<DataLakeBucket>": "lake-bucket",
-    "<GlueDatabase>": "dataless",
-}
-
-
-def deploy(chosen):
-    """Deploys the children one after the other; returns the outputs of each."""
-    cloudformation = boto3.client("cloudformation")
-    outputs: dict[str, dict[str, str]] = {}
-    for name in ORDER:
-        wanted = resolve(TEMPLATE, chosen, outputs=outputs)
-        if name not in wanted.all_nested():
-            continue
-        properties = wanted.one(name)["Properties"]
-        cloudformation.create_stack(
-            StackName=f"dataless-{name}",
-            TemplateBody=template_body(
-                ROOT / "stacks" / Path(properties["TemplateURL"]).name, properties["Parameters"]
-            ),
-            Parameters=[
-                {"ParameterKey": key, "ParameterValue": with_examples(str(value))}
-                for key, value in properties["Parameters"].items()
-            ],
-            Capabilities=["CAPABILITY_IAM"],
-        )
-        (stack,) = cloudformation.describe_stacks(StackName=f"dataless-{name}")["Stacks"]
-        assert stack["StackStatus"] == "CREATE_COMPLETE"
-        outputs[name] = {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}
-        assert set(wanted.all_nested()[name].outputs) - set(outputs[name]) <= UNKNOWN_TO_MOTO
-    return outputs
-
-
-def template_body(path, parameters):
-    """The template as JSON. What moto can't do is worked out before: Fn::Cidr, and AWS::NoValue as an item of a list."""
-    conditions = Resolver(path, parameters, PSEUDO_PARAMETERS, {})
-
-    def expand(part):
-        if isinstance(part, list):
-            return [expand(one) for one in part if not is_absent(one)]
-        if not isinstance(part, dict):
-            return part
-        if list(part) == ["Fn::Cidr"]:
-            range_, count, host_bits = part["Fn::Cidr"]
-            network = ipaddress.ip_network(parameters[range_["Ref"]])
-            return [str(one) for one in network.subnets(new_prefix=32 - host_bits)][:count]
-        return {key: expand(one) for key, one in part.items()}
-
-    def is_absent(item):
-        if not isinstance(item, dict) or list(item) != ["Fn::If"]:
-            return False
-        condition, then, otherwise = item["Fn::If"]
-        return (then if conditions.condition({"Condition": condition}) else otherwise) == {"Ref": "AWS::NoValue"}
-
-    return json.dumps(expand(read_template(path)))
-
-
-def with_examples(value):
-    for token, example in EXAMPLES.items():
-        value = value.replace(token, example)
-    return re.sub(r"<(\w+)>", r"\1", value)
+# moto warns of what it passes over.
+pytestmark = [
+    pytest.mark.usefixtures("aws"),
+    pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning", "ignore:datetime:DeprecationWarning"),
+]
 
 
 EVERYTHING = {

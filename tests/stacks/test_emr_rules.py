@@ -7,11 +7,14 @@ https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-man-sec-groups.html
 import boto3
 import pytest
 
-from combinations import ROOT, TEMPLATE
-from resolver import read_template, resolve
-from test_deploy import aws, deploy  # noqa: F401
+from deployed import deploy
+from support.combinations import ROOT, TEMPLATE
+from support.resolver import read_template, resolve
 
-pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning", "ignore:datetime:DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("aws"),
+    pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning", "ignore:datetime:DeprecationWarning"),
+]
 
 GROUPS = ("MasterSecurityGroup", "CoreSecurityGroup", "ServiceSecurityGroup")
 

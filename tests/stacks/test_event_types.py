@@ -6,8 +6,8 @@ import re
 import pytest
 
 import event_types
-from combinations import ROOT, TEMPLATE
-from resolver import Refused, read_template, resolve
+from support.combinations import ROOT, TEMPLATE
+from support.resolver import Refused, read_template, resolve
 
 EVENT = ROOT / "stacks" / "event.yaml"
 

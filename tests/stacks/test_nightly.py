@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from combinations import ROOT
+from support.combinations import ROOT
 
 SCRIPT = ROOT / "pipeline" / "data-pipeline" / "nightly.sh"
 

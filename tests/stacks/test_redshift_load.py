@@ -10,8 +10,8 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 import load
-from combinations import TEMPLATE
-from resolver import resolve
+from support.combinations import TEMPLATE
+from support.resolver import resolve
 
 TARGET = {
     "ClusterIdentifier": "dataless",

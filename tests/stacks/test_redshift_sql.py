@@ -22,7 +22,7 @@ import sqlglot
 from sqlglot import exp
 
 import load
-from combinations import ROOT
+from support.combinations import ROOT
 
 REDSHIFT = ROOT / "pipeline" / "redshift"
 FIXTURES = REDSHIFT / "tests" / "export"

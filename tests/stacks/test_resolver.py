@@ -2,7 +2,7 @@
 
 import pytest
 
-from resolver import Dangling, Refused, read_template, resolve
+from support.resolver import Dangling, Refused, read_template, resolve
 
 CHILD = """
 Parameters:

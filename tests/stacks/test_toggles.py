@@ -5,8 +5,8 @@ import re
 import pytest
 
 import event_types
-from combinations import PASSWORD, ROOT, TEMPLATE, all_combinations, named, toggles
-from resolver import Refused, read_template, resolve
+from support.combinations import PASSWORD, ROOT, TEMPLATE, all_combinations, named, toggles
+from support.resolver import Refused, read_template, resolve
 
 # Every warehouse has them.
 ALWAYS = {

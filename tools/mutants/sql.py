@@ -22,7 +22,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 # What a copy needs to run the tests.
-COPIED = ("events", "glue", "pipeline", "stacks", "tools", "template.yaml", "tests/pytest.ini", "Cargo.toml")
+COPIED = ("events", "glue", "pipeline", "stacks", "tools", "template.yaml", "tests/support", "pytest.ini", "Cargo.toml")
 # The tests of a folder's SQL, those first that notice most.
 TESTS = {
     "pipeline/hive": ["glue/tests/test_hive.py"],
@@ -96,7 +96,7 @@ def run(tests: list[str]) -> str:
 
     failure = FirstFailure()
     status = pytest.main(
-        ["-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no", "-c", "/dev/null", "--rootdir", ".", *tests],
+        ["-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no", "-c", "pytest.ini", *tests],
         [failure],
     )
     return failure.name or ("" if status == 0 else f"pytest ended with {status}")

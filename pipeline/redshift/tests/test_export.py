@@ -2,18 +2,13 @@
 
 import csv
 import gzip
-import sys
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-sys.path[:0] = [str(ROOT / "glue"), str(ROOT / "glue" / "tests")]
-
-# The session, the tables and the runner are those of the jobs.
-import hive  # noqa: E402
-from conftest import shared_warehouse, spark, warehouse  # noqa: E402, F401
+import hive
+from support.spark import ROOT
 
 EXPORT = ROOT / "pipeline" / "redshift" / "export.hql"
 EXPECTED = Path(__file__).parent / "export"
@@ -25,7 +20,7 @@ COLUMNS = {
 }
 
 
-def export(warehouse, day):  # noqa: F811
+def export(warehouse, day):
     """Runs the script; returns the text of the objects that it left for COPY, by table."""
     variables = hive.day_variables(day) | {
         "database": warehouse.database,
@@ -49,7 +44,7 @@ def expected():
 
 
 @pytest.fixture
-def filled(warehouse):  # noqa: F811
+def filled(warehouse):
     year, month, day = DAY.split("-")
     for table, columns in COLUMNS.items():
         with (EXPECTED / f"{table}.csv").open() as file:

@@ -1,6 +1,6 @@
 """The parameters with which the warehouse is processed: the defaults, each option alone, and as many together as go together."""
 
-from combinations import PASSWORD
+from support.combinations import PASSWORD
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/0123abcd-0123-0123-0123-0123456789ab"
 ACL = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/mine/0123abcd-0123-0123-0123-0123456789ab"
@@ -39,7 +39,7 @@ EVERYTHING = {
     **MACHINES,
 }  # fmt: skip
 
-OPTIONS = {"defaults": {}} | SWITCHES | {
+OPTIONS: dict[str, dict[str, str]] = {"defaults": {}} | SWITCHES | {
     "everything": EVERYTHING,
     "everything under Data Pipeline": EVERYTHING | {
         "Orchestrator": "DataPipeline", "AccessKeyID": "AKIAIOSFODNN7EXAMPLE", "SecretAccessKey": "not-a-secret",

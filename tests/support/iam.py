@@ -11,6 +11,10 @@ import importlib.resources
 import json
 import re
 from dataclasses import dataclass, field
+from typing import Any
+
+from support.processed import arns_of, names_of
+from support.resolver import Stack
 
 
 @functools.cache
@@ -57,7 +61,7 @@ def is_about(action: str, arn: str) -> bool:
     return any(re.fullmatch(one, arn) for one in formats(action))
 
 
-def as_list(value) -> list:
+def as_list(value: Any) -> list:
     return value if isinstance(value, list) else [value]
 
 
@@ -135,13 +139,11 @@ def allowed(granted: list[Statement], action: str, arn: str, context: dict) -> b
     return any(one.effect == "Allow" for one in matching) and not any(one.effect == "Deny" for one in matching)
 
 
-def statements_of(role: str, stack, everywhere: tuple = ()) -> list[Statement]:
+def statements_of(role: str, stack: Stack, everywhere: tuple[Stack, ...] = ()) -> list[Statement]:
     """A role's statements: its own, those of the policies that it attaches, and those that attach themselves to it.
 
     The policies are looked for in these stacks, by default in the role's own. A permissions boundary grants nothing.
     """
-    from processed import arns_of, names_of
-
     properties = stack.resources[role]["Properties"]
     found = []
     for one in properties.get("Policies", []):

@@ -82,7 +82,9 @@ def resolve(
 class Resolver:
     def __init__(self, path: Path, parameters: dict, pseudo: dict[str, str], deployed: dict[str, dict[str, str]]):
         self.path, self.pseudo, self.deployed = path, pseudo, deployed
-        self.where, self.at = path.name, None
+        # The part at hand, for messages; the resource at hand, which waits for what it refers to.
+        self.where = path.name
+        self.at: str | None = None
         self.template = self.read(parameters)
         declared = self.template.get("Parameters", {})
         if unknown := set(parameters) - set(declared):
@@ -240,11 +242,11 @@ class Resolver:
             self.made.edges.setdefault(self.at, set()).add(logical_id)
         return self.physical_id(name)
 
-    def physical_id(self, name: str) -> Any:
+    def physical_id(self, name: str) -> str:
         """What Ref gives; a subclass may know better than a token."""
         return f"<{name}>"
 
-    def physical_attribute(self, name: str, attribute: str) -> Any:
+    def physical_attribute(self, name: str, attribute: str) -> str:
         """What GetAtt gives."""
         return f"<{name}.{attribute}>"
 

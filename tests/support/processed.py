@@ -12,13 +12,16 @@ import functools
 import json
 import os
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import physical
-from combinations import ROOT, TEMPLATE
-from options import OPTIONS
-from resolver import PSEUDO_PARAMETERS, Resolver, read_template
+from support import physical
+from support.combinations import ROOT, TEMPLATE
+from support.options import OPTIONS
+from support.resolver import PSEUDO_PARAMETERS, Resolver, Stack
+from templates import read as read_template
 
 SAM = ROOT / ".dataless" / "tools" / "sam" / "bin" / "python"
 
@@ -35,12 +38,13 @@ class NotProcessed(Exception):
 
 
 @functools.cache
-def worker() -> subprocess.Popen:
+def worker() -> subprocess.Popen[str]:
     if not SAM.exists():
         raise NotProcessed(f"{SAM} is missing: cargo dataless test templates installs it")
     command = [str(SAM), str(ROOT / "tools" / "readiness" / "transform.py")]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdin
     atexit.register(process.stdin.close)
     return process
 
@@ -55,8 +59,9 @@ def transformed(path: Path, parameters: tuple, pseudo: tuple) -> dict:
     return answer
 
 
-def answered(process: subprocess.Popen, request: str) -> str:
+def answered(process: subprocess.Popen[str], request: str) -> str:
     """The worker's line for a line."""
+    assert process.stdin and process.stdout
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(request + "\n")
         process.stdin.flush()
@@ -77,10 +82,19 @@ class Template:
     body: dict
 
 
+@dataclass
+class ProcessedStack(Stack):
+    """A stack with what it was made of."""
+
+    template: Template = field(kw_only=True)
+    pseudo: dict[str, str] = field(kw_only=True)
+    resolver: Processed = field(kw_only=True)
+
+
 class Processed(Resolver):
     """Resolves what the transforms made of a template; names and ARNs are as CloudFormation would make them."""
 
-    def read(self, parameters):
+    def read(self, parameters: dict) -> dict:
         # What is known only when a resource is there is a token here; a transform gets the value then.
         declared = read_template(self.path).get("Parameters", {})
         values = {name: str(one["Default"]) for name, one in declared.items() if "Default" in one}
@@ -89,12 +103,10 @@ class Processed(Resolver):
         self.given = Template(self.path, self.pseudo["AWS::StackName"], values, answer["source"], answer["template"])
         return answer["template"]
 
-    def stack(self):
-        made = super().stack()
-        made.template, made.pseudo, made.resolver = self.given, self.pseudo, self
-        return made
+    def stack(self) -> ProcessedStack:
+        return ProcessedStack(**vars(super().stack()), template=self.given, pseudo=self.pseudo, resolver=self)
 
-    def properties(self, name, *keys):
+    def properties(self, name: str, *keys: str) -> dict[str, Any]:
         """The resolved values of these properties, without a trace in what the resource at hand waits for."""
         given, at, where = self.template["Resources"][name].get("Properties", {}), self.at, self.where
         self.at = None
@@ -102,10 +114,10 @@ class Processed(Resolver):
         self.at, self.where = at, where
         return values
 
-    def names(self, name):
+    def names(self, name: str) -> list[str]:
         """The resource's physical names; several where it is not known which of them CloudFormation makes."""
         kind = self.template["Resources"][name]["Type"]
-        given = None
+        given: Any = None
         if path := physical.KINDS[kind].name_property:
             first, *rest = path.split(".")
             given = self.properties(name, first).get(first)
@@ -113,10 +125,10 @@ class Processed(Resolver):
                 given = given.get(step)
         return physical.names(kind, name, self.pseudo["AWS::StackName"], given if isinstance(given, str) else None)
 
-    def known(self, name):
+    def known(self, name: str) -> bool:
         return name in self.template["Resources"] and self.template["Resources"][name]["Type"] in physical.KINDS
 
-    def physical_id(self, name):
+    def physical_id(self, name: str) -> str:
         if not self.known(name):
             return super().physical_id(name)
         properties = self.properties(name, "FunctionName")
@@ -124,7 +136,7 @@ class Processed(Resolver):
             self.template["Resources"][name]["Type"], self.names(name)[0], self.pseudo, properties
         )
 
-    def physical_attribute(self, name, attribute):
+    def physical_attribute(self, name: str, attribute: str) -> str:
         if not self.known(name):
             return super().physical_attribute(name, attribute)
         kind = self.template["Resources"][name]["Type"]
@@ -137,7 +149,7 @@ class Processed(Resolver):
         )
 
 
-def all_stacks(stack, name=""):
+def all_stacks(stack: Stack, name: str = "") -> Iterator[tuple[str, Any]]:
     """The stack and those below it, each with its place, such as `RedshiftStack`; the root's is empty."""
     yield name, stack
     for inner, nested in stack.nested.items():
@@ -145,24 +157,24 @@ def all_stacks(stack, name=""):
 
 
 @functools.cache
-def warehouse(option: str):
+def warehouse(option: str) -> ProcessedStack:
     return Processed(TEMPLATE, OPTIONS[option], PSEUDO, {}).stack()
 
 
 @functools.cache
-def plain(path: Path, parameters: tuple, stack_name: str):
+def plain(path: Path, parameters: tuple, stack_name: str) -> ProcessedStack:
     """A stack of another template, such as build.yaml."""
     return Processed(path, dict(parameters), PSEUDO | {"AWS::StackName": stack_name}, {}).stack()
 
 
-def given_name(kind, properties):
-    value = properties
+def given_name(kind: str, properties: dict[str, Any]) -> Any:
+    value: Any = properties
     for step in physical.KINDS[kind].name_property.split("."):
         value = value.get(step) if isinstance(value, dict) else None
     return value
 
 
-def names_of(stack, logical):
+def names_of(stack: Any, logical: str) -> list[str]:
     """The physical names that a resource may get; none for what has none."""
     resource = stack.resources[logical]
     if resource["Type"] not in physical.KINDS:
@@ -172,7 +184,7 @@ def names_of(stack, logical):
     )
 
 
-def arns_of(stack, logical):
+def arns_of(stack: Any, logical: str) -> list[list[str]]:
     """For each of its names, the ARNs that a policy may know it by."""
     resource = stack.resources[logical]
     return [
@@ -180,6 +192,6 @@ def arns_of(stack, logical):
     ]
 
 
-def listed(problems):
+def listed(problems: Iterable[str]) -> str:
     """For a message that shows all of them."""
     return "\n".join(["", *sorted(problems)])

@@ -159,14 +159,15 @@ def names(kind: str, logical: str, stack: str, given: str | None) -> list[str]:
 
 
 def arns(kind: str, name: str, pseudo: dict, properties: dict | None = None) -> list[str]:
-    if kind.startswith("AWS::Lambda::") and str((properties or {}).get("FunctionName")).startswith("arn:"):
+    properties = properties or {}
+    if kind.startswith("AWS::Lambda::") and str(properties.get("FunctionName")).startswith("arn:"):
         return [properties["FunctionName"]]
     values = {
         "p": pseudo["AWS::Partition"],
         "r": pseudo["AWS::Region"],
         "a": pseudo["AWS::AccountId"],
         "name": name,
-    } | (properties or {})
+    } | properties
     # One without its property is not known yet: where a reference is made, not where the resource is looked at.
     known = [one for one in KINDS[kind].arns if all(field in values for field in re.findall(r"\{(\w+)\}", one))]
     return [re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), one) for one in known]
