@@ -190,6 +190,61 @@ def test_a_million_events_one_a_request():
     assert lines["CloudWatch, metrics"] == pytest.approx(0.01752)
 
 
+def test_answers_that_leave_aws():
+    # 500 bytes of headers, {"failed_count":0,"records":[]} with its 31 and {"failed":false} with its 16: 547 million bytes are
+    # 0.509434 GiB at 0.09. 500 events have 499 commas: 2,000 answers of 9,030 bytes are 0.016820 GiB.
+    line = "Data transfer out"
+    assert costs.costs(DATA, TEMPLATE, 1)[line] == pytest.approx(0.045849, abs=0.000001)
+    assert costs.costs(DATA, TEMPLATE, 500)[line] == pytest.approx(0.001514, abs=0.000001)
+
+
+def test_the_metrics_sink():
+    # A million events of 100 million a month take 26,280 s: 1,752 batches of 15 s at 0.20 a million are 0.000350. 60 ms at a quarter of
+    # a GB are 26.28 GB-seconds at 0.0000133334: 0.000350 too.
+    assert costs.costs(DATA, TEMPLATE, 1)["Lambda, metrics sink"] == pytest.approx(0.000701, abs=0.000001)
+
+
+def test_objects_of_raw():
+    # 26,280 s are 87.6 buffers of 300 s, more than the 1.1 of 128 MiB; 0.005 a thousand.
+    assert costs.costs(DATA, TEMPLATE, 1)["S3, PUT"] == pytest.approx(0.000438, abs=0.0000001)
+    # 49 bytes each after gzip: 0.045635 GiB at 0.023.
+    assert costs.costs(DATA, TEMPLATE, 1)["S3, a month of raw"] == pytest.approx(0.001050, abs=0.000001)
+
+
+def test_what_a_warehouse_has_once():
+    # The dashboards of operations and of real time at 3.00; the key that page tokens are signed with at 0.40.
+    assert standing("dashboards") == (2, cents(6.00))
+    assert standing("secrets") == (1, cents(0.40))
+    count, usd = standing("metrics that alarms watch")
+    assert count > 30 and usd == cents(0.10 * count)
+
+
+def bill(heading):
+    """The first table below a heading of the page: its numbers by line."""
+    page = (ROOT / "docs" / "costs.md").read_text(encoding="utf-8")
+    table = page.split(f"## {heading}\n")[1].split("| --- |", 1)[1].split("\n\n")[0]
+    rows = (line.strip("| ").split(" | ") for line in table.splitlines()[1:])
+    return {cells[0].strip("*"): [float(cell.strip("*")) for cell in cells[1:]] for cells in rows}
+
+
+@pytest.mark.parametrize(("heading", "precision"), [("A million events", 0.0001), ("A month", 0.01)])
+def test_a_bill_adds_up(heading, precision):
+    lines = bill(heading)
+    total = lines.pop("all")
+    lines.pop("all, with one event per record", None)
+    assert len(lines) > 10
+    for column, sum_of_page in enumerate(total):
+        # Each line is rounded by itself.
+        assert sum(line[column] for line in lines.values()) == pytest.approx(
+            sum_of_page, abs=len(lines) * precision / 2
+        )
+
+
+def test_a_million_events_in_all():
+    # One per request: 3.5 + 0.045849 + 0.276667 + 0.138283 + 0.000701 + 0.000438 + 0.001050 + 0.000964 + 0.01752 + 0.53608 + 0.25.
+    assert bill("A million events")["all"][0] == 4.7676
+
+
 def test_single_events_of_browsers():
     # 50 a second are 131.4 million requests a month. API Gateway: 131.4 x 3.50. Lambda: 131.4 x 0.276667. Firehose: 131.4 x 5,120 million
     # bytes = 626.56 GiB at 0.029. X-Ray: 131.4 x 0.25.

@@ -43,34 +43,67 @@ def actions_of(stack):
     return [action["ActionTypeId"]["Provider"] for stage in stages for action in stage["Actions"]]
 
 
+PROVIDERS = {
+    "own CodeCommit": "CodeCommit",
+    "existing CodeCommit": "CodeCommit",
+    "GitHub": "CodeStarSourceConnection",
+    "another branch": "CodeCommit",
+    "GitHub by token": "GitHub",
+}
+URLS = {
+    "own CodeCommit": "<Repository.CloneUrlHttp>",
+    "existing CodeCommit": "https://git-codecommit.us-east-1.amazonaws.com/v1/repos/warehouse",
+    "GitHub": "https://github.com/example/warehouse",
+    "another branch": "https://git-codecommit.us-east-1.amazonaws.com/v1/repos/warehouse",
+    "GitHub by token": "https://github.com/example/warehouse",
+}
+
+
 def test_every_combination_resolves():
     found = list(combinations())
     assert len(found) == 5 * 16
     for parameters in found:
+        assert resolve(BUILD, parameters).outputs["WarehouseStack"]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_commit_comes_from_the_source_and_is_built_by_codebuild(source):
+    assert actions_of(resolve(BUILD, SOURCES[source]))[:2] == [PROVIDERS[source], "CodeBuild"]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_build_is_published_then_a_change_set_is_made_and_executed(source):
+    assert actions_of(resolve(BUILD, SOURCES[source]))[2:] == ["S3", "CloudFormation", "CloudFormation"]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_person_approves_between_the_change_set_and_its_execution(source):
+    stack = resolve(BUILD, SOURCES[source] | {"RequireApproval": "true"})
+    assert actions_of(stack)[2:] == ["S3", "CloudFormation", "Manual", "CloudFormation"]
+
+
+def test_options_other_than_the_approval_leave_the_actions_alone():
+    for parameters in combinations():
+        source = {name: value for name, value in parameters.items() if name not in {one for o in OPTIONS for one in o}}
+        approval = {name: value for name, value in parameters.items() if name == "RequireApproval"}
+        assert actions_of(resolve(BUILD, parameters)) == actions_of(resolve(BUILD, source | approval))
+
+
+def test_a_repository_is_made_only_where_none_is_given():
+    assert {name for name, source in SOURCES.items() if "Repository" in resolve(BUILD, source).resources} == {
+        "own CodeCommit"
+    }
+
+
+def test_only_codecommit_needs_a_rule_for_pushes():
+    for parameters in combinations():
         stack = resolve(BUILD, parameters)
-        source, build, *deploy = actions_of(stack)
-        assert build == "CodeBuild"
-        assert source == (
-            "GitHub"
-            if "AccessToken" in parameters
-            else "CodeStarSourceConnection"
-            if "ConnectionArn" in parameters
-            else "CodeCommit"
-        )
-        approval = ["Manual"] if "RequireApproval" in parameters else []
-        assert deploy == ["S3", "CloudFormation", *approval, "CloudFormation"]
-        assert ("Repository" in stack.resources) == (source == "CodeCommit" and "RepositoryName" not in parameters)
-        assert ("PushRule" in stack.resources) == (source == "CodeCommit")
+        assert ("PushRule" in stack.resources) == ("CodeCommit" in actions_of(stack))
 
 
-@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
-def test_the_source_is_where_it_says(source):
-    url = resolve(BUILD, source).outputs["RepoURL"]
-    assert {
-        "own CodeCommit": url == "<Repository.CloneUrlHttp>",
-        "existing CodeCommit": url == "https://git-codecommit.us-east-1.amazonaws.com/v1/repos/warehouse",
-        "another branch": url == "https://git-codecommit.us-east-1.amazonaws.com/v1/repos/warehouse",
-    }.get(next(name for name, one in SOURCES.items() if one is source), url == "https://github.com/example/warehouse")
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_output_is_the_address_of_the_source(source):
+    assert resolve(BUILD, SOURCES[source]).outputs["RepoURL"] == URLS[source]
 
 
 @pytest.mark.parametrize(

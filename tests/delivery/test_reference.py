@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 import reference
 from templates import ROOT, read
 
@@ -18,6 +20,86 @@ def test_every_parameter_and_every_output_is_in_a_table_once():
         rows = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
         template = read(ROOT / path)
         assert sorted(rows) == sorted([*template["Parameters"], *template["Outputs"]])
+
+
+SMALL = {
+    "Metadata": {
+        "AWS::CloudFormation::Interface": {
+            "ParameterGroups": [
+                {"Label": {"default": "The lake"}, "Parameters": ["Days", "Least", "Prefix"]},
+                {"Label": {"default": "Access"}, "Parameters": ["IsOpen", "Password"]},
+            ]
+        }
+    },
+    "Parameters": {
+        "Days": {"Type": "Number", "Default": 3, "MinValue": 1, "MaxValue": 30, "Description": "Days | nights."},
+        "Least": {"Type": "Number", "MinValue": 0, "Description": "No\nmost."},
+        "Prefix": {
+            "Type": "String",
+            "Default": "",
+            "ConstraintDescription": "A name or nothing.",
+            "Description": "Of keys.",
+        },
+        "IsOpen": {"Type": "String", "Default": False, "AllowedValues": [True, False], "Description": "To all."},
+        "Password": {"Type": "String", "NoEcho": True, "Default": "", "Description": "Of the administrator."},
+    },
+    "Outputs": {
+        "Bucket": {"Description": "The lake.", "Export": {"Name": {"Fn::Sub": "${AWS::StackName}-Bucket"}}},
+        "Zone": {"Description": "The zone.", "Condition": "HasZone"},
+    },
+}
+
+
+def test_parameters_are_listed_by_group_with_what_they_may_be():
+    assert (
+        reference.parameters(SMALL)
+        == r"""### The lake
+
+| parameter | type | default | allowed | effect |
+| --- | --- | --- | --- | --- |
+| `Days` | Number | `3` | 1 to 30 | Days \| nights. |
+| `Least` | Number | must be given | from 0 | No most. |
+| `Prefix` | String | blank | A name or nothing. | Of keys. |
+
+### Access
+
+| parameter | type | default | allowed | effect |
+| --- | --- | --- | --- | --- |
+| `IsOpen` | String | `false` | `true`, `false` | To all. |
+| `Password` | String, not shown | blank |  | Of the administrator. |"""
+    )
+
+
+def test_outputs_are_listed_with_their_condition_and_export():
+    assert (
+        reference.outputs(SMALL)
+        == """| output | when | export | meaning |
+| --- | --- | --- | --- |
+| `Bucket` | always | `<stack>-Bucket` | The lake. |
+| `Zone` | `HasZone` |  | The zone. |"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("section", "row"),
+    [
+        ("The warehouse, `template.yaml`", "| `LookbackDays` | Number | `3` | 1 to 30 | "),
+        ("The warehouse, `template.yaml`", "| `DataLakeBucket` | always | `<stack>-DataLakeBucket` | "),
+        ("The pipeline, `build.yaml`", "| `RequireApproval` | String | `false` | `true`, `false` | "),
+        ("What stays when a stack is deleted", "| `template.yaml` | `DataLakeBucket` | AWS::S3::Bucket | itself |"),
+        (
+            "What stays when a stack is deleted",
+            "| `stacks/redshift.yaml` | `Cluster` | AWS::Redshift::Cluster | a last snapshot |",
+        ),
+        ("What costs money", "| `stacks/dashboards.yaml` | AWS::CloudWatch::Dashboard | 2 | always | month |"),
+        (
+            "What costs money",
+            "| `stacks/network.yaml` | AWS::EC2::NatGateway | 1 | `HasInternetAccess` | hour and GB |",
+        ),
+    ],
+)
+def test_an_entry_as_the_template_has_it(section, row):
+    assert f"\n{row}" in PAGE.split(f"## {section}\n")[1].split("\n## ")[0]
 
 
 def test_every_type_is_free_or_has_what_it_is_billed_by():

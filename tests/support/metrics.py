@@ -105,7 +105,8 @@ DOCUMENTED = {
             "DatabaseConnections": "Count",
         },
     ),
-    # Our own. Tests beside the code and of the jobs check that these are published.
+    # Our own. Tests of the sink (crates/metrics-sink, tests/dashboard/test_sink.py), of the beacons (crates/capture) and of the jobs
+    # (glue/tests) hold what is published to these names.
     "Warehouse/Advertising": (
         "crates/metrics-sink and crates/capture",
         [{"Stack"}, {"Stack", "Table"}, {"Stack", "Table", "Reason"}],
