@@ -1,4 +1,4 @@
-"""Erases a person, a thing or an event from all that the warehouse keeps, and prints a receipt.
+"""Erases a person, a thing or an event from everything that the warehouse stores, and prints a receipt.
 
     spark-submit glue/erase.py --by FIELD=VALUE | --ad UUID | --event UUID --database DB --data_path s3://BUCKET/data
         --table_name TABLE --lookback_days N --attribution_days N [--dry_run true|false] [--compression zstd|zlib|snappy]
@@ -6,24 +6,26 @@
 
 FIELD is a column that a table of events names in `event.erase`. `--ad UUID` is `--by ad_id=UUID`.
 
-Without `--dry_run false` it changes nothing and prints the same receipt. What goes of an id: raw and rejected lines that hold
-it anywhere, in any letter case; rows that hold it in any id field, in text, in an array or an object, so an event takes those
-along that refer to it; and files that no partition points to and that may hold it. What is derived from ads goes with the id
-of an ad or an event. Of any other value, which is compared as it is: the raw and rejected lines, rows and files of those
-tables that name FIELD in `event.erase`, where FIELD has the value.
+Without `--dry_run false` it changes nothing and prints the same receipt. An id is erased from raw and rejected lines
+that contain it anywhere, in any letter case; from rows that contain it in any id field, in text, in an array or an
+object, so events that refer to an erased event go with it; and from files that no partition points to and that may
+contain it. Data derived from ads goes with the id of an ad or an event. Any other value is compared as it is, and
+erased from the raw and rejected lines, rows and files of those tables that name FIELD in `event.erase`, where FIELD has
+the value.
 
-Each raw object, partition and manifest is replaced in one step by one without them, so a run that is killed has erased part
-of the whole and broken nothing. The next one erases the rest: what is erased it no longer finds, and days whose raw is done it
-does not read again unless they have other objects since. So a long history can be finished in several runs.
-In a bucket with versions the earlier ones go too: those of raw objects that hold the id, and all of derived ORC files. Where
-`--data_path` is a copy of the bucket, `--versions_path` says where they are; who puts the copy back leaves no others.
+Each raw object, partition and manifest is replaced in one step. A run that is killed has erased a part and broken
+nothing, and the next run erases the rest. It does not read days again whose raw is done, unless they have new objects.
+So a long history can be erased in several runs. In a bucket with versions, earlier versions are deleted too: those of
+raw objects that contain the id, and all of derived ORC files. Where `--data_path` is a copy of the bucket,
+`--versions_path` is the bucket with the versions; whoever copies the data back must leave no other versions.
 
-The receipt, one JSON object, does not name what was erased, since it stays in the job's log: `places` with what this run
-removed (lines of an object, rows of a partition or a dead run, items), `versions` (earlier versions of derived files, null
-where there are none to keep), `rerun` (the days of arrival whose ETL and batch must run again, in order, so that sums and
-books are right; null when none) and `batch_only` (event days outside of that range whose batch must run again. Where raw has
-expired, if only in part, an ETL would lose rows). Both have the days of earlier runs that were killed, too.
-`docs/pipeline.md` says what it doesn't reach. On AWS it needs `--extra-py-files` with lake.zip and load_ad_traffic.py.
+The receipt is one JSON object. It does not name what was erased, since it stays in the job's log. `places` has what
+this run removed: lines of an object, rows of a partition or a dead run, items. `versions` counts earlier versions of
+derived files, null where the bucket keeps none. `rerun` has the arrival days whose ETL and batch must run again, in
+order, so that sums and books are right; null when there are none. `batch_only` has the event days outside that range
+whose batch must run again: where raw has expired, even in part, an ETL would lose rows. Both include the days of
+earlier runs that were killed. `docs/pipeline.md` lists what an erasure doesn't reach. On AWS it needs
+`--extra-py-files` with lake.zip and load_ad_traffic.py.
 """
 
 from __future__ import annotations
@@ -63,13 +65,13 @@ ARRIVAL = re.compile(r"raw/[^/]+/[^/]+/year=(\d{4})/month=(\d{2})/day=(\d{2})/ho
 # The ledger counts these, by the same days.
 UNDELIVERED = re.compile(r"raw-errors/[^/]+/processing-failed/year=(\d{4})/month=(\d{2})/day=(\d{2})/hour=.+")
 
-# So many raw objects are searched and rewritten before the days are noted as done: some minutes of work.
+# Raw objects that are searched and rewritten before their days are recorded as done: some minutes of work.
 OBJECTS_OF_STEP = 2000
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What the job was asked to do. `kind` is `ad`, `event` or the field of `--by`."""
+    """The job's arguments. `kind` is `ad`, `event` or the field of `--by`."""
 
     kind: str
     sought: Erased
@@ -89,7 +91,7 @@ class Arguments:
 
     @property
     def with_ads(self) -> bool:
-        """Whether what is derived from ads may hold it."""
+        """Whether data derived from ads may contain it."""
         return self.kind in ("ad", "event", ads.AD)
 
 
@@ -106,8 +108,8 @@ class Plan:
 
 @dataclass
 class Journal:
-    """What a run that is killed leaves for the next: days of arrival and event days that it has changed, and the days of arrival
-    whose raw is done, with a hash of the names of its objects. A day that has others since is read again."""
+    """What a killed run leaves for the next one: the arrival days and event days that it has changed, and the arrival
+    days whose raw is done, with a hash of the names of their objects. A day with new objects is read again."""
 
     arrivals: set[date] = field(default_factory=set)
     event_days: set[date] = field(default_factory=set)
@@ -116,7 +118,8 @@ class Journal:
 
 @measure.job
 def main(argv: list[str]) -> int:
-    """Runs the job; gives the lines, rows and items that it removed. Raises `ValueError` for bad arguments."""
+    """Runs the job; returns the number of lines, rows and items that it removed. Raises `ValueError` for bad
+    arguments."""
     arguments = parse_arguments(argv)
     spark = session.start(f"erase {arguments.kind}")
     tables = event_tables(spark, arguments.database)
@@ -213,7 +216,8 @@ def receipt(arguments: Arguments, plan: Plan, objects: list[tuple[Object, int]])
 
 
 def days_to_run(arguments: Arguments, journal: Journal, complete: set[date]) -> dict[str, Any]:
-    """`rerun` and `batch_only` of the receipt. Later days were decided against what the changed ones kept, so they follow."""
+    """`rerun` and `batch_only` of the receipt. Later days were decided against what the changed days kept, so they must
+    run again too."""
     last = min(max(complete, default=date.min) + timedelta(days=arguments.lookback_days + 1), yesterday())
     again = {day for day in complete if day <= last}
     rerun = (min(again), last) if again else None
@@ -257,7 +261,7 @@ def make_plan(spark: SparkSession, arguments: Arguments, store: Store, holds: di
 
 
 def row_conditions(arguments: Arguments, tables: list[EventTable]) -> dict[str, Column]:
-    """The tables that may hold what is erased, with the condition of a row that does; never null."""
+    """The tables that may contain what is erased, each with the condition of such a row; never null."""
     conditions = {table.name: arguments.sought.in_table(table) for table in tables}
     for table, fields in ads.ID_FIELDS.items() if arguments.with_ads else ():
         conditions[table] = erased.any_of(F.col(name) == arguments.id for name in fields)
@@ -288,7 +292,7 @@ def stored_objects(arguments: Arguments, prefix: str) -> Iterator[Object]:
 
 
 def arrival_day(item: Object) -> date | None:
-    """The day of arrival of a raw or an error object. What lies in no folder of a day is none that the ETL reads."""
+    """The arrival day of a raw or an error object. The ETL reads no object outside a day's folder."""
     found = ARRIVAL.fullmatch(item.key) or UNDELIVERED.fullmatch(item.key)
     return date(*map(int, found.groups())) if found else None
 
@@ -299,7 +303,7 @@ def arrival_days(items: Iterable[Object]) -> set[date]:
 
 
 def by_day(items: Iterable[Object]) -> dict[date, list[Object]]:
-    """The objects of each day of arrival. Those of none come last."""
+    """The objects of each arrival day. Objects without one come last."""
     found: dict[date, list[Object]] = defaultdict(list)
     for item in items:
         found[arrival_day(item) or date.max].append(item)
@@ -307,13 +311,13 @@ def by_day(items: Iterable[Object]) -> dict[date, list[Object]]:
 
 
 def name_hash(items: Iterable[Object]) -> str:
-    """A hash of the live objects' names: to rewrite them does not change it."""
+    """A hash of the live objects' names, which a rewrite does not change."""
     return hashlib.sha256("\n".join(sorted(item.key for item in items if item.is_live)).encode()).hexdigest()
 
 
 def steps(items: list[Object], done: dict[date, str]) -> Iterator[list[Object]]:
-    """The objects of days that are not done, in steps of whole days; of the others the earlier versions, which a run that was
-    killed may have left behind."""
+    """The objects of days that are not done, in steps of whole days; of the others the earlier versions, which a killed
+    run may have left."""
     step: list[Object] = []
     for day, found in sorted(by_day(items).items()):
         step += [item for item in found if not item.is_live] if done.get(day) == name_hash(found) else found
@@ -325,10 +329,10 @@ def steps(items: list[Object], done: dict[date, str]) -> Iterator[list[Object]]:
 
 
 def complete_days(spark: SparkSession, database: str, days: set[date], raw: list[Object]) -> set[date]:
-    """Those of the days whose raw is all there, so that their ETL loses nothing.
+    """The days whose raw is complete, so that their ETL loses nothing.
 
     Objects of a day's last minutes are made on the next, and expire with it. A rewritten object expires later than its
-    day. So nothing may have expired from the day before a day on; the books know where there was something.
+    day. So nothing may have expired since the day before; the ledger records which days had lines.
     """
     with_raw = {day for item in raw if item.is_live and ARRIVAL.fullmatch(item.key) and (day := arrival_day(item))}
     had_raw = spark.table(f"{database}.ledger").where("raw > 0").select("year", "month", "day").distinct().collect()
@@ -339,7 +343,7 @@ def complete_days(spark: SparkSession, database: str, days: set[date], raw: list
 def find_partitions(
     spark: SparkSession, database: str, table: str, holds: Column
 ) -> Iterator[tuple[dict[str, str], int]]:
-    """The partitions of a table with rows that hold what is erased, and how many."""
+    """The partitions of a table with rows that contain what is erased, and their number."""
     keys = [column.name for column in spark.catalog.listColumns(f"{database}.{table}") if column.isPartition]
     rows = spark.table(f"{database}.{table}").where(holds)
     for row in rows.groupBy(*keys).agg(F.count(F.lit(1)).alias("lines")).orderBy(*keys).collect():
@@ -347,7 +351,7 @@ def find_partitions(
 
 
 def find_lines(spark: SparkSession, arguments: Arguments, items: list[Object]) -> list[tuple[Object, int]]:
-    """The raw objects with lines that hold what is erased, and how many."""
+    """The raw objects with lines that contain what is erased, and their number."""
     live_path, earlier_path, sought = arguments.data_path, arguments.versions_path, arguments.sought
 
     def count(part: Iterable[tuple]) -> Iterator[tuple[tuple, int]]:
@@ -363,7 +367,7 @@ def find_lines(spark: SparkSession, arguments: Arguments, items: list[Object]) -
 
 
 def find_versions(store: Store) -> list[Object] | None:
-    """Earlier versions of derived files. A live row is in none of them; every nightly run leaves some behind."""
+    """Earlier versions of derived files. They contain no live row; every nightly run leaves some."""
     if not store.keeps_versions():
         return None
     return [item for prefix in DERIVED for item in store.objects(prefix) if not item.is_live]
@@ -400,8 +404,8 @@ def rewrite_objects(spark: SparkSession, arguments: Arguments, items: list[Objec
 
 
 def erase_versions(arguments: Arguments) -> None:
-    """Deletes the earlier versions of derived files, those that this run has just made included, and marks of deletion that hide
-    nothing any more."""
+    """Deletes the earlier versions of derived files, including those that this run has just made, and delete markers
+    that no longer hide anything."""
     store = open_store(arguments.versions_path)
     if store.keeps_versions():
         store.delete_versions(find_versions(store) or [])
@@ -419,12 +423,12 @@ def in_parallel(spark: SparkSession, items: list[Object]) -> RDD:
 
 
 def journal_key(arguments: Arguments) -> str:
-    """Named by the hash of what is erased, since that is to be forgotten."""
+    """Named by a hash, since what is erased is to be forgotten."""
     return f"{JOURNALS}/{hashlib.sha256(arguments.sought.name.encode()).hexdigest()}.json"
 
 
 def read_journal(store: Store, arguments: Arguments) -> Journal:
-    """Raises `RuntimeError` for one that no version of this job has written."""
+    """Raises `RuntimeError` for a journal that no version of this job has written."""
     key = journal_key(arguments)
     if not any(item.key == key and item.is_live for item in store.objects(f"{JOURNALS}/")):
         return Journal()
@@ -442,7 +446,7 @@ def read_journal(store: Store, arguments: Arguments) -> Journal:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RuntimeError(
-            f"{key} can't be read: {error!r}. Delete it to start anew. The receipt then lacks the days that earlier runs changed"
+            f"{key} can't be read: {error!r}. Delete it to start over. The receipt then lacks the days that earlier runs changed"
         ) from error
 
 
@@ -453,7 +457,7 @@ def write_journal(store: Store, arguments: Arguments, journal: Journal) -> None:
 
 
 def delete_journal(arguments: Arguments) -> None:
-    """Deletes it with its earlier versions: whoever guesses what was erased could confirm it by the name."""
+    """Deletes it with its earlier versions: its name would confirm a guess of what was erased."""
     open_store(arguments.data_path).forget(journal_key(arguments))
 
 

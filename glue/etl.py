@@ -1,11 +1,12 @@
-"""Raw lines to the lake: one arrival day of one table, each line read once and on the ledger.
+"""Raw lines to the lake: one arrival day of one table, each line is read once and counted in the ledger.
 
     spark-submit glue/etl.py --table TABLE --day YYYY-MM-DD --database DB --data_path s3://BUCKET/data --lookback_days 3
         --sql s3://…/glue/sql [--compression zstd|zlib|snappy] [--file_mb 64]
 
 It overwrites what arrived on the day: the table's partitions of that arrival day, the rejected lines, and the ledger row,
-each by pointing the catalog at complete files. What other days wrote it reads, as far as a line of the day may repeat it,
-and leaves alone. So days are run in order. `docs/lake.md` defines the words. `glue/scala/etl.scala` runs the same SQL.
+each by pointing the catalog at complete files. It reads what earlier days wrote, as far as a line of the day may repeat
+it, and never changes it. So days must run in order. `docs/lake.md` defines the terms. `glue/scala/etl.scala` runs the
+same SQL.
 """
 
 from __future__ import annotations
@@ -30,19 +31,23 @@ from lake.partition import ArrivalDay, Partition, delete_replaced, new_run
 from lake.table import EventTable
 
 SETTINGS = {
-    # It takes a part of a plan that has no rows for one that need not be run, and what was counted there with it.
+    # This rule removes parts of a plan that have no rows, together with what is counted there.
     "spark.sql.adaptive.optimizer.excludedRules": "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation",
-    # Each task writes a file of an event day, so their number is that of the files. It would make fewer of them.
+    # Each task writes one file per event day, so the number of tasks is the number of files. Coalescing would change
+    # it.
     "spark.sql.adaptive.coalescePartitions.enabled": "false",
 }
 
-# Of gzip'd raw lines about so much is left in the lake: ids, which are random, take 16 bytes in ORC and some 20 in gzip.
+# Bytes of the lake per byte of gzipped raw lines: ids, which are random, take 16 bytes in ORC and about 20 in gzip.
 STORED_OF_RAW = 2 / 3
+
+HOURS = {f"hour={hour:02}" for hour in range(24)}
+FATES = ("kept", "repeats", "rejected", "late")
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What the job was asked to do. `day` is the day of arrival."""
+    """The job's arguments. `day` is the arrival day."""
 
     table: str
     day: date
@@ -56,7 +61,8 @@ class Arguments:
 
 @measure.job
 def main(argv: list[str]) -> int:
-    """Runs the job; gives the day's raw lines. Raises `ValueError` for bad arguments, `RuntimeError` when raw is gone but the
+    """Runs the job; returns the number of the day's raw lines. Raises `ValueError` for bad arguments, `RuntimeError`
+    when raw is gone but the
     lake is not."""
     arguments = parse_arguments(argv)
     spark = session.start(f"etl {arguments.table} {arguments.day}")
@@ -68,7 +74,8 @@ def main(argv: list[str]) -> int:
 
 
 def parse_arguments(argv: list[str]) -> Arguments:
-    """Reads `--name value` pairs as Glue and spark-submit give them. Raises `ValueError`, or Glue's own error for a missing one."""
+    """Reads `--name value` pairs as Glue and spark-submit pass them. Raises `ValueError`, or Glue's own error for a
+    missing one."""
     names = ["table", "day", "database", "data_path", "lookback_days", "sql"]
     names += [name for name in ("compression", "file_mb") if f"--{name}" in argv]
     options = getResolvedOptions(argv, names)
@@ -85,7 +92,8 @@ def parse_arguments(argv: list[str]) -> Arguments:
 
 
 def run(spark: SparkSession, arguments: Arguments) -> dict[str, Any]:
-    """Writes what arrived on the day; returns the ledger row, `balanced`, and `nulled`: optional values that were no good, by field."""
+    """Writes what arrived on the day; returns the ledger row, `balanced`, and `nulled`: the invalid optional values by
+    field."""
     started_at = datetime.now(UTC)
     table = EventTable.from_catalog(spark, arguments.database, arguments.table)
     day = Day(spark, arguments, table)
@@ -94,7 +102,7 @@ def run(spark: SparkSession, arguments: Arguments) -> dict[str, Any]:
         Partition(spark, arguments.database, name, {"table_name": table.name, **day_keys(arguments.day)})
         for name in ("rejected", "ledger")
     )
-    # Before raw, so that lines taken back in between count twice rather than never.
+    # Before raw, so that lines taken back in the meantime are counted twice rather than never.
     undelivered = day.count_undelivered()
     hours = day.hours()
     if not hours and any(arrived.partition(event_day).has_rows() for event_day in arrived.event_days()):
@@ -104,19 +112,14 @@ def run(spark: SparkSession, arguments: Arguments) -> dict[str, Any]:
     run_path = f"{arrived.folder()}/{new_run()}"
     counts = day.fill(hours, run_path)
 
-    # Until the new row is there the day has none, so nobody takes the books of a torn day for closed.
+    # Until the new row is published the day has none, so that nobody takes an incomplete day's books for closed.
     old_books = books.drop()
     arrived.publish(run_path)
     publish_rejected(rejected, f"{run_path}/event_day=rejected", counts["rejected"], table, arguments.compression)
     for aside in ("open", "rejected"):
         files.delete(spark, f"{run_path}/event_day={aside}")
-    condition = f"arrived = '{arguments.day}'"
-    stored = spark.table(f"{arguments.database}.{table.name}").where(condition).count()
-    row = {
-        **{name: counts[name] for name in ("raw", "kept", "repeats", "rejected", "late")},
-        "stored": stored,
-        "undelivered": undelivered,
-    }
+    stored = spark.table(f"{arguments.database}.{table.name}").where(f"arrived = '{arguments.day}'").count()
+    row = {name: counts[name] for name in ("raw", *FATES)} | {"stored": stored, "undelivered": undelivered}
     written = [f"CAST({count} AS bigint) AS {name}" for name, count in row.items()]
     times = {"started_at": started_at, "decided_at": datetime.now(UTC)}
     written += [f"TIMESTAMP '{time:%Y-%m-%d %H:%M:%S.%f}' AS {name}" for name, time in times.items()]
@@ -124,25 +127,19 @@ def run(spark: SparkSession, arguments: Arguments) -> dict[str, Any]:
     books.publish(new_books)
     if old_books:
         delete_replaced(spark, old_books, new_books)
-    fates = row["kept"] + row["repeats"] + row["rejected"] + row["late"]
-    balanced = row["raw"] == fates and row["kept"] == stored and not undelivered
+    balanced = row["raw"] == sum(row[fate] for fate in FATES) and row["kept"] == stored and not undelivered
     return row | {"balanced": balanced, "nulled": counts["nulled"]}
 
 
 def publish_rejected(partition: Partition, staged: str, lines: int, table: EventTable, compression: str) -> None:
-    """Makes the table's partition of the lines that were set aside, or takes it away when there are none."""
-    spark = partition.spark
+    """Publishes the table's partition of rejected lines, or drops it when there are none."""
     if not lines:
-        replaced = partition.drop()
-        if replaced:
-            files.delete(spark, replaced)
+        if replaced := partition.drop():
+            files.delete(partition.spark, replaced)
         return
     arrival = F.date_format("arrived_at", "'year='yyyy'/month='MM'/day='dd'/hour='HH'/'")
-    rows = spark.read.orc(staged).select(
-        "_aside.reason",
-        F.concat(F.lit(f"{table.raw}/"), arrival, "_aside.file_name").alias("source"),
-        "_aside.line",
-    )
+    source = F.concat(F.lit(f"{table.raw}/"), arrival, "_aside.file_name").alias("source")
+    rows = partition.spark.read.orc(staged).select("_aside.reason", source, "_aside.line")
     partition.publish(partition.write(rows.sortWithinPartitions("source", "line"), compression))
 
 
@@ -174,13 +171,13 @@ class Day:
         return objects.select("content").rdd.map(lambda row: count_events(row.content)).sum()
 
     def fill(self, hours: dict[str, int], run: str) -> dict[str, Any]:
-        """Writes the run's files; returns how many lines had which fate."""
+        """Writes the run's files; returns the number of lines by fate."""
         if not hours:
-            return dict.fromkeys(("raw", "kept", "repeats", "rejected", "late"), 0) | {"nulled": {}}
+            return dict.fromkeys(("raw", *FATES), 0) | {"nulled": {}}
         tasks = max(1, math.ceil(sum(hours.values()) * STORED_OF_RAW / (self.arguments.file_mb * 2**20)))
         self.spark.conf.set("spark.sql.maxConcurrentOutputFileWriters", str(self.arguments.lookback_days + 8))
-        lines = self.read_lines(list(hours))
-        lines.createOrReplaceTempView("lines")
+        self.read_lines(list(hours)).createOrReplaceTempView("lines")
+        self.spark.table(f"{self.arguments.database}.{self.table.name}").createOrReplaceTempView("lake")
         events, read = self.observe(
             self.sql("events", first_day=self.arguments.day - timedelta(days=self.arguments.lookback_days)),
             raw="count(1)",
@@ -189,39 +186,32 @@ class Day:
             **{f"nulled {name}": f"count_if(`nulled {name}`)" for name in self.table.optional},
         )
         events.where("fate IS NULL OR fate <> 'late'").createOrReplaceTempView("events")
-        self.known().createOrReplaceTempView("known")
         first = self.write(self.sql("fates", open_before=self.arguments.day), run, tasks)
-        total = dict(first)
+        counts = read.get | first
         if first["open"]:
             self.spark.read.orc(f"{run}/event_day=open").createOrReplaceTempView("open")
-            self.spark.table(f"{self.arguments.database}.{self.table.name}").createOrReplaceTempView("lake")
             oldest = date.fromisoformat(first["oldest"]) - timedelta(days=1)
             self.sql("open", oldest=oldest).createOrReplaceTempView("events")
-            self.known(none=True).createOrReplaceTempView("known")
-            second = self.write(
-                self.sql("fates", open_before=""), run, max(1, round(tasks * first["open"] / max(1, read.get["raw"])))
-            )
-            total = {name: first[name] + second[name] for name in ("kept", "repeats")}
-        counted = read.get
-        return {
-            **{name: total[name] for name in ("kept", "repeats")},
-            **{name: counted[name] for name in ("raw", "rejected", "late")},
-            "nulled": {name: counted[f"nulled {name}"] for name in self.table.optional if counted[f"nulled {name}"]},
-        }
+            share = first["open"] / max(1, counts["raw"])
+            second = self.write(self.sql("fates", open_before=""), run, max(1, round(tasks * share)))
+            counts |= {fate: first[fate] + second[fate] for fate in ("kept", "repeats")}
+        nulled = {name: counts[f"nulled {name}"] for name in self.table.optional if counts[f"nulled {name}"]}
+        return {name: counts[name] for name in ("raw", *FATES)} | {"nulled": nulled}
 
     @cached_property
     def shared_values(self) -> dict[str, str]:
-        """What all statements of glue/sql share."""
+        """The values that all statements of glue/sql share."""
         return json.loads(files.read_text(self.spark, f"{self.arguments.sql}/values.json"))
 
     def sql(self, name: str, **values: Any) -> DataFrame:
-        """What a statement of glue/sql makes of the views."""
-        values = self.shared_values | {"day": self.arguments.day} | values
+        """The result of a statement of glue/sql."""
+        day = self.arguments.day
+        values = self.shared_values | {"day": day, "day_before": day - timedelta(days=1)} | values
         text = files.read_text(self.spark, f"{self.arguments.sql}/{name}.sql")
         return self.spark.sql(self.table.render(text, **values))
 
     def observe(self, frame: DataFrame, **counts: str) -> tuple[DataFrame, Observation]:
-        """The frame, and what SQL counts of it as it passes by."""
+        """The frame, and counts that Spark makes while it is written."""
         observation = Observation()
         return frame.observe(observation, *(F.expr(count).alias(name) for name, count in counts.items())), observation
 
@@ -240,27 +230,13 @@ class Day:
         rows.write.mode("append").partitionBy("event_day").options(**options).orc(run)
         return fates.get
 
-    def known(self, none: bool = False) -> DataFrame:
-        """What was kept from the last hour of the day before: id_or_line, arrived_at."""
-        before = self.arguments.day - timedelta(days=1)
-        condition = "false" if none else f"arrived = '{before}' AND arrived_at >= TIMESTAMP '{before} 23:00:00'"
-        return self.spark.sql(
-            f"SELECT `{self.table.id}` AS id_or_line, arrived_at FROM `{self.arguments.database}`.`{self.table.name}` WHERE {condition}"
-        )
-
     def read_lines(self, hours: list[str]) -> DataFrame:
         """All lines of the hours' objects: line, file_name, arrived_at."""
         schema = "value string, year int, month int, day int, hour int"
         read = self.spark.read.schema(schema).option("basePath", self.raw).option("lineSep", "\n").text(hours)
-        hour = F.unix_date(F.make_date("year", "month", "day")).cast("bigint") * 24 + F.col("hour")
-        return read.select(
-            F.col("value").alias("line"),
-            F.col("_metadata.file_name").alias("file_name"),
-            F.timestamp_seconds(hour * 3600).alias("arrived_at"),
-        )
+        arrived_at = "timestamp_seconds((unix_date(make_date(year, month, day)) * 24L + hour) * 3600) AS arrived_at"
+        return read.selectExpr("value AS line", "_metadata.file_name AS file_name", arrived_at)
 
-
-HOURS = {f"hour={hour:02}" for hour in range(24)}
 
 if __name__ == "__main__":
     main(sys.argv)

@@ -1,4 +1,4 @@
-"""Runs a HiveQL script for one day, checks what it made, and only then shows it to readers.
+"""Runs a HiveQL script for one day, checks the result, and only then publishes it to readers.
 
     spark-submit glue/hive.py --script s3://…/query.hql --database DB --day YYYY-MM-DD [--checks s3://…/checks.hql]
         [--attribution_days N] [--staging s3://…] [--compression zstd|zlib|snappy]
@@ -6,10 +6,10 @@
 The scripts read these Hive variables: database, day (YYYY-MM-DD), year, month and day_of_month (the day's partition
 keys, zero-padded) and, if given, attribution_days and staging. Hive and `spark-sql` run the same files with `--hivevar
 name=value`.
-A check is a SELECT whose first column names it and which must return no row.
+A check is a SELECT that must return no row; its first column is the check's name.
 
-`INSERT OVERWRITE TABLE t PARTITION (…) SELECT …` is carried out in this order: complete files beside the live
-ones, the checks, then one call that points the catalog at them. `docs/pipeline.md` says what that gives.
+`INSERT OVERWRITE TABLE t PARTITION (…) SELECT …` writes complete files beside the live ones, runs the checks, then
+points the catalog at the new files in one call. `docs/pipeline.md` explains what that guarantees.
 On AWS the job needs `--extra-py-files` with lake.zip.
 """
 
@@ -29,7 +29,7 @@ from lake import files, measure, session
 from lake.arguments import attribution_days
 from lake.partition import Partition
 
-# How many offending rows an error shows.
+# Offending rows that an error shows.
 SHOWN_ROWS = 20
 
 INSERT = re.compile(
@@ -43,7 +43,7 @@ VARIABLE = re.compile(r"\$\{hivevar:(\w+)\}")
 
 
 class CheckFailed(Exception):
-    """A check returned rows: the data it looked at are wrong."""
+    """A check returned rows: the data is wrong."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Staged:
 
 @measure.job
 def main(argv: list[str]) -> int:
-    """Runs the job; gives the rows of the partitions it replaced.
+    """Runs the job; returns the number of rows in the partitions that it replaced.
 
     Raises `CheckFailed` when a check returns a row; readers then keep the partitions they had.
     """
@@ -74,7 +74,7 @@ def main(argv: list[str]) -> int:
 
 
 def day_variables(day: str) -> dict[str, str]:
-    """The variables that follow from the day. Raises `ValueError` when it is no YYYY-MM-DD."""
+    """The variables that follow from the day. Raises `ValueError` when it is not YYYY-MM-DD."""
     parsed = datetime.strptime(day, "%Y-%m-%d")
     return {
         "day": f"{parsed:%Y-%m-%d}",
@@ -85,7 +85,7 @@ def day_variables(day: str) -> dict[str, str]:
 
 
 def run(spark: SparkSession, script: str, checks: str, variables: dict[str, str], compression: str) -> int:
-    """Runs the script's statements, checks the partitions they made, and publishes those; gives the rows they have."""
+    """Runs the script's statements, checks the new partitions, and publishes them; returns their number of rows."""
     staged: list[Staged] = []
     count = 0
     try:
@@ -107,7 +107,7 @@ def run(spark: SparkSession, script: str, checks: str, variables: dict[str, str]
 
 
 def stage(spark: SparkSession, database: str, insert: str, compression: str) -> Staged:
-    """Writes the rows of an insert. Raises `ValueError` for one that replaces no single partition of known type."""
+    """Writes the rows of an insert. Raises `ValueError` unless it replaces exactly one partition of a known table."""
     table, keys, query = parse_insert(insert)
     partition = Partition(spark, database, table, keys)
     schema = spark.table(f"{database}.{table}").drop(*keys).schema
@@ -132,7 +132,7 @@ def parse_insert(insert: str) -> tuple[str, dict[str, str], str]:
 
 
 def show_staged(spark: SparkSession, staged: Staged) -> DataFrame:
-    """Lets later statements and checks of this session see the table as it will be once the partition is published.
+    """Lets later statements and checks of this session see the table as if the partition were published.
 
     Gives the rows of the partition alone.
     """

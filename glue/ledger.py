@@ -4,10 +4,11 @@
         [--metric_namespace Warehouse/Lake] [--realtime_namespace Warehouse/Advertising]
 
 It checks the books of each table of events that the catalog has. They balance for a day when raw = kept + repeats + rejected +
-late, kept = stored and undelivered = 0, and when the day is not stale. It is when a day that it looks into, up to
+late, kept = stored and undelivered = 0, and when the day is not stale. A day is stale when an earlier day that it
+depends on, up to
 `--lookback_days` + 1 days before it, was decided after its own run had started.
 
-Metrics, in `Count` where nothing else is said, with the dimensions `Stack` and `Table`:
+Metrics, in `Count` unless stated otherwise, with the dimensions `Stack` and `Table`:
 
     RawLines, Kept, Repeats, Rejected, Late   dated at the start of the arrival day (UTC). Every run of the day adds a
                                               sample there, so read them as the Maximum of a day: lines are only ever
@@ -39,16 +40,16 @@ from lake.arguments import whole_number
 from lake.days import day_keys, days, keys_day, read_day
 from lake.table import event_tables
 
-# The figures of a ledger row, by the metric that reports them.
+# The columns of the ledger by the metrics that report them.
 METRICS = {"RawLines": "raw", "Kept": "kept", "Repeats": "repeats", "Rejected": "rejected", "Late": "late"}
 
 DEFAULT_NAMESPACE = "Warehouse/Lake"
 
-# How long after its end a day's last lines may reach S3: the longest buffering of Firehose.
+# How late after its end a day's last lines may reach S3: the longest buffering of Firehose.
 # https://docs.aws.amazon.com/firehose/latest/dev/buffering-hints.html
 LAST_DELIVERY = timedelta(minutes=15)
 
-# The most metrics of one call.
+# The limit of one call.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
 MAX_METRICS = 1000
 
@@ -57,7 +58,7 @@ MAX_METRICS = 1000
 OLDEST_DATA = timedelta(days=14) - timedelta(hours=1)
 
 
-# A ledger row: its figures, and when its day was decided.
+# A ledger row: its figures, and when the day was decided.
 Row = dict[str, Any]
 
 
@@ -99,8 +100,8 @@ def main(argv: list[str]) -> None:
 
 
 def read_rows(spark: SparkSession, database: str, wanted: Iterable[date]) -> dict[str, dict[date, Row]]:
-    """The ledger rows of the days by table and day; a day whose ETL has not run has none."""
-    # The keys by themselves, so that no other partition is read.
+    """The ledger rows of the days by table and day; a day whose ETL has not run has no row."""
+    # Conditions on the keys alone, so that no other partition is read.
     keys = (" AND ".join(f"{key} = '{value}'" for key, value in day_keys(day).items()) for day in wanted)
     rows = spark.table(f"{database}.ledger").where(" OR ".join(f"({condition})" for condition in keys))
     names = [name for name in rows.columns if name not in ("table_name", "year", "month", "day")]
@@ -111,14 +112,14 @@ def read_rows(spark: SparkSession, database: str, wanted: Iterable[date]) -> dic
 
 
 def in_utc(value: Any) -> Any:
-    """Spark gives times in the time zone of this process, and without it."""
+    """Spark returns times in this process's time zone, without naming it."""
     return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
 def find_fault(rows: dict[date, Row], day: date, lookback_days: int, today: date) -> str | None:
-    """What is wrong with a table's books, for people; nothing when they balance.
+    """A message about what is wrong with a table's books; None when they balance.
 
-    The ETL writes a row for a day without lines too, so a missing one means that it did not run.
+    The ETL also writes a row for a day without lines, so a missing row means that it did not run.
     """
     row = rows.get(day)
     if row is None:
@@ -138,7 +139,7 @@ def find_fault(rows: dict[date, Row], day: date, lookback_days: int, today: date
             "batch of the days that it names"
         )
     if first := first_stale(rows, day, lookback_days):
-        # The days after it looked into this one.
+        # Later days depend on this one.
         last = max(day, min(day + timedelta(days=lookback_days + 1), today - timedelta(days=1)))
         faults.append(
             f"stale: a day before it was decided after its own run had started: run the ETL of {first} to {last} again, in order"
@@ -147,13 +148,13 @@ def find_fault(rows: dict[date, Row], day: date, lookback_days: int, today: date
 
 
 def first_stale(rows: dict[date, Row], day: date, lookback_days: int) -> date | None:
-    """Where to start so that no stale day is left up to this one; nothing when it is not stale itself."""
+    """The first day to run again so that no stale day is left up to this one; None when this one is not stale."""
     stale = [found for found in sorted(rows) if found <= day and is_stale(rows, found, lookback_days)]
     return stale[0] if day in stale else None
 
 
 def is_stale(rows: dict[date, Row], day: date, lookback_days: int) -> bool:
-    """Whether a day that this one looks into was decided after this one's run had started."""
+    """Whether an earlier day that this one depends on was decided after this one's run had started."""
     started = rows[day]["started_at"]
     before = (rows.get(day - timedelta(days=back), {}).get("decided_at") for back in range(1, lookback_days + 2))
     return started is not None and any(decided and decided > started for decided in before)
@@ -162,7 +163,7 @@ def is_stale(rows: dict[date, Row], day: date, lookback_days: int) -> bool:
 def metric_data(
     stack: str, rows: dict[str, Row], faults: dict[str, str | None], day: datetime, now: datetime
 ) -> list[dict[str, Any]]:
-    """The metrics as PutMetricData takes them."""
+    """The metrics in the form of PutMetricData."""
     figures = [
         metric(stack, name, table, row[figure], day)
         for table, row in rows.items()
@@ -177,7 +178,7 @@ def metric_data(
 def divergence(
     cloudwatch: Any, namespace: str, stack: str, rows: dict[str, Row], day: datetime, now: datetime
 ) -> list[dict[str, Any]]:
-    """By how many percent of the greater one raw and real time differ, whichever is greater."""
+    """The difference between raw and real time in percent of the greater one."""
     data = []
     for table, row in rows.items():
         if row["raw"] is None:
@@ -190,13 +191,15 @@ def divergence(
 
 
 def realtime_metrics(table: str) -> tuple[str, str]:
-    """What the metrics sink counts of a table of events: together, every line. `order_items` is `OrderItems`."""
+    """The metrics sink's counters for a table of events: together they count every line. `order_items` is
+    `OrderItems`."""
     name = "".join(word[:1].upper() + word[1:] for word in table.split("_"))
     return name, f"Malformed{name}"
 
 
 def count_realtime(cloudwatch: Any, namespace: str, stack: str, name: str, day: datetime) -> float:
-    """The sum of a metric over a day. By the hour: CloudWatch keeps minutes for 15 days, hours for 15 months."""
+    """The sum of a metric over a day. In periods of an hour: CloudWatch keeps minutes for 15 days, hours for 15
+    months."""
     answer = cloudwatch.get_metric_statistics(
         Namespace=namespace,
         MetricName=name,

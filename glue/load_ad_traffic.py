@@ -1,18 +1,19 @@
-"""Makes DynamoDB hold exactly one day of `ad_traffic`: puts items that changed, deletes those of ads that are gone.
+"""Loads one day of `ad_traffic` into DynamoDB: puts items that changed, deletes those of ads that are gone.
 
     spark-submit glue/load_ad_traffic.py --database DB --table_name TABLE --day YYYY-MM-DD --data_path s3://BUCKET/data
         [--write_rate ITEMS_PER_SECOND] [--full true]
 
-An item: ad_id S (HASH), day S `YYYY-MM-DD` (RANGE), impressions N, clicks N. The table can't be asked for the items of a
-day, so each run first writes what it is about to put to a manifest, a run folder of ORC files below
+An item: ad_id S (HASH), day S `YYYY-MM-DD` (RANGE), impressions N, clicks N. The table can't be queried for the items
+of a day. So each run first writes what it is about to put to a manifest, a run folder of ORC files below
 
     DATA_PATH/loaded/ad_traffic/<id of the DynamoDB table>/year=/month=/day=/
 
-and marks it `_LOADED` when all is done. So whatever a run may have put is in a manifest, even if it was killed: the next
-one knows what to delete, and skips only what is certain to be there. `--full true` skips nothing, for a table that
-somebody else has written to. `docs/pipeline.md` has the reasons.
+and marks it `_LOADED` at the end. So everything that a run may have put is in a manifest, even if the run was killed.
+The next run knows what to delete, and skips only items that are certain to be in the table. `--full true` skips
+nothing, for a table that others have written to. `docs/pipeline.md` has the reasons.
 
-`--write_rate` limits the puts and deletes of the whole job; 0, the default, does not limit. Each executor writes its own
+`--write_rate` limits the puts and deletes per second of the whole job; 0, the default, is no limit. Each executor
+writes its own
 partitions. The endpoint comes from AWS_ENDPOINT_URL, if set. On AWS it needs `--extra-py-files` with
 lake.zip.
 """
@@ -43,12 +44,12 @@ from lake.partition import new_run
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 MAX_BATCH_ITEMS = 25
 
-# A batch whose items keep coming back unprocessed is tried this often: about three minutes of waiting at most.
+# Attempts for a batch with unprocessed items: about three minutes of waiting at most.
 MAX_ATTEMPTS = 12
 FIRST_WAIT_SECONDS = 0.05
 MAX_WAIT_SECONDS = 30.0
 
-# Partitions that write at once; each item is a few dozen bytes, so more connections buy little.
+# Partitions that write in parallel; items are small, so more connections gain little.
 MAX_WRITERS = 16
 
 SDK_RETRIES = {"mode": "adaptive", "total_max_attempts": 10}
@@ -59,12 +60,12 @@ ITEMS_SCHEMA = "ad_id string, impressions bigint, clicks bigint"
 MANIFESTS = "loaded/ad_traffic"
 LOADED = "_LOADED"
 
-# Beside a folder, EMR's file system may put an object that marks it as one; its name ends differently.
+# EMR's file system may put a marker object beside a folder; its name ends differently.
 MANIFEST = re.compile(r"run-[0-9]{8}T[0-9]{6}-[0-9a-f]{8}")
 
 
 class NotStored(Exception):
-    """DynamoDB kept handing items back."""
+    """DynamoDB kept returning unprocessed items."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Arguments:
 
 @measure.job
 def main(argv: list[str]) -> int:
-    """Runs the job; gives the items that it put and deleted. Raises `NotStored` when items stay unprocessed; a second run is safe."""
+    """Runs the job; returns the number of items that it put and deleted. Raises `NotStored` when items stay
+    unprocessed; another run is safe."""
     arguments = parse_arguments(argv)
     spark = session.start(f"load ad_traffic {arguments.day}")
     written = run(spark, arguments)
@@ -132,7 +134,7 @@ def run(spark: SparkSession, arguments: Arguments) -> dict[str, int]:
 
 
 def manifest_folder(data_path: str, table_id: str, day: str) -> str:
-    """The folder of a day's manifests. A table that is made anew or restored has another id, and so none."""
+    """The folder of a day's manifests. A table that is recreated or restored has another id, and so no manifests."""
     return f"{data_path}/{MANIFESTS}/{table_id}/{partition_path(day_keys(date.fromisoformat(day)))}"
 
 
@@ -141,7 +143,7 @@ def new_manifest(folder: str) -> str:
 
 
 def is_loaded(spark: SparkSession, manifest: str) -> bool:
-    """Whether the run of the manifest has put all of it."""
+    """Whether the manifest's run has put all its items."""
     return LOADED in files.list_names(spark, manifest)
 
 
@@ -150,7 +152,7 @@ def mark_loaded(spark: SparkSession, manifest: str) -> None:
 
 
 def read_manifests(spark: SparkSession, folders: list[str]) -> DataFrame:
-    """The items (`ITEMS_SCHEMA`) of all the manifests, those of a run that was killed half-way included."""
+    """The items (`ITEMS_SCHEMA`) of all manifests, including those of killed runs."""
     if not folders:
         return spark.createDataFrame([], ITEMS_SCHEMA)
     return spark.read.schema(ITEMS_SCHEMA).orc(folders)
@@ -164,10 +166,11 @@ def select_items(ad_traffic: DataFrame, day: str) -> DataFrame:
 
 
 def transform(wanted: DataFrame, earlier: DataFrame, manifests: int | None) -> DataFrame:
-    """What is to be written: ad_id string, impressions bigint, clicks bigint; both numbers are null for a deletion.
+    """The writes: ad_id string, impressions bigint, clicks bigint; both numbers are null for a deletion.
 
-    `wanted` and `earlier` have `ITEMS_SCHEMA`; `earlier` holds the items of that many `manifests`, each ad at most once in
-    each. An item is certain to be there when all of them agree on it; None says that nothing is certain.
+    `wanted` and `earlier` have `ITEMS_SCHEMA`; `earlier` has the items of that many `manifests`, each ad at most once
+    per manifest. An item is certain to be in the table when all manifests agree on it; None means that nothing is
+    certain.
     """
     numbers = F.struct("impressions", "clicks")
     possible = earlier.groupBy("ad_id").agg(
@@ -186,7 +189,7 @@ def transform(wanted: DataFrame, earlier: DataFrame, manifests: int | None) -> D
 def partition_writer(
     table_name: str, region: str | None, day: str, write_rate: float
 ) -> Callable[[Iterable[Row]], Iterator[tuple[int, int]]]:
-    """What an executor does with its rows; gives one (put, deleted). It makes its own client, which can't travel."""
+    """Writes an executor's rows; yields one (put, deleted). It makes its own client, which can't be serialised."""
 
     def write(rows: Iterable[Row]) -> Iterator[tuple[int, int]]:
         client = boto3.client("dynamodb", region_name=region, config=Config(retries=SDK_RETRIES))
@@ -212,7 +215,7 @@ def write_requests(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[int, int]:
-    """Writes all, at most `write_rate` items a second (0: as fast as it goes); returns how many were put and deleted.
+    """Writes all items, at most `write_rate` per second (0: no limit); returns how many were put and deleted.
 
     Raises `NotStored`.
     """
@@ -228,13 +231,13 @@ def write_requests(
 
 
 def write_batch(client: Any, table_name: str, requests: list[dict], sleep: Callable[[float], None]) -> None:
-    """Writes up to 25 items, and again those that come back unprocessed, with full jitter in between."""
+    """Writes up to 25 items, and retries unprocessed ones with full jitter."""
     for attempt in range(MAX_ATTEMPTS):
         if attempt:
             sleep(random.uniform(0, min(MAX_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**attempt)))
         answer = client.batch_write_item(RequestItems={table_name: requests})
-        # DynamoDB always names what is unprocessed, if nothing. Half an answer is one without fields to boto3: it says nothing
-        # of any item, and all are sent again.
+        # DynamoDB always sends UnprocessedItems, empty if there are none. boto3 gives a truncated answer no fields:
+        # then nothing is known of any item, and all are sent again.
         requests = answer.get("UnprocessedItems", {table_name: requests}).get(table_name, [])
         if not requests:
             return

@@ -2,22 +2,23 @@
 
     python3 glue/undelivered.py --bucket BUCKET --database DB --day YYYY-MM-DD [--dry_run]
 
-When Firehose can't call the metrics sink it writes the records of the batch as JSON, with the data in base64, below
-data/raw-errors/<table>/processing-failed/. This puts their lines, byte for byte, into the hour in which Firehose received them:
-an event that was in time then is in time now. Then it prints its report, and only then does it delete the error objects: a run
-that is killed has printed the report, or has left everything for the next one. The next run finds by its name what is in raw,
-and adds nothing twice. Don't run it beside an erasure.
+When Firehose can't call the metrics sink, it writes the records of the batch as JSON, with the data in base64, below
+data/raw-errors/<table>/processing-failed/. This script puts their lines, byte for byte, into the hour in which Firehose
+received them, so an event that was in time then is in time now. Then it prints its report, and only then deletes the
+error objects: a killed run has either printed the report or left everything for the next one. The next run recognises
+by its name what is already in raw, and adds nothing twice. Don't run it during an erasure.
 
-It does so for each table of events in the database of the Glue catalog. It needs boto3, the folder lake/ beside it, and the rights
+It does so for each table of events in the Glue database. It needs boto3, the folder lake/ beside it, and the rights
 to read the database's tables, to list the bucket, to read and delete below data/raw-errors/, and to read and write below data/raw/.
 The endpoint comes from AWS_ENDPOINT_URL, if set. With --dry_run it changes nothing. Prints
 one JSON object:
 
-    lines       lines that are taken back, by table
+    lines       lines that were taken back, by table
     objects     keys that were added to the raw zone
-    removed     error objects that are deleted next
-    unreadable  error objects with a record that can't be read; nothing was taken of them, and the ledger stays open
-    rerun       the first and the last arrival day to run the batch for, or null. It runs the days that look into them, too
+    removed     error objects that are deleted after the report
+    unreadable  error objects with a record that can't be read; nothing was taken from them, and the ledger stays open
+    rerun       the first and the last arrival day to run the batch for, or null. The batch also runs the days that
+    depend on them
 
 Exit status: 0 when all was taken back, 1 when there are `unreadable` objects or the run failed.
 """
@@ -42,13 +43,14 @@ from lake.registry import event_groups
 ERRORS = "data/raw-errors/{table}/processing-failed/{day:year=%Y/month=%m/day=%d}/"
 HOUR = re.compile(r".*/year=(\d{4})/month=(\d{2})/day=(\d{2})/hour=(\d{2})/[^/]+")
 
-# Firehose keeps a record for a day, so it received none of an object earlier or later than this. Such a time is wrong.
+# Firehose keeps a record for a day at most, so it received all records of an object within this time. Any other time is
+# wrong.
 # https://docs.aws.amazon.com/firehose/latest/dev/limits.html
 KEPT_BY_FIREHOSE = timedelta(hours=25)
 
 
 class Unreadable(Exception):
-    """A record of an error object is not what Firehose writes."""
+    """A record of an error object is not in Firehose's format."""
 
 
 def main(argv: list[str]) -> int:
@@ -63,8 +65,8 @@ def main(argv: list[str]) -> int:
 
 
 def run(s3: Any, bucket: str, groups: dict[str, str], days: Days, dry_run: bool = False) -> int:
-    """Does the work for the tables, each with its group, and gives the exit status. The report is printed before what it was made
-    from is deleted."""
+    """Does the work for the tables, each with its group, and returns the exit status. Prints the report before it
+    deletes the error objects."""
     report = take_back(s3, bucket, groups, days, dry_run)
     print(json.dumps(report), flush=True)
     for key in report["removed"]:
@@ -96,14 +98,14 @@ def take_back(s3: Any, bucket: str, groups: dict[str, str], days: Days, dry_run:
 
 
 class Days:
-    """The arrival days that change when the lines of error objects are in raw."""
+    """The arrival days that change once the lines are in raw."""
 
     def __init__(self, day: date):
         self.day = day
         self.arrivals: set[date] = set()
 
     def add(self, hours: Iterable[datetime]) -> None:
-        """Adds the hours that an error object's lines went to, and the day whose ledger no longer counts them as undelivered."""
+        """Adds the hours of an error object's lines, and the day whose ledger no longer counts them as undelivered."""
         self.arrivals |= {self.day} | {hour.date() for hour in hours}
 
     def rerun(self) -> dict[str, str] | None:
@@ -116,13 +118,13 @@ def list_keys(s3: Any, bucket: str, prefix: str) -> list[str]:
 
 
 def raw_key(folder: str, hour: datetime, error_key: str) -> str:
-    """Where the lines of an error object go that arrived in the hour; the folder is that of a table below data/raw/."""
+    """The raw key for an error object's lines of an hour; `folder` is that of a table below data/raw/."""
     name = hashlib.sha256(error_key.encode()).hexdigest()[:16]
     return f"data/raw/{folder}/{hour:year=%Y/month=%m/day=%d/hour=%H}/undelivered-{name}.gz"
 
 
 def put_once(s3: Any, bucket: str, key: str, text: bytes) -> bool:
-    """Stores the text, unless a run that was killed has done so. Raises `ValueError` when the object has another content."""
+    """Stores the text, unless a killed run has done so. Raises `ValueError` when the object has different content."""
     if key not in list_keys(s3, bucket, key):
         s3.put_object(Bucket=bucket, Key=key, Body=gzip.compress(text, mtime=0))
         return True
@@ -137,7 +139,7 @@ def put_once(s3: Any, bucket: str, key: str, text: bytes) -> bool:
 def lines_by_hour(key: str, content: bytes) -> dict[datetime, list[bytes]]:
     """The lines of an error object, each ended by a newline, by the hour of arrival. Raises `Unreadable`.
 
-    Firehose names the object by its oldest record. Each record has the time at which it was received itself.
+    Firehose names the object by its oldest record. Each record has its own time of receipt.
     """
     found = HOUR.fullmatch(key)
     if not found:

@@ -1,8 +1,8 @@
-"""Items a second into the emulator's DynamoDB: a day from nothing, again without a change, and after a correction.
+"""Items per second into the emulator's DynamoDB: a new day, the same day again, and after a correction.
 
     python glue/bench/dynamodb.py [--items 1000000] [--json]
 
-Exit status 1 when DynamoDB holds other ads than the day.
+Exit status 1 when DynamoDB does not have exactly the day's ads.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def load(spark: Any, data: str, items: int, condition: str, clicks: str) -> dict
 
     import load_ad_traffic
 
-    # The executors get its functions with their code, as on the laptop's runner.
+    # Executors get functions with their code, as in the local runner.
     cloudpickle.register_pickle_by_value(load_ad_traffic)
     ads = f"SELECT concat(lpad(hex(id), 8, '0'), '-0000-4000-8000-000000000000') AS ad_id, id % 1000 + 1, {clicks}"
     partition = f"year = '{DAY:%Y}', month = '{DAY:%m}', day = '{DAY:%d}'"
@@ -87,7 +87,7 @@ def load(spark: Any, data: str, items: int, condition: str, clicks: str) -> dict
 
 @contextlib.contextmanager
 def emulated_dynamodb() -> Iterator[Any]:
-    """The emulator, as far as DynamoDB, with an empty traffic table; a client of it.
+    """The emulator with DynamoDB only and an empty traffic table; yields a client.
 
     boto3 finds it by the environment, which Spark's Python takes over from a session that starts later.
     """

@@ -1,8 +1,8 @@
-"""Runs jobs in a Spark process of their own, as on a laptop (two cores, 2 GB of heap), and measures them.
+"""Runs jobs in a separate Spark process, sized like a laptop (two cores, 2 GB of heap), and measures them.
 
-`run` starts the process, which is this file as a program: it reads a request, takes the steps of it one after the other, and prints a
-figure for each. Seconds and CPU seconds are those of the step, without the start of Spark. The CPU is that of the JVM, which is all
-of Spark here; its compilers are part of it. Peaks are those of the process so far.
+`run` starts the process, which runs this file as a program: it reads a request, runs its steps one after the other, and
+prints figures for each. Seconds and CPU seconds are those of the step, without the start of Spark. CPU is that of the
+JVM, which is all of Spark here, including its compilers. Peaks are those of the process so far.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
 
 
 def ratio(rounds: list[dict[str, float]], to: list[dict[str, float]], name: str) -> dict[str, float]:
-    """Of each round to the other's of the same round, since a machine may be slower in one minute than in the next."""
+    """Ratios per round, since a machine may be slower in one minute than in the next."""
     ratios = [one[name] / other[name] for one, other in zip(rounds, to, strict=True)]
     return {
         "median": round(statistics.median(ratios), 2),
@@ -177,7 +177,7 @@ def make_tables(spark: Any, work: Path) -> None:
 
 
 def engines(spark: Any, request: dict[str, Any], tree: Path, work: Path) -> dict[str, Callable[[dict[str, Any]], Any]]:
-    """What can be a step, by name. What it returns is added to its figures."""
+    """The kinds of steps by name. Their results are added to the figures."""
     import layout
     import plain
     import truth
@@ -187,7 +187,7 @@ def engines(spark: Any, request: dict[str, Any], tree: Path, work: Path) -> dict
     def arguments(one: dict[str, Any]) -> list[str]:
         argv = ["--table", one["table"], "--day", one["day"], "--database", DATABASE, "--data_path", data]
         argv += ["--lookback_days", str(request["lookback_days"]), "--file_mb", str(request["file_mb"])]
-        # The jobs had their SQL in themselves once.
+        # Older jobs contain their SQL.
         return argv + (["--sql", f"file://{tree}/glue/sql"] if (tree / "glue/sql").exists() else [])
 
     def in_python(one: dict[str, Any]) -> None:
@@ -198,7 +198,7 @@ def engines(spark: Any, request: dict[str, Any], tree: Path, work: Path) -> dict
     def in_scala(one: dict[str, Any]) -> None:
         import scala
 
-        # Glue compiles a script once, when it is new.
+        # Glue compiles a script once.
         scala.run(spark, scala.compile(tree / "glue/scala/etl.scala", FOLDER / "scala"), "GlueApp", arguments(one))
 
     if any(one["engine"] == "scala" for one in request["steps"]):
@@ -221,7 +221,7 @@ def cpu_seconds(spark: Any) -> float:
 
 
 def peaks(spark: Any) -> dict[str, float]:
-    """The most that the process had in memory, and the most that its heap held, garbage too: each pool at its own worst."""
+    """The peak memory of the process, and of its heap including garbage: the sum of each pool's peak."""
     (resident,) = map(int, re.findall(r"VmHWM:\s+(\d+) kB", (process(spark) / "status").read_text()))
     pools = spark._jvm.java.lang.management.ManagementFactory.getMemoryPoolMXBeans()
     heap = sum(pool.getPeakUsage().getUsed() for pool in pools if pool.getType().name() == "HEAP")

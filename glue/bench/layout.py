@@ -1,4 +1,4 @@
-"""Bytes a row of the lake's files, and the bytes that a query for one ad reads.
+"""Bytes per row of the lake's files, and the bytes that a query for one ad reads.
 
     python glue/bench/layout.py [--impressions 1250000] [--engine python] [--file_mb 64] [--before 307c247] [--json]
 
@@ -106,7 +106,7 @@ def by_compression(spark: Any, work: Path, lake: Any, rows: int) -> dict[str, di
 
 
 def bytes_read(spark: Any, frame: Any) -> int:
-    """What the file system gave while the query ran, as Hadoop counts it."""
+    """The bytes read while the query ran, as Hadoop counts them."""
     statistics = spark._jvm.org.apache.hadoop.fs.FileSystem.getAllStatistics
     before = sum(each.getBytesRead() for each in statistics())
     frame.write.format("noop").mode("overwrite").save()

@@ -1,4 +1,4 @@
-"""A night's ETL: one arrival day, against a plain job and against the ETL as it was when it filled event days.
+"""A night's ETL of one arrival day, compared with a plain job and with the earlier ETL by event days.
 
     python glue/bench/nightly.py [--impressions 600000] [--days 8] [--nights 4] [--engine python] [--rounds 3] [--before 307c247] [--json]
 
@@ -8,9 +8,9 @@ its night, as it does in operation. The nights run in one Spark process, one aft
     before    the ETL of the commit --before: the last four event days, each from the raw lines of all days around it
     now 3     the ETL of the arrival day, LookbackDays 3
     now 14    the same with LookbackDays 14
-    plain     a job without promises that writes the last four event days anew, from what arrived on these days
+    plain     a job without guarantees that rewrites the last four event days from what arrived on these days
 
-Prints seconds and CPU of the first night, in which the JVM is cold, and of all nights, and the ratios of the CPU.
+Prints seconds and CPU of the first night, with a cold JVM, and of all nights, and the ratios of CPU.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def fill(work: Path, raw: Path, days: int, engine: str, settings: dict[str, Any]
 
 
 def measure(kept: Path, raw: Path, nights: range, engine: str, settings: dict[str, Any]) -> list[dict[str, float]]:
-    """What each night took. It works on a copy."""
+    """The figures of each night, on a copy."""
     with harness.scratch(raw, arrived=False) as work:
         shutil.copytree(kept / "data", work / "data", symlinks=True, dirs_exist_ok=True)
         steps = [one for number in nights for one in steps_of(number, raw, engine, settings)]
@@ -99,7 +99,7 @@ def last_days(number: int, count: int) -> list[date]:
 
 
 def arrival(raw: Path, number: int) -> dict[str, Any]:
-    """What a step has to have arrived before it."""
+    """The raw lines that a step needs."""
     return {"raw": str(raw), "arrive": [traffic.day_path(table, traffic.day_of(number)) for table in TABLES]}
 
 

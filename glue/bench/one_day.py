@@ -2,8 +2,8 @@
 
     python glue/bench/one_day.py [--tables impressions,orders] [--impressions 5000000] [--orders 1500000] [--rounds 3] [--json]
 
-Each run is a Spark process of its own. In each round all engines run, one after the other, and a run is held against the plain one of
-its round. Prints medians of the rounds, and the ratios with the least and the most of them.
+Each run is a separate Spark process. In each round all engines run, one after the other, and each is compared with the
+round's plain run. Prints medians of the rounds, and ratios with their minimum and maximum.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The plain job: what one writes first. Schema by inference, repeats dropped by comparing whole rows, ORC with snappy.
+"""The plain job, a naive first version: schema by inference, repeats dropped by comparing whole rows, ORC with snappy.
 
-It keeps none of the promises of docs/lake.md: malformed lines vanish, copies that differ stay, a rerun of `append_day` doubles the
-day, and nothing counts the lines.
+It gives none of the guarantees of docs/lake.md: malformed lines are lost, copies that differ are kept, a rerun of
+`append_day` duplicates the day, and nothing counts lines.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def append_day(spark: SparkSession, data: str, table: str, day: str) -> None:
 
 
 def rewrite_days(spark: SparkSession, data: str, table: str, days: list[str]) -> None:
-    """Writes event days anew, of all that arrived on these days."""
+    """Rewrites event days from everything that arrived on these days."""
     rows = read(spark, data, table, days).withColumn("event_day", F.to_date("occurred_at"))
     rows = rows.where(F.col("event_day").between(F.lit(days[0]), F.lit(days[-1])))
     options = {"compression": "snappy", "partitionOverwriteMode": "dynamic"}

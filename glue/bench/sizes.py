@@ -1,9 +1,9 @@
-"""How an arrival day grows: impressions of several sizes, each in a Spark process of its own with 2 GB of heap.
+"""How an arrival day scales: several numbers of impressions, each in a separate Spark process with 2 GB of heap.
 
     python glue/bench/sizes.py [--impressions 1000000,5000000,20000000] [--engines python,scala] [--rounds 1] [--json]
 
-Prints seconds, CPU and peak memory, the CPU seconds of a million lines, and how much more than in proportion a size takes than the one
-before: 1.00 is in proportion. A run that needs more heap than it has fails.
+Prints seconds, CPU and peak memory, CPU seconds per million lines, and the growth from one size to the next: 1.00 is
+linear. A run that needs more heap fails.
 """
 
 from __future__ import annotations

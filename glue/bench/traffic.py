@@ -1,4 +1,4 @@
-"""The raw lines that the benchmarks read: made once, and kept below `.dataless/bench`.
+"""The raw lines of the benchmarks: generated once, and kept below `.dataless/bench`.
 
 Impressions and clicks come from the load generator (`loadgen.yaml`): 1,000 ads with popularity by Zipf, 3 % repeats, 1 % of events
 that arrive 100 hours after they occurred, 0.5 % malformed lines. Orders have nine fields of mixed types, 3 % repeats and 0.5 % of
@@ -21,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_DAY = date(2026, 3, 1)
 
-# The table of the orders as the catalog has it: https://docs.aws.amazon.com/glue/latest/webapi/API_TableInput.html
+# The catalog table of the orders: https://docs.aws.amazon.com/glue/latest/webapi/API_TableInput.html
 ORDERS: dict[str, Any] = {
     "Name": "orders",
     "Parameters": {
@@ -64,7 +64,7 @@ def day_path(table: str, day: date) -> str:
 
 
 def impressions(folder: Path, count: int, days: int = 1) -> Path:
-    """So many impressions of each day, and their clicks."""
+    """This many impressions of each day, and their clicks."""
 
     def fill(made: Path) -> None:
         for number in range(days):
@@ -94,7 +94,7 @@ def loadgen() -> list[str]:
 
 
 def orders(folder: Path, count: int) -> Path:
-    """So many orders of the first day."""
+    """This many orders of the first day."""
 
     def fill(made: Path) -> None:
         source = random.Random(5)
@@ -110,7 +110,7 @@ def orders(folder: Path, count: int) -> Path:
 
 
 def order_lines(source: random.Random, customers: list[str], hour: int) -> Iterator[bytes]:
-    """One order, as a rule on one line."""
+    """One order, usually on one line."""
     coupon = "null" if source.random() < 0.8 else f'"SAVE{source.randrange(99)}"'
     time = f"{FIRST_DAY} {hour:02}:{source.randrange(60):02}:{source.randrange(60):02}.{source.randrange(1000):03}"
     order = (
@@ -130,7 +130,7 @@ def new_id(source: random.Random) -> str:
 
 
 def make(folder: Path, fill: Callable[[Path], None]) -> Path:
-    """The folder, filled when it is not there yet."""
+    """The folder, filled if it does not exist yet."""
     if not folder.exists():
         unfinished = folder.with_name(f"{folder.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)

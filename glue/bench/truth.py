@@ -1,4 +1,5 @@
-"""The ledger and the lake of a generated day against the definition in plain Python, which shares no code with the jobs.
+"""The ledger and the lake of a generated day compared with the definition in plain Python, which shares no code with
+the jobs.
 
     python glue/bench/truth.py [--impressions 200000] [--engines python,scala] [--json]
 

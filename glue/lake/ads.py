@@ -1,4 +1,4 @@
-"""What is derived from the events of ads, as an erasure knows it: two tables, items of DynamoDB, and manifests of their load."""
+"""Data derived from ad events, for an erasure: two tables, the items in DynamoDB, and the manifests of their load."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ID_FIELDS = {"advertising": ("ad_id", "impression_id"), "ad_traffic": ("ad_id",)
 
 
 def days_before(spark: SparkSession, database: str, table: str, day: date, attribution_days: int) -> Iterable[date]:
-    """Event days that a row of another one decides: a click may be the first one of an impression of a day before."""
+    """Earlier event days that a row affects: a click may be the first one of an impression of a day before."""
     for back in range(1, attribution_days + 1) if table == "clicks" else ():
         before = day - timedelta(days=back)
         if Partition(spark, database, "advertising", day_keys(before)).exists():
@@ -64,7 +64,8 @@ def find_manifests(spark: SparkSession, data_path: str, ad: str) -> list[tuple[s
 
 
 def erase_manifest(spark: SparkSession, folder: str, ad: str) -> None:
-    """Replaces a manifest. If the run dies in between there are two, which the load takes as two opinions."""
+    """Replaces a manifest. If the run dies half-way there are two, and the load trusts only items on which both
+    agree."""
     new = load_ad_traffic.new_manifest(folder.rsplit("/", 1)[0])
     load_ad_traffic.read_manifests(spark, [folder]).where(F.col("ad_id") != ad).write.orc(new)
     if load_ad_traffic.is_loaded(spark, folder):

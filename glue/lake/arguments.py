@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# A click counts up to so many days after its impression at most: a window then lies in two months, as the query needs it.
+# The longest attribution window: it then spans two months at most, as the query requires.
 MOST_ATTRIBUTION_DAYS = 28
 
 
@@ -21,7 +21,8 @@ def whole_number(name: str, value: str, least: int) -> int:
 
 
 def attribution_days(value: str) -> int:
-    """How many days after an impression's own day a click counts. Raises `ValueError` for what the query can't do."""
+    """The number of days after an impression's own day in which a click counts. Raises `ValueError` for what the query
+    can't do."""
     days = whole_number("attribution_days", value, least=0)
     if days > MOST_ATTRIBUTION_DAYS:
         raise ValueError(f"--attribution_days is {value}: it must be {MOST_ATTRIBUTION_DAYS} at most")

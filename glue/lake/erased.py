@@ -1,7 +1,8 @@
 """What an erasure looks for: an id, wherever it is, or a value of a field of events.
 
-An id is unique, so what holds it in any place goes. Another value, such as a customer's number, is not: of raw lines that are
-JSON only those go whose own member of that name has it, and of the others those that write such a member anywhere.
+An id is unique, so everything that contains it is erased. Other values, such as a customer's number, are not unique:
+raw lines that are JSON are erased only if their own member of that name has the value, other lines if they contain such
+a member anywhere.
 """
 
 from __future__ import annotations
@@ -42,15 +43,15 @@ class Erased:
 
     @property
     def name(self) -> str:
-        """Another one for each that is looked for."""
+        """One per value."""
         return f"{self.field}={self.value}" if self.field else self.value
 
     def finder(self) -> Callable[[bytes], bool]:
-        """Whether a raw line holds it."""
+        """Whether a raw line contains it."""
         return member_finder(self.field, self.value) if self.field else id_finder(self.value)
 
     def in_table(self, table: EventTable) -> Column | None:
-        """Whether a row of the table of events holds it, never null; None where no row of the table can."""
+        """Whether a row of the table of events contains it, never null; None where no row of the table can."""
         if self.field:
             return (
                 none_is_false(F.col(f"`{self.field}`").cast("string") == self.value)
@@ -62,12 +63,12 @@ class Erased:
         return any_of([*ids, *([self.in_text(as_json(others))] if others else [])])
 
     def in_rejected(self) -> Column:
-        """Whether a row of `rejected` holds it, never null."""
+        """Whether a row of `rejected` contains it, never null."""
         holds = none_is_false(self.in_line(F.col("line")))
         return F.col("table_name").isin(*self.tables) & holds if self.field else holds
 
     def in_files(self, rows: DataFrame) -> Column:
-        """Whether a row of files holds it, of whichever table they are."""
+        """Whether a row of a file of any table contains it."""
         if not self.field:
             return self.in_text(as_json(rows.columns))
         found = [F.col(f"`{self.field}`").cast("string") == self.value] if self.field in rows.columns else []
@@ -87,7 +88,8 @@ class Erased:
 
 
 def find(field: str, value: str, tables: Iterable[EventTable]) -> Erased:
-    """What a value of a field of `event.erase` is looked for as: as an id, where the field of a table is one. Raises `ValueError`
+    """The search for a value of a field of `event.erase`: as an id where the field is one in any table. Raises
+    `ValueError`
     when no event can hold it."""
     tables = list(tables)
     columns = {
@@ -133,7 +135,7 @@ def text_pattern(text: str) -> str:
 
 
 def member_finder(field: str, value: str) -> Callable[[bytes], bool]:
-    """Whether a line's object has the member with the value. Lines without its text, which is nearly all, take the short way."""
+    """Whether a line's object has the member with the value. Most lines lack its text and are decided quickly."""
     name, text, pattern = f'"{field}"'.encode(), value.encode(), re.compile(member_pattern(field, value).encode())
 
     def holds(line: bytes) -> bool:
@@ -145,7 +147,7 @@ def member_finder(field: str, value: str) -> Callable[[bytes], bool]:
 
 
 def is_member(line: bytes, field: str, value: str) -> bool:
-    """Whether the line's own object has it, and not one inside; true if the line is not an object of JSON."""
+    """Whether the line's own object has it, not a nested one; true if the line is not a JSON object."""
     try:
         members = json.loads(
             line.decode().lstrip("\ufeff"), object_pairs_hook=Members, parse_int=Number, parse_float=Number

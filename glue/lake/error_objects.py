@@ -1,4 +1,4 @@
-"""What Firehose sets aside: objects with a JSON record a line, which hold the data in base64.
+"""Error objects of Firehose: one JSON record per line, with the data in base64.
 
 https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html
 """
@@ -32,7 +32,7 @@ def read_records(content: bytes) -> Iterator[bytes]:
 
 
 def read_events(record: bytes) -> list[bytes] | None:
-    """The lines in a record's data, as they were put, or nothing if it is not a record."""
+    """The lines in a record's data, as they were put; None if it is not a record."""
     try:
         data = base64.b64decode(json.loads(record)["rawData"], validate=True)
     except (ValueError, KeyError, TypeError):

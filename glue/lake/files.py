@@ -7,12 +7,12 @@ from typing import Any
 from py4j.java_gateway import JavaClass
 from pyspark.sql import SparkSession
 
-# Endings that make Hadoop unpack a file, besides that of gzip.
+# Suffixes that make Hadoop decompress a file, besides gzip's.
 UNPACKED = (".bz2", ".deflate", ".lz4", ".snappy", ".zst")
 
 
 def java_class(spark: SparkSession, name: str) -> JavaClass:
-    """A class of Java. `spark._jvm.a.b.C` looks for `a`, for `a.b` and so on, each time in all archives of the class path."""
+    """A Java class. `spark._jvm.a.b.C` would search all archives of the class path for `a`, for `a.b` and so on."""
     gateway: Any = spark.sparkContext._gateway
     return JavaClass(name, gateway._gateway_client)
 
@@ -32,8 +32,9 @@ def list_files(spark: SparkSession, folder: str) -> dict[str, int]:
 
 
 def raw_bytes(spark: SparkSession, hour: str) -> int:
-    """The bytes of the raw objects in the folder of an hour. Raises `RuntimeError` for what Spark would unpack or look into, and no
-    other reader: of a file that is not what its name says Spark reads no line, and says nothing."""
+    """The bytes of the raw objects in the folder of an hour. Raises `RuntimeError` for a folder or a suffix that Spark
+    handles differently from other readers: Spark silently reads no line of a file whose content does not match its
+    suffix."""
     file_system, path = hadoop_path(spark, hour)
     size = 0
     for status in file_system.listStatus(path):

@@ -1,4 +1,4 @@
-"""Lines of raw objects and of error objects that hold what is erased, and what is left of an object without them."""
+"""Removes what is erased from lines of raw objects and error objects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RAW_ERRORS = "raw-errors/"
 def id_pattern(erased: str) -> str:
     """A regular expression, for Python and Java alike, of the id in any letter case, with JSON's escapes or without.
 
-    A line that is text of a JSON again has more than one backslash in each escape.
+    JSON nested as text in JSON has more than one backslash per escape.
     """
     characters = []
     for character in erased:
@@ -32,13 +32,13 @@ def id_pattern(erased: str) -> str:
 
 
 def id_finder(erased: str) -> Callable[[bytes], bool]:
-    """Whether a line holds the id. Lines without escapes, which is nearly all, take the short way."""
+    """Whether a line contains the id. Most lines have no escapes and are decided quickly."""
     text, pattern = erased.encode(), re.compile(id_pattern(erased).encode())
     return lambda line: text in line.lower() or (b"\\u" in line and pattern.search(line) is not None)
 
 
 def strip_lines(store: Store, item: Object, holds: Callable[[bytes], bool]) -> Iterator[tuple[bytes, int]]:
-    """What is left of each line of the object, and how many lines that hold what is erased have gone from it."""
+    """What is left of each line of the object, and the number of events removed from it."""
     strip = strip_error if item.key.startswith(RAW_ERRORS) else strip_line
     with store.open(item) as stored:
         try:
@@ -65,14 +65,14 @@ def strip_error(line: bytes, holds: Callable[[bytes], bool]) -> tuple[bytes, int
 
 
 def is_gzip(stored: IO[bytes]) -> bool:
-    """Whether an object is gzip, which its first bytes tell whatever its name."""
+    """Whether an object is gzip, by its first bytes."""
     magic = stored.read(len(GZIP_MAGIC))
     stored.seek(0)
     return magic == GZIP_MAGIC
 
 
 def rewrite_object(store: Store, item: Object, holds: Callable[[bytes], bool]) -> None:
-    """Replaces a raw object by one without the lines that hold what is erased, packed as it was."""
+    """Replaces a raw object by one without the lines that contain what is erased, compressed as before."""
     with store.open(item) as stored:
         packed = is_gzip(stored)
     with tempfile.TemporaryFile() as content:

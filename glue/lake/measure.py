@@ -1,7 +1,7 @@
 """Publishes how long a job took, how many rows it worked on, and whether it failed, as metrics of CloudWatch.
 
     @measure.job
-    def main(argv: list[str]) -> int | None: …    # gives the rows
+    def main(argv: list[str]) -> int | None: …    # returns the number of rows
 
 Namespace `Warehouse/Lake`, dimensions `Stack` (`--stack`) and `Job` (`--JOB_NAME`, which Glue passes by itself); without
 them nothing is published:
@@ -30,7 +30,7 @@ NAMESPACE = "Warehouse/Lake"
 
 
 def job(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], None]:
-    """Wraps a job's `main`, whose result is the rows it worked on. What it raises is raised."""
+    """Wraps a job's `main`, which returns the number of rows that it worked on. Exceptions pass through."""
 
     @functools.wraps(main)
     def measured(argv: list[str]) -> None:
@@ -46,7 +46,8 @@ def job(main: Callable[[list[str]], int | None]) -> Callable[[list[str]], None]:
 
 
 def publish(argv: list[str], seconds: float, rows: int | None, failed: bool) -> None:
-    """Never fails: a job that did its work is not to be run again for a metric, and one that failed raises its own error."""
+    """Never raises: a job that did its work must not run again for a metric, and one that failed raises its own
+    error."""
     if "--stack" not in argv or "--JOB_NAME" not in argv:
         return
     figures = [("JobTime", seconds * 1000, "Milliseconds"), ("JobFailures", int(failed), "Count")]

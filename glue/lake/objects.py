@@ -21,7 +21,7 @@ MAX_DELETED_OBJECTS = 1000
 
 CONTROL = re.compile(r"[\x00-\x1f]")
 
-# What begins so is no object: it is about to become one.
+# The prefix of files that are not objects yet.
 TEMPORARY = ".erasing-"
 
 
@@ -35,7 +35,7 @@ class Object:
 
 
 class Store(Protocol):
-    """Where objects lie."""
+    """A place with objects."""
 
     def objects(self, prefix: str) -> Iterator[Object]: ...
 
@@ -53,16 +53,16 @@ class Store(Protocol):
     def keeps_versions(self) -> bool: ...
 
     def orphaned_marks(self, prefix: str) -> list[Object]:
-        """The marks of deletion of what has no version left."""
+        """The delete markers of keys without any version."""
 
     def forget(self, key: str) -> None:
-        """Deletes the object, if there is one, with all versions and all marks of its deletion."""
+        """Deletes the object, if there is one, with all its versions and delete markers."""
 
 
 def open_store(data_path: str) -> Store:
     """The store of `s3://…` or `file:///…`. Raises `ValueError` for anything else.
 
-    As for Hadoop, what follows is a name as it is: `%2F` and `#` mean themselves.
+    As in Hadoop, the rest is taken literally: `%2F` and `#` are not decoded.
     """
     scheme, _, location = data_path.rpartition("://")
     if scheme in ("s3", "s3a"):
@@ -74,7 +74,7 @@ def open_store(data_path: str) -> Store:
 
 
 def is_aside(name: str) -> bool:
-    """Whether a file is none of the objects, but Hadoop's check sum of one, or one that is not finished."""
+    """Whether a file is not an object, but a checksum of Hadoop's or an unfinished file."""
     return name.startswith(".") and (name.endswith(".crc") or name.startswith(TEMPORARY))
 
 
@@ -156,7 +156,7 @@ class S3Store:
 
     def delete_versions(self, items: Iterable[Object]) -> None:
         versions = [{"Key": self.key(item), "VersionId": item.version} for item in items]
-        # XML has no form for their characters, and a batch is XML.
+        # XML can't represent their characters, and a batch is XML.
         for version in (version for version in versions if CONTROL.search(version["Key"])):
             self.client.delete_object(Bucket=self.bucket, **version)
         versions = [version for version in versions if not CONTROL.search(version["Key"])]
@@ -181,12 +181,12 @@ class S3Store:
             self.client.delete_object(Bucket=self.bucket, Key=self.key(Object(key)))
             return
         history = [(is_mark, item) for is_mark, item in self.history(key) if item.key == key]
-        # What a mark hides would show for a moment if the mark went first.
+        # If the marker went first, what it hides would be visible for a moment.
         for of_marks in (False, True):
             self.delete_versions(item for is_mark, item in history if is_mark is of_marks)
 
     def history(self, prefix: str) -> Iterator[tuple[bool, Object]]:
-        """All versions, and all marks of deletion: whether it is one, and its key and version."""
+        """All versions and delete markers: whether it is a marker, its key and version."""
         pages = self.client.get_paginator("list_object_versions").paginate(
             Bucket=self.bucket, Prefix=f"{self.prefix}/{prefix}"
         )

@@ -1,7 +1,7 @@
 """Partitions of catalog tables, replaced as a whole: complete new files first, then one call that points the catalog at them.
 
-A job that dies before the call leaves the old partition as it was. One that dies after it leaves files that nobody reads. Only
-files that a call replaced are deleted, and what is older than the longest job: another run may be writing the rest.
+A job that dies before the call leaves the old partition unchanged. One that dies after it leaves files that nobody
+reads. Only replaced files are deleted, and files older than the longest job: another run may be writing the others.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pyspark.sql import DataFrame, SparkSession
 from lake import files, session
 from lake.days import day_keys, keys_day, partition_path
 
-# Of a run whose name says this long ago nobody writes any more: a Glue job ends after seven days at the latest.
+# A run that started longer ago has ended: a Glue job runs seven days at most.
 # https://docs.aws.amazon.com/glue/latest/dg/aws-glue-api-jobs-job.html
 LONGEST_JOB = timedelta(days=8)
 
-# How Spark names the error of a partition that the catalog has not.
+# Spark's error for a partition that is not in the catalog.
 # https://spark.apache.org/docs/3.5.6/sql-error-conditions.html
 NO_PARTITION = "PARTITIONS_NOT_FOUND"
 
@@ -38,7 +38,8 @@ def new_run() -> str:
 
 @dataclass(frozen=True)
 class Partition:
-    """One partition of a catalog table. With the key `arrived` it is one of the lake's, whose folder belongs to the arrival day."""
+    """One partition of a catalog table. With the key `arrived` it is a partition of the lake, in the folder of its
+    arrival day."""
 
     spark: SparkSession
     database: str
@@ -73,7 +74,7 @@ class Partition:
         return self.exists() and bool(self.spark.table(f"{self.database}.{self.table}").where(self.condition).take(1))
 
     def location(self) -> str | None:
-        """Where the catalog says that the partition's files are, if it has the partition."""
+        """The location of the partition's files, if the catalog has the partition."""
         try:
             return described(self.spark, f"{self.name} PARTITION ({self.spec})")
         except AnalysisException as error:
@@ -91,7 +92,7 @@ class Partition:
         return path
 
     def publish(self, path: str) -> None:
-        """Makes the folder the partition's live one, then deletes the one before and what dead runs left."""
+        """Makes the folder the partition's live one, then deletes the previous one and what dead runs left."""
         replaced = self.point_at(path)
         self.spark.catalog.refreshTable(f"{self.database}.{self.table}")
         if replaced and replaced != path:
@@ -99,7 +100,7 @@ class Partition:
         delete_dead_runs(self.spark, self.folder(), {path})
 
     def point_at(self, path: str) -> str | None:
-        """Points the catalog at the folder; returns where it pointed before."""
+        """Points the catalog at the folder; returns the previous location."""
         replaced = self.location()
         change = (
             f"PARTITION ({self.spec}) SET LOCATION"
@@ -110,7 +111,7 @@ class Partition:
         return replaced
 
     def drop(self) -> str | None:
-        """Takes the partition out of the catalog; returns where its files are."""
+        """Drops the partition from the catalog; returns the location of its files."""
         replaced = self.location()
         if replaced:
             self.spark.sql(f"ALTER TABLE {self.name} DROP IF EXISTS PARTITION ({self.spec})")
@@ -143,7 +144,7 @@ class ArrivalDay:
         return {keys_day(found) for found in keys}
 
     def publish(self, run: str) -> None:
-        """Makes the run's event days the live ones, one by one, and takes those out that it has no rows of."""
+        """Makes the run's event days the live ones, one by one, and drops those without rows in this run."""
         found = (re.fullmatch(r"event_day=(\d{4}-\d{2}-\d{2})", name) for name in files.list_names(self.spark, run))
         fresh = {date.fromisoformat(day[1]): f"{run}/{day[0]}" for day in found if day}
         files.touch(self.spark, f"{run}/{WHOLE}")
@@ -163,13 +164,13 @@ def table_location(spark: SparkSession, database: str, table: str) -> str:
 def described(spark: SparkSession, what: str) -> str:
     """The location in the description of a table or a partition."""
     rows = spark.sql(f"DESCRIBE TABLE EXTENDED {what}").collect()
-    # A partition's own comes before its table's; a column may have the name, but no such type.
+    # A partition's location comes before its table's. A column may be named Location, but has no such type.
     start = next(number for number, row in enumerate(rows) if row["col_name"].startswith("# Detailed"))
     return next(row["data_type"] for row in rows[start:] if row["col_name"] == "Location")
 
 
 def delete_replaced(spark: SparkSession, replaced: str, fresh: str) -> None:
-    """Deletes a folder that the catalog no longer points at. The files of a plain INSERT have the runs beside them."""
+    """Deletes a folder that the catalog no longer points at. Files of a plain INSERT have run folders beside them."""
     outer, inner = (files.hadoop_path(spark, path)[1].toUri().getPath() for path in (replaced, fresh))
     if not inner.startswith(f"{outer}/"):
         files.delete(spark, replaced)
@@ -180,7 +181,7 @@ def delete_replaced(spark: SparkSession, replaced: str, fresh: str) -> None:
 
 
 def delete_dead_runs(spark: SparkSession, folder: str, live: Iterable[str]) -> None:
-    """Deletes the folder's runs that a job which died long ago has left."""
+    """Deletes runs in the folder that a job which died long ago has left."""
     limit = f"run-{datetime.now(UTC) - LONGEST_JOB:%Y%m%dT%H%M%S}"
     for name in files.list_names(spark, folder):
         path = f"{folder}/{name}"

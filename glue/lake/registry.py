@@ -7,8 +7,8 @@ from typing import Any
 
 
 def event_groups(glue: Any, database: str) -> dict[str, str]:
-    """The event types by name, each with its group. `glue` is a client of boto3. Raises `ValueError` when there is none, or for a
-    table that is not at `…/lake/<group>/<type>/`."""
+    """The event types by name, each with its group. `glue` is a client of boto3. Raises `ValueError` when there are
+    none, or for a table that is not at `…/lake/<group>/<type>/`."""
     groups = {}
     for page in glue.get_paginator("get_tables").paginate(DatabaseName=database):
         for table in page["TableList"]:

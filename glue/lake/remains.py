@@ -1,4 +1,4 @@
-"""Files of tables that no partition points to: what dead jobs left, and what the next one has not deleted yet."""
+"""Files that no partition points to: leftovers of dead jobs, and replaced files that are not deleted yet."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from lake.objects import Store
 from lake.partition import table_location
 
 RUN = re.compile(r".+?/run-[^/]+(?=/)")
-# What Spark and Hive have not finished. No reader looks into such a folder.
+# Unfinished output of Spark and Hive, which readers ignore.
 UNFINISHED = re.compile(r".*?/[._][^/]*(?=/)")
-# Whether a row of a frame holds what is erased.
+# Whether a row of a frame contains what is erased.
 Holds = Callable[[DataFrame], Column]
-# Packages whose exceptions say that a file is torn.
+# Packages whose exceptions mean that a file is truncated or damaged.
 MALFORMED = ("org.apache.orc.", "io.airlift.compress.", "java.util.zip.")
 
 
 @dataclass(frozen=True)
 class Remains:
-    """A folder that nobody reads, and which paths in it go, all below the data path."""
+    """A folder that nobody reads, and the paths in it to delete, all below the data path."""
 
     folder: str
     paths: tuple[str, ...]
@@ -43,8 +43,8 @@ def find_remains(
     manifests: str,
     holds: Holds,
 ) -> list[tuple[Remains, int]]:
-    """What nobody reads of the tables and of the load's manifests, and holds what is erased, in how many rows; 0 where that
-    can't be read."""
+    """Leftovers of the tables and of the load's manifests that contain what is erased, with the number of rows; 0 where
+    they can't be read."""
     live = live_folders(spark, data_path, database, tables)
     dead = dead_folders(store, table_folders(spark, data_path, database, tables), live) + unfinished_folders(
         store, manifests
@@ -116,7 +116,7 @@ def below(data_path: str, path: str) -> str:
 
 
 def count_rows(spark: SparkSession, data_path: str, remains: Remains, holds: Holds) -> int | None:
-    """The rows that hold what is erased; None when there are files that no job has finished, or that are torn."""
+    """The number of rows that contain what is erased; None when files are unfinished or damaged."""
     if remains.is_unfinished:
         return None
     try:
@@ -136,7 +136,7 @@ def count_rows(spark: SparkSession, data_path: str, remains: Remains, holds: Hol
 
 
 def is_malformed(error: Py4JJavaError) -> bool:
-    """Whether it is the content of a file that made Spark fail."""
+    """Whether Spark failed because of a file's content."""
     cause = error.java_exception
     while cause is not None and not cause.getClass().getName().startswith(MALFORMED):
         cause = cause.getCause()

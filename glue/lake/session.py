@@ -6,11 +6,11 @@ from pyspark.sql import SparkSession
 
 COMPRESSIONS = ("zstd", "zlib", "snappy")
 
-# The results depend on these, so a job sets them itself. Everything else is the caller's (`spark-submit --conf`).
+# Results depend on these, so a job sets them itself. The caller sets everything else (`spark-submit --conf`).
 SETTINGS = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "false"}
 
-# A reader that looks for one ad takes whole groups of rows, in whole blocks. By itself ORC makes them of 10,000 rows and
-# 256 KiB, of which such a reader needs little. Codes for the ads are found by hash: a tree compares some ten ids for each row.
+# A reader that looks for one ad reads whole row groups in whole blocks. ORC's defaults of 10,000 rows and 256 KiB are
+# much more than it needs. The dictionary of ads is a hash table: a tree would compare about ten ids for each row.
 ORC_OPTIONS = {
     "orc.row.index.stride": "2500",
     "orc.compress.size": str(64 * 2**10),

@@ -43,7 +43,7 @@ READ_AS_TEXT = ("string", "timestamp", "date")
 # Types of columns, and of what is in them.
 SIMPLE = (StringType, LongType, DoubleType, DecimalType, BooleanType)
 ALLOWED = "string, timestamp, date, bigint, double, decimal(p, s), boolean, or array or struct of these, but for timestamp and date"
-# Where a line writes a number or infinity in an odd way, it matters to these.
+# Kinds of columns that are affected by odd notations of numbers and infinity.
 ODD_KINDS = ("text", "double", "nested")
 
 
@@ -57,7 +57,7 @@ class Column:
 
     @property
     def json(self) -> str:
-        """The type that the reader of JSON gives."""
+        """The type that the JSON reader returns."""
         return "string" if self.type in READ_AS_TEXT else self.type
 
 
@@ -76,12 +76,12 @@ class EventTable:
 
     @classmethod
     def from_catalog(cls, spark: SparkSession, database: str, name: str) -> EventTable:
-        """Raises `ValueError` when the catalog's table is no table of events."""
+        """Raises `ValueError` when the table is not a table of events."""
         return cls.described(spark, database, name, read_parameters(spark, database, name))
 
     @classmethod
     def described(cls, spark: SparkSession, database: str, name: str, parameters: dict[str, str]) -> EventTable:
-        """The same with the table's parameters, which the caller has read."""
+        """As `from_catalog`, with the table's parameters already read."""
         missing = [key for key in ("event.id", "event.time", "event.required", "event.sort") if not parameters.get(key)]
         if missing:
             raise ValueError(f"{database}.{name} is no table of events: it has no parameter {', '.join(missing)}")
@@ -149,7 +149,7 @@ class EventTable:
 
 
 def event_tables(spark: SparkSession, database: str) -> list[EventTable]:
-    """The tables of events of the catalog, by name. Raises `ValueError` for one that is not as it must be."""
+    """The tables of events of the catalog, by name. Raises `ValueError` for an invalid one."""
     shown = spark.sql(f"SHOW TABLES IN `{database}`").where("NOT isTemporary").collect()
     tables = sorted(row["tableName"] for row in shown)
     read = ((name, read_parameters(spark, database, name)) for name in tables)
@@ -189,12 +189,12 @@ def is_allowed(kind: DataType, is_inside: bool = False) -> bool:
 
 
 def reference(path: str) -> dict[str, str]:
-    """SQL of a field's value, and of whether the line has something in its place. `w` holds its fields if read as text."""
+    """SQL of a field's value, and of whether the line has any value there. `w` has the fields read as text."""
     first, *rest = path.split(".")
     value = ".".join(f"`{name}`" for name in (first, *rest))
     written = f"f.{value} IS NOT NULL OR w.`{first}` IS NOT NULL"
     if rest:
-        # As text an object is the same as text that looks like one, so it is read as an object too.
+        # Read as text, an object equals text that looks like one, so it is read as an object too.
         form = "string"
         for name in reversed((first, *rest)):
             form = f"struct<`{name}`: {form}>"

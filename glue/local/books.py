@@ -1,4 +1,4 @@
-"""Counts the books in the ORC files themselves, without the metastore and without what a job said of its work.
+"""Counts rows in the ORC files themselves, independently of the metastore and of what jobs report.
 
     spark-submit glue/local/books.py --data_path file:///FOLDER/data --day 2026-11-20 \\
         --tables ad/impressions,ad/clicks
@@ -62,7 +62,8 @@ def sums(ledger: DataFrame) -> Row:
 
 
 def read(spark: SparkSession, folder: str, keys: list[str], schema: str, day: str | None = None) -> DataFrame:
-    """The live files of the partitions below a folder, of all days or of one; what a killed run left is none of them."""
+    """The rows in the live files of the partitions below a folder, of all days or of one, without leftovers of killed
+    runs."""
     paths = [path for values, path in find_partitions(folder, keys) if day is None or "-".join(values) == day]
     if not paths:
         return spark.createDataFrame([], schema)

@@ -3,9 +3,9 @@
     aws glue get-tables --database-name DB > tables.json
     spark-submit glue/local/catalog.py --tables tables.json --locations '{"s3://BUCKET/": "file:///FOLDER/"}' [--print true]
 
-`--locations` maps prefixes of table locations to folders. Tables are made anew, and their partitions found from the
-folders, so the catalog can be thrown away at any time; the files are never touched. `--print true` prints the
-statements and runs none.
+`--locations` maps prefixes of table locations to folders. Tables are recreated, and their partitions found from the
+folders. So the catalog can be deleted at any time, and files are never changed. `--print true` prints the statements
+and runs none.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> None:
 
 
 def statements(tables: list[dict[str, Any]], locations: dict[str, str]) -> Iterator[str]:
-    """The statements that make the tables and their partitions.
+    """The statements that create the tables and their partitions.
 
     `tables` is the TableList of https://docs.aws.amazon.com/glue/latest/webapi/API_GetTables.html. Raises `ValueError`
     for a table whose format has no counterpart here, or whose location no prefix maps.
@@ -105,9 +105,10 @@ def map_location(location: str, locations: dict[str, str]) -> str:
 def find_partitions(
     location: str, keys: list[str], parameters: dict[str, str] | None = None
 ) -> Iterator[tuple[tuple[str, ...], str]]:
-    """The values and the folder of each partition below the location, `file://` and a path as it is: nothing is encoded.
+    """The values and the folder of each partition below the location, which is `file://` and a path that is not
+    encoded.
 
-    `parameters` are those of the table: Athena's projection of a date makes one key of several folders. Where runs lie side by side in a partition's folder, the latest complete one is the partition.
+    `parameters` are those of the table: with Athena's projection of a date, one key covers several folders. Where runs lie side by side in a partition's folder, the latest complete one is the partition.
     """
     root = Path(location.removeprefix("file://"))
     found: Iterator[tuple[tuple[str, ...], Path]]
@@ -122,7 +123,7 @@ def find_partitions(
 
 
 def find_by_keys(root: Path, keys: list[str]) -> Iterator[tuple[tuple[str, ...], Path]]:
-    """Partitions in folders by their keys."""
+    """Partitions whose folders are named by their keys."""
     folders: list[tuple[tuple[str, ...], Path]] = [((), root)]
     for key in keys:
         folders = [
@@ -136,7 +137,7 @@ def find_by_keys(root: Path, keys: list[str]) -> Iterator[tuple[tuple[str, ...],
 def find_arrived(root: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
     """Partitions of the lake, in folders by day of arrival, run and event day.
 
-    The newest complete run has all event days of its arrival day; later runs may each have replaced some of them.
+    The newest complete run has all event days of its arrival day; later runs may have replaced some of them.
     """
     for arrived, folder in inner_folders(root, "arrived"):
         live: dict[str, Path] = {}
@@ -146,7 +147,7 @@ def find_arrived(root: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
             elif (run / "_PARTIAL").exists():
                 live |= dict(inner_folders(run, "event_day"))
         for day, path in live.items():
-            # S3 knows no empty folders.
+            # S3 has no empty folders.
             if any(path.glob("*.orc")):
                 yield (*day.split("-"), arrived), path
 

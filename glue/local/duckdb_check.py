@@ -1,11 +1,11 @@
-"""Recomputes from the raw lines in DuckDB what becomes of them, and `ad_traffic`, and compares both with the lake, day by day.
+"""Recomputes the fates of raw lines and `ad_traffic` in DuckDB, and compares both with the lake, day by day.
 
     spark-submit glue/local/duckdb_check.py --database DB --data_path file:///FOLDER/data --from YYYY-MM-DD --to YYYY-MM-DD
         --lookback_days 3 --attribution_days 1
 
-Follows the definitions of `docs/lake.md` in SQL of its own, for each table of events that the catalog has: Python reads no
-line, and takes only what differs and the traffic's rows. Prints {"days": …, "events": …, "ads": …, "different": …,
-"differences": […]}: `events` has the kept ones by table. At most 100 differences are listed:
+Implements the definitions of `docs/lake.md` in its own SQL, for each table of events in the catalog. Python reads no
+lines, only differences and the rows of the traffic. Prints {"days": …, "events": …, "ads": …, "different": …,
+"differences": […]}: `events` counts the kept ones by table. At most 100 differences are listed:
 
     {"table", "arrived", "expected", "found"}                  figures of the ledger for a day of arrival: raw, rejected, late
     {"table", "day", "id", "arrived_at", "expected", "found"}  how many times an event of an event day is to be kept, and is
@@ -39,9 +39,9 @@ import catalog
 from duckdb_values import NOT_JSON, STRING, TEXTS, Kind, marked, required, sql_type
 
 SHOWN_DIFFERENCES = 100
-# Of the ledger. What is kept is compared by the rows, and what is left are repeats.
+# Figures of the ledger. Kept lines are compared by their rows; the rest are repeats.
 FIGURES = ("raw", "rejected", "late")
-# Room for lines of any usual length.
+# Enough for lines of any usual length.
 MAX_LINE_BYTES = 16 * 1024 * 1024
 
 SAME_IN_JSON = bytes.maketrans(b"\r\x01", b"\t\x02")
@@ -63,7 +63,7 @@ class Table:
 
     @property
     def columns(self) -> list[str]:
-        """The required fields that are columns, but for the time, which comes last."""
+        """The required fields that are columns, the time last."""
         simple = [path for path in self.required if isinstance(self.kinds.get(path), str)]
         return [name for name in simple if name != self.time] + [self.time]
 
@@ -77,7 +77,7 @@ class Table:
 
 
 def event_tables(spark: SparkSession, database: str) -> list[Table]:
-    """The tables of events that the catalog has."""
+    """The catalog's tables of events."""
     tables = []
     for row in spark.sql(f"SHOW TABLES IN `{database}`").where("NOT isTemporary").collect():
         name = row["tableName"]
@@ -138,7 +138,7 @@ def main(argv: list[str]) -> int:
 
 
 def count_fates(connection: duckdb.DuckDBPyConnection, first: date, last: date) -> dict[str, dict[str, int]]:
-    """By day of arrival, how many lines there are of the table that `keep` read last, and how many are rejected and late."""
+    """By arrival day, the number of lines of the table that `keep` read last, and of those rejected and late."""
     rows = connection.execute(
         """
         WITH days AS (SELECT arrived_at::DATE AS arrived, sum(lines)::BIGINT AS raw FROM objects GROUP BY ALL),
@@ -159,7 +159,7 @@ def count_fates(connection: duckdb.DuckDBPyConnection, first: date, last: date) 
 def read_ledger(
     spark: SparkSession, data_path: str, table: Table, first: date, last: date
 ) -> dict[str, dict[str, int]]:
-    """The same of the ledger's files."""
+    """The same from the ledger's files."""
     days = {str(day) for day in days_between(first, last)}
     location = f"{data_path}/ledger/table_name={table.name}"
     paths = [path for values, path in catalog.find_partitions(location, books.DAY) if "-".join(values) in days]
@@ -186,7 +186,8 @@ def compare_ledger(
 
 
 def write_lake(spark: SparkSession, data_path: str, table: Table, first: date, last: date, folder: str) -> list[str]:
-    """Writes what the lake's files of the event days have as Parquet: id, and times in microseconds. Gives the files."""
+    """Writes what the lake's files of the event days have as Parquet: id, and times in microseconds. Returns the
+    files."""
     location = f"{data_path}/lake/{table.folder}"
     days = {str(day) for day in days_between(first, last)}
     paths = [
@@ -209,7 +210,7 @@ def write_lake(spark: SparkSession, data_path: str, table: Table, first: date, l
 def compare_events(
     connection: duckdb.DuckDBPyConnection, table: Table, stored: list[str], first: date, last: date
 ) -> tuple[int, list[dict[str, Any]]]:
-    """How many events of the days are to be kept, and which are not kept as often as they should be."""
+    """How many events of the days must be kept, and those that are not kept as often as they must be."""
     files = (
         "read_parquet($stored)"
         if stored
@@ -275,7 +276,7 @@ def keep(
     """Makes the table of the kept events of the days: its required columns, ids as UUIDs, and arrived_at.
 
     An event's window begins in the last hour of the day before. Whether an event in that window was itself kept may depend on
-    days before it, if its id came then too. Such ids are rare: only for them older lines are read.
+    days before it, if its id came then too. Such ids are rare: older lines are read only for them.
     """
     before = timedelta(days=1)
     while True:
@@ -292,7 +293,7 @@ def keep(
             if rows:
                 connection.executemany("INSERT INTO objects VALUES ($1, $2, $3, $4)", rows)
             files = [file for file, *_ in read]
-            # It would pass over a longer one.
+            # DuckDB would skip a longer one.
             longest = max([MAX_LINE_BYTES, *(bytes for *_, bytes in read)])
             connection.execute(
                 judged_sql(table, files, longest), {"files": files, "lookback": lookback_days} if files else {}
@@ -362,7 +363,7 @@ def days_between(first: date, last: date) -> Iterator[date]:
 
 
 def judged_sql(table: Table, files: list[str], max_line_bytes: int) -> str:
-    """Makes the table `judged`: each line with its required columns, and its fate if that is `rejected` or `late`."""
+    """Creates the table `judged`: each line with its required columns, and its fate if that is `rejected` or `late`."""
     types = {name: "UUID" if name in table.uuid else sql_type(str(table.kinds[name])) for name in table.columns}
     if not files:
         columns = ", ".join(f'"{name}" {kind}' for name, kind in types.items())
@@ -399,7 +400,8 @@ def judged_sql(table: Table, files: list[str], max_line_bytes: int) -> str:
 
 
 def events_sql(table: Table) -> str:
-    """Makes the table `events`: those in time, their own id as `_id`, their place among those with the id, and their window."""
+    """Creates the table `events`: those in time, their own id as `_id`, their position among events with the same id,
+    and their window."""
     order = ", ".join(f'"{name}"' for name in (table.time, *table.columns) if name != table.id)
     return f"""
         CREATE OR REPLACE TABLE events AS

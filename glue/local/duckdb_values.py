@@ -1,6 +1,6 @@
-"""SQL of DuckDB for what lines of JSON hold, by the definitions of docs/lake.md.
+"""DuckDB SQL for the values of JSON lines, by the definitions of docs/lake.md.
 
-The line is the column `line`, and `names` has the names of its members, those that come twice included.
+The line is the column `line`, and `names` has the names of its members, including repeated ones.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ UUID = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 DAY = r"\d{4}-\d\d-\d\d"
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{3})?"
 
-# DuckDB's reader takes a comma too many, and `nan` and `inf` in any case. They show once the strings are empty.
+# DuckDB's reader accepts a trailing comma, and `nan` and `inf` in any letter case. They are found once the strings are
+# emptied.
 STRING = r'"(\\.|[^"\\])*"'
 NOT_JSON = r"(?i),\s*[\]}]|nan|inf"
 
-# DuckDB forgets how a number was written. So each is made text that begins with this.
+# DuckDB does not keep the notation of a number. So each is turned into text that begins with this mark.
 MARK = "\ufdd0\ufdd1\ufdd2"
 NUMBER = r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
-# A number with an exponent of more digits is text, and no number.
+# A number with an exponent of more digits counts as text.
 DECIMAL = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?"
 
-# Types whose values are looked at as text.
+# Types whose values are read as text.
 TEXTS = ("string", "timestamp", "date")
 
 
 def required(path: str, kind: Kind, is_uuid: bool) -> str:
-    """The value of a field of the event, whose first part has this type; null if it is missing or not good."""
+    """The value of a field of the event, whose first part has this type; null if it is missing or invalid."""
     name, *inner = path.split(".")
     if not inner and kind in TEXTS:
         return good(last_member(name), "uuid" if is_uuid else kind)
@@ -80,7 +81,7 @@ def fits(value: str, kind: Kind, depth: int = 0) -> str:
 
 
 def good(value: str, kind: Kind) -> str:
-    """SQL of the column's value; null if the JSON value is null or not good."""
+    """SQL of the column's value; null if the JSON value is null or invalid."""
     text = f"json_extract_string({value}, '$')"
     if isinstance(kind, (list, dict)):
         return f"CASE WHEN {fits(value, kind)} THEN {value} END"
@@ -105,7 +106,7 @@ def good(value: str, kind: Kind) -> str:
 
 
 def number(value: str) -> str:
-    """A number as the line writes it; null if the JSON value is none."""
+    """A number in the line's notation; null if the JSON value is not a number."""
     text = f"json_extract_string({value}, '$')"
     return f"CASE WHEN json_type({value}) = 'VARCHAR' AND starts_with({text}, '{MARK}') THEN substr({text}, {len(MARK) + 1}) END"
 
@@ -115,7 +116,7 @@ def decimal(value: str, kind: str) -> str:
     precision, scale = re.findall(r"\d+", kind)
     given = f"replace(json_extract_string({value}, '$'), ',', '')"
     text = f"coalesce({number(value)}, CASE WHEN json_type({value}) = 'VARCHAR' THEN {given} END)"
-    # More digits than the column has, since some are cut off.
+    # More digits than the column has, to be rounded.
     rounded = f"try_cast({text} AS DECIMAL(38, {scale}))"
     return f"CASE WHEN regexp_full_match({text}, '{DECIMAL}') THEN try_cast({rounded} AS DECIMAL({precision}, {scale})) END"
 

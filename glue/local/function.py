@@ -1,7 +1,7 @@
 """The Lambda function that stands in for `glue:startJobRun.sync` in the local state machine.
 
 Takes `{"JobName": …, "Arguments": {…}}`, as Step Functions gives them to Glue, runs the deployed job on real Spark and
-answers as Glue does. `CONFIG` in its environment names the file that `launch.py` takes, `PYTHON` Spark's Python.
+responds like Glue. In its environment, `CONFIG` is the file for `launch.py`, and `PYTHON` is Spark's Python.
 """
 
 import json
@@ -29,6 +29,6 @@ def handler(event: dict, _context: Any) -> dict:
 
 
 def failure(event: dict, message: str) -> Exception:
-    """What Step Functions reports of a Glue job that failed, under the same name."""
+    """The error that Step Functions reports for a failed Glue job."""
     cause = event | {"JobRunState": "FAILED", "ErrorMessage": message[-4000:]}
     return type("States.TaskFailed", (Exception,), {})(json.dumps(cause))

@@ -1,4 +1,4 @@
-"""Names of Java that PySpark uses all the time."""
+"""Java names that PySpark uses all the time."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ NAMES = (
 
 
 def remember(spark: SparkSession) -> None:
-    """Keeps what the names stand for, as long as the session's JVM runs.
+    """Caches the classes for as long as the session's JVM runs.
 
-    By itself Py4J asks Java at each use, which looks for the name, and for each package before it, in some 300 archives.
+    Otherwise Py4J asks Java at each use, which searches about 300 archives for the name and each of its packages.
     """
     for name in NAMES:
         place = spark._jvm

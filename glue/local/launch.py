@@ -4,7 +4,7 @@
 
 CONFIG: root (the repository), instance (the warehouse's folder), endpoint and region (of the emulator); expected_raw_bytes while
 there is no stack; once it is deployed, bucket, database, scripts_bucket and scripts (the bucket of the scripts, and their prefix in it). Prints one JSON object:
-{"port": …, "token": …, "pid": …}. Many may call it at once; one runner starts. `runner.py` says what it serves.
+{"port": …, "token": …, "pid": …}. It may be called concurrently; one runner starts. `runner.py` describes what it serves.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
-# How long Spark may take to answer for the first time.
+# Time limit of Spark's first answer.
 START_LIMIT_SECONDS = 180
 
 # Up to this much raw data a job is over before the JVM's second compiler pays for itself. On two cores that compiler
 # would take more of the processors than the job. Without it the JVM has 48 MB for compiled code, too little for Spark.
 SMALL_DATA_BYTES = 32 * 1024 * 1024
 SHORT_LIVED_JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
-# With more, nobody waits for an answer while the job runs: what counts is that collecting takes little of the processors.
+# With more data nobody waits for an answer: what counts is that garbage collection takes little CPU.
 LARGE_DATA_JVM = "-XX:+UseParallelGC"
 
-# All that a runner takes from the environment of who starts it.
+# The variables that a runner inherits.
 INHERITED = ("HOME", "JAVA_HOME", "LOGNAME", "PATH", "USER")
 
 
@@ -66,10 +66,10 @@ def start(config_path: Path, config: dict[str, Any], folder: Path) -> dict[str, 
             stderr=output,
             cwd=folder,
             env=environment(config, folder),
-            # It outlives whoever asked for it first.
+            # It outlives the process that started it.
             start_new_session=True,
         )
-    # For who must end it before it has an address.
+    # For a caller that must end it before it has an address.
     (folder / "runner.pid").write_text(str(runner.pid), encoding="utf-8")
     deadline = time.monotonic() + START_LIMIT_SECONDS
     while time.monotonic() < deadline:
@@ -84,8 +84,8 @@ def start(config_path: Path, config: dict[str, Any], folder: Path) -> dict[str, 
 
 
 def environment(config: dict[str, Any], folder: Path) -> dict[str, str]:
-    """The runner's environment: led to the emulator, and away from what the user may have set for an account, a proxy,
-    Python, Java, Hadoop or Spark."""
+    """The runner's environment: it points to the emulator, without the user's settings for an account, a proxy, Python,
+    Java, Hadoop or Spark."""
     inherited = {name: value for name, value in os.environ.items() if name in INHERITED}
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
@@ -113,7 +113,7 @@ def environment(config: dict[str, Any], folder: Path) -> dict[str, str]:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
-        # The JVM reads and writes the names of files by it.
+        # The JVM encodes file names by it.
         "LC_ALL": "C.UTF-8",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", "")]),
         "PYSPARK_PYTHON": sys.executable,
@@ -133,7 +133,7 @@ def quote(argument: str) -> str:
 
 
 def raw_bytes(config: dict[str, Any]) -> int:
-    """The size of the raw zone, as far as the first listing shows. No SDK: this runs before anything is set up."""
+    """The size of the raw zone, by the first page of its listing. Without the SDK, which may not be installed yet."""
     if "bucket" not in config:
         return config["expected_raw_bytes"]
     url = f"{config['endpoint']}/{config['bucket']}?list-type=2&prefix=data/raw/"

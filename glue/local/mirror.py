@@ -1,7 +1,7 @@
-"""A folder that mirrors a bucket's prefixes: fetched before a job, put back after it.
+"""A folder that mirrors a bucket's prefixes: downloaded before a job, uploaded after it.
 
-Pip's Spark has no file system for S3. What is equal by name, size and ETag is left alone, so a second look costs one
-listing. The index of what was seen is kept in a file beside the folder.
+Spark from PyPI has no file system for S3. Objects with equal name, size and ETag are not transferred, so without
+changes a run costs one listing. The index of known objects is in a file beside the folder.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Requests at a time. The emulator answers on one core.
+# Concurrent requests. The emulator uses one core.
 THREADS = 8
 
-# The longest name of a file in the file systems of Linux and macOS. A key may have 1,024 bytes.
+# The longest file name on Linux and macOS. A key may have 1,024 bytes.
 MAX_NAME_BYTES = 255
 
-# As docs/lake.md has it.
+# The layout in docs/lake.md.
 RAW_OBJECT = re.compile(
     r"(.*/)?raw/[^/]+/[^/]+/year=\d{4}/month=\d\d/day=\d\d/hour=\d\d/(?![._])[^/]+(?<!\._COPYING_)", re.DOTALL
 )
@@ -70,8 +70,8 @@ class Mirror:
     def put_back(self, for_good: bool = False) -> set[str]:
         """Makes the bucket equal to the folder: new objects first, then what is gone; returns the keys that changed.
 
-        Only an object that was fetched, and is still the same, is deleted. What is replaced or deleted stays in the bucket as an
-        earlier version, unless this is for good.
+        Only objects that were downloaded and have not changed since are deleted. What is replaced or deleted stays in
+        the bucket as an earlier version, unless `for_good`.
         """
         files = self.list_files()
         fresh = [key for key in files if self.seen(key, files) is None]
@@ -89,7 +89,7 @@ class Mirror:
         return {*fresh, *gone}
 
     def forget(self, replaced: set[str], deleted: set[str]) -> None:
-        """Deletes all versions of the keys but the latest of those that were replaced, and the marks of deletion."""
+        """Deletes all versions of the keys except the latest of replaced ones, and the delete markers."""
         if not replaced and not deleted:
             return
         pages = [
@@ -97,7 +97,7 @@ class Mirror:
             for prefix in self.prefixes
             for page in self.s3.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
         ]
-        # What a mark of deletion hides would show for a moment if the mark went first.
+        # If the marker went first, what it hides would be visible for a moment.
         for kind in ("Versions", "DeleteMarkers"):
             self.delete(
                 {"Key": entry["Key"], "VersionId": entry["VersionId"]}
@@ -139,7 +139,7 @@ class Mirror:
         return found
 
     def seen(self, key: str, files: dict[str, os.stat_result]) -> str | None:
-        """The ETag that the file was equal to, unless it has changed since."""
+        """The ETag of the object that the file equals, unless the file has changed since."""
         seen, file = self.index.get(key), files.get(key)
         if seen and file and (file.st_size, file.st_mtime_ns) == (seen.size, seen.modified):
             return seen.etag
@@ -149,15 +149,15 @@ class Mirror:
         path = self.path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         answer = self.s3.get_object(Bucket=self.bucket, Key=key)
-        # Written beside and moved, so that what was cut short is no file of this name.
+        # Written to another name and renamed, so that an interrupted download leaves no partial file.
         partial = path.with_name(f".{hashlib.md5(os.fsencode(path.name)).hexdigest()}.partial.crc")
         with partial.open("wb") as file:
             for chunk in answer["Body"].iter_chunks(1 << 20):
                 file.write(chunk)
         partial.replace(path)
-        # Hadoop's sum of an earlier content would make it refuse this one.
+        # With an old checksum Hadoop would refuse the new content.
         with contextlib.suppress(OSError):
-            # There is none, also where its name would be too long.
+            # There is none, or its name would be too long.
             path.with_name(f".{path.name}.crc").unlink()
         self.remember(key, answer["ETag"])
 
@@ -177,8 +177,8 @@ class Mirror:
 
 
 def files_of(objects: dict[str, str]) -> dict[str, str]:
-    """The objects that can be files below a folder. Others stay in the bucket, and nothing of them is touched: no reader takes
-    them for data. Raises `RuntimeError` for a raw object that can be none, whose lines nobody here would read.
+    """The objects that can be files below a folder. Others stay untouched in the bucket: no reader takes them for data.
+    Raises `RuntimeError` for a raw object that can't be a file, since its lines would never be read.
 
     A key such as `a/../b` leads elsewhere, `a//b` is another file's, and below the object `a` there can be no `a/b`.
     """
@@ -199,15 +199,15 @@ def files_of(objects: dict[str, str]) -> dict[str, str]:
 
 
 def is_check_sum(name: str) -> bool:
-    """Whether a name is that of Hadoop's check sum of a file beside it.
+    """Whether a name is that of a Hadoop checksum of another file.
 
-    An object of such a name stays in the bucket alone: no reader takes it for data, and here it would spoil the file.
+    An object of such a name is not downloaded: no reader takes it for data, and it would make the file unreadable.
     """
     return name.startswith(".") and name.endswith(".crc")
 
 
 def read_index(path: Path) -> dict[str, Seen]:
-    """The index of an earlier process. Without one, everything is fetched anew."""
+    """The index of an earlier process. Without one, everything is downloaded again."""
     try:
         return {key: Seen(**seen) for key, seen in json.loads(path.read_text(encoding="utf-8")).items()}
     except (OSError, ValueError, TypeError):

@@ -3,8 +3,8 @@
     python glue/local/put_raw.py --bucket BUCKET --folder FOLDER --types GROUP/TYPE [GROUP/TYPE …]
 
 Folders may be links. Every file must have a place in the raw zone; only hidden files, whose names begin with a dot, are
-passed over. Raw is never written over. A file whose object exists with the same content is left alone; one whose object has another
-content is an error, and then nothing is stored. Prints one JSON object: keys, unchanged, bytes, first_day, last_day.
+skipped. Raw is never overwritten. A file whose object exists with the same content is skipped; different content is an
+error, and then nothing is stored. Prints one JSON object: keys, unchanged, bytes, first_day, last_day.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def main(argv: list[str]) -> int:
 
 
 def put(s3: Any, bucket: str, folder: Path, types: list[str]) -> dict[str, Any]:
-    """Stores what is new. Raises `ValueError` for a file that has no place in the raw zone, or whose place is taken."""
+    """Stores what is new. Raises `ValueError` for a file that has no place in the raw zone, or whose object has
+    different content."""
     files = {RAW + name: path for name, path in find(folder, types)}
     places = sorted({found.groups() for key in files if (found := LAYOUT.fullmatch(key.removeprefix(RAW)))})
     days = sorted({"-".join(parts) for _, *parts in places})

@@ -1,4 +1,4 @@
-"""Asks the local catalog in SQL and prints the result.
+"""Runs SQL on the local catalog and prints the result.
 
     spark-submit glue/local/query.py --database DB --format table|csv|json [--most N] --sql 'SELECT …'
 
@@ -22,7 +22,7 @@ from awsglue.utils import getResolvedOptions
 from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import DataFrame, Row, SparkSession
 
-# What the partition columns hold.
+# Formats of the partition columns.
 PARTITIONS = {"year": (4, "2026"), "month": (2, "03"), "day": (2, "07")}
 
 
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int | str:
 
 
 def first(result: DataFrame, most: int, format: str) -> dict[str, Any]:
-    """The first rows, and what there is to know about the others."""
+    """The first rows, and information about the others."""
     rows = [list(row) for row in result.take(most + 1)] if most else [list(row) for row in result.toLocalIterator()]
     more = max(result.count() - most, 1) if most and len(rows) > most else 0
     text = io.StringIO()
@@ -56,7 +56,7 @@ def first(result: DataFrame, most: int, format: str) -> dict[str, Any]:
 
 
 def warnings(result: DataFrame) -> list[str]:
-    """Comparisons of a partition column with what it never holds, such as `day = '2026-03-07'`."""
+    """Comparisons of a partition column with values that it never has, such as `day = '2026-03-07'`."""
     plan = result._jdf.queryExecution().analyzed()
     leaves = plan.collectLeaves()
     columns = {}
@@ -69,7 +69,7 @@ def warnings(result: DataFrame) -> list[str]:
 
 
 def mismatches(plan: str, columns: dict[str, str]) -> list[str]:
-    """The same of a plan as Spark writes it, with its partition columns by the names that they have there."""
+    """The same for Spark's text of a plan, with partition columns by their names in the plan."""
     found = []
     for written, name in columns.items():
         digits, example = PARTITIONS[name]
@@ -88,8 +88,8 @@ def mismatches(plan: str, columns: dict[str, str]) -> list[str]:
 
 
 def write(columns: list[str], rows: Iterable[list[Any]], format: str, out: TextIO) -> None:
-    """Writes rows as CSV with a header, as a JSON object a line, or as a table in columns. Raises `ValueError` where two columns
-    of one name would be one member of an object."""
+    """Writes rows as CSV with a header, as one JSON object per line, or as a table. Raises `ValueError` for JSON with
+    two columns of the same name."""
     if format == "csv":
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(columns)
@@ -117,7 +117,7 @@ def as_json(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON has it: what it has no form for is text, as Spark's own `to_json` writes it."""
+    """The value for JSON; types that JSON lacks become text, as in Spark's `to_json`."""
     if isinstance(value, Row):
         return {name: plain(member) for name, member in zip(value.__fields__, value, strict=True)}
     if isinstance(value, dict):
@@ -138,7 +138,7 @@ def as_text(value: Any) -> str:
 
 
 def shown(text: str) -> str:
-    """The text on one line, without what would move a terminal's cursor."""
+    """The text on one line, without characters that move a terminal's cursor."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 

@@ -1,11 +1,11 @@
-"""Writes the rows of the lake, read from the ORC files themselves, as CSV files that any program can hold against others.
+"""Writes the rows of the lake, read from the ORC files themselves, as CSV files for comparisons by any program.
 
     spark-submit glue/local/rows.py --data_path file:///FOLDER/data --out FOLDER \\
         --tables ad/impressions:impression_id,ad/clicks:click_id
 
 Tables of events are named by their folders, group and type, and their own id. Below the folder of `--out`, without headers:
 `<type>/` has a line `id` for each row, `advertising/` `impression_id,ad_id,day,clicked`, and `ad_traffic/`
-`ad_id,day,impressions,clicks`. What a killed run left is in none of them.
+`ad_id,day,impressions,clicks`. Leftovers of killed runs are not included.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Runs the deployed Glue jobs of a local warehouse on one Spark that stays warm, one job at a time.
+"""Runs the deployed Glue jobs of a local warehouse in one warm Spark session, one job at a time.
 
 Started by `launch.py`. A request is one line of JSON over TCP on the loopback interface, with the token of the address
 file; so is the answer: {"ok": bool, "output": text, "error": text, "log": path, "seconds": number}.
 
     {"job": NAME, "arguments": {…}}     a deployed Glue job: its script, its default arguments and these
-    {"script": PATH, "args": […]}       a script of the repository; what it prints is the output
+    {"script": PATH, "args": […]}       a script of the repository; its standard output is the output
     {"ping": true}, {"stop": true}
 
-Before each the bucket is fetched, and after a job what it wrote is put back. A caller that hangs up cancels its job. The runner
-ends when nobody asked for a while, or when the emulator is gone.
+Before each request the bucket is downloaded, and what a job wrote is uploaded afterwards. A caller that disconnects
+cancels its job. The runner exits after a while without requests, or when the emulator is gone.
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ import catalog
 import java_names
 from mirror import Mirror
 
-# What this job takes out of the bucket must not stay there as an earlier version. It deletes those that it finds there by itself.
+# What this job removes must not stay in the bucket as an earlier version. It deletes the versions that it finds by
+# itself.
 FOR_GOOD = "erase.py"
 
-# What a request may have, and how long it may take to come. Anyone on the machine can connect.
+# Limits of a request's size and time. Anyone on the machine can connect.
 MAX_REQUEST_BYTES = 1_000_000
 REQUEST_SECONDS = 10.0
 
@@ -56,7 +57,7 @@ WATCH_SECONDS = 1.0
 
 @dataclass
 class Request:
-    """A request on its way; `done` carries the answer."""
+    """A request in progress; `done` carries the answer."""
 
     fields: dict[str, Any]
     done: queue.Queue = field(default_factory=lambda: queue.Queue(1))
@@ -71,11 +72,11 @@ class Runner:
         self.config: dict[str, Any] = {}
         self.spark = SparkSession.builder.appName("dataless").enableHiveSupport().getOrCreate()
         java_names.remember(self.spark)
-        # Opens the metastore, which takes seconds the first time.
+        # Opens the metastore, which takes seconds.
         self.spark.sql("SHOW DATABASES").collect()
 
     def attach(self) -> None:
-        """Takes up the stack of the configuration. A runner may be started while the stack is still being deployed."""
+        """Reads the stack from the configuration. A runner may be started while the stack is still being deployed."""
         config = json.loads(self.config_path.read_text(encoding="utf-8"))
         if config == self.config:
             return
@@ -89,12 +90,12 @@ class Runner:
         self.glue = boto3.client("glue", config=clients)
         s3 = boto3.client("s3", config=clients)
         self.mirror = Mirror(s3, self.bucket, self.folder, ["data/"])
-        # A folder of its own, even where the bucket is the same: no job writes there.
+        # A separate folder, even for the same bucket: no job writes there.
         scripts = Path(config["instance"]) / "s3" / "scripts"
         scripts.mkdir(parents=True, exist_ok=True)
         self.scripts = Mirror(s3, config["scripts_bucket"], scripts, [config["scripts"] + "/"])
         self.scripts_root = f"s3://{config['scripts_bucket']}/{config['scripts']}/"
-        # The tables that the metastore has. It outlives this process, and so must this.
+        # The tables in the metastore, which outlives this process.
         self.tables_path = Path(config["instance"]) / "spark" / "tables.json"
         self.tables: dict[str, dict[str, Any]] = read_json(self.tables_path)
 
@@ -107,7 +108,7 @@ class Runner:
         return text.replace(f"s3://{self.bucket}/", self.local_uri)
 
     def refresh(self) -> None:
-        """Fetches what has changed in the bucket, and makes the tables anew that this concerns."""
+        """Downloads what has changed in the bucket, and recreates the affected tables."""
         self.scripts.fetch()
         changed = self.mirror.fetch()
         pages = self.glue.get_paginator("get_tables").paginate(DatabaseName=self.database)
@@ -144,7 +145,7 @@ class Runner:
                 libraries = [self.script(path) for path in defaults.get("--extra-py-files", "").split(",") if path]
                 run_script(script, argv, libraries)
         finally:
-            # What was complete when a job failed is complete in S3 too, as it is on AWS.
+            # What was complete when a job failed is uploaded too, as on AWS.
             self.mirror.put_back(for_good)
 
     def script(self, location: str) -> Path:
@@ -154,7 +155,8 @@ class Runner:
 
 
 def forget_views(spark: SparkSession) -> None:
-    """Takes away the temporary views of the session. On Glue they end with the job; here they would hide tables of their names."""
+    """Drops the session's temporary views. On Glue they end with the job; here they would hide tables of the same
+    names."""
     spark._jsparkSession.sessionState().catalog().clearTempTables()
 
 
@@ -166,7 +168,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def describe(table: dict[str, Any]) -> dict[str, Any]:
-    """A table without what changes at every deployment."""
+    """A table without the fields that change with every deployment."""
     return {
         name: table.get(name) for name in ("DatabaseName", "Name", "StorageDescriptor", "PartitionKeys", "Parameters")
     }
@@ -175,7 +177,7 @@ def describe(table: dict[str, Any]) -> dict[str, Any]:
 def run_script(script: Path, argv: list[str], libraries: list[Path]) -> None:
     """Runs a script as `spark-submit` would, in this process. Raises what it raises; `SystemExit` only when it failed.
 
-    A library is a module, or a zip of packages, which come before folders of the same name beside the script.
+    A library is a module, or a zip of packages, which take precedence over folders of the same name beside the script.
     """
     zips = [path for path in libraries if path.suffix == ".zip"]
     folders = [path.parent for path in libraries if path not in zips]
@@ -187,7 +189,7 @@ def run_script(script: Path, argv: list[str], libraries: list[Path]) -> None:
     arguments, sys.argv = sys.argv, [str(script), *argv]
     try:
         for name in [name for library in libraries for name in module_names(library)]:
-            # Executors get its functions with their code, so that the next version of the file is what they run then.
+            # Executors get functions with their code, so that they run the new version once the file changes.
             cloudpickle.register_pickle_by_value(importlib.import_module(name))
         runpy.run_path(str(script), run_name="__main__")
     except SystemExit as end:
@@ -196,7 +198,7 @@ def run_script(script: Path, argv: list[str], libraries: list[Path]) -> None:
     finally:
         sys.argv = arguments
         del sys.path[: len(places)]
-        # What came from these places may have changed by the next run.
+        # These modules may change before the next run.
         for name in set(sys.modules) - before:
             path = getattr(sys.modules[name], "__file__", None) or ""
             if any(path.startswith(place) for place in places):
@@ -206,7 +208,7 @@ def run_script(script: Path, argv: list[str], libraries: list[Path]) -> None:
 
 
 def module_names(library: Path) -> list[str]:
-    """The modules of a library, packages before what they hold."""
+    """The modules of a library, packages before their contents."""
     if library.suffix != ".zip":
         return [library.stem]
     with zipfile.ZipFile(library) as archive:
@@ -215,7 +217,7 @@ def module_names(library: Path) -> list[str]:
 
 
 def answer_to(runner: Runner, request: Request) -> dict[str, Any]:
-    """Runs what was asked for; its output goes to a log of its own."""
+    """Runs the request; its output goes to a separate log."""
     fields = request.fields
     name = fields.get("job") or Path(fields["script"]).stem
     log = runner.config_path.parent.parent / "logs" / f"spark-{name}.log"
@@ -249,7 +251,7 @@ def answer_to(runner: Runner, request: Request) -> dict[str, Any]:
 
 
 def describe_failure(failure: Exception) -> str:
-    """What failed, without Java's stack, which is in the log."""
+    """The error without Java's stack trace, which is in the log."""
     lines = f"{type(failure).__name__}: {failure}".splitlines()
     return "\n".join(line for line in lines if not line.lstrip().startswith(("at ", "... ")))
 
@@ -267,7 +269,7 @@ class Tee(io.TextIOBase):
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """Takes requests while a job runs; the main thread, which Spark's Python wants, runs them one by one."""
+    """Accepts requests while a job runs; the main thread runs them one by one, since PySpark needs it."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -303,14 +305,14 @@ class Connection(socketserver.StreamRequestHandler):
                     os.kill(os.getpid(), signal.SIGINT)
 
     def fields(self) -> dict[str, Any]:
-        """What is asked for; nothing when it is not a request."""
+        """The request; None when it is not valid."""
         with contextlib.suppress(ValueError, RecursionError, OSError):
             fields = json.loads(self.line())
             return fields if isinstance(fields, dict) else {}
         return {}
 
     def line(self) -> bytes:
-        """The first line. Raises `TimeoutError` when it is not there in time, however often something of it comes."""
+        """The first line. Raises `TimeoutError` when it is not complete in time, even if parts keep arriving."""
         until, text = time.monotonic() + REQUEST_SECONDS, bytearray()
         while b"\n" not in text and len(text) < MAX_REQUEST_BYTES:
             self.connection.settimeout(max(0.001, until - time.monotonic()))
@@ -334,7 +336,7 @@ class Connection(socketserver.StreamRequestHandler):
 
 
 class Watch(threading.Thread):
-    """Ends the process when nobody needs it."""
+    """Ends the process when it is no longer needed."""
 
     def __init__(self, server: Server, endpoint: str):
         super().__init__(daemon=True)
@@ -349,7 +351,7 @@ class Watch(threading.Thread):
             if self.server.current or not self.server.requests.empty():
                 self.last_used = time.monotonic()
             if misses >= 3 or time.monotonic() - self.last_used > IDLE_SECONDS:
-                # The JVM ends with its standard input, which this process holds.
+                # The JVM ends when its standard input closes, which this process owns.
                 os.killpg(os.getpgid(0), signal.SIGKILL)
 
     def emulator_listens(self) -> bool:
@@ -361,7 +363,7 @@ class Watch(threading.Thread):
 
 
 def write_address(config: dict[str, Any], server: Server) -> None:
-    """Publishes where to connect, readable by this user alone: whoever has the token runs code."""
+    """Publishes the address, readable only by this user: whoever has the token can run code."""
     path = Path(config["instance"]) / "spark" / "runner.json"
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
@@ -389,7 +391,7 @@ def main(argv: list[str]) -> None:
         try:
             request = requests.get()
         except KeyboardInterrupt:
-            continue  # Meant for a request that was answered meanwhile.
+            continue  # For a request that was answered in the meantime.
         if request.cancelled.is_set():
             continue
         if request.fields.get("stop"):
@@ -400,7 +402,7 @@ def main(argv: list[str]) -> None:
         server.current = None
         request.done.put(answer)
         if not answer["ok"] and not spark_lives(runner.spark):
-            time.sleep(1)  # The answer is on its way. The next request finds nobody and starts a runner anew.
+            time.sleep(1)  # The answer has been sent. The next request starts a new runner.
             os.killpg(os.getpgid(0), signal.SIGKILL)
 
 

@@ -1,4 +1,4 @@
-"""Compiles a Glue Scala job with the compiler that Spark brings, and runs it in a running Spark session.
+"""Compiles a Glue Scala job with Spark's own compiler, and runs it in a Spark session.
 
     jar = scala.compile(Path("glue/scala/etl.scala"), Path(".dataless/scala"))
     scala.run(spark, jar, "GlueApp", ["--table", "orders", …])
@@ -24,17 +24,17 @@ WARNINGS = ("-deprecation", "-feature", "-unchecked", "-Xlint")
 
 
 class CompileError(Exception):
-    """The script is no Scala; the message is the compiler's."""
+    """The script does not compile; the message is the compiler's."""
 
 
 class JobError(Exception):
-    """The job failed; the message is Java's, causes and all."""
+    """The job failed; the message is Java's, with its causes."""
 
 
 def compile(script: Path, folder: Path) -> Path:
-    """Compiles the script; returns the jar of its classes, in `folder`, under a name made of the script's content.
+    """Compiles the script; returns the jar of its classes, in `folder`, named by the script's content.
 
-    What has been compiled is not compiled again. Warnings go to standard error. Raises `CompileError`.
+    A compiled script is not compiled again. Warnings go to standard error. Raises `CompileError`.
     """
     content = script.read_bytes() + repr((WARNINGS, pyspark.__version__)).encode()
     jar = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.jar"
@@ -58,7 +58,7 @@ def compile(script: Path, folder: Path) -> Path:
 
 
 def run(spark: SparkSession, jar: Path, class_name: str, argv: list[str]) -> None:
-    """Calls the class's `main` in the session's JVM, and prints what it printed. Raises `JobError` when it fails."""
+    """Calls the class's `main` in the session's JVM, and prints its output. Raises `JobError` when it fails."""
     jvm: Any = spark._jvm
     gateway: Any = spark.sparkContext._gateway
     urls = gateway.new_array(jvm.java.net.URL, 1)
@@ -73,7 +73,7 @@ def run(spark: SparkSession, jar: Path, class_name: str, argv: list[str]) -> Non
 
     thread = jvm.java.lang.Thread.currentThread()
     previous_loader, previous_out = thread.getContextClassLoader(), jvm.java.lang.System.out
-    # For the driver; the executors, in local mode too, have a loader of their own.
+    # For the driver; executors have their own loader, in local mode too.
     loader = jvm.java.net.URLClassLoader(urls, previous_loader)
     spark.sparkContext._jsc.addJar(str(jar.resolve()))
     printed = jvm.java.io.ByteArrayOutputStream()
@@ -91,7 +91,7 @@ def run(spark: SparkSession, jar: Path, class_name: str, argv: list[str]) -> Non
 
 
 def message_of(thrown: Any) -> str:
-    """The messages of what was thrown and of its causes, without those that reflection adds."""
+    """The messages of the exception and its causes, without those that reflection adds."""
     messages = []
     while thrown is not None:
         if thrown.getClass().getName() != "java.lang.reflect.InvocationTargetException":

@@ -33,7 +33,7 @@ object GlueApp {
     // Each task writes a file of an event day, so their number is that of the files. It would make fewer of them.
     "spark.sql.adaptive.coalescePartitions.enabled" -> "false"
   )
-  private val LedgerTime = DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm:ss.SSSSSS").withZone(ZoneOffset.UTC)
+  private val Fates = Seq("kept", "repeats", "rejected", "late")
   def main(sysArgs: Array[String]): Unit = {
     val arguments = Arguments.parse(sysArgs)
     val name = s"etl ${arguments.table} ${arguments.day}"
@@ -77,17 +77,14 @@ object GlueApp {
     day.publishRejected(rejected, s"$runPath/event_day=rejected", counts("rejected"))
     Seq("open", "rejected").foreach(aside => files.delete(s"$runPath/event_day=$aside"))
     val stored = spark.table(s"${arguments.database}.${table.name}").where(s"arrived = '${arguments.day}'").count()
-    val row = ListMap(Seq("raw", "kept", "repeats", "rejected", "late").map(name => name -> counts(name)): _*) ++
+    val row = ListMap(("raw" +: Fates).map(name => name -> counts(name)): _*) ++
       Seq("stored" -> stored, "undelivered" -> undelivered)
     val written = row.map { case (name, count) => s"CAST($count AS bigint) AS $name" } ++
-      Seq("started_at" -> startedAt, "decided_at" -> Instant.now()).map { case (name, time) =>
-        s"TIMESTAMP '${LedgerTime.format(time)}' AS $name"
-      }
+      Seq("started_at" -> startedAt, "decided_at" -> Instant.now()).map { case (name, time) => s"TIMESTAMP '$time' AS $name" }
     val newBooks = books.write(spark.sql(s"SELECT ${written.mkString(", ")}"), arguments.compression)
     books.publish(newBooks)
     oldBooks.foreach(files.deleteReplaced(_, newBooks))
-    val fates = Seq("kept", "repeats", "rejected", "late").map(row).sum
-    val balanced = row("raw") == fates && row("kept") == stored && undelivered == 0
+    val balanced = row("raw") == Fates.map(row).sum && row("kept") == stored && undelivered == 0
     val nulled = table.optional.map(name => name -> counts(s"nulled $name")).filter(_._2 > 0)
     row ++ Seq("balanced" -> balanced, "nulled" -> ListMap(nulled: _*))
   }
@@ -157,21 +154,18 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
     val tasks = tasksFor(math.ceil(hours.map(_._2).sum * storedOfRaw / (arguments.fileMb.toLong << 20)))
     spark.conf.set("spark.sql.maxConcurrentOutputFileWriters", (arguments.lookbackDays + 8).toString)
     readLines(hours.map(_._1)).createOrReplaceTempView("lines")
+    spark.table(s"${arguments.database}.${table.name}").createOrReplaceTempView("lake")
     val (events, read) = observe(
       sql("events", "first_day" -> day.minusDays(arguments.lookbackDays.toLong).toString),
       Seq("raw" -> "count(1)", "rejected" -> "count_if(fate = 'rejected')", "late" -> "count_if(fate = 'late')") ++
         table.optional.map(name => s"nulled $name" -> s"count_if(`nulled $name`)")
     )
     events.where("fate IS NULL OR fate <> 'late'").createOrReplaceTempView("events")
-    val before = day.minusDays(1)
-    known(s"arrived = '$before' AND arrived_at >= TIMESTAMP '$before 23:00:00'").createOrReplaceTempView("known")
     val (first, oldest) = write(sql("fates", "open_before" -> day.toString), run, tasks)
     val counted = longs(read.get)
     val second = oldest.map { oldest =>
       spark.read.orc(s"$run/event_day=open").createOrReplaceTempView("open")
-      spark.table(s"${arguments.database}.${table.name}").createOrReplaceTempView("lake")
       sql("open", "oldest" -> oldest.minusDays(1).toString).createOrReplaceTempView("events")
-      known("false").createOrReplaceTempView("known")
       val share = first("open").toDouble / math.max(1L, counted("raw"))
       write(sql("fates", "open_before" -> ""), run, tasksFor(tasks * share))._1
     }
@@ -185,7 +179,7 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
   /** What a statement of glue/sql makes of the views. */
   private def sql(name: String, values: (String, String)*): DataFrame = {
     val text = files.read(s"${arguments.sql}/$name.sql")
-    spark.sql(table.render(text, sharedValues ++ values + ("day" -> day.toString)))
+    spark.sql(table.render(text, sharedValues ++ values ++ Map("day" -> day.toString, "day_before" -> day.minusDays(1).toString)))
   }
   /** The frame, and what SQL counts of it as it passes by. */
   private def observe(frame: DataFrame, counts: Seq[(String, String)]): (DataFrame, Observation) = {
@@ -206,17 +200,12 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
     writer.option("compression", arguments.compression).orc(run)
     (longs(counted.get), Option(counted.get("oldest")).map(oldest => LocalDate.parse(oldest.toString)))
   }
-  /** What was kept and meets the condition: id_or_line, arrived_at. */
-  private def known(condition: String): DataFrame =
-    spark.sql(s"SELECT `${table.id}` AS id_or_line, arrived_at FROM `${arguments.database}`.`${table.name}` WHERE $condition")
-
   /** All lines of the hours' objects: line, file_name, arrived_at. */
   private def readLines(hours: Seq[String]): DataFrame = {
     val schema = "value string, year int, month int, day int, hour int"
     val read = spark.read.schema(schema).option("basePath", raw).option("lineSep", "\n").text(hours: _*)
-    val hour = unix_date(make_date(col("year"), col("month"), col("day"))).cast("bigint") * 24 + col("hour")
-    val arrivedAt = timestamp_seconds(hour * 3600).as("arrived_at")
-    read.select(col("value").as("line"), col("_metadata.file_name").as("file_name"), arrivedAt)
+    val arrivedAt = "timestamp_seconds((unix_date(make_date(year, month, day)) * 24L + hour) * 3600) AS arrived_at"
+    read.selectExpr("value AS line", "_metadata.file_name AS file_name", arrivedAt)
   }
   /** Makes the table's partition of the lines that were set aside, or takes it away when there are none. */
   def publishRejected(partition: Partition, staged: String, lines: Long): Unit =

@@ -254,5 +254,5 @@ def test_a_journal_of_the_first_format_has_days_of_both_kinds_and_no_progress(st
 )
 def test_a_journal_that_is_not_understood_stops_the_job(store, content):
     store.write(erase.journal_key(ARGUMENTS), content)
-    with pytest.raises(RuntimeError, match=r"erasing/\w+.json can't be read.*Delete it to start anew"):
+    with pytest.raises(RuntimeError, match=r"erasing/\w+.json can't be read.*Delete it to start over"):
         erase.read_journal(store, ARGUMENTS)

@@ -1,11 +1,14 @@
 """What an erasure does to earlier versions and marks of deletion."""
 
+import gzip
 from datetime import date
+
+import pytest
 
 import erase
 from erasure import ARGUMENTS, HIT, ID, OTHER
 from fakes import VersionedBucket
-from lake import objects
+from lake import lines, objects
 
 
 def test_marks_of_deletion_go_where_they_hide_nothing(monkeypatch):
@@ -66,3 +69,43 @@ def test_of_a_day_that_is_done_only_earlier_versions_are_searched():
     assert list(erase.steps([live, version], done)) == [[version]]
     assert list(erase.steps([live], done)) == []
     assert list(erase.steps([live, version], {})) == [[live, version]]
+
+
+@pytest.mark.parametrize("status", [None, "Enabled", "Suspended"])
+def test_in_s3_no_version_of_a_rewritten_object_is_left(monkeypatch, status):
+    bucket = VersionedBucket(status)
+    monkeypatch.setattr(objects.boto3, "client", lambda service: bucket)
+    bucket.put_object("b", "data/raw/x.gz", gzip.compress(HIT + OTHER))
+    bucket.put_object("b", "data/raw/y.gz", OTHER)
+    store = objects.open_store("s3://b/data")
+    for item in list(store.objects("raw/")):
+        if item.key == "raw/x.gz":
+            lines.rewrite_object(store, item, lines.id_finder(ID))
+    left = {key: content for key, _, content in bucket.stored}
+    assert len(bucket.stored) == 2
+    assert gzip.decompress(left["data/raw/x.gz"]) == OTHER and left["data/raw/y.gz"] == OTHER
+    assert bucket.described["data/raw/x.gz"] == {"ContentType": "application/octet-stream", "Metadata": {"kept": "yes"}}
+
+
+def test_earlier_versions_of_derived_files_go_and_live_ones_stay(monkeypatch):
+    bucket = VersionedBucket("Enabled")
+    monkeypatch.setattr(objects.boto3, "client", lambda service: bucket)
+    for key in (
+        "data/lake/a",
+        "data/lake/a",
+        "data/loaded/b",
+        "data/ledger/c",
+        "data/ledger/c",
+        "other/lake/a",
+        "other/lake/a",
+    ):
+        bucket.put_object("b", key, b"")
+    store = objects.open_store("s3://b/data")
+    found = erase.find_versions(store)
+    assert [item.key for item in found] == ["lake/a"]
+    store.delete_versions(found)
+    assert [key for key, *_ in bucket.stored].count("data/lake/a") == 1
+    assert len(bucket.stored) == 6
+    assert erase.find_versions(objects.S3Store("b", "data")) == []
+    bucket.status = None
+    assert erase.find_versions(store) is None

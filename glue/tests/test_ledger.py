@@ -17,6 +17,7 @@ from ledger_runs import (
     run_ledger,
     told,
 )
+from support.metrics import DOCUMENTED
 
 TODAY = date(2026, 12, 24)
 
@@ -155,6 +156,17 @@ def test_days_and_tables_that_a_stale_day_does_not_look_into_are_not_read(wareho
 
 def test_a_day_without_a_count_of_raw_is_not_compared():
     assert ledger.divergence(Counted(Impressions=[9.0]), "N", "w", {"impressions": {"raw": None}}, DAY, NOW) == []
+
+
+def test_what_dashboards_and_alarms_name_is_published():
+    _, _, documented = DOCUMENTED["Warehouse/Lake"]
+    rows = {"impressions": BALANCED}
+    published = ledger.metric_data("w", rows, {"impressions": None}, DAY, NOW)
+    published += ledger.divergence(Counted(Impressions=[9.0]), "N", "w", rows, DAY, NOW)
+    units = {metric["MetricName"]: metric["Unit"] for metric in published}
+    # Those of the jobs are in test_measure.py.
+    assert documented.keys() - units.keys() == {"JobTime", "JobRows", "JobFailures"}
+    assert {name: documented[name] for name in units if name in documented}.items() <= units.items()
 
 
 def test_figures_are_dated_at_their_day_and_the_alarm_now():

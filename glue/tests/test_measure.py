@@ -8,6 +8,7 @@ import etl
 import hive
 import nasty
 from lake import measure
+from support.metrics import DOCUMENTED
 from support.spark import ROOT
 
 OF_STACK = ["job.py", "--stack", "wh", "--JOB_NAME", "wh-etl", "--day", "2026-11-20"]
@@ -55,6 +56,14 @@ def test_time_rows_and_success_of_a_run(cloudwatch, clock):
         "JobRows": (42, "Count"),
         "JobFailures": (0, "Count"),
     }
+
+
+def test_what_dashboards_and_alarms_name_is_published(cloudwatch, clock):
+    _, _, documented = DOCUMENTED["Warehouse/Lake"]
+    cloudwatch.stub.add_response("put_metric_data", {})
+    measure.job(lambda argv: 42)(OF_STACK)
+    of_jobs = {name: unit for name, unit in documented.items() if name.startswith("Job")}
+    assert of_jobs == {name: unit for name, (_, unit) in cloudwatch.figures().items()}
 
 
 def test_a_run_that_counts_nothing_has_no_rows(cloudwatch, clock):

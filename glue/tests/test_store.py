@@ -61,3 +61,11 @@ def test_versions_of_any_name_are_deleted(monkeypatch):
     items = [objects.Object(f"raw/{name}", str(number)) for number, name in enumerate(NAMES)]
     objects.S3Store("lake", "data").delete_versions(items)
     assert sorted(bucket.deleted) == sorted((f"data/raw/{name}", str(number)) for number, name in enumerate(NAMES))
+
+
+@pytest.mark.parametrize("name", ["feature%2Fx", "c#", "what?", "two words", "für"])
+def test_the_store_of_a_folder_is_that_folder_whatever_its_name(tmp_path, name):
+    (tmp_path / name / "data/raw").mkdir(parents=True)
+    (tmp_path / name / "data/raw/a").write_bytes(b"{}\n")
+    store = objects.open_store(f"file://{tmp_path}/{name}/data")
+    assert [item.key for item in store.objects("raw/")] == ["raw/a"]

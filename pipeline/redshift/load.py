@@ -3,12 +3,12 @@
     load.py --day YYYY-MM-DD --scripts s3://…/pipeline/redshift --staging s3://… --cluster ID --database NAME
         --secret_arn ARN --role_arn ARN --catalog_database NAME [--steps tables,load,checks] [--timeout_minutes N]
 
-A Glue Python shell job, so that the statements stand in files, are written once, and cost a sixteenth of a DPU while
-the cluster works. A table is a folder: ddl.sql, copy.sql (only where rows come from files), load.sql, checks.sql.
-Their `${variables}` stand in quotes and are filled in here. In these files a statement ends with a semicolon at the
+A Glue Python shell job: the statements are in files, written once, and waiting for the cluster costs a sixteenth of a
+DPU. A table is a folder: ddl.sql, copy.sql (only where rows come from files), load.sql, checks.sql.
+Their `${variables}` are in quotes and are filled in here. In these files a statement ends with a semicolon at the
 end of a line, and comments are lines of their own.
 
-Steps: `tables` makes what is missing, `load` replaces the day (per table in one transaction: all of it, or nothing),
+Steps: `tables` creates what is missing, `load` replaces the day (one transaction per table),
 `checks` runs the checks, each a query that must return no row. A run that failed can be repeated.
 """
 
@@ -26,35 +26,35 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-# Those from files come first: public.x_spectrum is made like public.x.
+# Copied tables come first: public.x_spectrum is created like public.x.
 COPIED_TABLES = ("impressions", "clicks", "advertising")
 SPECTRUM_TABLES = ("impressions_spectrum", "clicks_spectrum", "advertising_spectrum")
 TABLES = COPIED_TABLES + SPECTRUM_TABLES
 
 STEPS = ("tables", "load", "checks")
 
-# What a variable may hold. No quote, so that it can't leave its literal.
+# Allowed values of a variable: no quotes, so that it can't leave its literal.
 SAFE_VALUE = re.compile(r"[A-Za-z0-9_./:=+@-]+")
 
 FIRST_WAIT_SECONDS = 0.5
 MAX_WAIT_SECONDS = 15.0
 
-# How many offending rows an error shows.
+# Offending rows that an error shows.
 SHOWN_ROWS = 20
 
 UNFINISHED = ("SUBMITTED", "PICKED", "STARTED")
 
 
 class StatementFailed(Exception):
-    """Redshift refused a statement, or it was aborted; says which one and why."""
+    """Redshift refused or aborted a statement; the message has the statement and the reason."""
 
 
 class CheckFailed(Exception):
-    """A check returned rows: what was loaded is not what the lake holds."""
+    """A check returned rows: the loaded data differs from the lake."""
 
 
 class TimedOut(Exception):
-    """A statement took too long and was cancelled; nothing of its transaction remains."""
+    """A statement took too long and was cancelled; its transaction was rolled back."""
 
 
 def main(argv: list[str]) -> None:
@@ -84,7 +84,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def variables(options: argparse.Namespace) -> dict[str, str]:
-    """What the scripts may ask for. Raises `ValueError` when the day is none, or a value could leave its quotes."""
+    """The variables of the scripts. Raises `ValueError` for an invalid day, or a value that could leave its quotes."""
     day = datetime.strptime(options.day, "%Y-%m-%d")
     values = {
         "day": f"{day:%Y-%m-%d}",
@@ -102,7 +102,7 @@ def variables(options: argparse.Namespace) -> dict[str, str]:
 
 
 def run(redshift: Redshift, statements: Callable[[str], list[str]], steps: list[str]) -> None:
-    """Runs the steps in their order; `statements` gives those of a script, by its path below the scripts."""
+    """Runs the steps in order; `statements` returns the statements of a script by its path."""
     if "tables" in steps:
         for path in ["schema.sql"] + [f"{table}/ddl.sql" for table in TABLES]:
             for statement in statements(path):
@@ -152,7 +152,7 @@ def split_statements(script: str) -> list[str]:
 
 
 class Redshift:
-    """Runs statements through the Data API, which answers at once and is asked until they are done.
+    """Runs statements through the Data API, which is asynchronous, and polls until they are done.
 
     https://docs.aws.amazon.com/redshift/latest/mgmt/data-api.html
     """
@@ -169,15 +169,15 @@ class Redshift:
         self.sleep, self.clock = sleep, clock
 
     def execute(self, statement: str) -> dict:
-        """Runs one statement by itself; returns its description when it is done."""
+        """Runs one statement; returns its description when it is done."""
         return self.wait(self.client.execute_statement(Sql=statement, **self.target)["Id"])
 
     def execute_together(self, statements: list[str]) -> None:
-        """Runs the statements as one transaction: when one fails, none has happened."""
+        """Runs the statements as one transaction: if one fails, all are rolled back."""
         self.wait(self.client.batch_execute_statement(Sqls=statements, **self.target)["Id"])
 
     def query(self, statement: str) -> list[dict]:
-        """The rows that the statement returns, as far as one answer of the service holds them."""
+        """The rows that the statement returns, up to one page of the service's answer."""
         done = self.execute(statement)
         if not done.get("ResultRows"):
             return []
@@ -201,14 +201,14 @@ class Redshift:
 
 
 def describe_failure(state: dict) -> str:
-    """What Redshift said, and the statement that it said it of."""
+    """Redshift's message and the statement."""
     failed = [part for part in state.get("SubStatements", []) if part.get("Error")] or [state]
     message = failed[0].get("Error") or f"the statement was {state['Status'].lower()}"
     return f"{message}\n{failed[0].get('QueryString', '')}".rstrip()
 
 
 def field_value(field: dict) -> Any:
-    """A value as Python has it; https://docs.aws.amazon.com/redshift-data/latest/APIReference/API_Field.html"""
+    """A field's value in Python; https://docs.aws.amazon.com/redshift-data/latest/APIReference/API_Field.html"""
     return None if field.get("isNull") else next(iter(field.values()))
 
 

@@ -1,4 +1,4 @@
-"""Batches of which a service takes a part: what is forwarded of a request, and the answer for the whole."""
+"""Partially refused batches: what is forwarded of a request, and the answer for the whole batch."""
 
 from __future__ import annotations
 
@@ -77,22 +77,22 @@ class Items(Part):
 
 
 def split(call: Call, body: bytes, chance: random.Random) -> Part | None:
-    """Some entries of a batch are refused; None for what is not a batch, or is too small for a part of it to be written."""
+    """Refuses some entries of a batch; None if the request is not a batch, or is too small to be split."""
     kind: type[Part]
     try:
         document = json.loads(body)
         if (call.target, call.operation) == ("firehose", "PutRecordBatch"):
             kind, count, fewest = Records, len(document["Records"]), 1
         elif (call.target, call.operation) == ("dynamodb", "BatchWriteItem"):
-            # DynamoDB throttles the call when it could write nothing at all.
+            # If it can write nothing, DynamoDB throttles the whole call.
             kind, count, fewest = Items, sum(map(len, document["RequestItems"].values())), 2
         else:
             return None
     except (ValueError, KeyError, TypeError, AttributeError):
-        # The service will say what is wrong with it.
+        # The service reports what is wrong with it.
         return None
     if count < fewest:
         return None
-    # Of several, one at least is taken.
+    # If there are several, at least one is accepted.
     refused = sorted(chance.sample(range(count), chance.randint(1, max(1, count - 1))))
     return kind(call.operation, document, refused)

@@ -1,4 +1,4 @@
-"""Stands between the functions and AWS, or what answers as AWS, and injects faults.
+"""A proxy between the functions and AWS, or an emulator, that injects faults.
 
     python tools/chaos/proxy.py --listen PORT --upstream http://127.0.0.1:PORT --schedule FILE --log FILE [--seed S]
 
@@ -8,9 +8,9 @@ times count from the moment that FILE.start is written. Each injected fault is a
     {"at": 12.3, "time": "2026-11-20T12:00:00.000Z", "fault": "partial-batch", "target": "firehose", "operation": "PutRecordBatch",
      "request": 17, "forwarded": true, "records": [0, 3]}
 
-`request` counts the calls of an operation from 1. `forwarded` says whether AWS got the call, or a part of it. `records` are the indices
+`request` counts the calls of an operation from 1. `forwarded` is whether AWS got the call, or a part of it. `records` are the indices
 of refused entries of a batch. The log also has a line with the fault `upstream-gone` for each call that failed on its own behind the
-proxy: then `forwarded` says whether it may have arrived.
+proxy: then `forwarded` is whether it may have arrived.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from schedule import (
 
 UPSTREAM_GONE = "upstream-gone"
 
-# Said about one connection, not about what it carries.
+# Headers of one connection, which are not forwarded.
 # https://www.rfc-editor.org/rfc/rfc9110#name-connection
 OF_THE_CONNECTION = {
     "connection",
@@ -61,10 +61,10 @@ OF_THE_CONNECTION = {
     "upgrade",
     "expect",
 }
-# The client adds these by itself unless told otherwise.
+# The client adds these unless it is configured otherwise.
 ADDED_BY_CLIENT = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
-# Below the 5 seconds after which the emulator closes an idle connection: a call must not meet that.
+# Less than the 5 seconds after which the emulator closes an idle connection: a call must not race with that.
 KEEP_ALIVE_SECONDS = 2.0
 # A function's call may take 15 minutes at most.
 UPSTREAM_SECONDS = 900
@@ -72,7 +72,7 @@ UPSTREAM_SECONDS = 900
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """A request that was read to its end."""
+    """A complete request."""
 
     connection: web.Request
     call: services.Call | None
@@ -91,7 +91,7 @@ class Proxy:
     async def session(self, app: web.Application) -> AsyncIterator[None]:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS)
         timeout = aiohttp.ClientTimeout(total=UPSTREAM_SECONDS)
-        # An answer passes byte by byte: it is neither unpacked nor is its cookie kept for another caller.
+        # Answers pass unchanged: they are not decompressed, and cookies are not shared between callers.
         options = {"auto_decompress": False, "cookie_jar": aiohttp.DummyCookieJar(), "trust_env": False}
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, **options) as self._client:
             yield
@@ -100,7 +100,7 @@ class Proxy:
         try:
             body = await connection.read()
         except (ConnectionError, aiohttp.ClientError):
-            # The caller went away in the middle of its request.
+            # The caller disconnected in the middle of its request.
             return hung_up(connection)
         headers = {name.lower(): value for name, value in connection.headers.items()}
         call = services.identify(connection.method, connection.raw_path, headers, body)
@@ -156,7 +156,7 @@ class Proxy:
         note(True, part.refused)
         if answer.status != 200:
             return await sent(request.connection, answer)
-        # A checksum of the answer for the part would not be that of the whole.
+        # The checksum of the partial answer does not fit the whole answer.
         headers = [
             (name, value) for name, value in answer.headers if name.lower() not in ("content-length", "x-amz-crc32")
         ]
@@ -231,13 +231,13 @@ async def sent(connection: web.Request, answer: Forwarded) -> web.StreamResponse
             await whole.write(answer.body)
         await whole.write_eof()
     except (ConnectionError, aiohttp.ClientError):
-        # The caller did not wait for it.
+        # The caller has disconnected.
         return hung_up(connection)
     return whole
 
 
 async def truncated(connection: web.Request, answer: Forwarded) -> web.StreamResponse:
-    """The first half of the answer's body, after a head that promises the whole. Without a body, half a head."""
+    """The first half of the answer's body, after headers for the whole body. Without a body, half of the headers."""
     body = b"" if connection.method == "HEAD" else answer.body
     lines = [f"{name}: {value}" for name, value in answer.headers if name.lower() != "content-length"]
     lines = [f"HTTP/1.1 {answer.status} {answer.reason}", *lines, f"Content-Length: {len(body)}", "", ""]
@@ -249,7 +249,7 @@ async def truncated(connection: web.Request, answer: Forwarded) -> web.StreamRes
 
 
 def hung_up(connection: web.Request) -> web.StreamResponse:
-    """Closes the connection; what was written before goes out."""
+    """Closes the connection after sending what was written."""
     if connection.transport is not None:
         connection.transport.close()
     return web.Response(status=502)
@@ -259,7 +259,7 @@ def cut(connection: web.Request) -> web.StreamResponse:
     """Resets the connection."""
     transport = connection.transport
     if transport is not None:
-        # An end without lingering is a reset, whatever is still in the buffers.
+        # Closing without lingering resets the connection, whatever is still in the buffers.
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     return web.Response(status=502)
@@ -280,7 +280,7 @@ def main() -> int:
     except (ScheduleError, OSError) as error:
         print(f"proxy: {error}", file=sys.stderr)
         return 2
-    # Bodies may be of any size: what limits them is what they are meant for.
+    # Bodies of any size: the services have their own limits.
     app = web.Application(client_max_size=0)
     app.cleanup_ctx.append(proxy.session)
     app.router.add_route("*", "/{path:.*}", proxy.handle)

@@ -4,8 +4,8 @@ A schedule is a JSON list of periods:
 
     {"at": 10, "seconds": 5, "fault": "throttle", "share": 0.5, "target": "firehose"}
 
-`at` counts from the moment that the file `SCHEDULE.start` was written. So a process that starts again in the middle of a run goes
-on where it was. One schedule serves the proxy and the emulator: each takes the faults that it can inject.
+`at` counts from the moment that the file `SCHEDULE.start` was written. So a process that is restarted during a run
+continues the schedule. The proxy and the emulator share one schedule: each injects the faults that it can.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-# What the proxy injects.
+# Faults of the proxy.
 THROTTLE = "throttle"
 ERROR_500 = "error-500"
 PARTIAL_BATCH = "partial-batch"
@@ -30,7 +30,7 @@ CUT = "cut"
 TRUNCATE = "truncate"
 ON_THE_WAY = (THROTTLE, ERROR_500, PARTIAL_BATCH, LOST_ANSWER, LATE_ANSWER, CUT, TRUNCATE)
 
-# What Firehose does in the emulator.
+# Faults of Firehose in the emulator.
 REDELIVER = "redeliver"
 REORDER = "reorder"
 SINK_REFUSED = "sink-refused"
@@ -40,17 +40,17 @@ KINDS = ON_THE_WAY + IN_FIREHOSE
 ANY = "any"
 TARGETS = ("firehose", "dynamodb", "cloudwatch", "s3", "lambda", ANY)
 
-# Which services answer for the parts of a batch one by one.
+# Services that answer for each entry of a batch.
 BATCH_TARGETS = ("firehose", "dynamodb", ANY)
 
-# A function gives up an attempt after 3 seconds (ATTEMPT_TIMEOUT in crates/lambda-support/src/sdk.rs).
+# A function aborts an attempt after 3 seconds (ATTEMPT_TIMEOUT in crates/lambda-support/src/sdk.rs).
 LATE_SECONDS = 4.0
-# How long a record is kept back at most, for others to overtake it.
+# How long a record may be delayed so that others overtake it.
 REORDER_SECONDS = 2.0
 
 
 class ScheduleError(Exception):
-    """A schedule that cannot be followed."""
+    """An invalid schedule."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Period:
     fault: str
     share: float
     target: str
-    # How late an answer is, or how long a record may be kept back.
+    # The delay of an answer, or the longest delay of a record.
     delay: float
 
     def is_active(self, at: float) -> bool:
@@ -121,7 +121,7 @@ def read(path: Path) -> list[Period]:
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """A fault that hits a request, and where its further choices come from."""
+    """A fault for a request, and the source of its random choices."""
 
     fault: str
     delay: float
@@ -130,10 +130,10 @@ class Draw:
 
 
 class Schedule:
-    """Says which fault hits a request, if any.
+    """Returns the fault for a request, if any.
 
-    Chance comes from the seed, the period and the number of the request among those of its target and operation. So a repeat of a
-    run hits the same requests as far as their order is the same.
+    The choice depends on the seed, the period and the number of the request among those of its target and operation. So
+    a repeated run hits the same requests if their order is the same.
     """
 
     def __init__(self, path: Path, seed: int, kinds: tuple[str, ...]):
@@ -165,7 +165,7 @@ class Schedule:
 
 
 class Log:
-    """One line of JSON for each injected fault. Processes may share a file: a line is written by one call, at its end."""
+    """One line of JSON for each injected fault. Processes may share a file: each line is appended by one call."""
 
     def __init__(self, path: Path):
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

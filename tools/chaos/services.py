@@ -1,4 +1,4 @@
-"""Which call of AWS a request is, and how its service words an error, in the protocol that the caller speaks."""
+"""Identifies AWS calls in requests, and writes errors of their services in the caller's protocol."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class Call:
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """An error as its service words it."""
+    """An error of a service."""
 
     status: int
     code: str
     message: str
 
 
-# Throttling. "Slow down." is Firehose's own word; its status is that of the service's reference.
+# Throttling. "Slow down." is Firehose's own message; its status is the one in the service's reference.
 # https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CommonErrors.html

@@ -1,4 +1,4 @@
-"""What the cost page takes from the sources: sizes, buffers, and how many things with a price a warehouse has by default.
+"""Inputs of the cost page from the sources: sizes, buffers, and the number of billed resources in a default warehouse.
 
 The templates are read with their conditions and the stacks below them, as the defaults of the parameters decide.
 """
@@ -89,7 +89,7 @@ def touched_days(lookback_days: int, attribution_days: int) -> int:
 
 
 def workers(job: Resource) -> int:
-    # A job without is not in the template, but in a test of what is read from it.
+    # Only jobs in tests lack it.
     return int(job.value("NumberOfWorkers") or 2)
 
 
@@ -121,7 +121,7 @@ def alarm_metrics(alarm: dict[str, Any]) -> int:
 
 
 def lake_version_days(buckets: Iterable[Resource]) -> int | None:
-    """Days that replaced files of the lake are kept by a lifecycle rule of their own, or nothing."""
+    """Days that replaced files of the lake are kept by their own lifecycle rule, or None."""
     rules = [rule for one in buckets for rule in one.properties.get("LifecycleConfiguration", {}).get("Rules", [])]
     return min(
         (rule["NoncurrentVersionExpiration"]["NoncurrentDays"] for rule in rules if rule.get("Prefix") == "data/lake/"),

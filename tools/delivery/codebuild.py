@@ -3,9 +3,9 @@ to S3.
 
     python3 tools/delivery/codebuild.py --project dataless --artifact s3://BUCKET/KEY.zip BRANCH=main WAREHOUSE_STACK=... ...
 
-NAME=VALUE are variables: all that build.yaml's project sets, and those of buildspec.yml that should be others. Where AWS is comes
-from the environment, as for any of its tools. The folder that it runs in is the source. Exit status: that of the first command
-that fails.
+NAME=VALUE are variables: all that build.yaml's project sets, and overrides of those in buildspec.yml. The environment
+selects AWS or an emulator, as for any AWS tool. The working directory is the source. Exit status: that of the first
+failed command.
 https://docs.aws.amazon.com/codebuild/latest/userguide/build-spec-ref.html
 """
 
@@ -30,11 +30,11 @@ PHASES = ("install", "pre_build", "build", "post_build")
 
 
 class Unknown(Exception):
-    """The file has what this program does not do."""
+    """The file uses a feature that this program lacks."""
 
 
 def read(path: Path) -> dict:
-    """The build specification. Refuses what would be done by CodeBuild and not here."""
+    """The build specification. Refuses features that CodeBuild has and this program lacks."""
     spec = yaml.safe_load(path.read_text(encoding="utf-8"))
     known = {
         "": {"version", "env", "phases", "artifacts", "cache"},
@@ -96,7 +96,7 @@ def codebuild_variables(project: str, source: Path) -> dict[str, str]:
 
 
 def script(spec: dict) -> str:
-    """One script of all commands, that ends with the first that fails, as every phase says."""
+    """One script of all commands, which stops at the first failure, as every phase requires."""
     lines = []
     for name in PHASES:
         for command in spec["phases"].get(name, {}).get("commands", []):
@@ -110,7 +110,7 @@ def script(spec: dict) -> str:
 
 
 def artifacts(spec: dict, source: Path) -> list[Path]:
-    """The files that the build hands on."""
+    """The build's artifacts."""
     base = source / spec["artifacts"]["base-directory"]
     found = {pattern: [one for one in base.glob(pattern) if one.is_file()] for pattern in spec["artifacts"]["files"]}
     if missing := [pattern for pattern, files in found.items() if not files]:

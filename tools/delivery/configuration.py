@@ -29,7 +29,8 @@ MAX_VALUE_BYTES = 4096
 MAX_TAGS, MAX_TAG_KEY, MAX_TAG_VALUE = 50, 128, 256
 
 # Names of roles and functions have 64 characters: the stack's, the logical id, 13 random ones, two hyphens. Where that does not
-# fit CloudFormation cuts the stack's name, and the policies of build.yaml, which go by it, would match no more. The longest
+# fit CloudFormation cuts the stack's name, and the policies of build.yaml, which match by it, would no longer apply.
+# The longest
 # logical id has 26 characters; names in nested stacks are cut at their ends.
 MAX_STACK_NAME = 64 - 13 - 2 - 26
 
@@ -64,7 +65,7 @@ def read_configuration(path: Path) -> dict[str, dict]:
 
 
 def read_samconfig(path: Path, environment: str) -> dict[str, str]:
-    """The parameters that `sam deploy --config-env <environment>` would give."""
+    """The parameters that `sam deploy --config-env <environment>` would pass."""
     try:
         config = tomllib.loads(read_text(path, "It is written by sam deploy --guided, or by hand."))
     except tomllib.TOMLDecodeError as error:
@@ -99,7 +100,7 @@ def without_repeats(pairs: list[tuple]) -> dict:
 
 
 def check(declared: dict[str, dict], given: dict, from_build: dict[str, str]) -> list[str]:
-    """What is wrong with the given parameters and those of the build, by the template's declarations. Empty: nothing."""
+    """Problems of the given parameters and those of the build, by the template's declarations."""
     problems = [f"{name}: the build sets it; leave it out of the configuration" for name in given if name in from_build]
     for name, value in (given | from_build).items():
         if name not in declared:
@@ -111,7 +112,7 @@ def check(declared: dict[str, dict], given: dict, from_build: dict[str, str]) ->
 
 
 def check_value(parameter: dict, value: object) -> list[str]:
-    """What is wrong with a value, by what CloudFormation would check once the stack is deployed."""
+    """Problems of a value that CloudFormation would report during the deployment."""
     if isinstance(value, bool):
         return [f'{json.dumps(value)} must be text: write "{json.dumps(value)}"']
     if not isinstance(value, str | int | float):

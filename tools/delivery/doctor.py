@@ -1,9 +1,9 @@
-"""Looks at an AWS account before a deployment, and prints as JSON what would stop one. It changes nothing.
+"""Checks an AWS account before a deployment, and prints as JSON what would make one fail. It changes nothing.
 
     python3 tools/delivery/doctor.py --region eu-west-1
 
-`cargo dataless doctor --aws` runs it. It takes the user's own credentials and Region, as any tool of AWS does. Exit status: 0,
-whatever was found.
+`cargo dataless doctor --aws` runs it. It uses the user's own credentials and Region, like any AWS tool. Exit status: 0,
+whatever it finds.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def identify(account: Account, profile: str | None) -> Finding:
 
 
 def planned(options: argparse.Namespace) -> list[Deployment]:
-    """What the user would deploy: without names both ways, by hand and by the pipeline."""
+    """The deployments to check: without names both kinds, by hand and by the pipeline."""
     both = not options.stack and not options.pipeline_stack
     found = [deployments.by_hand(options.stack)] if options.stack or both else []
     if options.pipeline_stack or both:
@@ -64,7 +64,7 @@ def planned(options: argparse.Namespace) -> list[Deployment]:
 
 def examine(account: Account, wanted: list[Deployment]) -> Iterator[Finding]:
     yield from services.check_partition(account)
-    # The other checks read the parameters, and expect of them what the template says.
+    # The other checks read the parameters, and expect them to fit the template.
     checked = [(one, one.problems()) for one in wanted]
     yield from (stop("configuration", problem) for _, problems in checked for problem in problems)
     wanted = [one for one, problems in checked if not problems]
@@ -108,7 +108,7 @@ def findings(options: argparse.Namespace) -> list[Finding]:
 
 
 def with_options(finding: Finding, options: argparse.Namespace) -> Finding:
-    """Its command is about what this run was about: the same account and Region, or the same stacks."""
+    """Adds this run's account, Region and stacks to the finding's command."""
     if finding.command is None:
         return finding
     names = (

@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Files of the folder that are not event types.
 NOT_TYPES = {"lock.json", "event-type.schema.json"}
 
-# The types of the example: their tables are derived from, and their names are in what is about ads.
+# The example's types: other tables are derived from theirs, and texts about ads name them.
 ADS = ("clicks", "impressions")
 
 

@@ -11,17 +11,17 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "glue" / "lake"
 
-# The first that a zip can hold.
+# The earliest time in a zip.
 NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def pack(target: Path, package: Path = PACKAGE) -> None:
-    # Whoever reads the target meanwhile has the old one or the new one, never a part.
+    # A concurrent reader of the target gets the old or the new file, never a part.
     partial = target.with_suffix(".partial")
     with zipfile.ZipFile(partial, "w") as archive:
         for path in sorted(package.glob("*.py")):
             entry = zipfile.ZipInfo(f"{package.name}/{path.name}", NO_TIME)
-            entry.create_system = 3  # Unix, whatever packs it.
+            entry.create_system = 3  # Always Unix, whatever the system.
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, path.read_bytes())
     partial.replace(target)

@@ -3,10 +3,11 @@
     .dataless/tools/sam/bin/python tools/delivery/pin.py .dataless/delivery/packaged.yaml
 
 CloudFormation fetches code, state machines and nested templates when a change set is executed, which may be long after it was
-made. `sam package` names objects by their content, but S3 does not hold them to it: a later build may write something else
-under a name. So each object is compared with its name, and the template gets the version that was compared. A nested template that
-names objects itself is pinned likewise, and uploaded under the name of its new content. What AWS::Include names is fetched when the
-change set is made; it is compared only. What this program does not recognise is refused.
+made. `sam package` names objects by their content, but S3 does not enforce that: a later build may write something else
+under the same name. So each object is compared with its name, and the template gets the version that was compared. A
+nested template with objects is pinned in the same way, and uploaded under the name of its new content. Files of
+AWS::Include are fetched when the change set is created, so they are only compared. Anything that this program does not
+recognise is an error.
 
 Exit status: 0 when all is pinned; 1 with a line for each object that is not what its name says, or is not pinned.
 https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-functioncode.html
@@ -41,7 +42,7 @@ INCLUDED = re.compile(r"^( *Location:) s3://([^/\s]+)/(\S+)$", re.MULTILINE)
 
 
 class NotWhatItWas(Exception):
-    """An object of the build has other content than its name says, or the template may get another one."""
+    """An object's content does not match its name, or the template may get another object."""
 
 
 def digest(content: bytes) -> str:
@@ -49,7 +50,7 @@ def digest(content: bytes) -> str:
 
 
 def name_of(content: bytes) -> str:
-    """What `sam package` calls this: by its bytes, or by the files in it when it is a folder.
+    """The name that `sam package` gives it: by its bytes, or by the files in a zipped folder.
 
     https://github.com/aws/aws-sam-cli/blob/develop/samcli/lib/utils/hash.py
     """

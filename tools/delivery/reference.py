@@ -19,7 +19,7 @@ TITLES = {
     "build-machines.yaml": "Permissions of the pipeline for machines, `build-machines.yaml`",
 }
 
-# What each type is billed by, where anything stands behind it that AWS bills. Types that are free are in none of the tables.
+# What AWS bills for each type. Free types are in none of the tables.
 BILLED = {
     "AWS::ApiGateway::DomainName": "nothing by itself; EDGE: requests are those of the API",
     "AWS::Athena::WorkGroup": "bytes that queries scan, 5 USD per TB; `AthenaScanLimitBytes` limits one query",
@@ -68,7 +68,7 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def allowed(parameter: dict[str, Any]) -> str:
-    """What a value may be, beside its type."""
+    """Allowed values, besides the type."""
     if "AllowedValues" in parameter:
         return ", ".join(code(as_text(one)) for one in parameter["AllowedValues"])
     if "MinValue" in parameter or "MaxValue" in parameter:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class TemplateLoader(yaml.SafeLoader):
-    """Reads the short forms of functions as their long forms, which JSON would have."""
+    """Reads short forms of functions as long forms."""
 
 
 def construct_function(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Deploys one build to an emulator, fills it, deploys another over it, and compares all that was stored.
+"""Deploys one build to an emulator, fills it, deploys another over it, and compares all stored data.
 
     AWS_ENDPOINT_URL=... python3 tools/delivery/upgrade.py --old ../before/.dataless/up/build --new .dataless/up/build
 
@@ -58,7 +58,7 @@ class Warehouse:
             "--no-confirm-changeset",
         ]
         command += ["--no-progressbar", "--parameter-overrides", f"Architecture={machine}", "MetricNamespace=Upgrade"]
-        # Elsewhere than in a folder whose samconfig.toml would be read.
+        # Not in a folder with a samconfig.toml, which would be read.
         subprocess.run(
             command, check=True, cwd=build, stdout=subprocess.DEVNULL, env=os.environ | {"SAM_CLI_TELEMETRY": "0"}
         )
@@ -68,7 +68,7 @@ class Warehouse:
         self.outputs = {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
 
     def send(self, table: str) -> int:
-        """Sends batches; gives how many events were acknowledged."""
+        """Sends batches; returns the number of acknowledged events."""
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
         acknowledged = 0
         for _ in range(BATCHES):

@@ -1,7 +1,7 @@
-"""Another time for arrivals: Firehose in the emulator names the partitions of raw events by it.
+"""Shifts the arrival time, by which Firehose in the emulator names the partitions of raw events.
 
-DATALESS_CLOCK_OFFSET  a file with seconds to add to the clock, such as -3600 or 86400.5. It may change, or appear, at any time;
-                       without it the clock is right
+DATALESS_CLOCK_OFFSET  a file with seconds to add to the clock, such as -3600 or 86400.5. It may change, or appear, at
+any time; without it the clock is not shifted
 
 Only the time of arrival changes. Functions, jobs and all other services keep the machine's clock.
 """
@@ -16,12 +16,12 @@ from types import ModuleType
 from typing import Any
 
 OFFSET = "DATALESS_CLOCK_OFFSET"
-# What Firehose has its time from, as it is in the version that this was written for.
+# Where Firehose reads the time, in the supported version.
 CLOCK = "time"
 
 
 class ShiftedClock:
-    """The module `time`, with another time of day."""
+    """The module `time`, with a shifted clock."""
 
     def __init__(self, file: Path):
         self._file = file
@@ -33,7 +33,7 @@ class ShiftedClock:
         except FileNotFoundError:
             self._offset = 0.0
         except ValueError:
-            # It is being written: what it said before holds on.
+            # It is being written: the previous offset stays in effect.
             pass
         return self._offset
 

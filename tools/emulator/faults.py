@@ -1,4 +1,4 @@
-"""What Firehose does to a sink on a bad day, in the emulator: it hands a batch over twice, in another order, or not at all.
+"""Faults of Firehose in the emulator: a batch is delivered twice, in another order, or not at all.
 
 `start_ministack.py` calls `install` when it is given a schedule, as `tools/chaos/schedule.py` describes it:
 
@@ -6,14 +6,15 @@ DATALESS_CHAOS_SCHEDULE  the schedule
 DATALESS_CHAOS_LOG       the log of injected faults; may be the proxy's
 DATALESS_CHAOS_SEED      the seed, 0 by default
 
-redeliver     The sink gets a batch twice: by turns in one instance after the other call, or in two at the same time, as after a call
-              that took too long. What the second call answers is stored, once.
-reorder       Firehose acknowledges a batch and keeps it back, so that later ones overtake it. It is kept on disk until it is stored:
-              a killed emulator takes it up again, as the service would. An empty folder `LOG.held` means that nothing is kept back.
+redeliver     The sink gets a batch twice: either one call after the other, or both at the same time, as after a call
+that took too long. The second call's result is stored, once.
+reorder       Firehose acknowledges a batch and delays it, so that later ones overtake it. It is kept on disk until it
+is stored: a killed emulator continues with it, as the service would. An empty folder `LOG.held` means that nothing is
+delayed.
 sink-refused  Firehose cannot call the sink, gives up, and sets the records aside below the error prefix, as the service documents it:
               https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html
 
-The emulator hands over each record by itself. So a batch of it has one record.
+The emulator delivers each record separately, so its batches have one record.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ SCHEDULE = "DATALESS_CHAOS_SCHEDULE"
 LOG = "DATALESS_CHAOS_LOG"
 SEED = "DATALESS_CHAOS_SEED"
 
-# What is called or replaced, as it is in the version that this was written for.
+# Functions that are called or replaced, in the supported version.
 DELIVER = "_deliver_records_to_s3"
 PROCESS = "_apply_lambda_processors"
 PUT_OBJECT = "_put_s3_object"
@@ -50,7 +51,7 @@ ARRIVAL = "_arrival_time"
 STREAMS = "_streams"
 NEEDED = (DELIVER, PROCESS, PUT_OBJECT, PREFIX, ARRIVAL, STREAMS)
 
-# A sink whose concurrency is taken up.
+# The error of a sink without free concurrency.
 REFUSAL = ("Lambda.InvokeLimitExceeded", "The Lambda concurrency limit is exceeded.")
 
 # https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html
@@ -106,7 +107,7 @@ class Firehose:
         if draw is None:
             self._deliver(stream, dest, records)
         elif draw.fault == SINK_REFUSED:
-            # It is in the log once it is stored: what is not in the log was not set aside.
+            # It is logged after it is stored: what is not in the log was not set aside.
             key = self.set_aside(stream, dest, records)
             self.note(draw, number, stream, records, forwarded=False, key=key)
         else:
@@ -123,7 +124,7 @@ class Firehose:
         if not beside:
             self._process(stream, dest, records)
             return self._process(stream, dest, records, *args, **kwargs)
-        # An instance takes one call at a time: two at once meet two instances.
+        # An instance takes one call at a time, so two concurrent calls reach two instances.
         context = contextvars.copy_context()
         first = threading.Thread(target=context.run, args=(self._process, stream, dest, records))
         first.start()
@@ -178,7 +179,7 @@ class Firehose:
                 try:
                     self.deliver_held(path)
                 except Exception:
-                    # It stays where it is, and is tried again.
+                    # It stays on disk and is retried.
                     traceback.print_exc()
 
     def deliver_held(self, path: Path) -> None:
@@ -197,7 +198,7 @@ def sink(config: dict) -> tuple[str, int]:
 
 
 def wait_until_open(port: int) -> None:
-    """Until the emulator listens. By then it has loaded what it kept from an earlier run."""
+    """Until the emulator listens. By then it has loaded its state of an earlier run."""
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -1,22 +1,24 @@
-"""Starts MiniStack without what a local warehouse would wait for on every request, and with updates of nested stacks.
+"""Starts MiniStack with patches: without waits that slow down every request, and with updates of nested stacks.
 
     python tools/emulator/start_ministack.py INSTANCE
 
-INSTANCE, the folder of a warehouse, says whose emulator a process is. Runs in the emulator's own environment (`requirements/emulator.txt`) and is configured by the same variables as `ministack`. It
-refuses a version of MiniStack that no longer has what it changes.
+INSTANCE, the folder of a warehouse, identifies the emulator's process. Runs in the emulator's own environment
+(`requirements/emulator.txt`) and is configured by the same variables as `ministack`. It refuses a version of MiniStack
+without the functions that it patches.
 
 1. MiniStack serves the Lambda Runtime API with `http.server`, which sends head and body in two segments. With Nagle's algorithm
    the second waits for the acknowledgement of the first, up to 40 ms.
-2. After each invocation MiniStack waits up to 50 ms for a line of log. A function that logs nothing pays that in full. All that
-   a function logged before its answer is in its pipe by then, so an empty pipe means that nothing is to come.
-3. Each call of CloudWatch looks through every data point of every metric for those older than two weeks. Once a minute will do.
-4. In an update of a nested stack MiniStack forgets the attributes of what does not change, and refuses whatever asks for them
+2. After each invocation MiniStack waits up to 50 ms for a line of log. A function that logs nothing always waits that
+long. Everything that it logged before its answer is in its pipe by then, so an empty pipe means that nothing will
+follow.
+3. Each call of CloudWatch scans all data points of all metrics for those older than two weeks. Once a minute is enough.
+4. In an update of a nested stack MiniStack loses the attributes of unchanged resources, and refuses references to them
    ("Requested attribute Arn does not exist"). The stack still has them.
-5. API Gateway unpacks a body with `Content-Encoding: gzip`; MiniStack hands its bytes on as text, which spoils them. What cannot
-   be unpacked goes on as it came: API Gateway would answer 415.
+5. API Gateway unpacks a body with `Content-Encoding: gzip`; MiniStack passes its bytes on as text, which corrupts them.
+A body that cannot be decompressed is passed on unchanged: API Gateway would answer 415.
    https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-make-request-with-compressed-payload.html
 
-For tests, `faults.py` adds faults of Firehose, and `clock.py` another time of arrival. Both do nothing unless variables name their files.
+For tests, `faults.py` adds faults of Firehose, and `clock.py` shifts the arrival time. Both do nothing unless their variables are set.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from ministack.services.cloudformation import provisioners
 import clock
 import faults
 
-# What is changed below, as it was in the version that this was written for.
+# Functions that are patched below, in the supported version.
 WORKER = "ProvidedWorker"
 DRAIN = "_drain_stderr_bounded"
 EVICT = "_evict_old_metrics"
@@ -58,7 +60,7 @@ def send_without_delay() -> None:
 
 
 def has_output(process: Popen | None) -> bool:
-    """Whether the pipe of a function holds what nobody has read."""
+    """Whether a function's pipe has unread output."""
     if process is None or process.stdout is None or process.stdout.closed:
         return False
     poll = select.poll()
@@ -70,7 +72,8 @@ def do_not_wait_for_silence(worker: type) -> None:
     wait_for_lines = getattr(worker, DRAIN)
 
     def drain(self: Any, *args: Any, **kwargs: Any) -> str:
-        # Who asks for a wait of its own, such as after a failed start, gets it. A line between the pipe and the queue, where a
+        # Calls with their own timeout, such as after a failed start, wait. A line between the pipe and the queue, where
+        # a
         # thread has it for an instant, is delivered by the next call.
         if not args and not kwargs and self._stderr_queue.empty() and not has_output(self._proc):
             return ""
@@ -92,7 +95,7 @@ def at_most_every(seconds: float, function: Callable[[], None]) -> Callable[[], 
 
 
 def with_known_attributes(update: Callable[..., tuple]) -> Callable[..., tuple]:
-    """The update of a resource, which knows its attributes even where the caller did not hand them on."""
+    """The update of a resource, with its attributes even where the caller did not pass them."""
 
     def call(
         kind: str,
@@ -112,7 +115,7 @@ def with_known_attributes(update: Callable[..., tuple]) -> Callable[..., tuple]:
 
 
 def unpack(packed: bytes) -> bytes | None:
-    """What all members of a gzip hold; none if it isn't whole, or holds more than API Gateway takes."""
+    """The content of all members of a gzip; None if it is incomplete, or larger than API Gateway allows."""
     content = b""
     while packed:
         member = zlib.decompressobj(16 + zlib.MAX_WBITS)
@@ -161,7 +164,7 @@ def main() -> None:
     setattr(apigateway_v1, EXECUTE, with_unpacked_body(getattr(apigateway_v1, EXECUTE)))
     clock.install(firehose, os.environ)
     faults.install(firehose, os.environ)
-    # The rest is for who looks at the list of processes.
+    # The other arguments only identify the process.
     del sys.argv[1:]
     app.main()
 

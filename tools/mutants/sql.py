@@ -1,4 +1,4 @@
-"""Changes the SQL of the jobs by one word at a time, and reports which changes no test notices.
+"""Changes the SQL of the jobs by one word at a time, and reports the changes that no test notices.
 
     .dataless/tools/spark/bin/python tools/mutants/sql.py FILE... [--only TEXT] [--list] [--limit N] [--timeout SECONDS]
 
@@ -58,7 +58,7 @@ class Mutant:
 
 
 def mutants(file: str, text: str) -> Iterator[Mutant]:
-    """Every change of the file, comments left out."""
+    """Every change of the file, except in comments."""
     comments = [found.span() for found in re.finditer(r"^\s*--.*$", text, re.MULTILINE)]
     for pattern, replacement in CHANGES:
         for found in re.finditer(pattern, text):
@@ -103,7 +103,7 @@ def run(tests: list[str]) -> str:
 
 
 def quietly(tests: list[str]) -> str:
-    """`run` with what it prints thrown away, that of the JVM too."""
+    """`run` with its output discarded, including the JVM's."""
     sys.stdout.flush()
     kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
@@ -141,7 +141,7 @@ def main() -> int:
         os.chdir(folder)
         from pyspark.sql import SparkSession
 
-        # The fixture of the next run takes the session that is there.
+        # The next run's fixture reuses the session.
         SparkSession.stop = lambda self: None  # type: ignore[method-assign]
         for tests in {
             folder: tests for folder, tests in TESTS.items() if any(file.startswith(folder) for file in files)

@@ -1,7 +1,7 @@
 """Runs the transforms of a template as CloudFormation does: AWS::Include, AWS::LanguageExtensions, AWS::Serverless.
 
 For the Python of `.dataless/tools/sam`, which has AWS's own code for both: a port of the language extensions, and the SAM
-translator that the service runs. Reads requests from standard input, one JSON object a line: `path`, `parameters` (all of them)
+translator that the service runs. Reads requests from standard input, one JSON object per line: `path`, `parameters` (all of them)
 and `pseudo`. Answers each with a line: the processed `template`, the `source` with its includes, or an `error`.
 """
 
@@ -83,7 +83,8 @@ class Substitution(extensions.FnSubResolver):
 
 
 class JsonString(extensions.FnToJsonStringResolver):
-    """Makes of what is known later an outer Fn::Sub, as the service does, whose values are put in as they are, not as JSON.
+    """Turns values that are known later into an outer Fn::Sub, as the service does: they are inserted as they are, not
+    as JSON.
 
     https://github.com/aws-cloudformation/cloudformation-language-discussion/issues/103
     """
@@ -120,7 +121,7 @@ def expanded(source: dict[str, Any], parameters: dict[str, Any], pseudo: dict[st
 
 
 class Clock:
-    """The translator names a deployment of an API by the second. No two deployments are in the same one, as here."""
+    """The translator names a deployment of an API by the second, so each call returns another one."""
 
     def __init__(self) -> None:
         self.seconds = itertools.count(1_800_000_000, 60)

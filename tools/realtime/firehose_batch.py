@@ -2,8 +2,8 @@
 
     python3 tools/realtime/firehose_batch.py [--events 100000] [--per-record 500] [--stream impressions] > batch.json
 
-Events are as the beacons write them: 144 bytes of JSON and a newline, up to 500 a record. The buffer of a processor has 3 MB
-at most, some 20,000 events: 100,000 in one call are more than Firehose ever hands over.
+Events are as the beacons write them: 144 bytes of JSON and a newline, up to 500 per record. The buffer of a processor
+has 3 MB at most, about 20,000 events: 100,000 in one call are more than Firehose ever delivers.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     python tools/realtime/latency.py --base-url "$BASE_URL" [--events 100] [--json]
 
 Sends single impressions, one after the other, and asks CloudWatch for their sum until it has each. Needs boto3, such as
-`.dataless/tools/spark` has. On a stack that nobody else sends to. The time begins with the answer of the beacon.
+`.dataless/tools/spark` has. Nobody else may send events to the stack. The time starts with the beacon's answer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 import boto3
 
-# The longest that a metric may take. On AWS: the processor's buffer, the sink, CloudWatch.
+# The time limit of a metric. On AWS: the processor's buffer, the sink, CloudWatch.
 LIMIT_SECONDS = 300
 
 
@@ -65,11 +65,11 @@ def main() -> None:
 
 
 def refuse_local_build(base_url: str) -> None:
-    """Figures are of functions as they run on AWS: `cargo dataless up --release` makes them."""
+    """Only release builds are measured, as they run on AWS: `cargo dataless up --release`."""
     status = subprocess.run(
         ["cargo", "dataless", "status", "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
-    # Without a local warehouse the address is another's.
+    # Without a local warehouse the address is a remote one.
     warehouse = json.loads(status.stdout) if status.returncode == 0 else {}
     if warehouse.get("base_url") == base_url and warehouse["profile"] != "release":
         raise SystemExit(

@@ -4,9 +4,9 @@
     cargo dataless dashboard --port 8088 &
     .dataless/tools/tests/bin/python tools/realtime/screenshots.py --url http://127.0.0.1:8088/ --sample
 
-Chromium is taken from DATALESS_CHROMIUM or the PATH. The emulator has no metrics of API Gateway, Firehose and the like, so that
-most of the ops dashboard is empty there. With --sample, each metric of a service of AWS that a dashboard asks for gets made-up
-values, for a picture of what it looks like on AWS. Not for a warehouse that is to be looked at for its own sake.
+Chromium is taken from DATALESS_CHROMIUM or the PATH. The emulator has no metrics of API Gateway, Firehose and the like,
+so most of the ops dashboard is empty there. With --sample, each AWS metric on a dashboard gets made-up values, to show
+what it looks like on AWS. Don't use it on a warehouse whose metrics matter.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PICTURES = [
 ]
 
 
-# About how large the made-up values are.
+# The order of magnitude of the made-up values.
 SIZES = {
     "5XXError": 0,
     "4XXError": 12,
@@ -71,7 +71,7 @@ STEADY = {"RecordsPerSecondLimit", "PutRequestsPerSecondLimit", "BytesPerSecondL
 
 
 def spread(name: str, value: float) -> dict:
-    """A metric of requests has a value each; any other has one."""
+    """Metrics of requests have one value per request, others a single one."""
     if name == "Count":
         return {"Values": [1], "Counts": [round(value)]}
     if name in ("4XXError", "5XXError"):
