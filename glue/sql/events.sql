@@ -6,7 +6,7 @@
 -- therefore read a second time, as the only element of an array, for which that brace is an error.
 --
 -- A value that doesn't fit its column makes `problem` and is null. Such lines are few; only they are read again, as text,
--- to tell a value that doesn't fit from one that isn't there, and from a line that is no JSON.
+-- to distinguish a value that doesn't fit from a missing one, and from a line that is not JSON.
 --
 -- Spark works a decimal out digit by digit: one like 1e99999999 takes it minutes. So a number with an exponent of more than four
 -- digits is made text, and that text and any like it get a mark, which no decimal may have. Elsewhere the mark is taken away

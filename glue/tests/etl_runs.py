@@ -11,7 +11,7 @@ import expectation
 import nasty
 from support.spark import ROOT, raw_objects
 
-# Every day on which a line of the nasty input arrived, in order.
+# Every arrival day of the nasty input, in order.
 NASTY_DAYS = sorted({hour[:10] for hour, *_ in nasty.LINES})
 
 
@@ -48,7 +48,7 @@ def ledger(warehouse, table: str = "impressions") -> dict[str, dict[str, int]]:
 
 
 def everything(warehouse) -> dict[str, list[tuple]]:
-    """The rows of all that the job writes; of the ledger without the times."""
+    """All rows that the job writes; the ledger's without times."""
     tables = {table: warehouse.rows(table) for table in ("impressions", "clicks", "rejected")}
     return tables | {"ledger": [ledger(warehouse, table) for table in ("impressions", "clicks")]}
 
@@ -145,8 +145,8 @@ def some_id(name: str) -> str:
 
 
 def check_lake_files(warehouse, events: int, count: int) -> None:
-    """So many files hold the events; each is in order of ads, and within an ad of time and own id, in groups of 2,500 rows
-    and zstd blocks of 64 KiB."""
+    """The events are in this many files; each is sorted by ad, time and own id, in groups of 2,500 rows and zstd blocks
+    of 64 KiB."""
     files = list(warehouse.folder.glob("data/lake/ad/impressions/**/*.orc"))
     assert len(files) == count and all(file.name.endswith(".zstd.orc") for file in files)
     ids = []

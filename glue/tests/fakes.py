@@ -1,4 +1,4 @@
-"""AWS, as far as the jobs ask for it."""
+"""Fakes of AWS with the calls that the jobs make."""
 
 import hashlib
 import io
@@ -8,8 +8,7 @@ from support.spark import deployed_tables
 
 
 class VersionedBucket:
-    """As much of S3 as an erasure asks for: (key, version, content), the newest version of a key last; a mark of deletion has no
-    content."""
+    """S3 for an erasure: (key, version, content), the newest version of a key last; a delete marker has no content."""
 
     def __init__(self, status: str | None):
         self.status = status
@@ -80,7 +79,7 @@ class DynamoDB:
 
 
 class FolderBucket:
-    """As much of S3 as `undelivered.py` asks for, over the warehouse's folder. It can die before any of its changes."""
+    """S3 for `undelivered.py`, in the warehouse's folder. It can die before any of its changes."""
 
     def __init__(self, folder: Path):
         self.folder, self.changes, self.dies_at = folder, 0, None
@@ -114,7 +113,7 @@ class FolderBucket:
 
 
 class Catalog:
-    """As much of Glue as `undelivered.py` asks for: the deployed tables, in two pages."""
+    """Glue for `undelivered.py`: the deployed tables, in two pages."""
 
     def __init__(self, *more: dict):
         self.tables = [*deployed_tables("dataless"), *more]
@@ -135,7 +134,7 @@ class Body(io.BytesIO):
 
 
 class CountingBucket:
-    """As much of S3 as the mirror and the import ask for. It remembers the calls."""
+    """S3 for the mirror and the import. It records the calls."""
 
     def __init__(self):
         self.objects, self.calls = {}, []

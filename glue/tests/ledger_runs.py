@@ -51,7 +51,7 @@ def printed(capsys) -> list[dict]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def told(data: list[dict]) -> dict[tuple[str, str], tuple[float, datetime]]:
+def published(data: list[dict]) -> dict[tuple[str, str], tuple[float, datetime]]:
     assert all(metric["Unit"] == "Count" for metric in data)
     found = {}
     for metric in data:

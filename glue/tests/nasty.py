@@ -33,7 +33,7 @@ NOON = "2026-11-20 12:00:00.000"
 GOOD = impression(99, NOON)
 
 LINES = [
-    # As it should be: at once, at both ends of the day, a week's first and last millisecond of the hour.
+    # Valid: at once, at both ends of the day, without milliseconds.
     ("2026-11-20 10", "a.gz", impression(1, "2026-11-20 10:15:30.123"), "kept"),
     ("2026-11-20 00", "a.gz", impression(2, "2026-11-20 00:00:00.000"), "kept"),
     ("2026-11-20 23", "a.gz", impression(3, "2026-11-20 23:59:59.999"), "kept"),

@@ -1,7 +1,7 @@
 """Raw lines of a table with columns of every type, each with its fate, and for a kept one the values that are not null.
 
-A line is (hour of arrival, file name, line, fate, values). The table is none of the product's: a team that brings one of its own
-has such.
+A line is (hour of arrival, file name, line, fate, values). The table is not part of the product: it is like one that a
+team adds.
 """
 
 import json
@@ -44,14 +44,14 @@ MOMENT = datetime(2026, 11, 20, 12)
 
 
 def ddl(kind: Any) -> str:
-    """A type as the catalog writes it."""
+    """A type in the catalog's notation."""
     if isinstance(kind, dict):
         return f"struct<{','.join(f'{name}:{ddl(member)}' for name, member in kind.items())}>"
     return f"array<{ddl(kind[0])}>" if isinstance(kind, list) else kind
 
 
 def catalog_table(database: str, data_path: str) -> dict:
-    """The table as `aws glue get-tables` tells it."""
+    """The table as `aws glue get-tables` returns it."""
     columns = [{"Name": name, "Type": ddl(kind)} for name, kind in TABLE["columns"].items()]
     lists = {f"event.{key}": ",".join(TABLE[key]) for key in ("required", "uuid", "sort", "erase")}
     return {
@@ -124,7 +124,7 @@ FITTING = [
     kept(38, '"total": 1e-9999', values={"total": Decimal("0.00")}),
     kept(39, '"total": "1,234.5"', values={"total": Decimal("1234.50")}),
     kept(40, '"total": "+.5"', values={"total": Decimal("0.50")}),
-    # Text takes anything, and is JSON where it was no text.
+    # Text takes anything; what was not text is JSON.
     kept(50, '"note": 7', values={"note": "7"}),
     kept(51, '"note": true', values={"note": "true"}),
     kept(52, '"note": 1.10', values={"note": "1.1"}),
@@ -137,7 +137,7 @@ FITTING = [
     kept(58, '"note": "null"', values={"note": "null"}),
 ]  # fmt: skip
 
-# An optional value that is not good is null, and the line an event all the same.
+# An invalid optional value is null, and the line is still an event.
 NULLED = [
     kept(100, quantity=1.0),
     kept(101, '"quantity": 1e2'),
@@ -166,7 +166,7 @@ NULLED = [
     kept(160, tags="x"),
     kept(161, tags={}),
     kept(162, items={"sku": "a"}),
-    # In an object only the member is null; an array with an element of another type is not good.
+    # In an object only the member is null; an array with an element of another type is invalid.
     kept(170, customer={"id": 7, "name": {}}, values={"customer": (7, "{}")}),
     kept(171, items=[{"sku": "a", "quantity": "2", "gift": "yes", "price": "x", "parts": 1}],
          values={"items": [("a", None, None, None, None)]}),
@@ -249,7 +249,7 @@ TIES = [
 NONE = (None,) * 5
 BIG, SMALL = "1e99999999", "1e-99999999"
 
-# What would take Java minutes to work out: a number with an exponent of more than four digits is text, and so no decimal.
+# Numbers that would take Java minutes: with an exponent of more than four digits they are text, not decimals.
 BEYOND = [
     kept(500, items=[{"price": BIG}], values={"items": [NONE]}),
     rejected("invalid total", 501, f'"total": {BIG}'),
@@ -282,7 +282,7 @@ BEYOND = [
          values={"sizes": [None], "note": "-Infinity", "tags": ["Infinity", '"Infinity"']}),
     kept(532, '"sizes": ["Infinity"]'),
     kept(533, f'"sizes": [1, {BIG}]'),
-    # A member of what is no object isn't there, though it may look like one.
+    # A member of something that is not an object is missing, though it may look like one.
     rejected("missing customer.id", 540, customer='{"id": 7}'),
     rejected("missing customer.id", 541, customer='{"id": "x"}'),
 ]  # fmt: skip

@@ -34,7 +34,7 @@ def mark(warehouse, arrived: str, run: str, name: str) -> None:
 
 
 def found(warehouse) -> dict[tuple[str, str], set[str]]:
-    """Ids by event day and arrival day, in the catalog made anew from the folders."""
+    """Ids by event day and arrival day, in the catalog recreated from the folders."""
     warehouse.make_tables([table for table in deployed_tables(warehouse.database) if table["Name"] == "impressions"])
     ids: dict[tuple[str, str], set[str]] = {}
     for row in warehouse.spark.table(f"{warehouse.database}.impressions").collect():

@@ -77,9 +77,9 @@ def expected(lines) -> dict[tuple, list]:
 def check_books(warehouse, lines, *days: str) -> None:
     books = expectation.books(expectation.IMPRESSIONS, lines, nasty.LOOKBACK_DAYS)
     for day in days:
-        told = ledger(warehouse)[day]
-        assert {name: told[name] for name in books[day]} == dict(books[day])
-        assert told["stored"] == told["kept"]
+        row = ledger(warehouse)[day]
+        assert {name: row[name] for name in books[day]} == dict(books[day])
+        assert row["stored"] == row["kept"]
 
 
 def test_of_two_runs_of_a_day_each_partition_is_one_or_the_other_and_the_books_close(warehouse):

@@ -213,8 +213,8 @@ def test_lines_end_at_newlines_only_and_the_last_needs_none(warehouse):
     )
     run_etl(warehouse, "2026-11-20")
     assert [row[0] for row in warehouse.rows("impressions")] == [nasty.own_id(1), nasty.own_id(2)]
-    told = ledger(warehouse)["2026-11-20"]
-    assert (told["raw"], told["kept"], told["rejected"]) == (5, 2, 3)
+    books = ledger(warehouse)["2026-11-20"]
+    assert (books["raw"], books["kept"], books["rejected"]) == (5, 2, 3)
 
 
 def test_lake_files_are_zstd_and_sorted_by_ad(warehouse):

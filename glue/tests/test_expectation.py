@@ -1,4 +1,4 @@
-"""The definition in plain Python, held against labels that people gave."""
+"""The definition in plain Python, compared with labels written by hand."""
 
 import json
 from collections import Counter
@@ -67,11 +67,11 @@ def test_books_count_every_line_once():
 def test_a_click_has_three_ids_and_its_own_comes_first():
     click = nasty.GOOD.replace("{", '{"click_id": "c1c1c1c1-0000-4000-8000-00000000000C", ')
     lines = [("2026-11-20 12", "a.gz", click), ("2026-11-20 12", "a.gz", nasty.GOOD)]
-    told = [(one.reason, one.row) for one in expectation.fates(expectation.CLICKS, lines, 3)]
+    found = [(one.reason, one.row) for one in expectation.fates(expectation.CLICKS, lines, 3)]
     row = {
         "click_id": "c1c1c1c1-0000-4000-8000-00000000000c",
         "impression_id": nasty.own_id(99),
         "ad_id": nasty.AD,
         "occurred_at": datetime(2026, 11, 20, 12),
     }
-    assert told == [("missing click_id", None), (None, row)]
+    assert found == [("missing click_id", None), (None, row)]

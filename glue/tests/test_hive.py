@@ -39,7 +39,7 @@ def run_hive(warehouse, table: str, checks: bool, day: str = DAY, attribution_da
     hive.main(["hive.py", *(part for name, value in arguments.items() for part in (f"--{name}", value))])
 
 
-def told(warehouse, table: str, day: str = DAY) -> list[dict]:
+def stored_rows(warehouse, table: str, day: str = DAY) -> list[dict]:
     rows = warehouse.spark.table(f"{warehouse.database}.{table}").where(
         "concat(year, '-', month, '-', day) = '" + day + "'"
     )
@@ -64,10 +64,10 @@ def test_query(warehouse, case):
     expected = sorted(read_rows(case / "expected.jsonl"), key=str)
 
     run_hive(warehouse, table, checks=True)
-    assert told(warehouse, table) == expected
+    assert stored_rows(warehouse, table) == expected
     assert warehouse.schema(table) == SCHEMAS[table] + DAY_COLUMNS
     run_hive(warehouse, table, checks=False)
-    assert told(warehouse, table) == expected
+    assert stored_rows(warehouse, table) == expected
     assert [row for row in warehouse.rows(table) if "-".join(row[-3:]) != DAY] == other_days
 
 
@@ -120,7 +120,7 @@ def test_a_click_counts_to_the_end_of_the_attribution_window(warehouse, day, att
         "clicks", [event_row({"click_id": f"c-{each}", "impression_id": each}, at) for each, at in clicks.items()]
     )
     run_hive(warehouse, "advertising", checks=True, day=day, attribution_days=attribution_days)
-    assert {row["impression_id"]: row["click_at"] for row in told(warehouse, "advertising", day)} == clicks | {
+    assert {row["impression_id"]: row["click_at"] for row in stored_rows(warehouse, "advertising", day)} == clicks | {
         "out": None
     }
 

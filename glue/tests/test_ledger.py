@@ -13,9 +13,9 @@ from ledger_runs import (
     NOW,
     figures,
     printed,
+    published,
     put_rows,
     run_ledger,
-    told,
 )
 from support.metrics import DOCUMENTED
 
@@ -38,7 +38,7 @@ def test_books_that_balance_are_published_and_pass(warehouse, cloudwatch, capsys
     ]
     (call,) = cloudwatch.calls
     assert call["Namespace"] == "Warehouse/Lake"
-    assert {key: value for key, (value, _) in told(call["MetricData"]).items() if key[0] == "Unbalanced"} == {
+    assert {key: value for key, (value, _) in published(call["MetricData"]).items() if key[0] == "Unbalanced"} == {
         ("Unbalanced", "impressions"): 0,
         ("Unbalanced", "clicks"): 0,
     }
@@ -49,7 +49,7 @@ def test_a_missing_row_fails_after_the_metrics_are_published(warehouse, cloudwat
         run_ledger(warehouse, impressions=BALANCED)
     assert [line["fault"] is None for line in printed(capsys)] == [False, True]
     (call,) = cloudwatch.calls
-    values = {key: value for key, (value, _) in told(call["MetricData"]).items()}
+    values = {key: value for key, (value, _) in published(call["MetricData"]).items()}
     assert values["Unbalanced", "clicks"] == 1
     assert values["Unbalanced", "impressions"] == 0
     assert ("RawLines", "clicks") not in values
@@ -76,7 +76,9 @@ def test_a_figure_that_is_missing_is_a_fault_and_not_a_0(warehouse, cloudwatch, 
         run_ledger(warehouse, impressions=BALANCED | {"kept": None, "stored": None}, clicks=NO_LINES)
     assert printed(capsys)[1]["kept"] is None
     (call,) = cloudwatch.calls
-    values = {name: value for (name, table), (value, _) in told(call["MetricData"]).items() if table == "impressions"}
+    values = {
+        name: value for (name, table), (value, _) in published(call["MetricData"]).items() if table == "impressions"
+    }
     assert values == {"RawLines": 10, "Repeats": 2, "Rejected": 1, "Late": 1, "Undelivered": 0, "Unbalanced": 1}
 
 
@@ -171,7 +173,7 @@ def test_what_dashboards_and_alarms_name_is_published():
 
 def test_figures_are_dated_at_their_day_and_the_alarm_now():
     rows, faults = {"impressions": BALANCED}, {"impressions": None, "clicks": "no row"}
-    assert told(ledger.metric_data("w", rows, faults, DAY, NOW)) == {
+    assert published(ledger.metric_data("w", rows, faults, DAY, NOW)) == {
         ("RawLines", "impressions"): (10, DAY),
         ("Kept", "impressions"): (6, DAY),
         ("Repeats", "impressions"): (2, DAY),

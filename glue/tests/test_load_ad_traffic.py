@@ -258,7 +258,7 @@ def test_loads_leave_the_days_items_and_no_others_whatever_dies(warehouse, tmp_p
     assert loads.items == traffic
     assert len(list(warehouse.folder.glob("data/loaded/ad_traffic/first-table/*/*/*/run-*-*"))) == 1
 
-    # Somebody else wrote to the table; then it was made anew.
+    # Someone else wrote to the table; then it was recreated.
     loads.items.clear()
     assert loads.load("--full", "true") == 39
     loads.items.clear()

@@ -77,7 +77,7 @@ def test_only_what_a_job_deleted_is_deleted(bucket, folder):
     here.fetch()
     (folder / "data/a").unlink()
     (folder / "data/b").unlink()
-    # Written anew while the job ran: what the job deleted is not this.
+    # Rewritten while the job ran: the job deleted the earlier object.
     bucket.objects["data/b"] = b"3"
     here.put_back()
     assert bucket.objects == {"data/b": b"3"}

@@ -1,4 +1,4 @@
-"""What the metrics sink takes for an event is held to the same lines as the jobs."""
+"""The metrics sink is tested with the same lines as the jobs."""
 
 import raw_lines
 

@@ -1,4 +1,4 @@
-"""The rows that are held against the journal are those of the live files, one line each."""
+"""The rows to compare with the journal are those of the live files, one line each."""
 
 import gzip
 

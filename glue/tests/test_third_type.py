@@ -1,4 +1,4 @@
-"""A third type, of another group, with columns of every type: the jobs and scripts learn it from the catalog."""
+"""A third type, of another group, with columns of every type: the jobs and scripts find it in the catalog."""
 
 import base64
 import gzip
@@ -21,7 +21,7 @@ from fakes import Catalog, Counted, FolderBucket
 from lake import erased
 from lake.registry import event_groups
 from lake.table import event_tables
-from ledger_runs import BALANCED, NO_LINES, NOW, printed, run_ledger, told
+from ledger_runs import BALANCED, NO_LINES, NOW, printed, published, run_ledger
 from ledger_runs import DAY as LEDGER_DAY
 from raw_errors import record
 from support.spark import BUCKET, deployed_tables
@@ -82,7 +82,7 @@ def test_the_ledger_checks_the_books_of_every_type(orders, cloudwatch, capsys):
         run_ledger(orders, impressions=BALANCED, clicks=NO_LINES)
     (call,) = cloudwatch.calls
     unbalanced = {
-        table: value for (name, table), (value, _) in told(call["MetricData"]).items() if name == "Unbalanced"
+        table: value for (name, table), (value, _) in published(call["MetricData"]).items() if name == "Unbalanced"
     }
     assert unbalanced == {"impressions": 0, "clicks": 0, "orders": 1}
 
@@ -91,7 +91,7 @@ def test_the_books_of_a_third_type_are_published(orders, cloudwatch, capsys):
     run_ledger(orders, impressions=BALANCED, clicks=NO_LINES, orders=BALANCED)
     assert [line["table"] for line in printed(capsys)] == ["clicks", "impressions", "orders"]
     (call,) = cloudwatch.calls
-    assert told(call["MetricData"])["Kept", "orders"] == (6, LEDGER_DAY)
+    assert published(call["MetricData"])["Kept", "orders"] == (6, LEDGER_DAY)
 
 
 def test_real_time_counts_of_a_type_are_found_by_its_name():

@@ -1,4 +1,4 @@
-"""A proxy between the page and the API that tells what passed, and can be slow, down, or deaf.
+"""A proxy between the page and the API that records calls, and can be slow, down, or unresponsive.
 
 It does not forward what its client gave up: a request that died with its page never reaches the API, as on a slow network.
 """

@@ -1,4 +1,4 @@
-"""examples/browser in a real Chromium, until its events stand in S3."""
+"""examples/browser in a real Chromium, until its events are in S3."""
 
 import datetime
 import gzip
@@ -10,7 +10,7 @@ import pytest
 
 SETTLED_SECONDS = 2.5
 
-# Without CORS headers the script learns as much as when the network is down: nothing.
+# Without CORS headers the script sees the same as when the network is down: nothing.
 NOT_READABLE = (502, {}, b"")
 
 

@@ -1,4 +1,4 @@
-"""Fixtures of the proxy and of what is behind it."""
+"""Fixtures of the proxy and its upstream."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def upstream():
 
 @pytest.fixture
 def start(tmp_path, upstream):
-    """Starts a proxy of a schedule; the time of the schedule begins at once unless told otherwise."""
+    """Starts a proxy with a schedule, which begins at once by default."""
     started = []
 
     def start(*schedule, seed=0, begin=True):

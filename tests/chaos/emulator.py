@@ -18,7 +18,7 @@ LAUNCHER = ROOT / "tools/emulator/start_ministack.py"
 BUCKET = "lake"
 STREAM = "warehouse-impressions"
 
-# Notes each call, with the instance that took it, and hands the records back.
+# Logs each call with its instance, and returns the records.
 SINK = """
 import json, os, time
 
@@ -66,7 +66,7 @@ class Emulator:
         }
         command = [PYTHON, LAUNCHER, self.folder]
         with (self.folder / "emulator.log").open("ab") as log:
-            # A group of its own: its functions end with it.
+            # A separate process group: its functions end with it.
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         for _ in range(600):
             try:

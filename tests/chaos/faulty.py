@@ -77,7 +77,7 @@ class Proxy:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def stop(self):
-        """Its status and what it complained of."""
+        """Its exit status and its standard error."""
         self.process.terminate()
         _, errors = self.process.communicate(timeout=60)
         return self.process.returncode, errors
@@ -89,7 +89,7 @@ def always(fault, target="any", **more):
 
 @functools.cache
 def client(service, url, read_timeout=60, attempts=1, **config):
-    """A client of the AWS SDK that sees each fault by itself: it makes one attempt unless told otherwise."""
+    """A client of the AWS SDK that makes one attempt by default, so that it sees each fault."""
     config = Config(retries={"total_max_attempts": attempts}, read_timeout=read_timeout, proxies={}, **config)
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     return boto3.client(service, endpoint_url=url, region_name="us-east-1", config=config, **keys)

@@ -1,4 +1,4 @@
-"""A batch of which AWS takes a part."""
+"""Batches that AWS accepts in part."""
 
 import json
 
@@ -128,7 +128,7 @@ def test_a_batch_of_one_item_passes(upstream, start):
 
 
 def test_half_an_answer_is_one_without_fields_to_boto3(upstream, start):
-    """Why `write_batch` in glue/load_ad_traffic.py takes a missing field for no answer."""
+    """Why `write_batch` in glue/load_ad_traffic.py retries all when the field is missing."""
     answer = b'{"UnprocessedItems": {"t": [{"PutRequest": {"Item": {"day": {"N": "0"}}}}]}}'
     upstream.answers = lambda request: (200, {"Content-Type": "application/x-amz-json-1.0"}, answer)
     proxy = start(always("truncate"))

@@ -1,4 +1,4 @@
-"""What no fault hits arrives as it was sent, in both directions."""
+"""Without a fault, requests and answers pass unchanged."""
 
 import gzip
 import http.client

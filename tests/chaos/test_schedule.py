@@ -159,5 +159,5 @@ def test_each_fault_is_drawn_from_its_own_share(written):
     assert drawn("s3") == "throttle"
     assert drawn("dynamodb") is None
     assert drawn("lambda") == "redeliver"
-    # The proxy leaves to the emulator what only that can do.
+    # The proxy ignores faults that only the emulator can inject.
     assert drawn("lambda", schedule.ON_THE_WAY) is None

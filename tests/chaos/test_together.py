@@ -1,4 +1,4 @@
-"""Many callers and all faults at once: what callers saw, what AWS got and what the log says are the same."""
+"""Many callers and all faults at once: what callers saw, what AWS got and what the log has agree."""
 
 import base64
 import collections
@@ -19,7 +19,7 @@ def firehose(request):
 
 
 def call(url, number):
-    """What became of a call of three records: its kind, and the data of the records that are acknowledged."""
+    """The result of a call of three records: its kind, and the data of the acknowledged records."""
     data = [base64.b64encode(f"{number}/{at}".encode()).decode() for at in range(3)]
     body = json.dumps({"DeliveryStreamName": "s", "Records": [{"Data": record} for record in data]})
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=120)
@@ -67,7 +67,7 @@ def test_the_books_of_callers_aws_and_log_agree(upstream, start):
     assert set(got.values()) == {1}
     acknowledged = {record for _, stored in outcomes for record in stored}
     assert acknowledged <= got.keys()
-    # What AWS got and nobody was told of is in the calls whose answers were lost or cut short.
+    # What AWS got without acknowledging it is in the calls whose answers were lost or cut short.
     assert len(got) - len(acknowledged) == 3 * (injected["lost-answer"] + injected["truncate"])
     refused = sum(len(fault["records"]) for fault in faults)
     not_forwarded = injected["throttle"] + injected["error-500"] + injected["cut"]

@@ -36,7 +36,7 @@ def _resolve(node, conditions):
     if set(node) == {"Fn::Sub"} and node["Fn::Sub"].startswith("${AWS::StackName}-"):
         return node["Fn::Sub"].replace("${AWS::StackName}", "dataless")
     unknown = [key for key in node if key == "Ref" or str(key).startswith("Fn::")]
-    # The uri of an integration is of no concern to a client, and goes with the rest of the x-amazon- keys.
+    # Clients need no integration, which is in an x-amazon- key like the others.
     if unknown:
         raise ValueError(f"{node} is not resolved by the tests: teach contract.py to")
     return {key: _resolve(value, conditions) for key, value in node.items() if not str(key).startswith("x-amazon-")}
@@ -77,7 +77,7 @@ Validator = extend(Draft4Validator, {"multipleOf": multiple_of})
 
 
 def errors(document, schema, value):
-    """What is wrong with a value, as texts."""
+    """The problems of a value, as texts."""
     rooted = schema | {"components": document.get("components", {})}
     validator = Validator(rooted, format_checker=FORMATS)
     return [f"{'/'.join(map(str, error.absolute_path))}: {error.message}" for error in validator.iter_errors(value)]

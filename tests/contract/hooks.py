@@ -1,4 +1,4 @@
-"""What Schemathesis has to know of the API beyond its schema, and two checks that are stricter than its own."""
+"""What Schemathesis must know about the API beyond its schema, and two checks that are stricter than its own."""
 
 import datetime
 import json
@@ -11,7 +11,7 @@ import contract
 
 DOCUMENT = contract.load()
 
-# Codes of events that the schema cannot tell from good ones: a 30th of February, and times too far from now.
+# Codes of events that are valid by the schema: a 30th of February, and times too far from now.
 BEYOND_THE_SCHEMA = {"InvalidTime", "TooEarly", "TooLate"}
 
 
@@ -26,7 +26,7 @@ def operation_id(case):
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Makes valid questions about traffic right as a whole.
+    """Makes valid traffic queries consistent as a whole.
 
     OpenAPI describes each parameter alone. It cannot say that start is not after end, that they lie at most 366 days apart,
     or that a page must come from an answer before. a_question_is_judged_as_a_whole tries those.
@@ -76,7 +76,7 @@ def read_json(body):
 
 @schemathesis.check
 def a_batch_is_judged_event_by_event(ctx, response, case):
-    """200 for every batch and for nothing else, and in it each event fails exactly when its schema says so."""
+    """200 for every batch and for nothing else, and each event fails exactly when it violates its schema."""
     if operation_id(case) not in ROUTES or response.request.method != "POST":
         return
     key, name, own_id = ROUTES[operation_id(case)]

@@ -1,4 +1,4 @@
-"""The examples in api.yaml are what it says they are."""
+"""The examples in api.yaml fit their schemas."""
 
 import json
 

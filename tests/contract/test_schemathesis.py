@@ -1,4 +1,5 @@
-"""Schemathesis holds the stack to its contract. What it may not check, and why, stands in schemathesis.toml and hooks.py."""
+"""Schemathesis checks the stack against its contract. Exceptions and their reasons are in schemathesis.toml and
+hooks.py."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""Each documented status is reached, or it is said why no test can reach it here. And what the schema cannot say."""
+"""Each documented status is reached, or has the reason why no test can reach it here. And what the schema cannot
+express."""
 
 import base64
 import datetime

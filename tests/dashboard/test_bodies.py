@@ -90,7 +90,7 @@ def test_a_widgets_metrics_are_documented(title, properties):
         assert stat not in SENSELESS.get((namespace, name), ()), f"{stat} of {name}"
         units.add(known[name])
     named = properties["title"] + json.dumps(properties.get("yAxis", "")) + json.dumps(properties["metrics"])
-    # What an expression makes of a unit is told by its label.
+    # The unit of an expression is in its label.
     if not any("expression" in row[-1] for row in properties["metrics"]):
         for unit in units - {"Count"}:
             assert re.search(UNITS[unit], named), f"nothing says that it is in {unit}"

@@ -59,7 +59,7 @@ def number(text):
 
 
 def rows(page, title):
-    """The data of a chart by time, as the page tells it to those who don't see the chart."""
+    """The data of a chart by time, from the table for those who can't see the chart."""
     table = widget(page, title).locator("table")
     head = table.locator("thead th").all_inner_texts()
     # Read at one moment: the page refreshes by itself.

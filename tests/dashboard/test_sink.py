@@ -118,7 +118,7 @@ class Stream:
 
     @staticmethod
     def code(cloudwatch_url):
-        """The function as it was built, told where CloudWatch is: the emulator names itself to every function."""
+        """The built function with an endpoint for CloudWatch: the emulator passes its own to every function."""
         binary = Path(required("DATALESS_METRICS_SINK"))
         start = f'#!/bin/sh\nexport AWS_ENDPOINT_URL={cloudwatch_url}\nexec "$(dirname "$0")/sink"\n'
         zipped = io.BytesIO()

@@ -200,7 +200,8 @@ def aws(monkeypatch):
 
 
 def deploy(path, stack_name, parameters):
-    """Deploys with moto what it has models for. In place of the others' names and attributes stand texts such as Domain.Arn."""
+    """Deploys with moto what it has models for. The others' names and attributes are replaced by texts such as
+    Domain.Arn."""
     conditions = Resolver(path, parameters, PSEUDO_PARAMETERS, {})
     conditions.stack()
     # A class is known once its module was imported.

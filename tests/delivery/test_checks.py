@@ -24,8 +24,8 @@ def stack():
     }
 
 
-def told(function):
-    """What the check would tell CodeDeploy."""
+def reported(function):
+    """The status that the check would report to CodeDeploy."""
     hook = json.dumps({"DeploymentId": "d-TEST00000", "LifecycleEventHookExecutionId": "test"})
     answer = boto3.client("lambda").invoke(FunctionName=function, Payload=hook)
     error = json.loads(answer["Payload"].read())["errorMessage"]
@@ -54,7 +54,7 @@ def stored(stack):
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_version_that_answers_as_it_must_gets_traffic(stack, check):
     before = stored(stack)
-    assert told(stack[check]) == "Succeeded"
+    assert reported(stack[check]) == "Succeeded"
     # The emulator stores and counts at once what it is given.
     assert stored(stack) == before
 
@@ -66,7 +66,7 @@ def test_a_version_that_answers_otherwise_gets_none(stack):
     try:
         broken = variables | {"NEW_VERSION": other["NEW_VERSION"]}
         client.update_function_configuration(FunctionName=check, Environment={"Variables": broken})
-        assert told(check) == "Failed"
+        assert reported(check) == "Failed"
     finally:
         client.update_function_configuration(FunctionName=check, Environment={"Variables": variables})
-    assert told(check) == "Succeeded"
+    assert reported(check) == "Succeeded"

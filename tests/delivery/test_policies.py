@@ -1,6 +1,6 @@
 """What each function of the deployed stack may do, by the policies of its role: the calls that it makes, and nothing else.
 
-The stack is told by the environment as in tests/conftest.py; the emulator evaluates the policies.
+The environment names the stack, as in tests/conftest.py; the emulator evaluates the policies.
 """
 
 import json
@@ -90,7 +90,7 @@ def resources_of(stack):
 
 @pytest.fixture(scope="module")
 def allowed(stack):
-    """A function that tells whether the role of a function may do something to a resource."""
+    """A function that checks whether a Lambda function's role may do something to a resource."""
     iam = boto3.client("iam")
 
     def policies(role):

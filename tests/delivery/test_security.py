@@ -97,7 +97,7 @@ def test_the_name_answers_over_tls_1_2_on_both_kinds_of_addresses(kind):
     assert validation == [{"DomainName": "api.example.com", "HostedZoneId": "Z0123456789"}]
 
 
-# Where a key may stand, by type: the property that names it.
+# The property for a key, by type.
 KEY_OF = {
     "AWS::DynamoDB::Table": ("SSESpecification", "KMSMasterKeyId"),
     "AWS::KinesisFirehose::DeliveryStream": ("DeliveryStreamEncryptionConfigurationInput", "KeyARN"),
@@ -238,7 +238,7 @@ def test_what_is_retained_is_named_in_the_readme():
 
 
 def test_statements_without_a_resource_say_why():
-    """A wildcard for all resources stands below a comment, in the statement or before it."""
+    """A wildcard for all resources has a comment, in the statement or before it."""
     for path in (
         TEMPLATE,
         ROOT / "build.yaml",

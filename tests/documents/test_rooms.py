@@ -9,7 +9,7 @@ import pytest
 
 from pages import ROOT, SPAN, page
 
-# What a crate is built with; what only its tests use is not on the map.
+# Dependencies of a crate's build; those of tests are not on the map.
 KINDS = ("dependencies", "build-dependencies")
 
 ARCHITECTURE = page(ROOT / "docs" / "ARCHITECTURE.md").text

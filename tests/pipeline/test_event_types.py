@@ -14,7 +14,7 @@ import event_types
 DAY = "2026-03-01"
 NIGHT = {"from": DAY, "to": DAY, "part": True}
 
-# Plays Glue: every run succeeds, but for those of the job that it is told to fail.
+# A stand-in for Glue: every run succeeds, except those of the job that must fail.
 ECHO = """import os
 
 def handler(event, context):

@@ -56,7 +56,7 @@ def text_of(found):
 
 
 def test_what_is_not_asked_is_reviewed():
-    """An action without an ARN is held against no statement."""
+    """An action without an ARN is not compared with any statement."""
     never, sometimes = pairs(*NOT_ASKED.values()), pairs(*SOMETIMES.values(), WITHOUT_A_KEY)
     asking = {(one.kind, one.action) for one in asked()}
     assert dropped() == never | sometimes, text_of(dropped() ^ (never | sometimes))

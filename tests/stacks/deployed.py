@@ -24,7 +24,7 @@ ORDER = (
 # Of AWS::SecretsManager::Secret, which it passes over.
 UNKNOWN_TO_MOTO = {"SecretArn"}
 
-# For what is not deployed here, because it stands in the parent.
+# For resources of the parent, which is not deployed here.
 EXAMPLES = {
     "<AdTrafficTable.Arn>": "arn:aws:dynamodb:us-east-1:123456789012:table/traffic",
     "<AlarmTopic>": "arn:aws:sns:us-east-1:123456789012:alarms",

@@ -15,7 +15,7 @@ NIGHT = "#{format(@scheduledStartTime,'yyyy-MM-dd')}"
 
 ACTIVITIES = {"HiveActivity", "ShellCommandActivity", "SqlActivity", "RedshiftCopyActivity"}
 
-# Required fields, of which one is chosen where they stand together.
+# Required fields; of a group one is chosen.
 # https://docs.aws.amazon.com/datapipeline/latest/DeveloperGuide/dp-pipeline-objects.html
 REQUIRED_FIELDS = {
     "EmrCluster": ["releaseLabel", "subnetId", "role", "resourceRole", "terminateAfter"],

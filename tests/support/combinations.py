@@ -1,4 +1,4 @@
-"""The ways to combine what can be switched on and off."""
+"""The combinations of optional parts."""
 
 from itertools import product
 from pathlib import Path

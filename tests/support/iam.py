@@ -24,7 +24,7 @@ def reference() -> dict:
     )
 
 
-# Left open by the reference: a bucket's name has no slash, an object's ARN has one.
+# The reference does not say it: a bucket's name has no slash, an object's ARN has one.
 CLOSER = {("s3", "bucket"): r"arn:[^:]*:s3:::[^/]+", ("s3", "object"): r"arn:[^:]*:s3:::[^/]+/.*"}
 
 
@@ -78,7 +78,7 @@ def like(text: str, wanted: str) -> bool:
     return bool(pattern(wanted).fullmatch(text))
 
 
-# Operators by what they compare. Those of the policies here, and no more: an unknown one is an error.
+# The operators in the policies here; an unknown one is an error.
 OPERATORS = {
     "StringEquals": lambda value, wanted: value == wanted,
     "StringLike": like,
@@ -89,7 +89,7 @@ OPERATORS = {
 
 
 def holds(condition: dict, context: dict[str, list[str]]) -> bool:
-    """Whether the context of a call fulfils all of a condition. A key that the call does not have fulfils nothing."""
+    """Whether the context of a call fulfils all of a condition. A key that the call lacks fulfils nothing."""
     for name, keys in condition.items():
         for key, wanted in keys.items():
             values = context.get(key.lower(), [])
@@ -111,7 +111,7 @@ def holds(condition: dict, context: dict[str, list[str]]) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Statement:
-    """One of a role's, with where it is."""
+    """One of a role's statements, with its place."""
 
     place: str
     effect: str

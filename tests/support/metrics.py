@@ -106,7 +106,7 @@ DOCUMENTED = {
         },
     ),
     # Our own. Tests of the sink (crates/metrics-sink, tests/dashboard/test_sink.py), of the beacons (crates/capture) and of the jobs
-    # (glue/tests) hold what is published to these names.
+    # (glue/tests) compare what is published with these names.
     "Warehouse/Advertising": (
         "crates/metrics-sink and crates/capture",
         [{"Stack"}, {"Stack", "Table"}, {"Stack", "Table", "Reason"}],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-# What CloudFormation appends to a name that it makes; today it is a character shorter.
+# CloudFormation's suffix of generated names; today it is a character shorter.
 RANDOM = "1ABCDEFGHIJ2K"
 UUID = "0123abcd-0123-0123-0123-0123456789ab"
 

@@ -1,7 +1,7 @@
 """The warehouse as CloudFormation sees it: the transforms run by AWS's own code, conditions and references resolved.
 
-`warehouse` gives what would be made with the parameters of an option. The transforms run in the Python of the SAM CLI
-(tools/readiness/transform.py), since the tests' own has neither. An answer is kept, so that tests may ask as often as they like.
+`warehouse` returns what would be created with the parameters of an option. The transforms run in the Python of the SAM CLI
+(tools/readiness/transform.py), since the tests' own has neither. Results are cached.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def transformed(path: Path, parameters: tuple, pseudo: tuple) -> dict:
 
 
 def answered(process: subprocess.Popen[str], request: str) -> str:
-    """The worker's line for a line."""
+    """The worker's answer to a request."""
     assert process.stdin and process.stdout
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(request + "\n")
@@ -73,7 +73,7 @@ def answered(process: subprocess.Popen[str], request: str) -> str:
 
 @dataclass(frozen=True)
 class Template:
-    """A template with what it was processed for: the parameters that its stack gets."""
+    """A template with the parameters that it was processed with."""
 
     path: Path
     stack_name: str
@@ -84,7 +84,7 @@ class Template:
 
 @dataclass
 class ProcessedStack(Stack):
-    """A stack with what it was made of."""
+    """A stack with its template."""
 
     template: Template = field(kw_only=True)
     pseudo: dict[str, str] = field(kw_only=True)
@@ -95,7 +95,7 @@ class Processed(Resolver):
     """Resolves what the transforms made of a template; names and ARNs are as CloudFormation would make them."""
 
     def read(self, parameters: dict) -> dict:
-        # What is known only when a resource is there is a token here; a transform gets the value then.
+        # Values that are known only after deployment are tokens here; transforms get the real ones.
         declared = read_template(self.path).get("Parameters", {})
         values = {name: str(one["Default"]) for name, one in declared.items() if "Default" in one}
         values |= {name: str(value) for name, value in parameters.items()}
@@ -107,7 +107,7 @@ class Processed(Resolver):
         return ProcessedStack(**vars(super().stack()), template=self.given, pseudo=self.pseudo, resolver=self)
 
     def properties(self, name: str, *keys: str) -> dict[str, Any]:
-        """The resolved values of these properties, without a trace in what the resource at hand waits for."""
+        """The resolved values of these properties, without adding dependencies to the current resource."""
         given, at, where = self.template["Resources"][name].get("Properties", {}), self.at, self.where
         self.at = None
         values = {key: self.value(given[key]) for key in keys if key in given}

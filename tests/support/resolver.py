@@ -1,6 +1,6 @@
-"""Resolves a template the way CloudFormation does before it makes anything: rules, conditions, references.
+"""Resolves a template like CloudFormation before it creates anything: rules, conditions, references.
 
-`resolve` takes parameter values and gives back what would be made, with the stacks below it. It raises `Refused` when a
+`resolve` takes parameter values and returns what would be created, with nested stacks. It raises `Refused` when a
 rule is broken, and `Dangling` for a reference to something that would not be there: a resource or an output whose
 condition is false, an unknown name, a parameter that a child lacks or needs.
 """
@@ -74,7 +74,7 @@ def resolve(
 ) -> Stack:
     """What the template makes with these parameters; those that are missing have their default.
 
-    `outputs` are those of nested stacks that were deployed, by logical id; of the others tokens stand for them.
+    `outputs` has those of deployed nested stacks by logical id; outputs of other stacks are tokens.
     """
     return Resolver(path, parameters, PSEUDO_PARAMETERS | (pseudo or {}), outputs or {}).stack()
 
@@ -99,7 +99,7 @@ class Resolver:
         self.made = Stack()
 
     def read(self, parameters: dict) -> dict:
-        """The template; a subclass may give what the transforms make of it with these parameters."""
+        """The template; a subclass may apply the transforms with these parameters."""
         return read_template(self.path)
 
     def check_value(self, name: str, declared: dict, value: str) -> None:
@@ -185,7 +185,8 @@ class Resolver:
         return (self.parameters | self.pseudo)[one["Ref"]]
 
     def value(self, part: Any) -> Any:
-        """The part with its functions resolved; `<Name>` and `<Name.Attribute>` stand for what a deploy would tell."""
+        """The part with its functions resolved; `<Name>` and `<Name.Attribute>` are placeholders for values of a
+        deployment."""
         if isinstance(part, list):
             return [one for one in map(self.value, part) if one is not NO_VALUE]
         if not isinstance(part, dict):
@@ -243,11 +244,11 @@ class Resolver:
         return self.physical_id(name)
 
     def physical_id(self, name: str) -> str:
-        """What Ref gives; a subclass may know better than a token."""
+        """The value of Ref; a subclass may return a better one than a token."""
         return f"<{name}>"
 
     def physical_attribute(self, name: str, attribute: str) -> str:
-        """What GetAtt gives."""
+        """The value of GetAtt."""
         return f"<{name}.{attribute}>"
 
     def attribute(self, name: str, attribute: str) -> Any:

@@ -1,4 +1,4 @@
-"""One Spark session for the run, with a metastore of its own and the deployed tables in it.
+"""One Spark session for the run, with its own metastore and the deployed tables.
 
 A `conftest.py` imports the fixtures `spark`, `shared_warehouse` and `warehouse`.
 """
@@ -25,7 +25,7 @@ import lake
 import templates
 import undelivered
 
-# Its functions travel to the executors as they do where jobs have it as a library.
+# Executors get their functions with the code, as for libraries of jobs.
 register_pickle_by_value(lake)
 register_pickle_by_value(undelivered)
 
@@ -49,8 +49,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "spark.sql.shuffle.partitions": "2",
         "spark.sql.warehouse.dir": f"file://{folder}/warehouse",
         "spark.hadoop.javax.jdo.option.ConnectionURL": "jdbc:derby:memory:metastore;create=true",
-        # Jobs this short end before the second compiler's work pays. Without it the JVM has 48 MB for compiled code, which
-        # fill up within minutes: then it throws nearly all away and compiles anew, and runs half as fast.
+        # These jobs end before the second compiler pays off. Without it the JVM has 48 MB for compiled code, which
+        # fills up within minutes: then it discards nearly all and recompiles, at half the speed.
         "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={folder}/derby.log "
         "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
     }
@@ -64,7 +64,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
 
 def in_bucket(part: Any) -> Any:
-    """With the bucket's name in its place: all that the location of a table refers to."""
+    """With the bucket's name filled in, the only reference in the location of a table."""
     if isinstance(part, list):
         return [in_bucket(one) for one in part]
     if not isinstance(part, dict):
@@ -80,7 +80,7 @@ def table_resources() -> list[dict]:
 
 
 def deployed_tables(database: str) -> list[dict]:
-    """The template's tables as `aws glue get-tables` tells them."""
+    """The template's tables as `aws glue get-tables` returns them."""
     return [
         in_bucket(resource["Properties"]["TableInput"]) | {"DatabaseName": database}
         for resource in table_resources()
@@ -159,7 +159,7 @@ class Warehouse:
         return self.spark.table(f"{self.database}.{table}").dtypes
 
     def insert(self, table: str, rows: list[dict]) -> None:
-        """Adds rows, given as JSON tells them, to the table's partitions."""
+        """Adds rows, given as for JSON, to the table's partitions."""
         schema = self.spark.table(f"{self.database}.{table}").schema
         text = self.spark.sparkContext.parallelize([json.dumps(row) for row in rows], 1)
         self.spark.conf.set("hive.exec.dynamic.partition.mode", "nonstrict")
@@ -168,12 +168,12 @@ class Warehouse:
 
 @pytest.fixture(scope="session")
 def shared_warehouse(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    # Wherever a checkout is, its path is no reason to miss a file.
+    # A checkout may be in a folder with any name.
     return Warehouse(spark, tmp_path_factory.mktemp("a bucket%2Fof#é"))
 
 
 @pytest.fixture
 def warehouse(shared_warehouse: Warehouse) -> Warehouse:
-    """The warehouse, empty. Making its tables takes far longer than emptying them, so there is one for the run."""
+    """The warehouse, empty. Creating its tables takes much longer than emptying them, so one serves the run."""
     shared_warehouse.clear()
     return shared_warehouse

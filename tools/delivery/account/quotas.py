@@ -54,7 +54,7 @@ def reserved(account: Account, deployment: Deployment) -> int:
 
 
 def to_reserve(account: Account, deployment: Deployment) -> int:
-    """What the deployment reserves anew: a stack that has its functions has their reservation."""
+    """What the deployment reserves in addition: an existing stack has its reservation already."""
     wanted = reserved(account, deployment)
     return 0 if wanted and stacks.owns_resources(stacks.describe(account, deployment.stack)) else wanted
 
