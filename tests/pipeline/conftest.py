@@ -72,15 +72,23 @@ class Warehouse:
         events = self.states.get_execution_history(executionArn=execution, maxResults=1000)["events"]
         return [event["taskFailedEventDetails"]["cause"] for event in events if event["type"] == "TaskFailed"]
 
-    def sql(self, statement):
-        """The rows of a query over the lake, as lists of texts in a stable order."""
+    def ask_spark(self, **request):
+        """The answer of the runner that stands in for Glue."""
         command = [os.environ["DATALESS_SPARK_PYTHON"], ROOT / "glue/local/launch.py", os.environ["DATALESS_RUNNER"]]
         address = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        database = json.loads(Path(os.environ["DATALESS_RUNNER"]).read_text(encoding="utf-8"))["database"]
-        script = str(ROOT / "glue/local/query.py")
-        args = ["--database", database, "--format", "json", "--sql", statement]
-        answer = launch.call(address, {"script": script, "args": args})
+        answer = launch.call(address, request)
         assert answer["ok"], answer["error"]
+        return answer
+
+    def run_job(self, name, arguments):
+        """Runs a deployed Glue job."""
+        self.ask_spark(job=name, arguments=arguments)
+
+    def sql(self, statement):
+        """The rows of a query over the lake, as lists of texts in a stable order."""
+        database = json.loads(Path(os.environ["DATALESS_RUNNER"]).read_text(encoding="utf-8"))["database"]
+        args = ["--database", database, "--format", "json", "--sql", statement]
+        answer = self.ask_spark(script=str(ROOT / "glue/local/query.py"), args=args)
         return sorted(list(json.loads(line).values()) for line in answer["output"].splitlines())
 
     def items(self):

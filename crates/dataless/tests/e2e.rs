@@ -14,6 +14,8 @@ use serde_json::Value;
 
 #[path = "steps/erased.rs"]
 mod erased;
+#[path = "steps/readme.rs"]
+mod readme;
 #[path = "steps/undelivered.rs"]
 mod undelivered;
 
@@ -93,33 +95,34 @@ fn assert_nothing_runs(emulator: Pid) {
     assert_eq!(demo_processes(), [], "processes of the demo still run");
 }
 
+fn report_of_the_demo() -> Value {
+    serde_json::from_slice(&std::fs::read(root().join(".dataless/demo/report.json")).unwrap()).unwrap()
+}
+
 #[test]
 #[ignore = "needs the emulator and Spark: cargo dataless test runs it"]
 fn a_demo_balances_and_counts_what_was_sent() {
     let _alone = alone_with_the_demo();
-    let report: Value =
-        serde_json::from_str(&run(&["demo", "--impressions", "3000", "--seed", "7", "--json"])).unwrap();
-    let written: Value =
-        serde_json::from_slice(&std::fs::read(root().join(".dataless/demo/report.json")).unwrap()).unwrap();
-    assert_eq!(report, written);
-    assert_eq!(report["balanced"], true);
+    let printed = readme::demo();
+    let report = report_of_the_demo();
+    assert_eq!(report["balanced"], true, "{printed}");
     let clicks = report["accepted"]["clicks"].as_u64().unwrap();
-    // Three thousand draws at 0.3: five standard deviations are 126.
-    assert!((774..=1026).contains(&clicks), "{clicks}");
+    // Twenty thousand draws at 0.3: five standard deviations are 324.
+    assert!((5676..=6324).contains(&clicks), "{clicks}");
     for place in ["accepted", "raw", "ledger", "lake", "realtime"] {
-        assert_eq!(report[place]["impressions"], 3000, "{place}");
+        assert_eq!(report[place]["impressions"], 20_000, "{place}");
         assert_eq!(report[place]["clicks"], clicks, "{place}");
     }
     for place in ["repeats", "rejected", "late"] {
         assert_eq!(report[place], serde_json::json!({"impressions": 0, "clicks": 0}), "{place}");
     }
-    assert_eq!(report["advertising"], serde_json::json!({"rows": 3000, "clicked": clicks}));
+    assert_eq!(report["advertising"], serde_json::json!({"rows": 20_000, "clicked": clicks}));
     let traffic = &report["traffic"];
     assert!(traffic["items"].as_u64().unwrap() > 10);
     assert_eq!((&traffic["checked"], &traffic["mismatches"]), (&traffic["items"], &Value::from(0)));
     let rate = report["clickthrough_rate"].as_f64().unwrap();
     // To four decimals.
-    assert!((rate - clicks as f64 / 3000.0).abs() <= 0.000_05);
+    assert!((rate - clicks as f64 / 20_000.0).abs() <= 0.000_05);
     assert_eq!(demo_processes(), []);
 }
 
@@ -129,6 +132,7 @@ fn what_the_build_puts_into_s3_deploys_and_balances() {
     let _alone = alone_with_the_demo();
     let report: Value =
         serde_json::from_str(&run(&["demo", "--delivered", "--impressions", "1000", "--seed", "8", "--json"])).unwrap();
+    assert_eq!(report, report_of_the_demo());
     assert_eq!(report["balanced"], true);
     for place in ["accepted", "raw", "ledger", "lake", "realtime"] {
         assert_eq!(report[place]["impressions"], 1000, "{place}");
@@ -187,14 +191,6 @@ fn ctrl_c_stops_every_child() {
     assert_eq!(output.status.code(), Some(130), "{}", text(&output));
     assert!(text(&output).contains("interrupted"));
     assert_nothing_runs(emulator);
-}
-
-/// The shell blocks of the README's section on staying, as a reader would paste them.
-fn readme_commands() -> String {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let section = readme.split("\n## Stay a while\n").nth(1).unwrap().split("\n## ").next().unwrap();
-    let blocks = section.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    blocks.collect::<Vec<_>>().concat()
 }
 
 /// What must not change when a day is run again.
@@ -269,7 +265,7 @@ fn a_warehouse_that_stays() {
 
 /// Gives the ad for which the README's reader sent events.
 fn the_readme_works_when_pasted_and_a_rerun_changes_nothing() -> String {
-    let script = format!("set -euo pipefail\n{}\necho \"the ad is $AD\"", readme_commands());
+    let script = format!("set -euo pipefail\n{}\necho \"the ad is $AD\"", readme::commands());
     let pasted = Command::new("bash").arg("-c").arg(script).current_dir(root()).stdin(Stdio::null()).output().unwrap();
     let printed = text(&pasted);
     assert!(pasted.status.success(), "{printed}");

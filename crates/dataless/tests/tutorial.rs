@@ -1,7 +1,9 @@
-//! `docs/your-own-events.md`, pasted into a checkout of its own. Minutes long: `cargo dataless test end-to-end` runs it.
+//! `docs/tutorial.md` and `docs/your-own-events.md`, pasted into a checkout of their own. Minutes long:
+//! `cargo dataless test end-to-end` runs them.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -115,9 +117,97 @@ fn blocks<'a>(page: &'a str, word: &str) -> Vec<&'a str> {
     page.split(&mark[..]).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
+/// Pastes commands into a shell in the checkout; gives what they print.
+fn paste(checkout: &Checkout, commands: &str) -> String {
+    let mut bash = program("bash", checkout.path());
+    // Whoever has a desktop is shown no page.
+    let path = format!("{}:{}", checkout.path().join(BROWSER).display(), std::env::var("PATH").unwrap());
+    bash.env("PATH", path).arg("-c").arg(format!("set -euo pipefail\n{commands}"));
+    succeed(bash)
+}
+
+fn assert_printed(printed: &str, answers: &[&str]) {
+    for line in answers.iter().flat_map(|answer| answer.lines()).filter(|line| !line.is_empty()) {
+        assert!(printed.contains(line.trim_end()), "not printed: {line}\n{printed}");
+    }
+}
+
+/// One checkout for both pages: it takes minutes to build.
 #[test]
 #[ignore = "needs the emulator and Spark: cargo dataless test runs it"]
-fn an_event_type_of_ones_own_goes_from_samples_to_an_answer() {
+fn the_tutorial_and_the_page_on_event_types_work_when_pasted() {
+    let checkout = Checkout::new();
+    the_tutorial_leads_from_a_machine_to_a_changed_query(&checkout);
+    an_event_type_of_ones_own_goes_from_samples_to_an_answer(&checkout);
+}
+
+/// A folder of the checkout with programs that take an address and keep it, in place of those that open a browser.
+const BROWSER: &str = ".dataless/browser";
+
+/// The second terminal of the tutorial.
+const DASHBOARD: &str = "cargo dataless dashboard --open\n";
+
+fn the_tutorial_leads_from_a_machine_to_a_changed_query(checkout: &Checkout) {
+    let browser = checkout.path().join(BROWSER);
+    fs::create_dir_all(&browser).unwrap();
+    for name in ["xdg-open", "open"] {
+        let program = browser.join(name);
+        fs::write(&program, "#!/bin/sh\necho \"$1\" >\"$(dirname \"$0\")/address\"\n").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let page = fs::read_to_string(root().join("docs/tutorial.md")).unwrap();
+    let blocks_of_commands = blocks(&page, "sh");
+    assert!(blocks_of_commands.contains(&DASHBOARD) && blocks_of_commands.contains(&"cargo dataless demo\n"));
+    let end = "=== end of the block";
+    let commands = blocks_of_commands.iter().map(|commands| match *commands {
+        DASHBOARD => format!("{} >/dev/null 2>&1 &\ntrap 'kill %1' EXIT\n", DASHBOARD.trim_end()),
+        // The tests of `demo` have one, as the README starts it.
+        "cargo dataless demo\n" => String::new(),
+        _ => (*commands).to_owned(),
+    });
+    let commands: String = commands.map(|commands| format!("{commands}\necho '{end}'\n")).collect();
+    // The page is served until the warehouse ends.
+    let look = format!("curl -s \"$(cat {BROWSER}/address)\" >{BROWSER}/page.html\n");
+    let printed = paste(checkout, &commands.replace("rm pipeline/hive", &format!("{look}rm pipeline/hive")));
+    assert_printed(&printed, &blocks(&page, "text"));
+    assert!(fs::read_to_string(browser.join("page.html")).unwrap().contains("<svg"));
+
+    let [doctor, demo, up, refused, twice, dashboard, load, raw, books, asked, change, failed, before, after, tests, _] =
+        printed.split(end).take(blocks_of_commands.len()).collect::<Vec<_>>()[..]
+    else {
+        panic!("the tutorial has other blocks\n{printed}");
+    };
+    assert!(doctor.contains("✓ Java 17") && demo.trim().is_empty() && dashboard.trim().is_empty());
+    assert!(up.contains("stream of clicks") && refused.contains("InvalidId"), "{up}{refused}");
+    assert!(twice.contains(r#"{"failed_count":0,"records":[{"failed":false},{"failed":false}]}"#), "{twice}");
+    assert!(load.contains("Complete: every event was acknowledged."), "{load}");
+    assert!(raw.contains("data/raw/ad/clicks/") && raw.contains("data/raw/ad/impressions/"), "{raw}");
+    let row = |text: &'_ str, is_row: &dyn Fn(&str) -> bool| -> Vec<String> {
+        let found = text.lines().find(|line| is_row(line)).unwrap_or_else(|| panic!("no such row\n{text}"));
+        found.split_whitespace().map(str::to_owned).collect()
+    };
+    // The one click that was sent twice.
+    let clicks = row(books, &|line| line.contains("  clicks  "));
+    assert_eq!((clicks[0].as_str(), clicks[5].as_str()), ("✓", "1"), "{books}");
+    let in_the_lake = row(asked, &|line| line.find(' ') == Some(36));
+    let served = row(asked, &|line| line.starts_with("20"));
+    assert_eq!(in_the_lake[1..], served[1..3], "{asked}");
+    assert!(change.contains("+") && change.contains("unix_timestamp(click_at)"), "{change}");
+    assert!(failed.contains("refused"), "{failed}");
+    let sums = |text: &str| -> Vec<u64> {
+        text.lines().last().unwrap().split_whitespace().map(|sum| sum.parse().unwrap()).collect()
+    };
+    let (before, after) = (sums(before.trim_end()), sums(after.trim_end()));
+    assert_eq!((before[0], after[0]), (2001, 2001));
+    // Views are clicked after three to seven seconds.
+    assert!(after[1] * 10 > before[1] * 3 && after[1] * 10 < before[1] * 7, "{before:?} {after:?}");
+    assert!(tests.contains(" passed"), "{tests}");
+    let mut left = program("git", checkout.path());
+    left.args(["status", "--porcelain"]);
+    assert_eq!(succeed(left), "", "the change is undone");
+}
+
+fn an_event_type_of_ones_own_goes_from_samples_to_an_answer(checkout: &Checkout) {
     let page = fs::read_to_string(root().join("docs/your-own-events.md")).unwrap();
     let commands = blocks(&page, "sh").concat();
     assert!(commands.contains("events new orders") && commands.contains("--against HEAD || echo"), "{commands}");
@@ -126,13 +216,8 @@ fn an_event_type_of_ones_own_goes_from_samples_to_an_answer() {
     let answers = blocks(pasted, "text");
     assert!(answers.len() >= 4, "{answers:?}");
 
-    let checkout = Checkout::new();
-    let mut bash = program("bash", checkout.path());
-    bash.arg("-c").arg(format!("set -euo pipefail\n{commands}"));
-    let printed = succeed(bash);
-    for line in answers.iter().flat_map(|answer| answer.lines()).filter(|line| !line.is_empty()) {
-        assert!(printed.contains(line.trim_end()), "not printed: {line}\n{printed}");
-    }
+    let printed = paste(checkout, &commands);
+    assert_printed(&printed, &answers);
     // The books of both batches balance: 200 samples, then 100 more.
     for orders in [" 200 ", " 300 "] {
         assert!(

@@ -1,0 +1,49 @@
+"""A shell into which the commands of a page are pasted, one block after the other, as a reader does."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+END = "--- end of the block ---"
+
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, sections: str) -> dict[str, list[str]]:
+    """The commands below each heading that the pattern finds, by the heading."""
+    _, *rest = re.split(rf"^({sections})$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {heading: BLOCK.findall(text) for heading, text in zip(rest[::2], rest[1::2], strict=True)}
+
+
+class Shell:
+    """A bash that ends at the first command that fails."""
+
+    def __init__(self, folder: Path, prelude: str, **variables: str):
+        self.script, self.log = folder / "block.sh", folder / "stderr.txt"
+        self.bash = subprocess.Popen(
+            ["bash"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log.open("w"),
+            env=os.environ | variables,
+            text=True,
+        )
+        self.paste(f"set -euo pipefail\n{prelude}")
+
+    def paste(self, commands: str) -> str:
+        """What the commands print."""
+        self.script.write_text(commands, encoding="utf-8")
+        self.bash.stdin.write(f"source {self.script} </dev/null\nprintf '\\n%s\\n' '{END}'\n")
+        self.bash.stdin.flush()
+        printed = []
+        for line in self.bash.stdout:
+            if line.rstrip("\n") == END:
+                return "".join(printed).strip()
+            printed.append(line)
+        raise AssertionError(f"{commands}\n{''.join(printed)}\n{self.log.read_text(encoding='utf-8')}")
+
+    def close(self) -> None:
+        self.bash.stdin.close()
+        self.bash.wait()
+        self.bash.stdout.close()

@@ -1,0 +1,173 @@
+"""docs/self-guided-demo.md, pasted: the commands that the emulator can answer, in one shell, from start to end."""
+
+import gzip
+import json
+import os
+import re
+import time
+from pathlib import Path
+
+import boto3
+import pytest
+from pasted import Shell, blocks
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = blocks(ROOT / "docs" / "self-guided-demo.md", r"## \d+\. .+")
+
+# Blocks that are not pasted, by their first line. `tests/documents` holds their commands against the models of AWS.
+NOT_HERE = {
+    "cargo dataless doctor --aws": "it looks at an account; tests/doctor has one of moto",
+    'aws logs tail /aws-glue/crawlers --log-stream-name-prefix "$STACK-raw" --since 1h': "the emulator's crawlers log nothing",
+    'aws logs tail "$(output GlueLogGroups)/output" --since 1h': "no Glue job logs there: Spark runs beside the emulator",
+    "sam build": "the emulator has no Redshift; tests/stacks deploys it to moto",
+    'aws glue start-job-run --job-name "$(output RedshiftExportJob)" \\': "likewise",
+    'STATEMENT=$(aws redshift-data execute-statement --cluster-identifier "$STACK" --database warehouse \\': "likewise",
+    'aws redshift pause-cluster --cluster-identifier "$STACK"': "likewise",
+    'aws cloudformation delete-stack --stack-name "$STACK"': "other tests have this stack after it",
+}
+
+# What a local run has in place of the page's: once each.
+DIFFERENT = {
+    "STACK=warehouse": f"STACK={os.environ.get('DATALESS_STACK')}",
+    # AWS's host name of the API does not lead to an emulator.
+    "BASE_URL=$(output BaseURL)": f"BASE_URL={os.environ.get('DATALESS_BASE_URL')}",
+    "--duration 10m": "--duration 2s",
+    "--impressions 1000000": "--impressions 2000",
+    "--out /tmp/sample": '--out "$SAMPLE"',
+    "aws s3 sync /tmp/sample/data/raw": 'aws s3 sync "$SAMPLE/data/raw"',
+}
+
+# The load generator that `cargo dataless loadgen` builds has been built.
+PRELUDE = 'cargo() { shift 2; "$DATALESS_LOADGEN" "$@"; }'
+
+
+class Demo:
+    """The reader's shell, and what has been pasted."""
+
+    def __init__(self, folder):
+        tools = Path(os.environ["DATALESS_SPARK_PYTHON"]).parent
+        variables = {
+            "PATH": f"{tools}:{os.environ['PATH']}",
+            "SAMPLE": str(folder / "sample"),
+            "LOADGEN_CONFIG": str(ROOT / "load-generator/config.yaml"),
+            "LOADGEN_SCHEMAS": str(ROOT / "events"),
+        }
+        self.shell = Shell(folder, PRELUDE, **variables)
+        self.pasted = []
+        self.day = time.strftime("%F", time.gmtime())
+
+    def paste(self, number):
+        """Pastes the blocks of a section; what each printed."""
+        (section,) = [blocks for heading, blocks in PAGE.items() if heading.startswith(f"## {number}. ")]
+        printed = []
+        for block in section:
+            if block.splitlines()[0] in NOT_HERE:
+                continue
+            self.pasted.append(block)
+            for page, here in DIFFERENT.items():
+                block = block.replace(page, here)
+            printed.append(self.shell.paste(block))
+        if time.strftime("%F", time.gmtime()) != self.day:
+            pytest.skip("midnight (UTC) passed: the page's days are another day's")
+        return printed
+
+    def value(self, text):
+        return self.shell.paste(f'printf %s "{text}"')
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    demo = Demo(tmp_path_factory.mktemp("demo"))
+    yield demo
+    demo.shell.close()
+
+
+def events_of(warehouse, table, ad, day):
+    """Ids of the ad's events of a day, in whatever raw object they are."""
+    found = set()
+    for page in warehouse.s3.get_paginator("list_objects_v2").paginate(
+        Bucket=warehouse.bucket, Prefix=f"data/raw/ad/{table}/"
+    ):
+        for item in page.get("Contents", []):
+            content = warehouse.s3.get_object(Bucket=warehouse.bucket, Key=item["Key"])["Body"].read()
+            text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+            lines = [json.loads(line) for line in text.decode().splitlines() if f'"{ad}"' in line]
+            found |= {line[f"{table[:-1]}_id"] for line in lines if line["occurred_at"].startswith(day)}
+    return found
+
+
+def test_an_event_is_acknowledged_and_another_refused(demo):
+    demo.paste(1)
+    (printed,) = demo.paste(2)
+    good, bad = (json.loads(answer) for answer in printed.replace("}{", "}\n{").splitlines())
+    assert len(good["records"][0].pop("id")) == 36
+    assert good == {"failed_count": 0, "records": [{"failed": False}]}
+    assert (bad["failed_count"], bad["records"][0]["error_code"]) == (1, "InvalidId")
+
+
+def test_both_dashboards_are_there_and_load_arrives(demo):
+    dashboards, report, listed = demo.paste(3)
+    names = [url.rpartition("/")[2] for url in dashboards.splitlines()]
+    assert len(names) == 2
+    for name in names:
+        body = boto3.client("cloudwatch").get_dashboard(DashboardName=name)["DashboardBody"]
+        assert json.loads(body)["widgets"]
+    assert "complete" in report
+    assert "data/raw/ad/clicks/" in listed and "Total Objects:" in listed
+
+
+def test_the_raw_crawler_runs(demo):
+    (state,) = demo.paste(4)
+    assert json.loads(state)[0] in ("RUNNING", "STOPPING", "READY")
+
+
+def test_each_etl_job_is_started_for_the_day(demo, warehouse):
+    glue = boto3.client("glue")
+    python, state, scala = demo.paste(5)
+    assert json.loads(state)[0] in ("STARTING", "RUNNING", "SUCCEEDED")
+    assert python.count("JobRunId") == scala.count("JobRunId") == 2
+    today = demo.value("$TODAY")
+    for job in ("ImpressionsPython", "ClicksPython", "ImpressionsScala", "ClicksScala"):
+        name = demo.value(f"$(output {job}ETLJob)")
+        (run,) = glue.get_job_runs(JobName=name, MaxResults=1)["JobRuns"]
+        assert run["Arguments"]["--day"] == today
+        if "Python" in job:
+            # The emulator only notes the run.
+            warehouse.run_job(name, {"--day": today})
+
+
+def test_athena_takes_the_queries_and_spark_answers_them(demo, warehouse):
+    demo.paste(6)
+    commands = "".join(block for heading, section in PAGE.items() if heading.startswith("## 6. ") for block in section)
+    # The emulator's Athena can't read ORC and has made answers; the same SQL runs on the same tables in Spark.
+    ledger, count, by_ad, raw = (
+        warehouse.sql(demo.value(statement)) for statement in re.findall(r'^ask "(.*?)"$', commands, re.M | re.S)
+    )
+    kept = {}
+    for table, lines, *fates in ledger:
+        assert lines == sum(fates) > 0
+        kept[table] = fates[0]
+    assert kept.keys() == {"impressions", "clicks"}
+    assert count == [[kept["impressions"]]] and kept["impressions"] > 1000
+    assert len(by_ad) == 5 and all(len(ad) == 36 and views > 1 for ad, views in by_ad)
+    assert raw >= count
+
+
+def test_a_night_of_sample_data_is_served(demo, warehouse):
+    _, = demo.paste(8)
+    status, traffic = demo.paste(9)
+    assert status == "SUCCEEDED"
+    ad, yesterday = demo.value("$AD"), demo.value("$YESTERDAY")
+    answer, _ = json.JSONDecoder().raw_decode(traffic)
+    counted = {day["day"]: (day["impressions"], day["clicks"]) for day in answer["days"]}
+    impressions = events_of(warehouse, "impressions", ad, yesterday)
+    assert len(impressions) > 100
+    assert counted[yesterday][0] == len(impressions)
+    assert 0 < counted[yesterday][1] <= len(events_of(warehouse, "clicks", ad, yesterday))
+
+
+def test_every_block_is_pasted_or_has_its_reason(demo):
+    every = [block for section in PAGE.values() for block in section]
+    first_lines = [block.splitlines()[0] for block in every]
+    assert sorted(first_lines) == sorted([block.splitlines()[0] for block in demo.pasted] + list(NOT_HERE))
+    assert [page for page in DIFFERENT if "".join(every).count(page) != 1] == []
