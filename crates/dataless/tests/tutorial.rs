@@ -146,8 +146,23 @@ const BROWSER: &str = ".dataless/browser";
 
 /// The second terminal of the tutorial.
 const DASHBOARD: &str = "cargo dataless dashboard --open\n";
+const DEMO: &str = "cargo dataless demo\n";
 
-fn the_tutorial_leads_from_a_machine_to_a_changed_query(checkout: &Checkout) {
+/// What a test has in place of two blocks.
+fn pasted(commands: &str) -> String {
+    match commands {
+        DASHBOARD => {
+            format!("{} >/dev/null 2>&1 &\ntrap \"kill $! 2>/dev/null || true\" EXIT\n", DASHBOARD.trim_end())
+        }
+        // The tests of `demo` have one, as the README starts it.
+        DEMO => String::new(),
+        _ => commands.to_owned(),
+    }
+}
+
+/// Pastes the tutorial; gives what each of its blocks prints.
+fn paste_the_tutorial(checkout: &Checkout) -> Vec<String> {
+    const END: &str = "=== end of the block";
     let browser = checkout.path().join(BROWSER);
     fs::create_dir_all(&browser).unwrap();
     for name in ["xdg-open", "open"] {
@@ -157,47 +172,47 @@ fn the_tutorial_leads_from_a_machine_to_a_changed_query(checkout: &Checkout) {
     }
     let page = fs::read_to_string(root().join("docs/tutorial.md")).unwrap();
     let blocks_of_commands = blocks(&page, "sh");
-    assert!(blocks_of_commands.contains(&DASHBOARD) && blocks_of_commands.contains(&"cargo dataless demo\n"));
-    let end = "=== end of the block";
-    let commands = blocks_of_commands.iter().map(|commands| match *commands {
-        DASHBOARD => format!("{} >/dev/null 2>&1 &\ntrap 'kill %1' EXIT\n", DASHBOARD.trim_end()),
-        // The tests of `demo` have one, as the README starts it.
-        "cargo dataless demo\n" => String::new(),
-        _ => (*commands).to_owned(),
-    });
-    let commands: String = commands.map(|commands| format!("{commands}\necho '{end}'\n")).collect();
+    assert!(blocks_of_commands.contains(&DASHBOARD) && blocks_of_commands.contains(&DEMO));
+    let commands: String =
+        blocks_of_commands.iter().map(|commands| format!("{}\necho '{END}'\n", pasted(commands))).collect();
     // The page is served until the warehouse ends.
     let look = format!("curl -s \"$(cat {BROWSER}/address)\" >{BROWSER}/page.html\n");
     let printed = paste(checkout, &commands.replace("rm pipeline/hive", &format!("{look}rm pipeline/hive")));
     assert_printed(&printed, &blocks(&page, "text"));
     assert!(fs::read_to_string(browser.join("page.html")).unwrap().contains("<svg"));
+    printed.split(END).take(blocks_of_commands.len()).map(str::to_owned).collect()
+}
 
-    let [doctor, demo, up, refused, twice, dashboard, load, raw, books, asked, change, failed, before, after, tests, _] =
-        printed.split(end).take(blocks_of_commands.len()).collect::<Vec<_>>()[..]
+/// The words of the first line that is asked for.
+fn row(text: &str, is_row: impl Fn(&str) -> bool) -> Vec<&str> {
+    let found = text.lines().find(|line| is_row(line));
+    found.unwrap_or_else(|| panic!("no such row\n{text}")).split_whitespace().collect()
+}
+
+fn the_tutorial_leads_from_a_machine_to_a_changed_query(checkout: &Checkout) {
+    let printed = paste_the_tutorial(checkout);
+    let blocks: Vec<&str> = printed.iter().map(String::as_str).collect();
+    let [doctor, _, up, refused, twice, _, load, raw, books, asked, change, failed, before, after, tests, _] =
+        blocks[..]
     else {
-        panic!("the tutorial has other blocks\n{printed}");
+        panic!("the tutorial has other blocks: {printed:?}");
     };
-    assert!(doctor.contains("✓ Java 17") && demo.trim().is_empty() && dashboard.trim().is_empty());
-    assert!(up.contains("stream of clicks") && refused.contains("InvalidId"), "{up}{refused}");
+    assert!(doctor.contains("✓ Java 17") && up.contains("stream of clicks"), "{doctor}{up}");
+    assert!(refused.contains("InvalidId"), "{refused}");
     assert!(twice.contains(r#"{"failed_count":0,"records":[{"failed":false},{"failed":false}]}"#), "{twice}");
     assert!(load.contains("Complete: every event was acknowledged."), "{load}");
     assert!(raw.contains("data/raw/ad/clicks/") && raw.contains("data/raw/ad/impressions/"), "{raw}");
-    let row = |text: &'_ str, is_row: &dyn Fn(&str) -> bool| -> Vec<String> {
-        let found = text.lines().find(|line| is_row(line)).unwrap_or_else(|| panic!("no such row\n{text}"));
-        found.split_whitespace().map(str::to_owned).collect()
-    };
     // The one click that was sent twice.
-    let clicks = row(books, &|line| line.contains("  clicks  "));
-    assert_eq!((clicks[0].as_str(), clicks[5].as_str()), ("✓", "1"), "{books}");
-    let in_the_lake = row(asked, &|line| line.find(' ') == Some(36));
-    let served = row(asked, &|line| line.starts_with("20"));
+    let clicks = row(books, |line| line.contains("  clicks  "));
+    assert_eq!((clicks[0], clicks[5]), ("✓", "1"), "{books}");
+    let in_the_lake = row(asked, |line| line.find(' ') == Some(36));
+    let served = row(asked, |line| line.starts_with("20"));
     assert_eq!(in_the_lake[1..], served[1..3], "{asked}");
-    assert!(change.contains("+") && change.contains("unix_timestamp(click_at)"), "{change}");
-    assert!(failed.contains("refused"), "{failed}");
+    assert!(change.contains("\n+") && failed.contains("refused"), "{change}{failed}");
     let sums = |text: &str| -> Vec<u64> {
-        text.lines().last().unwrap().split_whitespace().map(|sum| sum.parse().unwrap()).collect()
+        text.trim_end().lines().last().unwrap().split_whitespace().map(|sum| sum.parse().unwrap()).collect()
     };
-    let (before, after) = (sums(before.trim_end()), sums(after.trim_end()));
+    let (before, after) = (sums(before), sums(after));
     assert_eq!((before[0], after[0]), (2001, 2001));
     // Views are clicked after three to seven seconds.
     assert!(after[1] * 10 > before[1] * 3 && after[1] * 10 < before[1] * 7, "{before:?} {after:?}");
