@@ -214,8 +214,9 @@ fn the_tutorial_leads_from_a_machine_to_a_changed_query(checkout: &Checkout) {
     };
     let (before, after) = (sums(before), sums(after));
     assert_eq!((before[0], after[0]), (2001, 2001));
-    // Views are clicked after three to seven seconds.
-    assert!(after[1] * 10 > before[1] * 3 && after[1] * 10 < before[1] * 7, "{before:?} {after:?}");
+    // Views are clicked after three to seven seconds. In whole seconds, three in eight of these are below five; with 600
+    // clicks, five standard deviations are a tenth of them.
+    assert!(after[1] * 1000 > before[1] * 275 && after[1] * 1000 < before[1] * 475, "{before:?} {after:?}");
     assert!(tests.contains(" passed"), "{tests}");
     let mut left = program("git", checkout.path());
     left.args(["status", "--porcelain"]);
