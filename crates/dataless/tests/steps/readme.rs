@@ -27,7 +27,7 @@ pub fn demo() -> String {
 
 /// The shell blocks of the README's section on staying, as a reader would paste them.
 pub fn commands() -> String {
-    let section = section("Stay a while");
+    let section = section("A warehouse that stays");
     let blocks = section.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     blocks.collect::<Vec<_>>().concat()
 }
