@@ -8,7 +8,7 @@ FROM ad_traffic
 WHERE year = '${hivevar:year}' AND month = '${hivevar:month}' AND day = '${hivevar:day_of_month}'
   AND (clicks > impressions OR clicks < 0 OR impressions < 1);
 
-SELECT 'one row an ad' AS check_name, ad_id, count(*) AS copies
+SELECT 'one row per ad' AS check_name, ad_id, count(*) AS copies
 FROM ad_traffic
 WHERE year = '${hivevar:year}' AND month = '${hivevar:month}' AND day = '${hivevar:day_of_month}'
 GROUP BY ad_id

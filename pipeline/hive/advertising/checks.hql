@@ -53,7 +53,7 @@ JOIN (
 ON c.impression_id = a.impression_id
 WHERE c.occurred_at >= a.impression_at AND (a.click_at IS NULL OR c.occurred_at < a.click_at);
 
-SELECT 'one row an impression' AS check_name, impression_id, count(*) AS copies
+SELECT 'one row per impression' AS check_name, impression_id, count(*) AS copies
 FROM advertising
 WHERE year = '${hivevar:year}' AND month = '${hivevar:month}' AND day = '${hivevar:day_of_month}'
 GROUP BY impression_id

@@ -1,4 +1,4 @@
--- One row a click.
+-- One row per click.
 --
 -- Rows are spread by impression_id: it is even, where a popular ad would weigh on one node, and impressions, clicks and
 -- advertising join by it without moving rows. They are sorted by time, so that a day is found, deleted and read without
