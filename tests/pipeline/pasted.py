@@ -10,7 +10,7 @@ END = "--- end of the block ---"
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def blocks(page: Path, sections: str) -> dict[str, list[str]]:
+def blocks_of(page: Path, sections: str) -> dict[str, list[str]]:
     """The commands below each heading that the pattern finds, by the heading."""
     _, *rest = re.split(rf"^({sections})$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return {heading: BLOCK.findall(text) for heading, text in zip(rest[::2], rest[1::2], strict=True)}
