@@ -27,12 +27,14 @@ from playwright.sync_api import sync_playwright
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 MAX_BYTES = 150_000
 
-# What to show: the file, the place of its dashboard in the page's list, the range, the colours, the height.
+SIZE = {"width": 1400, "height": 740}
+
+# What to show: the file, the place of its dashboard in the page's list, the range, the colours.
 PICTURES = [
-    ("real-time-advertising.png", 0, "-PT15M", "light", 800),
-    ("real-time-advertising-dark.png", 0, "-PT15M", "dark", 800),
-    ("ops.png", 1, "-PT15M", "light", 860),
-    ("ops-dark.png", 1, "-PT15M", "dark", 860),
+    ("real-time-advertising.png", 0, "-PT15M", "light"),
+    ("real-time-advertising-dark.png", 0, "-PT15M", "dark"),
+    ("ops.png", 1, "-PT15M", "light"),
+    ("ops-dark.png", 1, "-PT15M", "dark"),
 ]
 
 
@@ -132,8 +134,8 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, chromium_sandbox=os.geteuid() != 0)
-        for name, place, reach, colours, height in PICTURES:
-            page = browser.new_page(viewport={"width": 1400, "height": height}, color_scheme=colours)
+        for name, place, reach, colours in PICTURES:
+            page = browser.new_page(viewport=SIZE, color_scheme=colours)
             page.goto(options.url)
             page.wait_for_selector("main[aria-busy=false]")
             page.locator("#dashboards a").nth(place).click()
