@@ -1,12 +1,12 @@
-//! What of the user's environment reaches the tools.
+//! Which of the user's environment variables are passed on to tools.
 
 use std::ffi::OsString;
 use std::process::Command;
 
-/// What a program takes that is started with an environment of its own.
+/// The variables of a program that gets an environment of its own.
 pub const NEEDED: [&str; 5] = ["HOME", "JAVA_HOME", "LOGNAME", "PATH", "USER"];
 
-/// How packages are reached from here, which only the user knows. It is kept.
+/// How to reach package registries. Only the user knows, so they are passed on.
 const PACKAGES: [&str; 20] = [
     "PIP_CACHE_DIR",
     "PIP_CERT",
@@ -30,7 +30,7 @@ const PACKAGES: [&str; 20] = [
     "UV_OFFLINE",
 ];
 
-/// How this machine reaches others, and what it builds with: where there is one way only, it is in one of these.
+/// How this machine reaches the network, and its compilers.
 const MACHINE: [&str; 29] = [
     "ALL_PROXY",
     "AR",
@@ -63,12 +63,12 @@ const MACHINE: [&str; 29] = [
     "no_proxy",
 ];
 
-/// The same, of names that a registry or a variable of this project is part of.
+/// The same, for names that contain the name of a registry, and for variables of this project.
 const MACHINE_PREFIXES: [&str; 6] =
     ["CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_", "DATALESS_", "NIX_"];
 
-/// Whether tools need a variable. All others are settings that somebody made for something else: flags of compilers, options
-/// of Java, folders of Python, accounts of AWS, the place of a repository of git.
+/// Whether tools need a variable. All others are settings for something else: compiler flags, Java options, Python paths,
+/// AWS accounts, the location of a Git repository.
 pub fn is_needed(name: &str) -> bool {
     NEEDED.contains(&name)
         || PACKAGES.contains(&name)
@@ -81,17 +81,17 @@ pub fn is_foreign(name: &str) -> bool {
     !is_needed(name)
 }
 
-/// Whether a variable leads tools of AWS to an account, a Region or an endpoint, or changes what they do.
+/// Whether a variable selects an AWS account, Region or endpoint, or changes how AWS tools work.
 pub fn is_aws_setting(name: &str) -> bool {
     ["AWS_", "BOTO", "SAM_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// The variables of this process that are such.
+/// The matching variables of this process.
 pub fn inherited(matches: impl Fn(&str) -> bool) -> impl Iterator<Item = OsString> {
     std::env::vars_os().map(|(name, _)| name).filter(move |name| matches(&name.to_string_lossy()))
 }
 
-/// Keeps variables of this process from a command.
+/// Does not pass on such variables of this process to a command.
 pub fn without(command: &mut Command, is_foreign: impl Fn(&str) -> bool) -> &mut Command {
     for name in inherited(is_foreign) {
         command.env_remove(name);

@@ -1,7 +1,7 @@
-//! Commands that would disturb each other on one warehouse wait for each other, and say for whom they wait.
+//! Commands that conflict on one warehouse wait for each other, and print for which command they wait.
 //!
-//! The locks are `flock`s, which end with their process however it ends. Each process that holds or wants some has a note,
-//! which it locks too: a note that can be locked is of a process that is gone.
+//! The locks are `flock`s, which the system releases when their process ends. Each process that holds or waits for locks
+//! writes a note and locks it too. A note that can be locked belongs to a process that has ended.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -17,18 +17,18 @@ use crate::ui::note;
 
 const POLL: Duration = Duration::from_millis(100);
 
-/// What commands hold, in the order in which they take it: so no two wait for each other.
+/// What commands lock, in the order in which they lock it, so that there is no deadlock.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Resource {
-    /// That the warehouse runs. Who starts or stops it has it alone.
+    /// The running warehouse. A command that starts or stops it needs it exclusively.
     Warehouse,
-    /// The lines, and all that is made of them. An erasure has them alone; everybody else can bear the others: a run of the
-    /// ETL replaces partitions in one step, and Spark takes one job after the other.
+    /// The lines and everything derived from them. An erasure needs them exclusively. All others can share them: a run of the
+    /// ETL replaces partitions in one step, and Spark runs one job at a time.
     Lines,
-    /// A backfill: of two at once, each would make the other's days stale.
+    /// A backfill. Two at once would make each other's days stale.
     Days,
-    /// What Firehose set aside: it is copied to raw and then deleted.
+    /// The records that Firehose set aside. They are copied to raw and then deleted.
     Undelivered,
 }
 
@@ -42,17 +42,17 @@ pub enum Mode {
 /// What a command needs, in the order of [`Resource`].
 pub type Needs = &'static [(Resource, Mode)];
 
-/// Who holds something, or waits for it.
+/// A process that holds locks or waits for them.
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 struct Holder {
-    /// Its name alone: the arguments of an erasure are to be forgotten.
+    /// Only its name: the arguments of an erasure must not be stored.
     command: String,
     pid: u32,
     since: DateTime<Utc>,
     needs: Vec<(Resource, Mode)>,
 }
 
-/// Locks that are held until it is dropped.
+/// Holds locks until it is dropped.
 #[derive(Debug)]
 pub struct Guard {
     _locks: Vec<File>,
@@ -62,12 +62,12 @@ pub struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Who finds it in the meantime finds it locked; afterwards it is of no process.
+        // Until the process ends, the note is locked. Afterwards any other process may remove it.
         let _ = std::fs::remove_file(&self.note);
     }
 }
 
-/// Takes what a command needs, and waits for it until Ctrl-C is pressed. `folder` is for the locks of one warehouse.
+/// Locks what a command needs, and waits for it until Ctrl-C is pressed. `folder` has the locks of one warehouse.
 pub fn acquire(folder: &Path, command: &str, needs: Needs) -> Result<Guard> {
     std::fs::create_dir_all(folder).with_context(|| format!("failed to create {}", folder.display()))?;
     let holder = Holder {
@@ -80,7 +80,7 @@ pub fn acquire(folder: &Path, command: &str, needs: Needs) -> Result<Guard> {
     let mut guard = Guard { _locks: Vec::new(), note: path, _note: file };
     for (resource, mode) in needs {
         let name = format!("{resource:?}").to_lowercase();
-        // Whoever waits has this door, so that later ones who could share can't go on past it for ever.
+        // A waiting process holds this lock, so that later processes that share the resource can't starve it.
         let _door = wait(&folder.join(format!("{name}.door")), Mode::Exclusive, folder, &holder)?;
         guard._locks.push(wait(&folder.join(format!("{name}.lock")), *mode, folder, &holder)?);
     }
@@ -114,7 +114,7 @@ fn open(path: &Path) -> Result<File> {
     file.with_context(|| format!("failed to create {}", path.display()))
 }
 
-/// A note is complete and locked before it has its name.
+/// Writes and locks a note under a temporary name, and then renames it.
 fn write_note(folder: &Path, holder: &Holder) -> Result<(PathBuf, File)> {
     let path = folder.join(format!("{}.note", holder.pid));
     let partial = path.with_extension("partial");
@@ -129,7 +129,7 @@ fn write_note(folder: &Path, holder: &Holder) -> Result<(PathBuf, File)> {
     Ok((path, file))
 }
 
-/// The processes that hold, or wait for, what the holder cannot have beside them.
+/// The processes that hold, or wait for, locks that conflict with the holder's.
 fn conflicting(folder: &Path, holder: &Holder) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let notes = entries.flatten().map(|entry| entry.path()).filter(|path| path.extension() == Some("note".as_ref()));
@@ -143,7 +143,7 @@ fn conflicting(folder: &Path, holder: &Holder) -> Vec<String> {
     others.iter().map(named).collect()
 }
 
-/// What a note says, unless its process is gone: then the note goes too.
+/// Reads a note. If its process has ended, removes it.
 fn read_note(path: &Path) -> Option<Holder> {
     let file = File::open(path).ok()?;
     match file.try_lock_shared() {
@@ -161,7 +161,7 @@ fn conflict(one: &[(Resource, Mode)], other: &[(Resource, Mode)]) -> bool {
     })
 }
 
-/// A lock that a process has or has not, and who has it. What is in the file is its holder.
+/// Tries to lock a file, and returns the lock or its holder, whose name is in the file.
 pub fn try_exclusive(path: &Path, command: &str) -> Result<std::result::Result<File, String>> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("failed to create {}", folder.display()))?;
@@ -212,7 +212,7 @@ mod tests {
         }
     }
 
-    /// Takes it in another thread. Locks of one process exclude each other as those of two do.
+    /// Acquires locks in another thread. Locks of one process exclude each other like those of two.
     fn acquire_in_thread(folder: &Path, needs: Needs) -> mpsc::Receiver<Guard> {
         let (sender, receiver) = mpsc::channel();
         let folder = folder.to_owned();

@@ -1,4 +1,4 @@
-//! The end of a log, which says what a command did last.
+//! The end of a log.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

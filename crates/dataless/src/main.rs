@@ -22,7 +22,7 @@ use console::style;
 use crate::outcome::Outcome;
 use crate::process::Interrupted;
 
-/// As shells do for SIGINT: 128 and the signal's number.
+/// As in shells: 128 plus the number of SIGINT.
 const EXIT_INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// An outcome, once all that was printed is out.
+/// The outcome, after standard output was flushed.
 fn printed(outcome: Outcome) -> anyhow::Result<Outcome> {
     ui::finish_output().map(|()| outcome)
 }

@@ -4,9 +4,9 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Done = 0,
-    /// It ran, and found what should not be: books that do not balance, a failing test, something missing.
+    /// It ran and found a problem: books that do not balance, a failing test, something missing.
     Failed = 1,
-    /// The command line is wrong, as a program says to which it was handed on.
+    /// The arguments are wrong, according to a program that they were passed to.
     Usage = 2,
 }
 

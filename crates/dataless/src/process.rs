@@ -1,4 +1,4 @@
-//! Child processes: each with its log, none left behind.
+//! Child processes. Each has a log, and none outlives this process unless it is detached.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -36,7 +36,7 @@ impl std::fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// Has Ctrl-C end every child, and then this process through its ordinary way out. A second Ctrl-C kills them.
+/// On Ctrl-C, terminates all children and then ends this process in the ordinary way. A second Ctrl-C kills them.
 pub fn stop_children_on_signals() -> Result<()> {
     ctrlc::set_handler(|| {
         let signal = if INTERRUPTED.swap(true, Ordering::SeqCst) { Signal::KILL } else { Signal::TERM };
@@ -47,7 +47,7 @@ pub fn stop_children_on_signals() -> Result<()> {
     .context("failed to handle signals")
 }
 
-/// An error when Ctrl-C was pressed.
+/// Fails if Ctrl-C was pressed.
 pub fn check_interrupted() -> Result<()> {
     if INTERRUPTED.load(Ordering::SeqCst) { Err(Interrupted.into()) } else { Ok(()) }
 }
@@ -68,8 +68,8 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// A command whose output is appended to the log file. Of the user's environment it gets what tools need, and no settings:
-    /// language and time zone are the same for everybody.
+    /// A command whose output is appended to the log file. It inherits only the variables that tools need: language and time
+    /// zone are the same for all users.
     pub fn new(program: impl AsRef<OsStr>, log: PathBuf) -> Self {
         let tool = Self {
             program: program.as_ref().to_owned(),
@@ -101,19 +101,19 @@ impl Tool {
         envs.into_iter().fold(self, |tool, (name, value)| tool.env(name, value))
     }
 
-    /// Keeps a variable of this process from it.
+    /// Does not pass on this variable of this process.
     pub fn env_remove(mut self, name: &str) -> Self {
         self.removed.push(name.into());
         self
     }
 
-    /// Keeps variables of this process from it; what it is given by [`Self::env`] it has all the same.
+    /// Does not pass on such variables of this process. Those set by [`Self::env`] are kept.
     pub fn without(mut self, is_foreign: impl Fn(&str) -> bool) -> Self {
         self.removed.extend(environment::inherited(is_foreign));
         self
     }
 
-    /// Keeps all variables of this process from it but these.
+    /// Passes on only these variables of this process.
     pub fn inherit_only(self, names: &[&str]) -> Self {
         self.without(|name| !names.contains(&name))
     }
@@ -130,26 +130,26 @@ impl Tool {
         std::iter::once(program).chain(words).collect::<Vec<_>>().join(" ")
     }
 
-    /// Runs it to its end.
+    /// Runs it and waits for its end.
     pub fn run(&self) -> Result<()> {
         let status = self.spawn(Stdio::from(self.open_log()?))?.wait()?;
         self.check(status)
     }
 
-    /// Runs it to its end on the terminal of this process, and gives how it ended.
+    /// Runs it on the terminal of this process and returns its exit status.
     pub fn attached(&self) -> Result<ExitStatus> {
         let status = self.track(self.command())?.wait()?;
         check_interrupted()?;
         Ok(status)
     }
 
-    /// Runs it to its end and takes what it prints; the log gets its errors.
+    /// Runs it and returns its standard output. Standard error goes to the log.
     pub fn output(&self) -> Result<String> {
         let (text, ended) = self.output_and_end()?;
         ended.and(Ok(text))
     }
 
-    /// As [`Self::output`], of a command that may print something useful and fail.
+    /// As [`Self::output`], for a command that may print something useful and then fail.
     pub fn output_and_end(&self) -> Result<(String, Result<()>)> {
         let mut child = self.spawn(Stdio::piped())?;
         let mut text = String::new();
@@ -191,7 +191,7 @@ impl Tool {
 
     fn track(&self, mut command: Command) -> Result<Running> {
         check_interrupted()?;
-        // A group of its own: Ctrl-C reaches it through this process, and all its descendants with it.
+        // A process group of its own, so that this process forwards Ctrl-C to it and to all its descendants.
         let child = command.process_group(0).spawn().with_context(|| format!("failed to start {}", self.name()))?;
         let group = Pid::from_child(&child);
         groups().push(group);
@@ -222,7 +222,7 @@ impl Tool {
     }
 }
 
-/// A child that runs. Dropping it ends it, and every process that it started.
+/// A running child. Dropping it stops it and every process that it started.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -235,7 +235,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Kills it with every process that it started, at once.
+    /// Kills it and every process that it started.
     pub fn kill(&self) {
         let _ = kill_process_group(self.group, Signal::KILL);
     }
@@ -278,26 +278,26 @@ pub fn group_runs(group: Pid) -> bool {
     test_kill_process_group(group).is_ok()
 }
 
-/// Whether a process has an argument that is this path, and not one that only ends like it, and another that ends so. False
-/// when there is no such process.
+/// Whether a process has an argument that ends in `program` and, after it, this whole path as another argument. False if
+/// there is no such process.
 pub fn is_run_with(pid: Pid, program: &str, argument: &Path) -> bool {
     let number = pid.as_raw_nonzero().to_string();
     if let Ok(line) = std::fs::read(format!("/proc/{number}/cmdline")) {
         return is_line_of(&line, program, argument);
     }
-    // What `ps` prints has blanks between arguments, and within them.
+    // `ps` prints blanks between arguments and within them.
     let printed = Command::new("ps").args(["-ww", "-o", "args=", "-p", &number]).output();
     let line = printed.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
     line.contains(program) && line.trim_end_matches('\n').ends_with(&format!(" {}", argument.display()))
 }
 
-/// The same of the arguments as Linux tells them: each ends with a zero byte.
+/// The same for the arguments as Linux reports them: each ends with a zero byte.
 fn is_line_of(line: &[u8], program: &str, argument: &Path) -> bool {
     let mut words = line.split(|byte| *byte == 0);
     words.any(|word| word.ends_with(program.as_bytes())) && words.any(|word| word == argument.as_os_str().as_bytes())
 }
 
-/// Ends all processes of a group: asks them first, and kills what is left after ten seconds.
+/// Terminates all processes of a group, and kills those that are left after ten seconds.
 pub fn stop_group(group: Pid, mut reap: impl FnMut()) {
     let _ = kill_process_group(group, Signal::TERM);
     for _ in 0..100 {

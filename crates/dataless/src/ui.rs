@@ -1,5 +1,5 @@
-//! What the user sees: steps with their times, colours only on a terminal, results on standard output and everything else
-//! on standard error.
+//! Output: steps with their times, colours only on a terminal, results on standard output and everything else on standard
+//! error.
 
 use std::cell::RefCell;
 use std::fmt::Arguments;
@@ -22,24 +22,24 @@ static VERBOSE: AtomicBool = AtomicBool::new(false);
 /// The spinners of steps that run at the same time, below each other.
 static SPINNERS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// How often a running step is reported where no terminal shows it.
+/// How often a running step is reported if standard error is not a terminal.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 
-/// The most that a heartbeat quotes of a log.
+/// The most characters of a log that a heartbeat quotes.
 const QUOTED_CHARS: usize = 80;
 
-/// The log of the command that a step runs at the moment.
+/// The log of the command that a step is running.
 type CurrentLog = Arc<Mutex<Option<PathBuf>>>;
 
 thread_local! {
-    /// That of the step which this thread runs.
+    /// The log of the step of this thread.
     static CURRENT_LOG: RefCell<Option<CurrentLog>> = const { RefCell::new(None) };
 }
 
-/// Why standard output took no more.
+/// The first error of standard output.
 static OUTPUT_ERROR: Mutex<Option<io::Error>> = Mutex::new(None);
 
-/// Prints a result to standard output, as `print!`, which would panic where nobody reads it.
+/// Prints a result to standard output like `print!`, but without a panic if the reader has gone.
 macro_rules! out {
     ($($text:tt)*) => { $crate::ui::print(format_args!($($text)*)) };
 }
@@ -50,8 +50,8 @@ macro_rules! outln {
     ($($text:tt)*) => { $crate::ui::print(format_args!("{}\n", format_args!($($text)*))) };
 }
 
-/// Prints to standard output. The command goes on when that takes no more: what it does is not done by halves because its
-/// reader has left. [`finish_output`] reports every other error.
+/// Prints to standard output. After an error, the command continues without output, so that it never stops halfway because
+/// its reader has gone. [`finish_output`] reports the error.
 pub fn print(text: Arguments<'_>) {
     let mut error = OUTPUT_ERROR.lock().unwrap_or_else(PoisonError::into_inner);
     if error.is_none() {
@@ -59,7 +59,7 @@ pub fn print(text: Arguments<'_>) {
     }
 }
 
-/// An error when something could not be printed. A closed pipe is none: its reader has what it wanted.
+/// Fails if something could not be printed. A closed pipe is not an error.
 pub fn finish_output() -> Result<()> {
     let error = OUTPUT_ERROR.lock().unwrap_or_else(PoisonError::into_inner).take();
     match error.map_or_else(|| io::stdout().flush(), Err) {
@@ -68,25 +68,25 @@ pub fn finish_output() -> Result<()> {
     }
 }
 
-/// Shows each command that is run.
+/// Prints each command before it runs.
 pub fn set_verbose(verbose: bool) {
     VERBOSE.store(verbose, Ordering::Relaxed);
 }
 
-/// A command that is about to run.
+/// Prints a command that is about to run, if the user wants that.
 pub fn verbose(command: &str) {
     if VERBOSE.load(Ordering::Relaxed) {
         note(&format!("{} {command}", style("$").for_stderr().dim()));
     }
 }
 
-/// A line about what is going on.
+/// Prints a line to standard error.
 pub fn note(text: &str) {
-    // Whoever closed it does not want it.
+    // An error means that the user closed it.
     SPINNERS.suspend(|| drop(writeln!(io::stderr(), "{text}")));
 }
 
-/// The log of the command that this thread's step runs from now on. The step's progress quotes its last line.
+/// Sets the log of the command that this thread's step runs now. The progress of the step quotes its last line.
 pub fn runs_with_log(log: &Path) {
     CURRENT_LOG.with_borrow(|current| {
         if let Some(current) = current {
@@ -95,8 +95,8 @@ pub fn runs_with_log(log: &Path) {
     });
 }
 
-/// Runs a long step. On a terminal a spinner shows it with its time; elsewhere a line when it starts, and one every
-/// 20 seconds while it runs. A line at its end everywhere, with the step's own summary behind its name.
+/// Runs a long step. On a terminal a spinner shows its time; elsewhere it prints a line at its start and every 20 seconds.
+/// At its end it prints a line with the time and the summary.
 pub fn step<T>(
     name: &str,
     work: impl FnOnce() -> Result<T>,
@@ -125,7 +125,7 @@ pub fn step<T>(
     }
 }
 
-/// How a step that runs is shown.
+/// The progress of a running step.
 enum Progress {
     Spinner(ProgressBar),
     /// Lines, until the sender is dropped.
@@ -195,7 +195,7 @@ pub fn percent(rate: f64) -> String {
     format!("{:.2} %", rate * 100.0)
 }
 
-/// A rate for programs, to four decimals, as `GET /traffic/{ad-id}` answers it; 0 of nothing.
+/// A rate for programs, rounded to four decimals like that of `GET /traffic/{ad-id}`; 0 if the whole is 0.
 pub fn rate(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { (part as f64 / whole as f64 * 10_000.0).round() / 10_000.0 }
 }

@@ -1,4 +1,4 @@
-//! Where things are: the checkout, and what is made beside it under `.dataless/`.
+//! Paths of the checkout, and of everything that is created in its folder `.dataless/`.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::process::check_interrupted;
 #[derive(Clone, Debug)]
 pub struct Workspace {
     root: PathBuf,
-    /// The warehouse that commands are for which work on one that runs.
+    /// The warehouse that commands work on.
     selected: InstanceName,
 }
 
@@ -30,7 +30,7 @@ impl Workspace {
         }
     }
 
-    /// The same, with commands for another warehouse than that of `up`.
+    /// Selects another warehouse than that of `up`.
     pub fn selecting(self, selected: InstanceName) -> Self {
         Self { selected, ..self }
     }
@@ -53,7 +53,7 @@ impl Workspace {
         self.root.join(".dataless/tools")
     }
 
-    /// Where the locks of a warehouse are. Not in its folder, which `down --purge` removes.
+    /// The folder of a warehouse's locks. It is outside the warehouse's folder, which `down --purge` removes.
     pub fn locks(&self, name: InstanceName) -> PathBuf {
         self.root.join(".dataless").join(format!("{}.locks", name.as_str()))
     }
@@ -65,17 +65,16 @@ impl Workspace {
     }
 }
 
-/// The warehouses of a checkout. They share nothing but the tools, so that a demo or a test never touches the one that
-/// stays up.
+/// The warehouses of a checkout. They share only the tools, so that a demo or a test never touches the one of `up`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum InstanceName {
     /// What `up` starts and `down` stops.
     Up,
-    /// What `demo` makes anew each time.
+    /// What each `demo` creates from scratch.
     Demo,
-    /// What `test` makes anew each time.
+    /// What each `test` creates from scratch.
     Test,
-    /// What `chaos` makes anew each time.
+    /// What each `chaos` creates from scratch.
     Chaos,
 }
 
@@ -129,7 +128,7 @@ impl Instance {
         self.dir.join("state.json")
     }
 
-    /// Makes its folders.
+    /// Creates its folders.
     pub fn create(&self) -> Result<()> {
         for dir in [self.logs(), self.emulator(), self.s3(), self.spark()] {
             std::fs::create_dir_all(&dir).with_context(|| format!("failed to create {}", dir.display()))?;
@@ -137,7 +136,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Empties it for this process alone, until the lock is dropped.
+    /// Empties it, and reserves it for this process until the lock is dropped.
     pub fn recreate(&self) -> Result<File> {
         let name = self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let file = match locks::try_exclusive(&self.dir.with_extension("lock"), &name)? {
@@ -151,7 +150,7 @@ impl Instance {
         Ok(file)
     }
 
-    /// Waits until no other instance of this checkout does the same, which only one may at a time, until the lock is dropped.
+    /// Waits until no other instance of this checkout runs this step, and reserves the step until the lock is dropped.
     pub fn lock(&self, step: &str) -> Result<File> {
         let lock = self.dir.with_file_name(format!("{step}.lock"));
         loop {
@@ -163,13 +162,13 @@ impl Instance {
         }
     }
 
-    /// Removes all that an earlier run left, logs included.
+    /// Removes everything that an earlier run left, including logs.
     pub fn clear(&self) -> Result<()> {
         remove_folder(&self.dir)
     }
 }
 
-/// Removes a folder with everything in it, if it is there.
+/// Removes a folder with everything in it, if it exists.
 pub fn remove_folder(dir: &Path) -> Result<()> {
     match std::fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -179,7 +178,7 @@ pub fn remove_folder(dir: &Path) -> Result<()> {
     }
 }
 
-/// The lock that the file stands for, made where it is missing; `None` while another has it.
+/// Locks a file, which is created if it is missing. `None` while another process has the lock.
 fn try_lock(path: &Path) -> Result<Option<File>> {
     let failed_to = |what: &str| format!("failed to {what} {}", path.display());
     if let Some(dir) = path.parent() {

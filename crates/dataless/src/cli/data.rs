@@ -9,15 +9,15 @@ use crate::local::spark::Engine;
 
 #[derive(Args, Clone, Copy, Debug)]
 pub struct DayRange {
-    /// The day (UTC): YYYY-MM-DD, today or yesterday.
+    /// Day (UTC): YYYY-MM-DD, today or yesterday.
     #[arg(long, value_name = "D", value_parser = read_day)]
     pub day: NaiveDate,
-    /// The last day, for a range.
+    /// Last day of a range.
     #[arg(long, value_name = "D2", value_parser = read_day)]
     pub to: Option<NaiveDate>,
 }
 
-/// A day as it can be typed.
+/// Reads a day: a date or a word.
 fn read_day(text: &str) -> Result<NaiveDate, String> {
     let today = Utc::now().date_naive();
     match text {
@@ -31,14 +31,14 @@ fn read_day(text: &str) -> Result<NaiveDate, String> {
 pub struct Etl {
     #[command(flatten)]
     pub range: DayRange,
-    /// The language of the job. Both do the same.
+    /// Language of the job. Both give the same result.
     #[arg(long, value_enum, default_value_t = Engine::Python)]
     pub engine: Engine,
 }
 
 #[derive(Args, Debug)]
 pub struct Import {
-    /// A folder with `data/raw/<group>/<type>/year=…/month=…/day=…/hour=…/` below it.
+    /// Folder that contains `data/raw/<group>/<type>/year=…/month=…/day=…/hour=…/`.
     pub dir: PathBuf,
     /// Print JSON.
     #[arg(long)]
@@ -47,7 +47,7 @@ pub struct Import {
 
 #[derive(Args, Debug)]
 pub struct Ledger {
-    /// The day of arrival (UTC), YYYY-MM-DD; all days by default.
+    /// Day of arrival (UTC), YYYY-MM-DD. Default: all days.
     #[arg(long, value_name = "D")]
     pub day: Option<NaiveDate>,
     /// Print JSON.
@@ -57,27 +57,27 @@ pub struct Ledger {
 
 #[derive(Args, Debug)]
 pub struct Rejected {
-    /// The day of arrival (UTC), YYYY-MM-DD; all days by default.
+    /// Day of arrival (UTC), YYYY-MM-DD. Default: all days.
     #[arg(long, value_name = "D")]
     pub day: Option<NaiveDate>,
-    /// Leave out the lines that were replayed.
+    /// Hide lines that were replayed.
     #[arg(long)]
     pub open: bool,
-    /// Print a JSON object a line, as `replay --file` reads them.
+    /// Print one JSON object per line, as `replay --file` reads them.
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Args, Debug)]
 pub struct Replay {
-    /// The day of arrival (UTC), YYYY-MM-DD.
+    /// Day of arrival (UTC), YYYY-MM-DD.
     #[arg(long, value_name = "D")]
     pub day: NaiveDate,
-    /// Lines that were corrected by hand, as `rejected --json` prints them; `-` is standard input. Without it, the
-    /// rejected lines that the beacons would take.
+    /// File of lines that were corrected by hand, in the format of `rejected --json`; `-` is standard input. Without it,
+    /// the rejected lines that the API would accept now.
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Take back the acknowledged lines that Firehose set aside in `raw-errors/`.
+    /// Restore the acknowledged lines that Firehose set aside in `raw-errors/`.
     #[arg(long, conflicts_with = "file")]
     pub undelivered: bool,
     /// Print JSON.
@@ -89,7 +89,7 @@ pub struct Replay {
 pub struct Erase {
     #[command(flatten)]
     pub target: EraseTarget,
-    /// Do it. Without, nothing is changed.
+    /// Erase. Without it, nothing is changed.
     #[arg(long)]
     pub yes: bool,
     /// Print the receipt as JSON.
@@ -100,7 +100,8 @@ pub struct Erase {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 pub struct EraseTarget {
-    /// All events in which a field has a value: a field that an event type lists in `x-erase`. A UUID is erased wherever it is.
+    /// All events in which a field has this value. An event type lists such fields in `x-erase`. A UUID is erased from every
+    /// field.
     #[arg(long, value_name = "FIELD=VALUE", value_parser = read_by)]
     pub by: Option<String>,
     /// The ad with this UUID and all its events: `--by ad_id=UUID`.
@@ -118,12 +119,12 @@ fn read_by(text: &str) -> Result<String, String> {
 
 #[derive(Args, Debug)]
 pub struct Query {
-    /// A statement on the tables of the lake; `SHOW TABLES` lists them.
+    /// SQL statement on the tables of the lake. `SHOW TABLES` lists them.
     pub sql: String,
-    /// How to print the result.
+    /// Format of the result.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
-    /// Print all rows on a terminal, too.
+    /// Print all rows, also on a terminal.
     #[arg(long)]
     pub all: bool,
 }
@@ -137,12 +138,12 @@ pub enum Format {
 
 #[derive(Args, Debug)]
 pub struct Traffic {
-    /// The ad's UUID.
+    /// UUID of the ad.
     pub ad: String,
-    /// The first day (UTC), YYYY-MM-DD; yesterday by default.
+    /// First day (UTC), YYYY-MM-DD. Default: yesterday.
     #[arg(long)]
     pub start: Option<NaiveDate>,
-    /// The last day (UTC), YYYY-MM-DD; yesterday by default.
+    /// Last day (UTC), YYYY-MM-DD. Default: yesterday.
     #[arg(long)]
     pub end: Option<NaiveDate>,
     /// Print JSON.

@@ -1,4 +1,4 @@
-//! Every `cargo dataless` command of a document is one that can be typed.
+//! Every `cargo dataless` command in the documents is valid.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::Arguments;
 
 const PROGRAM: &str = "cargo dataless ";
 
-/// Placeholders that a reader replaces, and the day that the check puts in their place.
+/// Placeholders that a reader replaces, and the day that the check uses for them.
 const PLACEHOLDERS: [&str; 2] = ["D", "D2"];
 const DAY: &str = "2026-11-20";
 
@@ -23,7 +23,7 @@ fn documents() -> Vec<PathBuf> {
     files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect()
 }
 
-/// A command of a document, and whether it is complete: in a sentence it may only name a command.
+/// A command in a document, and whether it is complete: in a sentence it may only be named.
 #[derive(Debug, PartialEq)]
 struct Found {
     words: Vec<String>,
@@ -40,7 +40,7 @@ fn commands(page: &str) -> Vec<Found> {
             let spans = fence.is_none();
             for (start, _) in line.match_indices(PROGRAM) {
                 let is_code = if spans { line[..start].ends_with('`') } else { true };
-                // A quoted command, as in what a program prints, ends with its quote.
+                // A quoted command, as in the output of a program, ends with its quote.
                 if is_code {
                     found.push(Found { words: words(&rest[start + PROGRAM.len()..], spans), is_complete: !spans });
                 }
@@ -66,7 +66,7 @@ fn words(text: &str, is_span: bool) -> Vec<String> {
             '\\' if chars.peek() == Some(&'\n') => {
                 chars.next();
             }
-            // A span goes on in the next line.
+            // A span continues on the next line.
             '\n' if !is_span => break,
             '`' | '|' | ';' | '&' | ')' => break,
             '#' if word.is_none() => break,
@@ -100,7 +100,7 @@ fn check(command: &Found) -> Result<(), String> {
 }
 
 #[test]
-fn commands_of_documents_can_be_typed() {
+fn commands_in_documents_are_valid() {
     let mut count = 0;
     for path in documents() {
         for command in commands(&fs::read_to_string(&path).unwrap()) {

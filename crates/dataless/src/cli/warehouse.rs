@@ -9,52 +9,51 @@ use crate::commands::chaos::schedule::{Kind, read_kinds};
 
 #[derive(Args, Debug)]
 pub struct Demo {
-    /// How many impressions to send.
+    /// Number of impressions to send.
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub impressions: u64,
-    /// Types of events to send besides, at random from their schemas, such as orders or orders=500. Without a number it
-    /// is a thousand.
+    /// Other types of events to send, random from their schemas, such as orders or orders=500. The default number is 1000.
     #[arg(long, value_name = "TYPE[=N]", value_delimiter = ',', value_parser = read_wanted)]
     pub events: Vec<(String, u64)>,
-    /// What the events are drawn from: the same seed sends the same events.
+    /// Seed of the random events: the same seed sends the same events.
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
-    /// The emulator's port, on the loopback interface; by default 4566, or any free one when that is taken.
+    /// Port of the emulator, on the loopback interface. Default: 4566, or any free port if it is taken.
     #[arg(long, value_name = "P")]
     pub port: Option<u16>,
     /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
-    /// Deploy what buildspec.yml makes, from where it puts it in S3, as the pipeline of build.yaml does.
+    /// Build by buildspec.yml and deploy from S3, as the pipeline of build.yaml does.
     #[arg(long)]
     pub delivered: bool,
-    /// Build the functions as for AWS: `sam build` with Cargo's release profile, some six minutes the first time. What is
-    /// measured of functions is measured with it.
+    /// Build the functions as for AWS, by `sam build` with Cargo's release profile: about six minutes the first time. Use it
+    /// to measure functions.
     #[arg(long)]
     pub release: bool,
 }
 
 #[derive(Args, Debug)]
 pub struct Chaos {
-    /// How many events to send, of all types together.
+    /// Number of events to send, all types together.
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     pub events: u64,
-    /// What the events and the faults are drawn from; a new one if not given.
+    /// Seed of the random events and faults. Default: a new one.
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,
-    /// How long events are sent, in minutes.
+    /// Minutes to send events for.
     #[arg(long, value_name = "M", default_value_t = 1.0, value_parser = read_minutes)]
     pub minutes: f64,
-    /// The kinds of faults: all, none, or some of them, such as kill-function,lost-answer. docs/chaos.md describes them.
+    /// Kinds of faults: all, none, or a list such as kill-function,lost-answer. docs/chaos.md describes them.
     #[arg(long, value_name = "LIST", default_value = "all", value_parser = read_kinds)]
     pub faults: std::vec::Vec<Kind>,
-    /// Repeat the run of a report: the same events and the same faults.
+    /// Repeat the run of a report, with the same events and faults.
     #[arg(long, value_name = "REPORT", conflicts_with_all = ["events", "seed", "minutes", "faults"])]
     pub replay: Option<PathBuf>,
-    /// The emulator's port, on the loopback interface; by default any free one.
+    /// Port of the emulator, on the loopback interface. Default: any free port.
     #[arg(long, value_name = "P")]
     pub port: Option<u16>,
-    /// Build the functions as for AWS: `sam build` with Cargo's release profile, some six minutes the first time.
+    /// Build the functions as for AWS, by `sam build` with Cargo's release profile: about six minutes the first time.
     #[arg(long)]
     pub release: bool,
     /// Print the report as JSON.
@@ -69,7 +68,7 @@ fn read_minutes(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A type of events and how many of it.
+/// A type of events and their number.
 fn read_wanted(text: &str) -> Result<(String, u64), String> {
     let (name, count) = text.split_once('=').unwrap_or((text, "1000"));
     match count.parse() {
@@ -80,18 +79,18 @@ fn read_wanted(text: &str) -> Result<(String, u64), String> {
 
 #[derive(Args, Debug)]
 pub struct Up {
-    /// The emulator's port, on the loopback interface; by default 4566, or any free one when that is taken.
+    /// Port of the emulator, on the loopback interface. Default: 4566, or any free port if it is taken.
     #[arg(long, value_name = "P")]
     pub port: Option<u16>,
-    /// Build the functions as for AWS: `sam build` with Cargo's release profile, some six minutes the first time. What is
-    /// measured of functions is measured with it.
+    /// Build the functions as for AWS, by `sam build` with Cargo's release profile: about six minutes the first time. Use it
+    /// to measure functions.
     #[arg(long)]
     pub release: bool,
 }
 
 #[derive(Args, Debug)]
 pub struct Down {
-    /// Delete the data too.
+    /// Also delete the data.
     #[arg(long)]
     pub purge: bool,
 }
@@ -108,17 +107,17 @@ pub struct Status {
 
 #[derive(Args, Debug)]
 pub struct Loadgen {
-    /// What the load generator is given: run, files or ads, and options.
+    /// Arguments of the load generator: run, files or ads, and options.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
     pub arguments: Vec<OsString>,
 }
 
 #[derive(Args, Debug)]
 pub struct Dashboard {
-    /// The page's port; by default 8088, or any free one when that is taken.
+    /// Port of the page. Default: 8088, or any free port if it is taken.
     #[arg(long, value_name = "P")]
     pub port: Option<u16>,
-    /// Open the page in the browser.
+    /// Open the page in a browser.
     #[arg(long)]
     pub open: bool,
     /// Show the stack that the tests deployed.
@@ -128,12 +127,12 @@ pub struct Dashboard {
 
 #[derive(Args, Debug)]
 pub struct Logs {
-    /// The log to show, as listed without it.
+    /// Name of the log. Without it, list all logs.
     pub name: Option<String>,
-    /// The demo's logs instead of those of `up`.
+    /// Show the logs of `demo` instead of those of `up`.
     #[arg(long)]
     pub demo: bool,
-    /// How many of its last lines.
+    /// Number of lines from its end.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
     pub lines: usize,
 }
@@ -146,7 +145,7 @@ mod tests {
     use crate::cli::{Arguments, Command};
 
     #[test]
-    fn what_the_load_generator_is_given_reaches_it_as_it_is() {
+    fn arguments_of_the_load_generator_are_passed_on_unchanged() {
         let given = ["files", "--help", "--seed", "1", "-c", "x.yaml", "--", "--verbose"];
         match Arguments::try_parse_from([&["dataless", "loadgen"], &given[..]].concat()).unwrap().command {
             Command::Loadgen(loadgen) => assert_eq!(loadgen.arguments, given),

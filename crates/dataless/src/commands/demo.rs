@@ -1,4 +1,4 @@
-//! `demo`: a day of events through every stage, and the books at the end.
+//! `demo`: sends a day of events through every stage and checks the books.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,7 +24,7 @@ use crate::workspace::{InstanceName, Workspace};
 
 const CLICKTHROUGH: f64 = 0.3;
 
-/// The types that every demo sends: the simulation of ads.
+/// The types that every demo sends, those of the simulation.
 const SIMULATED: [&str; 2] = ["impressions", "clicks"];
 
 pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
@@ -41,7 +41,7 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
     let start = |tools: &_| set_up::start_emulator(workspace, tools, &instance, options.port);
     let (prepared, (mut servers, elapsed)) = set_up::prepare(workspace, &instance, start)?;
     timed("start", elapsed);
-    // A delivery builds the functions for itself.
+    // A delivery builds the functions itself.
     if !options.delivered {
         set_up::stage(workspace, &instance, &prepared, profile)?;
     }
@@ -83,8 +83,8 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
         timed("load", elapsed);
         let accepted = acknowledged(&sent);
 
-        // The events are yesterday's and arrived today: the ETL of today puts them into the lake, and the tables of
-        // yesterday follow.
+        // The events are yesterday's and arrived today. So the ETL of today loads them, and the derived tables of yesterday
+        // change.
         let started = Instant::now();
         jobs::execute(&aws, &stack, day, today)?;
         timed("batch", started.elapsed());
@@ -142,7 +142,8 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
     Ok(books.balanced.into())
 }
 
-/// Does `work` while `preparation` runs in another thread. It only saves time: when it fails, `work` meets the reason itself.
+/// Does `work` while `preparation` runs in another thread. The preparation only saves time; if it fails, `work` will fail
+/// for the same reason.
 fn alongside<T>(preparation: impl FnOnce() -> Result<()> + Send, work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::thread::scope(|scope| {
         let preparation = scope.spawn(preparation);
@@ -152,7 +153,7 @@ fn alongside<T>(preparation: impl FnOnce() -> Result<()> + Send, work: impl FnOn
     })
 }
 
-/// Metrics may arrive a little after the events. What is missing at the end stays missing.
+/// Waits for metrics, which may arrive a little after the events. After the limit, returns what there is.
 fn wait_for_metrics(
     aws: &Aws,
     stack: &Stack,

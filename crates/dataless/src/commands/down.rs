@@ -1,4 +1,4 @@
-//! `down`: the end of what `up` started.
+//! `down`: stops the warehouse of `up`.
 
 use anyhow::Result;
 

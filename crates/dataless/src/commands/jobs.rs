@@ -1,4 +1,4 @@
-//! `etl` and `batch`: the deployed jobs by themselves, and the state machine that runs them every night.
+//! `etl`, `batch` and `verify`: single deployed jobs, the state machine of the nightly batch, and a check of both.
 
 use anyhow::{Result, bail};
 use chrono::{Days, NaiveDate, Utc};
@@ -54,7 +54,7 @@ pub fn verify(workspace: &Workspace, range: DayRange) -> Result<Outcome> {
     Ok(equal.into())
 }
 
-/// Runs the deployed state machine for a range of days, and shows its steps as they end.
+/// Runs the deployed state machine for a range of days and prints its steps as they end.
 pub fn execute(aws: &Aws, stack: &Stack, first: NaiveDate, last: NaiveDate) -> Result<()> {
     let run = || Execution::start(aws, stack, first, last)?.follow(aws, |run| show(stack, run));
     let days = if first == last { first.to_string() } else { format!("{first} to {last}") };
@@ -64,7 +64,7 @@ pub fn execute(aws: &Aws, stack: &Stack, first: NaiveDate, last: NaiveDate) -> R
 
 fn show(stack: &Stack, run: &JobRun) {
     let JobRun { job, day, seconds, error } = run;
-    // The output's name says more than the job's. A function may have the name of a job.
+    // The name of the output is clearer than that of the job. A function may have the name of a job.
     let mut jobs = stack.outputs.iter().filter(|(name, _)| name.ends_with("Job"));
     let name = jobs.find(|(_, value)| *value == job).map_or(job.as_str(), |(name, _)| name);
     match error {
@@ -76,7 +76,7 @@ fn show(stack: &Stack, run: &JobRun) {
     }
 }
 
-/// The last arrival day to run after one that has changed: the last that looks into it, or yesterday.
+/// The last arrival day to run after a changed one: the last whose look-back includes it, but at most yesterday.
 pub fn last_to_run(changed: NaiveDate, lookback_days: u64, today: NaiveDate) -> NaiveDate {
     (changed + Days::new(lookback_days + 1)).min(today - Days::new(1)).max(changed)
 }
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(end("2026-03-03"), "2026-03-02");
         assert_eq!(end("2026-03-02"), "2026-03-01");
         assert_eq!(end("2026-02-27"), "2026-02-26");
-        // Today, and a day that clocks have not reached.
+        // Today, and a day in the future.
         assert_eq!(end("2026-02-26"), "2026-02-26");
         assert_eq!(end("2026-02-20"), "2026-02-26");
     }

@@ -1,4 +1,4 @@
-//! `loadgen`: the load generator, built when it has changed, against the warehouse that runs.
+//! `loadgen`: builds the load generator and runs it against the running warehouse.
 
 use std::ffi::OsString;
 
@@ -12,7 +12,7 @@ use crate::process::Tool;
 use crate::ui::step;
 use crate::workspace::{InstanceName, Workspace};
 
-/// What takes no warehouse: other commands, and answers about the program itself.
+/// Arguments that need no running warehouse: other commands, another target, help.
 const ELSEWHERE: [&str; 8] = ["files", "ads", "help", "--help", "-h", "--version", "-V", "--base-url"];
 
 pub fn run(workspace: &Workspace, options: &Loadgen) -> Result<Outcome> {
@@ -22,7 +22,7 @@ pub fn run(workspace: &Workspace, options: &Loadgen) -> Result<Outcome> {
     let (path, _) = step("build the load generator", || program(workspace, log.clone(), LOADGEN), |_| String::new())?;
     let tool = Tool::new(path, log)
         .args(arguments)
-        // Its defaults are for the root of the repository; paths that are typed are for the folder of who typed them.
+        // Its defaults are relative to the root of the repository, but typed paths to the current folder.
         .env("LOADGEN_CONFIG", workspace.path("load-generator/config.yaml"))
         .env("LOADGEN_SCHEMAS", workspace.path("events"));
     let status = base_url.iter().fold(tool, |tool, url| tool.env("BASE_URL", url)).attached()?;
@@ -33,7 +33,7 @@ pub fn run(workspace: &Workspace, options: &Loadgen) -> Result<Outcome> {
     })
 }
 
-/// Whether the arguments ask for events to be sent to the warehouse that runs.
+/// Whether the arguments send events to the running warehouse.
 fn sends_here(arguments: &[OsString]) -> bool {
     let is_elsewhere = |argument: &OsString| {
         let text = argument.to_string_lossy();

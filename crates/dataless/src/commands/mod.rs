@@ -1,4 +1,4 @@
-//! The commands, a module each.
+//! The commands, one module each.
 
 pub mod chaos;
 mod dashboard;
@@ -63,8 +63,8 @@ pub fn run(command: Command, warehouse: InstanceName) -> Result<Outcome> {
     }
 }
 
-/// The name of a command that works on a warehouse that stays, and what it needs for that. The others have a warehouse of their
-/// own, or look only at what is there at the moment.
+/// The name of a command that works on a lasting warehouse, and the locks that it needs. Other commands have a warehouse of
+/// their own, or only read the current state.
 const fn needs(command: &Command) -> Option<(&'static str, Needs)> {
     const ALONE: Needs = &[(Resource::Warehouse, Mode::Exclusive)];
     const RUNNING: Needs = &[(Resource::Warehouse, Mode::Shared)];
@@ -72,7 +72,7 @@ const fn needs(command: &Command) -> Option<(&'static str, Needs)> {
     const ERASES: Needs = &[(Resource::Warehouse, Mode::Shared), (Resource::Lines, Mode::Exclusive)];
     const BACKFILLS: Needs =
         &[(Resource::Warehouse, Mode::Shared), (Resource::Lines, Mode::Shared), (Resource::Days, Mode::Exclusive)];
-    // Days that a backfill is at would differ.
+    // Days that a backfill is changing would differ.
     const COMPARES: Needs =
         &[(Resource::Warehouse, Mode::Shared), (Resource::Lines, Mode::Shared), (Resource::Days, Mode::Shared)];
     const TAKES_BACK: Needs = &[

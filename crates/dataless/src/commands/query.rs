@@ -12,10 +12,10 @@ use crate::outcome::Outcome;
 use crate::ui::{counted, note, step};
 use crate::workspace::Workspace;
 
-/// The most rows on a terminal, whose reader has one screen and not a file.
+/// The most rows on a terminal.
 const ROWS_ON_TERMINAL: u64 = 50;
 
-/// What `glue/local/query.py --most` prints.
+/// The output of `glue/local/query.py --most`.
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 struct Answer {
     text: String,
@@ -48,7 +48,7 @@ const fn most(all: bool, terminal: bool) -> u64 {
     if terminal && !all { ROWS_ON_TERMINAL } else { 0 }
 }
 
-/// What is said beside the rows.
+/// The lines on standard error beside the rows.
 fn notes(answer: &Answer) -> Vec<String> {
     let more = (answer.more > 0)
         .then(|| format!("{} more: --all prints them, and so does a pipe or a file", counted(answer.more, "row")));

@@ -1,4 +1,4 @@
-//! The steps from a checkout to a deployed stack, which `up`, `demo` and `test` share.
+//! The steps from a checkout to a deployed stack, shared by `up`, `demo`, `chaos` and `test`.
 
 use std::thread;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::local::{delivery, emulator};
 use crate::ui::step;
 use crate::workspace::{Instance, Workspace};
 
-/// What can be deployed, and with what.
+/// The programs to deploy and the tools.
 pub struct Prepared {
     pub tools: Tools,
     pub programs: Programs,
 }
 
-/// Installs the tools while cargo builds the programs, and goes on with `then` as soon as the tools are there.
+/// Installs the tools while cargo builds the programs. Runs `then` as soon as the tools are installed.
 pub fn prepare<T>(
     workspace: &Workspace,
     instance: &Instance,
@@ -32,7 +32,7 @@ pub fn prepare<T>(
         let programs = scope.spawn(|| programs(workspace, instance, Functions::Called));
         let tools = install(workspace, &ToolSet::RUN);
         let done = tools.and_then(|tools| Ok((then(&tools)?, tools)));
-        // Waited for in any case, so that it doesn't go on while the first error is shown.
+        // Also joined after an error, so that it doesn't continue while the error is shown.
         let programs = programs.join().map_err(|_| anyhow!("the build panicked"))?;
         let (done, tools) = done?;
         Ok((Prepared { tools, programs: programs? }, done))
@@ -56,7 +56,7 @@ pub fn programs(workspace: &Workspace, instance: &Instance, functions: Functions
     Ok(step("build the programs", build, |_| "cargo build".to_owned())?.0)
 }
 
-/// Puts the functions where they are deployed from.
+/// Stages the template and the functions for the deployment.
 pub fn stage(workspace: &Workspace, instance: &Instance, prepared: &Prepared, profile: Profile) -> Result<()> {
     match profile {
         Profile::Local => build::stage(workspace, instance, &prepared.programs, Functions::Called),
@@ -67,20 +67,20 @@ pub fn stage(workspace: &Workspace, instance: &Instance, prepared: &Prepared, pr
     }
 }
 
-/// Starts an emulator on the port, or on one that is free.
+/// Starts an emulator on this port, or on a free one.
 pub fn start_emulator(
     workspace: &Workspace,
     tools: &Tools,
     instance: &Instance,
     port: Option<u16>,
 ) -> Result<(Servers, Duration)> {
-    // A port that was chosen is free until the emulator takes it.
+    // So that no other instance chooses the same port before the emulator listens.
     let _turn = instance.lock("start")?;
     let port = emulator::choose_port(port)?;
     step("start the emulator", || Servers::start(workspace, tools, instance, port, &[]), Servers::endpoint)
 }
 
-/// Deploys what was staged to an emulator that runs.
+/// Deploys the staged template to a running emulator.
 pub fn deploy_to(
     workspace: &Workspace,
     tools: &Tools,
@@ -92,7 +92,7 @@ pub fn deploy_to(
     step("deploy template.yaml", deploy, summary)
 }
 
-/// Builds and deploys to an emulator that runs, as the pipeline of `build.yaml` does.
+/// Builds and deploys to a running emulator, as the pipeline of `build.yaml` does.
 pub fn deliver_to(
     workspace: &Workspace,
     tools: &Tools,

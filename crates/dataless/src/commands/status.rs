@@ -1,4 +1,4 @@
-//! `status`: whether the warehouse runs, and where.
+//! `status`: whether the warehouse is running, and its addresses.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! `up`: the warehouse, to stay.
+//! `up`: starts the warehouse and leaves it running.
 
 use anyhow::{Result, bail};
 
