@@ -1,4 +1,4 @@
-//! The AWS command line against the emulator, and against nothing else.
+//! Calls to the emulator, by the AWS command line and directly.
 
 use std::path::PathBuf;
 
@@ -15,15 +15,15 @@ use crate::process::Tool;
 /// The Region of local warehouses.
 pub const REGION: &str = "us-east-1";
 
-/// More than any answer that is asked for.
+/// More than any answer has.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How this program itself calls what runs on this machine: never through a proxy, which could not reach it.
+/// The configuration of calls to this machine: without a proxy, which could not reach it.
 pub fn agent_config() -> ConfigBuilder<AgentScope> {
     ureq::Agent::config_builder().proxy(None)
 }
 
-/// Where the emulator answers, and how it is called.
+/// A client of the emulator.
 #[derive(Clone, Debug)]
 pub struct Aws {
     endpoint: String,
@@ -36,7 +36,7 @@ impl Aws {
         Self { endpoint: endpoint.to_owned(), tools: tools.clone(), logs }
     }
 
-    /// Leads an AWS tool to the emulator, and away from an account that the user may have set up.
+    /// Configures an AWS tool to call the emulator, and never an account of the user.
     pub fn with_endpoint(&self, tool: Tool) -> Tool {
         let endpoint = self.endpoint.as_str();
         let none = "/dev/null";
@@ -56,12 +56,12 @@ impl Aws {
         .without(environment::is_aws_setting)
     }
 
-    /// A call that prints nothing we need, such as `s3 sync`.
+    /// A call without a result, such as `s3 sync`.
     pub fn run<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<()> {
         self.tool().args(args).run()
     }
 
-    /// A call whose JSON is read.
+    /// A call with a result in JSON.
     pub fn json<T: DeserializeOwned>(&self, args: &[&str]) -> Result<T> {
         let printed = self.tool().args(args).args(["--output", "json"]).output()?;
         // A call without a result prints nothing.
@@ -69,8 +69,8 @@ impl Aws {
         serde_json::from_str(printed).with_context(|| format!("failed to read the answer of aws {}", args.join(" ")))
     }
 
-    /// A call by the JSON protocol, without the second that starting the command line takes. The emulator checks no
-    /// signature; it reads the service and the Region from it.
+    /// A call by the JSON protocol, which saves the second that the command line needs to start. The emulator does not check
+    /// the signature; it only reads service and Region from it.
     pub fn call(&self, service: &str, target: &str, request: &Value) -> Result<Value> {
         let name = target.rsplit('.').next().unwrap_or(target);
         let credential = format!("test/20260101/{REGION}/{service}/aws4_request");

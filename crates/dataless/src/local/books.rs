@@ -1,4 +1,4 @@
-//! The books: every number counted where it lies, and held against the others.
+//! The books: each number is counted where it is stored and compared with the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read};
@@ -19,26 +19,26 @@ use crate::local::spark::Spark;
 use crate::local::stack::{Output, Stack};
 use crate::local::traffic::Client;
 
-/// A count for each type of events, by its name.
+/// A count per event type, by name.
 pub type Counts = BTreeMap<String, u64>;
 
 /// The table `advertising`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Advertising {
-    /// One an impression.
+    /// One per impression.
     pub rows: u64,
     /// Those with a click.
     pub clicked: u64,
 }
 
-/// The traffic endpoint held against the lake.
+/// The traffic endpoint compared with the lake.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Traffic {
     /// Items of the DynamoDB table.
     pub items: u64,
-    /// Ads that were asked for over HTTP.
+    /// Ads that were queried over HTTP.
     pub checked: usize,
-    /// Ads whose answer was not what the lake says.
+    /// Ads whose answer differs from the lake.
     pub mismatches: usize,
 }
 
@@ -46,7 +46,7 @@ pub struct Traffic {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Books {
     pub day: NaiveDate,
-    /// Events that the beacons acknowledged.
+    /// Events that the API acknowledged.
     pub accepted: Counts,
     /// Lines of the raw objects in S3.
     pub raw: Counts,
@@ -69,14 +69,14 @@ pub struct Books {
 }
 
 impl Books {
-    /// The types that any book has, in the order in which the others count.
+    /// The types of all books, in the order of the counts.
     pub fn types(&self) -> BTreeSet<&str> {
         let books = [&self.accepted, &self.raw, &self.ledger, &self.lake, &self.realtime];
         books.into_iter().flat_map(BTreeMap::keys).map(String::as_str).collect()
     }
 }
 
-/// What `glue/local/books.py` counts in the ORC files.
+/// The output of `glue/local/books.py`, which counts rows of the ORC files.
 #[derive(Clone, Debug, Deserialize)]
 pub struct LakeBooks {
     pub ledger: Counts,
@@ -85,11 +85,11 @@ pub struct LakeBooks {
     pub rejected: Counts,
     pub late: Counts,
     pub advertising: Advertising,
-    /// Ad, impressions, clicks; of the day.
+    /// Ad, impressions and clicks of the day.
     pub ad_traffic: Vec<(String, u64, u64)>,
 }
 
-/// Lines of the raw objects below a local copy of the data prefix, of these types and of any others that are there.
+/// Counts the lines of raw objects below a local copy of the data prefix, for these types and all others that are there.
 pub fn count_raw<'a>(data: &Path, types: impl IntoIterator<Item = &'a String>) -> Result<Counts> {
     let mut counts: Counts = types.into_iter().map(|name| (name.clone(), 0)).collect();
     for (name, folder) in raw_folders(data)? {
@@ -115,7 +115,7 @@ pub struct TableDay {
     pub table: String,
 }
 
-/// Raw lines by table and day of arrival, below a local copy of the data prefix.
+/// Counts raw lines by table and day of arrival, below a local copy of the data prefix.
 pub fn count_raw_by_day(data: &Path, tables: &[EventTable]) -> Result<BTreeMap<TableDay, u64>> {
     let mut counts = BTreeMap::new();
     for table in tables {
@@ -155,7 +155,7 @@ fn count_lines(path: &Path) -> Result<u64> {
     if path.is_dir() {
         return std::fs::read_dir(path)?.try_fold(0, |sum, entry| {
             let entry = entry?;
-            // Every reader of Hadoop's takes these as hidden.
+            // Hadoop's readers treat these as hidden.
             let is_hidden = matches!(entry.file_name().as_encoded_bytes().first(), Some(b'.' | b'_'));
             Ok(if is_hidden { sum } else { sum + count_lines(&entry.path())? })
         });
@@ -163,7 +163,7 @@ fn count_lines(path: &Path) -> Result<u64> {
     count_file(path).with_context(|| format!("failed to read {}", path.display()))
 }
 
-/// Objects are gzip on AWS; the emulator stores them as they came. The first two bytes tell.
+/// Objects are gzip on AWS; the emulator stores them uncompressed. The first two bytes show which.
 fn count_file(path: &Path) -> Result<u64> {
     const GZIP: &[u8] = &[0x1f, 0x8b];
     let mut file = BufReader::new(std::fs::File::open(path)?);
@@ -177,7 +177,7 @@ fn count_file(path: &Path) -> Result<u64> {
     Ok(lines)
 }
 
-/// Rows of the ORC files, read by Spark from the files themselves. Tables of events are named by their folders,
+/// Counts the rows of the ORC files by Spark, without the catalog. Tables of events are named by their folders,
 /// `<group>/<type>`.
 pub fn count_lake(spark: &Spark<'_>, day: NaiveDate, tables: &[String]) -> Result<LakeBooks> {
     let options = ["--data_path", &spark.data_path()?, "--day", &day.to_string(), "--tables", &tables.join(",")];
@@ -187,7 +187,7 @@ pub fn count_lake(spark: &Spark<'_>, day: NaiveDate, tables: &[String]) -> Resul
 
 /// Sums of the real-time counts of these types since a time.
 pub fn sum_realtime(aws: &Aws, stack: &Stack, since: DateTime<Utc>, types: &[EventType]) -> Result<Counts> {
-    // Minutes are named by their start.
+    // The timestamp of a minute is its start.
     let margin = TimeDelta::minutes(2);
     let sum = |event_type: &EventType| {
         let minutes = count_by_minute(aws, stack, event_type, (since - margin, Utc::now() + margin))?;
@@ -196,7 +196,7 @@ pub fn sum_realtime(aws: &Aws, stack: &Stack, since: DateTime<Utc>, types: &[Eve
     types.iter().map(sum).collect()
 }
 
-/// Asks the endpoint for each ad of the lake's table and compares.
+/// Queries the endpoint for each ad of the lake's table, and compares.
 pub fn check_traffic(aws: &Aws, stack: &Stack, day: NaiveDate, lake: &[(String, u64, u64)]) -> Result<Traffic> {
     const THREADS: usize = 4;
     #[derive(Deserialize)]
@@ -226,7 +226,7 @@ pub fn check_traffic(aws: &Aws, stack: &Stack, day: NaiveDate, lake: &[(String, 
     Ok(Traffic { items: answer.count, checked: lake.len(), mismatches: mismatches.into_inner() })
 }
 
-/// One line of the books: what must be equal, and whether it is.
+/// One line of the books: two numbers that must be equal, and whether they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub title: &'static str,
@@ -235,12 +235,12 @@ pub struct Entry {
     pub equal: bool,
 }
 
-/// Holds the numbers against each other.
+/// Compares the numbers.
 pub fn audit(books: &Books, ad_traffic: &[(String, u64, u64)]) -> Vec<Entry> {
     let sum = |of: fn(&(String, u64, u64)) -> u64| ad_traffic.iter().map(of).sum::<u64>();
     let of = |counts: &Counts, name: &str| counts.get(name).copied().unwrap_or_default();
     let types = books.types();
-    // What is counted of a type that nobody sent has a place among the others, and differs from nothing.
+    // A type that was not sent has its position among the counts, and differs from 0.
     let all = |counts: &[&Counts]| -> String {
         let sums = types.iter().map(|name| counts.iter().map(|counts| of(counts, name)).sum::<u64>().to_string());
         sums.collect::<Vec<_>>().join(" + ")
@@ -280,7 +280,7 @@ pub fn audit(books: &Books, ad_traffic: &[(String, u64, u64)]) -> Vec<Entry> {
     .into()
 }
 
-/// How long the audit waits for metrics that are still on their way.
+/// How long to wait for delayed metrics.
 pub const METRICS_LIMIT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
@@ -381,7 +381,7 @@ mod tests {
             gzip.extend(encoder.finish().unwrap());
         }
         std::fs::write(hour.join("zipped.gz"), gzip).unwrap();
-        // A blank line is a line; what follows the last newline is one when there is anything.
+        // A blank line counts, and so does text after the last newline.
         assert_eq!(count_raw(dir.path(), []).unwrap(), counts([("impressions", 6)]));
     }
 

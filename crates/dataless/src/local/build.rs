@@ -1,4 +1,4 @@
-//! The programs of the workspace, and the template beside what it deploys.
+//! Builds the programs of the workspace and stages the template with what it deploys.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -14,13 +14,13 @@ use crate::local::tools::Tools;
 use crate::process::Tool;
 use crate::workspace::{Instance, Workspace, remove_folder};
 
-/// The crates of functions are named by this property of the template.
+/// The property of the template that has the crate of a function.
 const CODE_URI: &str = "CodeUri: crates/";
 
-/// Where a staged template has its functions.
+/// The folder of functions beside a staged template.
 const FUNCTIONS: &str = "functions";
 
-/// What the template names by a path beside its own.
+/// The files and folders that the template refers to by relative paths.
 const REFERENCED: [&str; 3] = ["api.yaml", "stacks", "pipeline/daily.asl.json"];
 
 /// The programs that cargo built, by name.
@@ -52,21 +52,21 @@ impl Programs {
     }
 }
 
-/// The load generator's program.
+/// The program of the load generator.
 pub const LOADGEN: &str = "loadgen";
 
-/// Which functions a local stack has.
+/// Which functions a local stack includes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Functions {
-    /// Those that something calls here. CodeDeploy's checks are left out: no emulator has CodeDeploy, and their SDKs take as
-    /// long to compile as those of all others.
+    /// Those that are called locally. The checks of CodeDeploy are omitted: the emulator has no CodeDeploy, and their SDKs take
+    /// as long to compile as those of all others.
     Called,
-    /// All of the template.
+    /// All functions of the template.
     All,
 }
 
-/// Builds the programs of a local warehouse in one invocation of cargo: the functions and the load generator. Dependencies
-/// are compiled once, with the features that the whole workspace needs, and shared with the command line.
+/// Builds the functions and the load generator in one invocation of cargo. Dependencies are compiled once, with the features
+/// of the whole workspace, and shared with the command line.
 pub fn programs(workspace: &Workspace, instance: &Instance, functions: Functions) -> Result<Programs> {
     let template = read_template(workspace, functions)?;
     let (_, mut bins) = point_to_functions(&template);
@@ -78,7 +78,7 @@ pub fn programs(workspace: &Workspace, instance: &Instance, functions: Functions
     Programs::from_messages(&messages)
 }
 
-/// Builds one program, with the features that the whole workspace needs, and gives its path.
+/// Builds one program with the features of the whole workspace, and returns its path.
 pub fn program(workspace: &Workspace, log: PathBuf, name: &str) -> Result<PathBuf> {
     let messages = cargo(workspace, log)
         .args(["build", "--workspace", "--message-format=json-render-diagnostics", "--bin", name])
@@ -86,13 +86,13 @@ pub fn program(workspace: &Workspace, log: PathBuf, name: &str) -> Result<PathBu
     Ok(Programs::from_messages(&messages)?.path(name)?.to_owned())
 }
 
-/// Cargo, in the workspace.
+/// Cargo in the workspace.
 pub fn cargo(workspace: &Workspace, log: PathBuf) -> Tool {
     beside_cargo(Tool::new("cargo", log).dir(workspace.root()))
 }
 
-/// Takes from a tool that runs cargo what cargo has set for this program: build scripts that read these variables would run
-/// again, and their crates be compiled again, each time that cargo runs below cargo.
+/// Does not pass on the variables that cargo has set for this program. Otherwise build scripts that read them would run
+/// again, and their crates would be compiled again, whenever cargo runs below cargo.
 pub fn beside_cargo(tool: Tool) -> Tool {
     const PREFIXES: [&str; 3] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
@@ -100,19 +100,19 @@ pub fn beside_cargo(tool: Tool) -> Tool {
     cargos.fold(tool, |tool, name| tool.env_remove(&name)).env("CARGO_TERM_COLOR", "never")
 }
 
-/// The template with the functions that a local stack is to have.
+/// Reads the template with the functions of a local stack.
 fn read_template(workspace: &Workspace, functions: Functions) -> Result<String> {
     let template = fs::read_to_string(workspace.path("template.yaml")).context("failed to read template.yaml")?;
     Ok(if functions == Functions::All { template } else { without_checks(&template) })
 }
 
-/// Leaves out the functions that only CodeDeploy calls.
+/// Removes the functions that only CodeDeploy calls.
 fn without_checks(template: &str) -> String {
     const CHECK: &str = "CodeUri: crates/pre-traffic";
     blocks(template).into_iter().filter(|block| !block.contains(CHECK)).collect()
 }
 
-/// The text in pieces that each begin with a key at the indentation of resources.
+/// Splits the text into blocks that each begin with a key at the indentation of resources.
 fn blocks(template: &str) -> Vec<&str> {
     let begins = |line: &str| line.starts_with("  ") && line.as_bytes().get(2).is_some_and(u8::is_ascii_alphabetic);
     let (mut blocks, mut start, mut at) = (Vec::new(), 0, 0);
@@ -127,8 +127,8 @@ fn blocks(template: &str) -> Vec<&str> {
     blocks
 }
 
-/// Puts the template of an instance where `deploy` expects it, with packages of the functions that cargo built beside it. That is what
-/// `sam build` does, without an invocation of cargo for each function.
+/// Writes the template of an instance to where `deploy` expects it, and packages the functions that cargo built. `sam build`
+/// does the same with one invocation of cargo per function.
 pub fn stage(workspace: &Workspace, instance: &Instance, programs: &Programs, functions: Functions) -> Result<()> {
     let build = instance.build();
     remove_folder(&build)?;
@@ -149,7 +149,7 @@ pub fn stage(workspace: &Workspace, instance: &Instance, programs: &Programs, fu
     fs::write(build.join("template.yaml"), staged).context("failed to write the staged template")
 }
 
-/// The template with each `CodeUri` changed from a crate to the package of its function, and the names of those crates.
+/// Changes each `CodeUri` from a crate to the package of its function. Returns the template and the names of the crates.
 fn point_to_functions(template: &str) -> (String, Vec<String>) {
     let mut functions = Vec::new();
     let mut staged = String::with_capacity(template.len());
@@ -168,8 +168,8 @@ fn point_to_functions(template: &str) -> (String, Vec<String>) {
     (staged, functions)
 }
 
-/// Makes a function's deployment package: its program as `bootstrap`. SAM would compress one for each function, several times
-/// as long for packages that are a tenth smaller.
+/// Creates a function's deployment package, with its program as `bootstrap`. SAM would take several times as long, for
+/// packages that are a tenth smaller.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-function-zip.html>
 fn package(program: &Path, zip: &Path) -> Result<()> {
     const FASTEST: i64 = 1;
@@ -184,7 +184,7 @@ fn package(program: &Path, zip: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies a file or a folder with everything below it.
+/// Copies a file, or a folder with everything below it.
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     if from.is_dir() {
         fs::create_dir_all(to)?;
@@ -201,10 +201,10 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
 
 /// Builds the functions with `sam build`, as the pipeline of `build.yaml` does.
 pub fn sam(workspace: &Workspace, tools: &Tools, instance: &Instance) -> Result<()> {
-    // Every build moves its functions through the same folder of `target`.
+    // All builds use the same folder of `target`.
     let _turn = instance.lock("build")?;
     beside_cargo(sam::sam(tools, instance)?)
-        // For this machine, its own linker will do; for AWS, cargo-lambda links against an old enough C library.
+        // The linker of this machine is enough; for AWS, cargo-lambda links against an older C library.
         .env("CARGO_LAMBDA_COMPILER", "cargo")
         .dir(workspace.root())
         .args(["build", "--template-file", "template.yaml", "--build-dir"])

@@ -1,4 +1,4 @@
-//! The event types of a deployed catalog: each table with the parameter `event.id` is one.
+//! The event types of a deployed catalog: the tables with the parameter `event.id`.
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::local::stack::{Output, Stack};
 /// A table of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventTable {
-    /// The event type: the table's name, and the key of a batch.
+    /// The event type, which is also the name of the table and the key of a batch.
     pub name: String,
     /// The folder of the type below `data/raw` and `data/lake`.
     pub group: String,
@@ -21,13 +21,13 @@ impl EventTable {
         format!("{}/{}", self.group, self.name)
     }
 
-    /// The name as those of jobs and delivery streams have it.
+    /// The name as it appears in names of jobs and delivery streams.
     pub fn physical_name(&self) -> String {
         event_types::kebab_case(&self.name)
     }
 }
 
-/// The tables of events, by name.
+/// The tables of events, sorted by name.
 pub fn event_tables(aws: &Aws, stack: &Stack) -> Result<Vec<EventTable>> {
     let database = stack.output(Output::GlueDatabase)?;
     let mut request = json!({ "DatabaseName": database });
@@ -51,7 +51,7 @@ pub fn event_tables(aws: &Aws, stack: &Stack) -> Result<Vec<EventTable>> {
     Ok(tables)
 }
 
-/// A table of the catalog, if it is one of events. Its location is `…/lake/<group>/<type>/`.
+/// Reads a table of the catalog, if it is a table of events. Its location is `…/lake/<group>/<type>/`.
 fn event_table(table: &Value) -> Result<Option<EventTable>> {
     if table["Parameters"]["event.id"].is_null() {
         return Ok(None);

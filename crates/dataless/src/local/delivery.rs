@@ -1,4 +1,4 @@
-//! The way of `build.yaml`, here: `buildspec.yml` builds into S3, a change set deploys from there.
+//! The delivery of `build.yaml`, run locally: `buildspec.yml` builds to S3, and a change set deploys from there.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,23 +23,23 @@ const BRANCH: &str = "main";
 /// The stack that is deployed: `<stack>-<branch>`.
 pub const WAREHOUSE_STACK: &str = "dataless-main";
 
-/// The bucket that `build.yaml` would make.
+/// The bucket that `build.yaml` would create.
 const BUCKET: &str = "dataless-artifacts";
 
-/// The policy of `build.yaml` that bounds the warehouse's roles. The emulator knows only its name.
+/// The policy of `build.yaml` that limits the warehouse's roles. The emulator sees only its name.
 const BOUNDARY: &str = "arn:aws:iam::000000000000:policy/dataless-WarehouseBoundary";
 
-/// Who runs this has run the tests, or is one of them.
+/// Skips the tests: whoever runs this has run them, or is one of them.
 const TESTS: &str = "true";
 
-/// Has cargo build a release in the time of a local build. `--release` leaves these out.
+/// Speeds up a release build to the time of a local build. `--release` does not use these.
 const QUICK_RELEASE: [(&str, &str); 3] = [
     ("CARGO_PROFILE_RELEASE_LTO", "off"),
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
 ];
 
-/// What a build hands on.
+/// The result of a build.
 #[derive(Clone, Debug)]
 pub struct Artifact {
     key: String,
@@ -51,7 +51,7 @@ impl Artifact {
     }
 }
 
-/// What is in an artifact for the pipeline's deploying action.
+/// The parameters and tags in an artifact, for the pipeline's deploy action.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Configuration {
@@ -79,7 +79,7 @@ pub fn build(
         tool = tool.envs(QUICK_RELEASE);
     }
     tool.dir(workspace.root())
-        // CodeBuild's image has `aws`; all else the build installs for itself.
+        // CodeBuild's image has `aws`; the build installs everything else.
         .env("PATH", tools.path_with(&[ToolSet::Spark])?)
         .args(["tools/delivery/codebuild.py", "--project", DELIVERY_STACK, "--artifact", &artifact.url()])
         .args([format!("BRANCH={BRANCH}"), format!("WAREHOUSE_STACK={WAREHOUSE_STACK}")])
@@ -89,8 +89,8 @@ pub fn build(
     Ok(artifact)
 }
 
-/// Deploys an artifact through a change set, without `DeploymentPreference` and with these parameters of the template
-/// besides. Gives the outputs.
+/// Deploys an artifact through a change set, without `DeploymentPreference` and with these additional parameters. Returns
+/// the outputs.
 pub fn deploy(
     tools: &Tools,
     instance: &Instance,
@@ -133,7 +133,7 @@ pub fn deploy(
     cloudformation(&[&["execute-change-set"], &change_set[..]].concat())?;
     let describe = ["cloudformation", "describe-stacks", "--stack-name", WAREHOUSE_STACK];
     wait_for(aws, &describe, "/Stacks/0/StackStatus", "CREATE_COMPLETE")
-        // Without a reason to be had, the error stands by itself.
+        // If the reason can't be read, the error has to be enough.
         .map_err(|error| match first_failure(aws) {
             Ok(reason) => error.context(reason),
             Err(_) => error,
@@ -141,7 +141,7 @@ pub fn deploy(
     deploy::outputs(aws, WAREHOUSE_STACK)
 }
 
-/// Puts the artifact where the stack takes scripts from, as the pipeline's action does.
+/// Copies the artifact to where the stack expects scripts, as the pipeline's action does.
 fn publish_scripts(aws: &Aws, folder: &Path, configuration: &Configuration) -> Result<()> {
     let prefix = configuration.parameters.get("ScriptsPrefix").context("configuration.json has no ScriptsPrefix")?;
     let target = format!("s3://{BUCKET}/{prefix}");
@@ -149,7 +149,7 @@ fn publish_scripts(aws: &Aws, folder: &Path, configuration: &Configuration) -> R
     aws.run(["s3", "cp", folder, &target, "--recursive", "--quiet"])
 }
 
-/// Waits until what is described has the wanted status. `aws cloudformation wait` looks every 30 seconds.
+/// Polls until the description has the wanted status. `aws cloudformation wait` would poll every 30 seconds.
 fn wait_for(aws: &Aws, describe: &[&str], status: &str, wanted: &str) -> Result<()> {
     const LIMIT: Duration = Duration::from_secs(300);
     let started = Instant::now();
@@ -166,7 +166,7 @@ fn wait_for(aws: &Aws, describe: &[&str], status: &str, wanted: &str) -> Result<
     }
 }
 
-/// Which resource of the warehouse's stack failed first, and why.
+/// The resource of the warehouse's stack that failed first, and the reason.
 fn first_failure(aws: &Aws) -> Result<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -190,7 +190,7 @@ fn first_failure(aws: &Aws) -> Result<String> {
     ))
 }
 
-/// Fetches an artifact, and gives the folder that it is unpacked in.
+/// Downloads and extracts an artifact, and returns its folder.
 fn unpack(tools: &Tools, instance: &Instance, aws: &Aws, artifact: &Artifact) -> Result<PathBuf> {
     let (zip, folder) = (instance.dir().join("artifact.zip"), instance.dir().join("artifact"));
     aws.run(["s3".into(), "cp".into(), artifact.url().into(), zip.clone().into_os_string()])?;

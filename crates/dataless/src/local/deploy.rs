@@ -1,4 +1,4 @@
-//! The built template on its way to the emulator: edited in the one place that no emulator knows, deployed.
+//! Deploys the built template to the emulator, without the one property that no emulator supports.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,13 +13,13 @@ use crate::local::tools::{ToolSet, Tools};
 use crate::process::Tool;
 use crate::workspace::{Instance, Workspace};
 
-/// What of the repository jobs read from S3, by its own paths.
+/// The folders of the repository that jobs read from S3, with the same paths.
 const SCRIPT_FOLDERS: [&str; 2] = ["glue", "pipeline"];
 
-/// What the jobs have of the package that they share.
+/// The archive of the package that the jobs share.
 const PACKAGE: &str = "lake.zip";
 
-/// Deploys what was built, with these parameters of the template besides, and uploads the jobs' scripts. Gives the outputs.
+/// Deploys the built template with these additional parameters, uploads the jobs' scripts, and returns the outputs.
 pub fn deploy(
     workspace: &Workspace,
     tools: &Tools,
@@ -43,7 +43,7 @@ pub fn deploy(
     Ok(outputs)
 }
 
-/// The outputs of a stack that was deployed.
+/// Reads the outputs of a deployed stack.
 pub fn outputs(aws: &Aws, stack_name: &str) -> Result<BTreeMap<String, String>> {
     outputs_of(aws.json(&["cloudformation", "describe-stacks", "--stack-name", stack_name])?)
 }
@@ -52,7 +52,7 @@ fn upload_scripts(workspace: &Workspace, tools: &Tools, instance: &Instance, aws
     for folder in SCRIPT_FOLDERS {
         let from = workspace.path(folder);
         let to = format!("{location}/{folder}");
-        // The package of the jobs is packed below, whatever a deployment by hand has left.
+        // The archive is created below; a deployment by hand may have left an old one.
         let sync = ["s3", "sync", "--delete", "--only-show-errors", "--exclude", PACKAGE];
         let without = ["--exclude", "*__pycache__*", "--exclude", "*/tests/*"];
         aws.run(sync.iter().chain(&without).map(Into::into).chain([from.into_os_string(), to.into()]))?;
@@ -66,8 +66,7 @@ fn upload_scripts(workspace: &Workspace, tools: &Tools, instance: &Instance, aws
     aws.run(["s3".into(), "cp".into(), "--only-show-errors".into(), packed.into_os_string(), to.into()])
 }
 
-/// Writes a copy of the built template, beside it, without any `DeploymentPreference`: that needs CodeDeploy, which no
-/// emulator has.
+/// Writes a copy of the built template without `DeploymentPreference`, which needs CodeDeploy. No emulator has that.
 fn without_deployment_preference(instance: &Instance) -> Result<PathBuf> {
     let built = instance.build().join("template.yaml");
     let text = std::fs::read_to_string(&built).with_context(|| format!("failed to read {}", built.display()))?;
@@ -76,7 +75,7 @@ fn without_deployment_preference(instance: &Instance) -> Result<PathBuf> {
     Ok(edited)
 }
 
-/// Leaves out every `DeploymentPreference` of a template, with all that is indented below it.
+/// Removes every `DeploymentPreference` of a template, with the lines that are indented below it.
 pub fn cut_deployment_preference(template: &str) -> Result<String> {
     const HEAD: &str = "DeploymentPreference:";
     let indentation = |line: &str| line.len() - line.trim_start().len();

@@ -1,4 +1,4 @@
-//! The emulator that answers as AWS on one port of the loopback interface.
+//! The emulator of AWS, which listens on one port of the loopback interface.
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -16,21 +16,20 @@ use crate::log_file::tail;
 use crate::process::{Running, Tool, check_interrupted, group_runs, is_run_with};
 use crate::workspace::{Instance, Workspace};
 
-/// The port that is taken when it is free and none is asked for.
+/// The port if none is requested and it is free.
 pub const DEFAULT_PORT: u16 = 4566;
 
-/// What starts the emulator. Its name is in the command line of every emulator that was started, and the folder of the
-/// instance behind it.
+/// The program that starts the emulator. It is in the command line of each emulator, followed by the folder of the instance.
 const LAUNCHER: &str = "tools/emulator/start_ministack.py";
 
-/// What the template deploys.
+/// The services that the template uses.
 const SERVICES: &str = "apigateway,athena,cloudformation,cloudwatch,dynamodb,events,firehose,glue,iam,kms,lambda,logs,\
                         monitoring,s3,scheduler,secretsmanager,sns,sqs,states,sts";
 
-/// How long it may take to answer for the first time.
+/// How long it may take to start.
 const START_LIMIT: Duration = Duration::from_secs(90);
 
-/// An emulator that runs. It stops, and saves its state, when it is dropped.
+/// A running emulator. It saves its state and stops when it is dropped.
 #[derive(Debug)]
 pub struct Emulator {
     running: Running,
@@ -39,8 +38,8 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts it and waits until it answers. State of an earlier run of the same instance is taken up again. The variables
-    /// come besides, or in place of, its own.
+    /// Starts it and waits until it answers. It resumes the state of an earlier run of the same instance. The variables are
+    /// added to its own or replace them.
     pub fn start(
         workspace: &Workspace,
         tools: &Tools,
@@ -65,20 +64,20 @@ impl Emulator {
             ("SFTP_ENABLED", "0"),
             ("PERSIST_STATE", "1"),
             ("S3_PERSIST", "1"),
-            // The state machine waits a minute and more before it tries a job again.
+            // The state machine waits a minute and more before it retries a job.
             ("SFN_WAIT_SCALE", "0.05"),
         ] {
             tool = tool.env(name, value);
         }
         let running = tool
-            // It reads variables of common names, such as `DEBUG`; and what it runs inherits what it has.
+            // It reads variables with common names, such as `DEBUG`, and its functions inherit its environment.
             .inherit_only(&environment::NEEDED)
             .env("GATEWAY_PORT", port.to_string())
-            // What it hands to functions. It calls nothing by it.
+            // For functions; it makes no calls itself.
             .env("AWS_ENDPOINT_URL", endpoint(port))
             .env("STATE_DIR", state.join("state"))
             .env("S3_DATA_DIR", state.join("s3"))
-            // The code of functions is unpacked there, under names that only the port tells apart.
+            // It extracts the code of functions to this folder, under names that differ only by port.
             .env("TMPDIR", &temporary)
             .envs(variables.iter().map(|(name, value)| (*name, value)))
             .start()?;
@@ -99,17 +98,17 @@ impl Emulator {
         self.running.id()
     }
 
-    /// Kills it with all functions that it runs, in the middle of whatever they do.
+    /// Kills it and its functions immediately.
     pub fn kill(&self) {
         self.running.kill();
     }
 
-    /// Lets it run on when this process ends.
+    /// Lets it outlive this process.
     pub fn detach(&mut self) {
         self.running.detach();
     }
 
-    /// Explains an error by the end of the emulator, when that is what happened.
+    /// Adds to an error that the emulator has ended, if it has.
     pub fn explain<T>(&mut self, result: Result<T>) -> Result<T> {
         result.map_err(|error| match (check_interrupted(), self.running.ended()) {
             (Ok(()), Ok(Some(status))) => error.context(self.ended(status)),
@@ -141,7 +140,7 @@ impl Emulator {
     }
 }
 
-/// The process group of an instance's emulator with this id, if it lives. Another program may have its number by now.
+/// The process group with this id, if it is an emulator of the instance. Another program may have the id by now.
 pub fn process_group(id: u32, instance: &Instance) -> Option<Pid> {
     let group = Pid::from_raw(i32::try_from(id).ok()?)?;
     (group_runs(group) && is_run_with(group, LAUNCHER, instance.dir())).then_some(group)
@@ -154,7 +153,7 @@ pub fn answers(port: u16) -> bool {
     answer.is_ok_and(|answer| answer.status().is_success())
 }
 
-/// Waits until something listens on a port, as long as `runs` says that it may.
+/// Waits until something listens on a port, while `runs` returns true.
 pub fn wait_for_port(port: u16, mut runs: impl FnMut() -> Result<bool>) -> Result<()> {
     let started = Instant::now();
     while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
@@ -167,7 +166,7 @@ pub fn wait_for_port(port: u16, mut runs: impl FnMut() -> Result<bool>) -> Resul
     Ok(())
 }
 
-/// The port that was asked for, when it is free; or the usual one, or any that is free.
+/// The requested port if it is free. If none is requested, the default port or any free one.
 pub fn choose_port(requested: Option<u16>) -> Result<u16> {
     if let Some(port) = requested {
         is_free(port).with_context(|| format!("port {port} is taken: name another with --port, or leave it out"))?;

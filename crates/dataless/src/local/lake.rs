@@ -1,4 +1,4 @@
-//! Rows of the lake's tables, asked for in SQL.
+//! Reads rows of the lake's tables in SQL.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::local::books::TableDay;
 use crate::local::spark::Spark;
 use crate::local::stack::{Output, Stack};
 
-/// The books of a table and arrival day, in lines. `docs/lake.md` defines the words.
+/// The books of a table and arrival day, in lines. `docs/lake.md` defines the terms.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct LedgerRow {
     pub table: String,
@@ -24,7 +24,7 @@ pub struct LedgerRow {
     pub stored: u64,
     /// Acknowledged lines that Firehose set aside: they are not in raw.
     pub undelivered: u64,
-    /// When the run that decided the day began, and when it had published what it decided; nothing where no run has.
+    /// When the run that decided the day began, and when it had published its result; `None` without such a run.
     pub started_at: Option<DateTime<Utc>>,
     pub decided_at: Option<DateTime<Utc>>,
 }
@@ -46,24 +46,24 @@ impl LedgerRow {
     }
 }
 
-/// A raw line that is no event.
+/// A raw line that is not a valid event.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct RejectedLine {
     pub table: String,
-    /// Why it is none. A line that was corrected by hand may leave it out.
+    /// Why it is not valid. A line that was corrected by hand may omit it.
     #[serde(default)]
     pub reason: String,
-    /// The raw object that holds it, below the data prefix.
+    /// The raw object that contains it, below the data prefix.
     pub source: String,
     pub line: String,
-    /// Stays the same when the line is corrected; so a replay knows which one it was.
+    /// It stays the same when the line is corrected, so that a replay identifies the line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     #[serde(default)]
     pub replayed: bool,
 }
 
-/// The stale rows: a day that they look into, up to the look-back and one before them, was decided after their run began.
+/// The stale rows: those for which an earlier day, within the look-back and one day more, was decided after their run began.
 pub fn stale(rows: &[LedgerRow], lookback_days: u64) -> Vec<TableDay> {
     let decided: BTreeMap<TableDay, DateTime<Utc>> =
         rows.iter().filter_map(|row| Some((row.table_day(), row.decided_at?))).collect();
@@ -146,13 +146,13 @@ mod tests {
         let at = |day, started| [first.clone(), decided("clicks", day, started)];
         assert_eq!(days(&at("2026-11-21", "2026-12-01T04:04")), ["2026-11-21"]);
         assert_eq!(days(&at("2026-11-24", "2026-12-01T04:04")), ["2026-11-24"]);
-        // In order; too far behind it; before it.
+        // In order; too far after it; before it.
         assert_eq!(days(&at("2026-11-21", "2026-12-01T04:05")), [""; 0]);
         assert_eq!(days(&at("2026-11-25", "2026-12-01T04:04")), [""; 0]);
         assert_eq!(days(&at("2026-11-19", "2026-12-01T03:54")), [""; 0]);
         let other = decided("impressions", "2026-11-21", "2026-12-01T04:04");
         assert_eq!(days(&[first.clone(), other]), [""; 0]);
-        // A day that no run has decided waits for its first one.
+        // An undecided day is not stale.
         let undecided = LedgerRow { started_at: None, ..decided("clicks", "2026-11-21", "2026-12-01T04:04") };
         assert_eq!(days(&[first, undecided]), [""; 0]);
     }

@@ -1,4 +1,4 @@
-//! The load generator on its way.
+//! Runs the load generator.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,13 +22,13 @@ pub struct Load<'a> {
     pub clickthrough: f64,
 }
 
-/// What the load generator says of a run.
+/// The report of the load generator.
 #[derive(Clone, Debug, Deserialize)]
 pub struct LoadReport {
     pub events: BTreeMap<String, LoadCounts>,
 }
 
-/// What became of the events of a type.
+/// The outcomes of the events of a type.
 #[derive(Clone, Debug, Deserialize)]
 pub struct LoadCounts {
     pub acknowledged: u64,

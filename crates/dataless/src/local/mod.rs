@@ -1,4 +1,4 @@
-//! The pieces that commands are made of, each with one job.
+//! The pieces of a warehouse on this machine. `warehouse` is at the top; none uses `commands` or `cli`.
 
 pub mod aws;
 pub mod books;

@@ -1,5 +1,5 @@
-//! The deployed state machine of the nightly batch: an execution for a range of days, followed step by step. A long range runs in
-//! parts, each an execution of its own, which are followed with it.
+//! Runs the deployed state machine of the nightly batch for a range of days and follows its steps. A long range runs in parts,
+//! each an execution of its own, which are followed too.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::local::aws::Aws;
 use crate::local::stack::{Output, Stack};
 use crate::process::check_interrupted;
 
-/// How often an execution is looked at.
+/// How often an execution is polled.
 const POLL: Duration = Duration::from_millis(300);
 
-/// What the input of a part names the execution that started it by.
+/// The key in a part's input that names the execution which started it.
 /// <https://docs.aws.amazon.com/step-functions/latest/dg/concepts-nested-workflows.html>
 const STARTED_BY: &str = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID";
 
@@ -25,20 +25,20 @@ const STARTED_BY: &str = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID";
 pub struct JobRun {
     pub job: String,
     pub day: String,
-    /// Seconds it took.
+    /// Its duration.
     pub seconds: u64,
-    /// What went wrong, if it failed. The state machine may try it again.
+    /// The error, if it failed. The state machine may retry it.
     pub error: Option<String>,
 }
 
-/// How an action of Step Functions is called, by its name.
+/// Calls an action of Step Functions by its name.
 type States<'a> = &'a dyn Fn(&str, &Value) -> Result<Value>;
 
 /// An execution that was started.
 #[derive(Clone, Debug)]
 pub struct Execution {
     pub arn: String,
-    /// The state machine that it is one of.
+    /// Its state machine.
     machine: String,
 }
 
@@ -59,7 +59,7 @@ struct Described {
 }
 
 impl Execution {
-    /// Starts one for the days from the first to the last.
+    /// Starts an execution for a range of days.
     pub fn start(aws: &Aws, stack: &Stack, first: NaiveDate, last: NaiveDate) -> Result<Self> {
         let input = json!({ "from": first, "to": last }).to_string();
         let machine = stack.output(Output::DailyPipeline)?.to_owned();
@@ -68,7 +68,7 @@ impl Execution {
         Ok(Self { arn: arn.to_owned(), machine })
     }
 
-    /// Waits for its end and shows each run of a job as it ends, those of its parts too. Ctrl-C stops it and them.
+    /// Waits for its end and shows each run of a job as it ends, including those of its parts. Ctrl-C stops all of them.
     pub fn follow(&self, aws: &Aws, show: impl FnMut(&JobRun)) -> Result<()> {
         self.follow_by(&|name, request| call(aws, name, request), show)
     }
@@ -80,12 +80,12 @@ impl Execution {
             if let Err(interrupted) = check_interrupted() {
                 for arn in parts.found.iter().map(|part| &part.arn).chain([&self.arn]) {
                     let request = json!({ "executionArn": arn, "cause": "stopped by its user" });
-                    // One that has ended can't be stopped, and need not be.
+                    // Those that have ended can't be stopped.
                     let _ = states("StopExecution", &request);
                 }
                 return Err(interrupted);
             }
-            // Asked first, so that what is new in the history of an execution that has ended is all there is.
+            // Before its history is read, so that the history of an ended execution is complete.
             let described = describe(states, &self.arn)?;
             whole.advance(states, &mut show)?;
             if whole.started > parts.found.len() {
@@ -107,11 +107,11 @@ impl Execution {
 #[derive(Debug)]
 struct Watched {
     arn: String,
-    /// How many events of its history are known.
+    /// The number of known events of its history.
     seen: usize,
-    /// How many executions they say that it has started.
+    /// The number of executions that it has started, according to them.
     started: usize,
-    /// Whether they are all there will be.
+    /// Whether the history is complete.
     is_over: bool,
 }
 
@@ -138,19 +138,19 @@ impl Watched {
     }
 }
 
-/// The executions that one has started.
+/// The executions that an execution has started.
 #[derive(Debug)]
 struct Parts<'a> {
     of: &'a Execution,
-    /// All executions that have been looked at, parts or not.
+    /// All executions that were checked, whether they are parts or not.
     known: HashSet<String>,
     found: Vec<Watched>,
 }
 
 impl Parts<'_> {
-    /// Looks through the executions that were started since the last call.
+    /// Checks the executions that were started since the last call.
     fn find(&mut self, states: States<'_>) -> Result<()> {
-        // The newest; no more of them start between two calls.
+        // The newest 1,000. Fewer start between two calls.
         let request = json!({ "stateMachineArn": self.of.machine, "maxResults": 1000 });
         let answer = states("ListExecutions", &request)?;
         let listed = answer["executions"].as_array().context("failed to read the list of executions")?;
@@ -166,7 +166,7 @@ impl Parts<'_> {
         Ok(())
     }
 
-    /// The failure of the whole. That of a part is its reason, and says more.
+    /// Fails with the error of the failed part, which is more precise, or else with that of the whole.
     fn failed(&self, states: States<'_>, whole: &Described) -> Result<()> {
         for Watched { arn, .. } in &self.found {
             let part = describe(states, arn)?;
@@ -222,7 +222,7 @@ fn starts_execution(event: &Value) -> bool {
     event["type"] == "TaskScheduled" && resource.contains("startExecution")
 }
 
-/// The run of a job that an event tells the end of.
+/// The run of a job whose end this event reports.
 fn job_run(event: &Value) -> Option<JobRun> {
     let (text, failed) = match event["type"].as_str()? {
         "TaskSucceeded" => (event["taskSucceededEventDetails"]["output"].as_str()?, false),
@@ -238,7 +238,7 @@ fn job_run(event: &Value) -> Option<JobRun> {
     })
 }
 
-/// The run of a Glue job as JSON. Lambda, which stands in for Glue, hands its failure on as the message of an error.
+/// The run of a Glue job as JSON. Lambda, which replaces Glue here, passes a failed run on as the message of an error.
 fn glue_run(text: &str) -> Option<Value> {
     let value: Value = serde_json::from_str(text).ok()?;
     match value["errorMessage"].as_str() {
@@ -247,7 +247,7 @@ fn glue_run(text: &str) -> Option<Value> {
     }
 }
 
-/// What went wrong, where the cause is a job run of Glue, or one a line.
+/// The cause of a failure in readable form. It may be a run of a Glue job, or one run per line.
 fn readable(cause: &str) -> String {
     cause.lines().map(readable_run).collect::<Vec<_>>().join("\n")
 }
@@ -290,7 +290,7 @@ mod tests {
 
         assert!(!starts_execution(&event));
 
-        // Other tasks and other events are none.
+        // Other tasks and events are not runs of jobs.
         let event = json!({"type": "TaskSucceeded", "taskSucceededEventDetails": {"output": "{\"MessageId\":\"1\"}"}});
         assert_eq!(job_run(&event), None);
         assert_eq!(job_run(&json!({"type": "PassStateEntered"})), None);
@@ -304,8 +304,8 @@ mod tests {
     ];
     const OTHER: &str = "arn:aws:states:us-east-1:000000000000:execution:wh-daily:other";
 
-    /// Answers what Step Functions does of a whole with two parts, one after the other, beside the execution of somebody else. At
-    /// each look at the whole one more part has ended, and the whole with the last.
+    /// Step Functions with an execution of two sequential parts, and an unrelated one. At each poll of the whole, one more part
+    /// has ended, and with the last one the whole.
     struct Emulator {
         looks: usize,
         second: &'static str,
@@ -327,7 +327,7 @@ mod tests {
                     json!({"status": status, "input": json!({ STARTED_BY: by }).to_string(), "error": "States.TaskFailed", "cause": cause})
                 }
                 "ListExecutions" => {
-                    // The newest first.
+                    // Newest first.
                     let parts = PARTS[..self.looks.min(2)].iter().rev();
                     let arns = parts.chain([&OTHER, &WHOLE]).map(|arn| json!({"executionArn": arn}));
                     json!({"executions": arns.collect::<Vec<_>>()})
@@ -348,7 +348,7 @@ mod tests {
         }
     }
 
-    /// Follows the whole; gives the days of the runs that were shown, and the end.
+    /// Follows the whole, and returns the days of the shown runs and the result.
     fn follow(second: &'static str) -> (Vec<String>, Result<()>) {
         let emulator = RefCell::new(Emulator { looks: 0, second });
         let execution = Execution { arn: WHOLE.into(), machine: "wh-daily".into() };

@@ -1,10 +1,10 @@
-//! What a file must be to become a raw object: decided by its content, since a name is only a name.
+//! Checks whether a file can become a raw object, by its content and not only by its name.
 
 use std::io::{BufRead, Error, ErrorKind, Result, copy, sink};
 
 use flate2::bufread::MultiGzDecoder;
 
-/// How compressed files begin, and what they are.
+/// The first bytes of compressed files, and their formats.
 const COMPRESSED: [(&[u8], &str); 7] = [
     (b"\x1f\x8b", "gzip"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
@@ -15,21 +15,21 @@ const COMPRESSED: [(&[u8], &str); 7] = [
     (b"\x1f\x9d", "compress"),
 ];
 
-/// Endings that make Hadoop unpack a file, whatever is in it. Only that of gzip is known to all who read raw objects.
+/// Extensions that make Hadoop decompress a file, whatever its content. All readers of raw objects support only gzip.
 /// <https://hadoop.apache.org/docs/r3.3.6/api/org/apache/hadoop/io/compress/CompressionCodecFactory.html>
 const UNPACKED: [&str; 5] = [".bz2", ".deflate", ".lz4", ".snappy", ".zst"];
 
-/// Reads a file to its end: gzip, all of it whole, if its name ends in `.gz`, else lines that nothing has packed.
+/// Reads a file to its end. It must be complete gzip if its name ends in `.gz`, and uncompressed otherwise.
 ///
 /// # Errors
-/// When it is something else, or cannot be read.
+/// When it has another format or can't be read.
 pub fn check(name: &str, mut content: impl BufRead) -> Result<()> {
     if let Some(ending) = UNPACKED.iter().find(|ending| name.ends_with(**ending)) {
         return Err(invalid(format!(
             "has a name that ends in {ending}: compress it with gzip or not at all, and rename it"
         )));
     }
-    // An empty buffer is the end of the file; the longest of the beginnings fits into any other.
+    // An empty buffer means the end of the file. Any other has room for the longest magic number.
     let start = content.fill_buf()?;
     let packed = COMPRESSED.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, kind)| *kind);
     match (packed, name.ends_with(".gz")) {

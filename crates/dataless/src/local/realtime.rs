@@ -1,4 +1,4 @@
-//! Real-time counts, as CloudWatch has them.
+//! Reads the real-time counts of CloudWatch.
 
 use std::collections::BTreeMap;
 

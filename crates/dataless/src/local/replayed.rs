@@ -1,4 +1,4 @@
-//! Which rejected lines were replayed: raw keeps them, so they stay on the list of the rejected.
+//! Remembers which rejected lines were replayed. Raw still has them, so they stay in the list of rejected lines.
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::local::lake::RejectedLine;
 use crate::workspace::Instance;
 
-/// The ids of lines that were replayed, one a line of a file beside the warehouse's data.
+/// The ids of replayed lines, in a file beside the warehouse's data, one per line.
 #[derive(Debug)]
 pub struct Replayed {
     path: PathBuf,
@@ -19,7 +19,7 @@ pub struct Replayed {
 }
 
 impl Replayed {
-    /// Those of an instance.
+    /// Reads the ids of an instance.
     pub fn read(instance: &Instance) -> Result<Self> {
         Self::read_file(&instance.dir().join("replayed"))
     }
@@ -32,7 +32,7 @@ impl Replayed {
         Ok(Self { path: path.to_owned(), ids: text.lines().map(str::to_owned).collect() })
     }
 
-    /// Gives lines their ids, and marks those that were replayed.
+    /// Sets the ids of lines, and marks replayed lines.
     pub fn mark(&self, lines: &mut [RejectedLine]) {
         for line in lines {
             line.id = Some(id(line));
@@ -40,7 +40,7 @@ impl Replayed {
         }
     }
 
-    /// Adds lines. One that was corrected by hand has the id of what it was before.
+    /// Adds lines. A line that was corrected by hand has the id from before the correction.
     pub fn add<'a>(&mut self, lines: impl IntoIterator<Item = &'a RejectedLine>) -> Result<()> {
         let ids = lines.into_iter().map(|line| line.id.clone().unwrap_or_else(|| id(line)));
         let fresh: Vec<String> = ids.filter(|id| self.ids.insert(id.clone())).collect();
@@ -51,7 +51,7 @@ impl Replayed {
     }
 }
 
-/// A digest of where the line is and what it is.
+/// A digest of the line's location and content.
 fn id(line: &RejectedLine) -> String {
     let digest = Sha256::digest(format!("{}\n{}", line.source, line.line));
     digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
@@ -76,13 +76,13 @@ mod tests {
         };
         assert_eq!(listed().map(|line| line.replayed), [false; 3]);
 
-        // As `rejected --json` prints it, and corrected.
+        // As `rejected --json` prints it, then corrected.
         let mut corrected = listed()[1].clone();
         corrected.line = r#"{"click_id": "c"}"#.into();
         let mut replayed = Replayed::read_file(&path).unwrap();
         replayed.add([&corrected]).unwrap();
         assert_eq!(listed().map(|line| line.replayed), [false, true, false]);
-        // From the lake, without an id; twice is once.
+        // From the lake, without an id. Adding it twice has no effect.
         replayed.add([&line("b.gz", "{}"), &corrected]).unwrap();
         assert_eq!(listed().map(|line| line.replayed), [false, true, true]);
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);

@@ -1,4 +1,4 @@
-//! The SAM command line, for this machine only.
+//! The SAM command line, configured for the emulator.
 
 use anyhow::{Result, bail};
 
@@ -8,18 +8,18 @@ use crate::local::tools::{ToolSet, Tools};
 use crate::process::Tool;
 use crate::workspace::Instance;
 
-/// SAM, away from an account that the user may have set up.
+/// SAM without the AWS settings of the user.
 pub fn sam(tools: &Tools, instance: &Instance) -> Result<Tool> {
     Ok(Tool::new(tools.program(ToolSet::Sam, "sam"), instance.logs().join("sam.log"))
         .env("PATH", tools.path_with(&[ToolSet::Sam])?)
         .env("SAM_CLI_TELEMETRY", "0")
-        // Seconds between its looks at a deployment; those of the emulator end at once.
+        // Seconds between polls of a deployment, which the emulator finishes at once.
         .env("SAM_CLI_POLL_DELAY", "0.2")
         .without(environment::is_aws_setting)
         .env("AWS_DEFAULT_REGION", REGION))
 }
 
-/// Functions are built for the machine that they run on.
+/// The parameter of the template for the architecture of this machine.
 pub fn architecture() -> Result<String> {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "x86_64",

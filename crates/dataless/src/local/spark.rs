@@ -1,5 +1,5 @@
-//! Real Spark on the deployed Glue jobs. The emulator runs none, so a runner beside it does (`glue/local/runner.py`): it
-//! takes each job's script and arguments from the emulator's Glue, and its data from its S3.
+//! Runs the deployed Glue jobs on Spark. The emulator can't, so a runner beside it does (`glue/local/runner.py`). It reads each
+//! job's script and arguments from the emulator's Glue, and the data from its S3.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -19,13 +19,13 @@ use crate::local::tools::{ToolSet, Tools};
 use crate::process::{Tool, check_interrupted, group_runs, is_run_with, stop_group};
 use crate::workspace::{Instance, Workspace};
 
-/// The function that stands in for Glue in the state machine of a local stack.
+/// The function that replaces Glue in the state machine of a local stack.
 const FUNCTION: &str = "dataless-local-glue";
 
 /// The program that runs jobs. It reads its configuration from a file.
 const RUNNER: &str = "glue/local/runner.py";
 
-/// The longest that Lambda lets a function run, in seconds.
+/// Lambda's longest timeout, in seconds.
 const FUNCTION_TIMEOUT: &str = "900";
 
 /// Language of an ETL job.
@@ -38,7 +38,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// The name as those of jobs have it.
+    /// The name as it appears in names of jobs.
     const fn name(self) -> &'static str {
         match self {
             Self::Python => "python",
@@ -63,11 +63,11 @@ struct Address {
     token: String,
 }
 
-/// What a runner says of a job.
+/// The answer of a runner to a request.
 #[derive(Debug, Deserialize)]
 struct Answer {
     output: String,
-    /// Empty when all went well.
+    /// Empty on success.
     error: String,
     log: PathBuf,
 }
@@ -77,8 +77,7 @@ impl<'a> Spark<'a> {
         Self { workspace, tools, instance, stack }
     }
 
-    /// Runs a deployed job, named by an output of the template, with arguments such as `("--day", "2026-11-20")`; gives
-    /// what it printed last.
+    /// Runs the deployed job of an output with arguments such as `("--day", "2026-11-20")`, and returns what it printed.
     pub fn job(&self, output: Output, arguments: &[(&str, &str)]) -> Result<String> {
         self.job_named(self.stack.output(output)?, arguments)
     }
@@ -103,13 +102,13 @@ impl<'a> Spark<'a> {
         Ok(())
     }
 
-    /// Runs a script of the repository beside the jobs and takes what it prints. In its arguments, `s3://` stands for
-    /// the local copy of the bucket.
+    /// Runs a script of the repository in the runner and returns its output. In its arguments, `s3://` means the local copy of
+    /// the bucket.
     pub fn script(&self, script: &str, args: &[&str]) -> Result<String> {
         self.ask(&json!({ "script": self.workspace.path(script), "args": args }))
     }
 
-    /// Runs a script that says by its exit status whether it found what should not be; gives that and what it prints.
+    /// Runs a script whose exit status 1 means that it found a problem. Returns whether it found none, and its output.
     pub fn check(&self, script: &str, args: &[&str]) -> Result<(bool, String)> {
         let answer = self.answer(&json!({ "script": self.workspace.path(script), "args": args }))?;
         match answer.error.as_str() {
@@ -119,18 +118,18 @@ impl<'a> Spark<'a> {
         }
     }
 
-    /// Runs a query; the error of a wrong one is what the engine says of it.
+    /// Runs a query. The error of an invalid query is that of the engine.
     pub fn query(&self, args: &[&str]) -> Result<String> {
         let answer = self.answer(&json!({ "script": self.workspace.path("glue/local/query.py"), "args": args }))?;
         if answer.error.is_empty() { Ok(answer.output) } else { bail!("{}", answer.error) }
     }
 
-    /// The bucket's data prefix, as jobs know it.
+    /// The URL of the bucket's data prefix, for jobs.
     pub fn data_path(&self) -> Result<String> {
         Ok(format!("s3://{}/data", self.stack.output(Output::DataLakeBucket)?))
     }
 
-    /// The local copy of the bucket's data prefix, as the last job or script saw it.
+    /// The local copy of the bucket's data prefix, as of the last job or script.
     pub fn data(&self) -> Result<PathBuf> {
         Ok(self.instance.s3().join(self.stack.output(Output::DataLakeBucket)?).join("data"))
     }
@@ -151,7 +150,7 @@ impl<'a> Spark<'a> {
     }
 }
 
-/// Sends a request and waits for its line. A Ctrl-C hangs up, which cancels the job.
+/// Sends a request and waits for the answer, a line. Ctrl-C closes the connection, which cancels the job.
 fn exchange(address: &Address, request: &Value) -> Result<String> {
     const POLL: Duration = Duration::from_millis(100);
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, address.port)).context("Spark does not answer")?;
@@ -177,12 +176,12 @@ fn is_timeout(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
 }
 
-/// Where the runner of an instance reads where its stack is.
+/// The configuration file of an instance's runner.
 pub fn config_path(instance: &Instance) -> PathBuf {
     instance.spark().join("config.json")
 }
 
-/// Tells the runner of an instance where its stack is.
+/// Configures the runner of an instance for its stack.
 pub fn configure(workspace: &Workspace, instance: &Instance, stack: &Stack) -> Result<()> {
     let location = stack.output(Output::ScriptsLocation)?;
     let Some((scripts_bucket, scripts)) = location.strip_prefix("s3://").and_then(|location| location.split_once('/'))
@@ -197,10 +196,10 @@ pub fn configure(workspace: &Workspace, instance: &Instance, stack: &Stack) -> R
     write_config(instance, &config)
 }
 
-/// Starts the runner of an instance whose stack is not deployed yet, and returns when Spark is warm. The stack's first job
-/// then need not wait for it. How many events are to come decides how the JVM is set up.
+/// Starts the runner of an instance before its stack is deployed, and returns when Spark is warm, so that the first job does
+/// not wait for it. The expected number of events determines the settings of the JVM.
 pub fn warm(workspace: &Workspace, tools: &Tools, instance: &Instance, endpoint: &str, events: u64) -> Result<()> {
-    /// A raw line of the example's types, as the emulator stores it.
+    /// The size of a raw line of impressions or clicks, as the emulator stores it.
     const LINE_BYTES: u64 = 145;
     let mut config = without_stack(workspace, instance, endpoint);
     config["expected_raw_bytes"] = (events * LINE_BYTES).into();
@@ -208,7 +207,7 @@ pub fn warm(workspace: &Workspace, tools: &Tools, instance: &Instance, endpoint:
     launch(workspace, tools, instance).map(drop)
 }
 
-/// What a runner must know to start.
+/// The configuration that a runner needs to start.
 fn without_stack(workspace: &Workspace, instance: &Instance, endpoint: &str) -> Value {
     json!({ "root": workspace.root(), "instance": instance.dir(), "endpoint": endpoint, "region": REGION })
 }
@@ -216,7 +215,7 @@ fn without_stack(workspace: &Workspace, instance: &Instance, endpoint: &str) -> 
 fn write_config(instance: &Instance, config: &Value) -> Result<()> {
     std::fs::create_dir_all(instance.spark())?;
     let path = config_path(instance);
-    // A runner that starts at this moment reads the one or the other, never a part.
+    // Renamed when complete, so that a runner which starts now never reads a part.
     let partial = path.with_extension("partial");
     let write = || std::fs::write(&partial, config.to_string()).and_then(|()| std::fs::rename(&partial, &path));
     write().with_context(|| format!("failed to write {}", path.display()))
@@ -231,7 +230,7 @@ fn launch(workspace: &Workspace, tools: &Tools, instance: &Instance) -> Result<A
     serde_json::from_str(&printed).context("failed to read the address of Spark")
 }
 
-/// Makes the function that runs Glue jobs for the state machine, and gives its ARN.
+/// Creates the function that runs Glue jobs for the state machine, and returns its ARN.
 pub fn deploy_function(workspace: &Workspace, tools: &Tools, instance: &Instance, aws: &Aws) -> Result<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -249,7 +248,7 @@ pub fn deploy_function(workspace: &Workspace, tools: &Tools, instance: &Instance
         .arg("function.py")
         .run()?;
     let variables = json!({ "Variables": { "CONFIG": config_path(instance), "PYTHON": python } }).to_string();
-    // One of an earlier deployment may have another configuration.
+    // That of an earlier deployment may have another configuration.
     let _ = aws.run(["lambda", "delete-function", "--function-name", FUNCTION]);
     let function: Function = aws.json(&[
         "lambda",
@@ -272,14 +271,14 @@ pub fn deploy_function(workspace: &Workspace, tools: &Tools, instance: &Instance
     Ok(function.function_arn)
 }
 
-/// Ends the runner of an instance, if there is one.
+/// Stops the runner of an instance, if there is one.
 pub fn stop(instance: &Instance) {
     if let Some(group) = runner_group(instance) {
         stop_group(group, || {});
     }
 }
 
-/// The process group of the runner that was started last, if it is one still.
+/// The process group of the runner of an instance, if it is running.
 pub fn runner_group(instance: &Instance) -> Option<Pid> {
     let pid = Pid::from_raw(std::fs::read_to_string(instance.spark().join("runner.pid")).ok()?.trim().parse().ok()?)?;
     (group_runs(pid) && is_run_with(pid, RUNNER, &config_path(instance))).then_some(pid)

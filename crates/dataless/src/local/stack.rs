@@ -1,4 +1,4 @@
-//! A deployed stack, and where it is saved for the commands to come.
+//! A deployed stack, which is saved for later commands.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ pub const STACK_NAME: &str = "dataless";
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// Cargo's profile `dev`, in the same invocation as everything else: quick to build. The functions do the same, slower.
+    /// Cargo's profile `dev`, which builds quickly together with everything else. The functions are slower.
     #[default]
     Local,
-    /// Cargo's profile `release` through `sam build`: what goes to AWS.
+    /// Cargo's profile `release` through `sam build`, as for AWS.
     Release,
 }
 
@@ -80,10 +80,10 @@ impl Target {
     }
 }
 
-/// A deployed stack: its outputs, and where it answers.
+/// A deployed stack: its outputs and where it runs.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Stack {
-    /// Its name, which the physical names of its resources begin with.
+    /// Its name, the prefix of the physical names of its resources.
     #[serde(default = "usual_name")]
     pub name: String,
     /// The port of the emulator.
@@ -108,7 +108,7 @@ impl Stack {
         self.outputs.get(&name).map(String::as_str).with_context(|| format!("the stack has no output {name}"))
     }
 
-    /// Where the API answers locally. The output `BaseURL` is its address on AWS.
+    /// The local URL of the API. The output `BaseURL` is its URL on AWS.
     pub fn base_url(&self) -> Result<String> {
         let (api, stage) = (self.output(Output::ApiId)?, self.output(Output::StageName)?);
         Ok(format!("{}/restapis/{api}/{stage}/_user_request_", endpoint(self.port)))
@@ -124,7 +124,7 @@ impl Stack {
             .with_context(|| format!("failed to write {}", path.display()))
     }
 
-    /// The stack that an instance has deployed, if any.
+    /// The saved stack of an instance, if any.
     pub fn load(instance: &Instance) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(instance.state_file()).ok()?).ok()
     }

@@ -1,5 +1,5 @@
-//! The pinned tools under `.dataless/tools`: one Python virtual environment for each set, made by uv from
-//! `requirements/<set>.txt`. Those lists are made from `requirements/<set>.in`.
+//! The pinned tools in `.dataless/tools`: one Python virtual environment per set, which uv creates from
+//! `requirements/<set>.txt`. These lists are generated from `requirements/<set>.in`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,22 +11,22 @@ use crate::environment::{self, without};
 use crate::process::Tool;
 use crate::workspace::{Instance, Workspace, remove_folder};
 
-/// A set of tools that fit together. They are apart, since their own requirements exclude each other.
+/// A set of tools. The sets are separate because their requirements conflict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ToolSet {
-    /// The emulator that answers as AWS.
+    /// The emulator of AWS.
     Emulator,
     /// SAM, cfn-lint and cargo-lambda.
     Sam,
-    /// Spark as Glue runs it, the AWS command line, and pytest.
+    /// Spark in Glue's version, the AWS command line, and pytest.
     Spark,
-    /// What tests a running warehouse from outside: a browser's driver, a tester of HTTP contracts.
+    /// Tests of a running warehouse from outside: a browser driver, a tester of HTTP contracts.
     Tests,
-    /// What looks for weak spots in templates, and for crates that must not be there.
+    /// Audits of templates and of the dependencies.
     Audit,
-    /// What tests the code by itself: cargo-nextest, ruff, mypy.
+    /// Tests and checks of the code itself: cargo-nextest, ruff, mypy.
     Code,
-    /// What injects faults between the functions and AWS.
+    /// The proxy that injects faults between functions and AWS.
     Chaos,
     /// Installs the other sets.
     Uv,
@@ -36,7 +36,7 @@ impl ToolSet {
     pub const ALL: [Self; 8] =
         [Self::Emulator, Self::Sam, Self::Spark, Self::Tests, Self::Audit, Self::Code, Self::Chaos, Self::Uv];
 
-    /// What running the warehouse takes.
+    /// The sets that a warehouse needs.
     pub const RUN: [Self; 3] = [Self::Emulator, Self::Sam, Self::Spark];
 
     pub const fn name(self) -> &'static str {
@@ -59,22 +59,22 @@ pub struct Tools {
     workspace: Workspace,
 }
 
-/// The Python that Glue 5.1 runs, and its Spark.
+/// The Python version of Glue 5.1, and of Spark here.
 const PYTHON_VERSION: &str = "3.11";
 
-/// The lowest version that all tools run with.
+/// The lowest version that all tools support.
 const LOWEST_PYTHON: &str = "3.11.5";
 
-/// What builds tools that come as source, without its ending.
+/// The list of build tools for packages without wheels, without its extension.
 const BUILD: &str = "requirements/build";
 
-/// All lists of tools, without their endings.
+/// All lists of tools, without their extensions.
 fn lists() -> Vec<String> {
     let sets = ToolSet::ALL.iter().map(|set| format!("requirements/{}", set.name()));
     sets.chain([BUILD.to_owned(), "tools/delivery/requirements".to_owned()]).collect()
 }
 
-/// The least Java that Spark 3.5 and Glue 5.1 agree on.
+/// The Java version of Glue 5.1, which Spark 3.5 supports.
 const JAVA_VERSION: u32 = 17;
 
 impl Tools {
@@ -99,7 +99,7 @@ impl Tools {
         std::env::join_paths(all).context("failed to set PATH")
     }
 
-    /// Installs what is missing or no longer as its requirements say, all sets at a time.
+    /// Installs the sets that are missing or outdated, all in parallel.
     pub fn install(&self, sets: &[ToolSet]) -> Result<usize> {
         let missing: Vec<ToolSet> = sets.iter().copied().filter(|set| !self.is_ready(*set)).collect();
         if missing.is_empty() {
@@ -110,15 +110,15 @@ impl Tools {
         std::thread::scope(|scope| {
             let others = missing.iter().filter(|set| **set != ToolSet::Uv);
             let installs: Vec<_> = others.map(|set| scope.spawn(|| self.install_set(*set, &python))).collect();
-            // All are waited for, so that none goes on while the first error is shown.
+            // All are joined, so that none continues while the first error is shown.
             let results: Vec<_> = installs.into_iter().map(|install| install.join()).collect();
             results.into_iter().try_for_each(|result| result.map_err(|_| anyhow!("an installation panicked"))?)
         })?;
         Ok(missing.len())
     }
 
-    /// Makes the hashed lists anew from their sources, and gives their paths. What a list has already stays as it is, as far
-    /// as its source allows; with `upgrade` everything that is free to move does.
+    /// Generates the hashed lists from their sources, and returns their paths. Listed versions stay if their source allows them;
+    /// with `upgrade`, all are upgraded as far as possible.
     pub fn lock(&self, upgrade: bool) -> Result<Vec<PathBuf>> {
         self.install(&[ToolSet::Uv])?;
         let lists = lists();
@@ -133,13 +133,13 @@ impl Tools {
         Ok(lists.iter().map(|list| self.workspace.path(&format!("{list}.txt"))).collect())
     }
 
-    /// Whether a set is installed as its requirements say.
+    /// Whether a set is installed and up to date.
     pub fn is_ready(&self, set: ToolSet) -> bool {
         let installed = std::fs::read(self.stamp(set));
         installed.is_ok_and(|installed| std::fs::read(self.requirements(set)).is_ok_and(|wanted| installed == wanted))
     }
 
-    /// Installs uv with pip, which every Python brings along.
+    /// Installs uv with pip, which is part of Python.
     fn install_uv(&self, python: &Path) -> Result<()> {
         let (set, log) = (ToolSet::Uv, self.log(ToolSet::Uv));
         if self.is_ready(set) {
@@ -159,7 +159,7 @@ impl Tools {
         let requirements = self.requirements(set);
         remove_folder(&self.dir(set))?;
         self.uv(self.log(set)).args(["venv", "--python"]).arg(python).arg(self.dir(set)).run()?;
-        // The lists are complete and have hashes: uv need not look for more, and must take nothing else.
+        // The lists are complete and hashed: uv must not resolve or install anything else.
         self.uv(self.log(set))
             .args(["pip", "install", "--no-deps", "--require-hashes", "--python"])
             .arg(self.program(set, "python"))
@@ -172,13 +172,13 @@ impl Tools {
         self.mark_ready(set)
     }
 
-    /// uv, which reads no configuration of the user's and takes no Python but the one that it is given.
+    /// uv without the user's configuration, and only with the given Python.
     fn uv(&self, log: PathBuf) -> Tool {
         let tool = Tool::new(self.program(ToolSet::Uv, "uv"), log);
         tool.env("UV_NO_CONFIG", "1").env("UV_PYTHON_DOWNLOADS", "never").env("UV_NO_PROGRESS", "1")
     }
 
-    /// Comes last: what was cut short is made anew.
+    /// Must come last, so that an interrupted installation is repeated.
     fn mark_ready(&self, set: ToolSet) -> Result<()> {
         let marked = std::fs::copy(self.requirements(set), self.stamp(set));
         marked.map(drop).context("failed to mark the tools as installed")
@@ -202,7 +202,7 @@ impl Tools {
     }
 }
 
-/// A Python of the version that Glue runs.
+/// Finds a Python of Glue's version.
 pub fn find_python() -> Result<PathBuf> {
     for name in ["python3.11", "python3"] {
         let script = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)";
@@ -226,7 +226,7 @@ pub fn rust_version() -> Result<String> {
     printed.split(' ').nth(1).map(str::to_owned).context("failed to read the version of rustc")
 }
 
-/// Checks that Java is there, in the version that Glue runs.
+/// Checks that Java is installed, in Glue's version.
 pub fn check_java() -> Result<String> {
     let hint = "install a JDK 17 so that `java` is on the PATH, or set JAVA_HOME";
     let java = std::env::var_os("JAVA_HOME").map_or_else(|| "java".into(), |home| Path::new(&home).join("bin/java"));
@@ -240,7 +240,7 @@ pub fn check_java() -> Result<String> {
     Ok(version)
 }
 
-/// A Chromium for the browser tests: one that is there, or Debian's, which only its administrator can install.
+/// Finds a Chromium for the browser tests, or installs Debian's, if this user is root.
 pub fn chromium(instance: &Instance) -> Result<PathBuf> {
     let find = || ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(on_path);
     if let Some(path) = find() {
@@ -264,7 +264,7 @@ fn on_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
-/// What a command prints, on either stream, when it succeeds.
+/// The output of a command on both streams, if it succeeds.
 fn printed_by(command: &mut Command) -> Option<String> {
     let output = command.output().ok().filter(|output| output.status.success())?;
     let text = [output.stdout, output.stderr].concat();
@@ -289,7 +289,7 @@ mod tests {
             let locked = root.join(format!("{list}.txt"));
             let releases_of_list = releases(&locked);
             for wanted in releases(&root.join(format!("{list}.in"))) {
-                // An extra is no release of its own.
+                // An extra is not a release of its own.
                 let (name, version) = wanted.split_once("==").unwrap();
                 let release = format!("{}=={version}", name.split('[').next().unwrap());
                 assert!(releases_of_list.contains(&release), "{list}.txt lacks {release}: run `cargo dataless lock`");

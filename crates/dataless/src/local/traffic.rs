@@ -1,4 +1,4 @@
-//! The traffic endpoint, asked as a client asks.
+//! A client of the traffic endpoint.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::local::aws::agent_config;
 /// An answer of `GET /traffic/{ad-id}`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct TrafficAnswer {
-    /// The range that was answered: the endpoint's own where none was asked for.
+    /// The range of the answer: the default one if none was requested.
     pub start: NaiveDate,
     pub end: NaiveDate,
     pub count: usize,
@@ -42,7 +42,7 @@ impl Client {
         Self { agent: ureq::Agent::new_with_config(config), base_url }
     }
 
-    /// The first page of an ad's days; parameters that are not given are left to the endpoint.
+    /// The first page of an ad's days. Missing parameters have the defaults of the endpoint.
     pub fn days(&self, ad: &str, parameters: &[(&str, &str)]) -> Result<TrafficAnswer> {
         let url = format!("{}/traffic/{ad}", self.base_url);
         let request = self.agent.get(&url).query_pairs(parameters.iter().copied());

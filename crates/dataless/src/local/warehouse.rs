@@ -1,6 +1,6 @@
 //! A warehouse on this machine: an emulator, what is deployed to it, and Spark beside it.
 //!
-//! Spark works on what the emulator has. So it is configured after each deployment, and stopped before the emulator.
+//! Spark reads from the emulator. So it is configured after each deployment, and stopped before the emulator.
 
 use std::ffi::OsString;
 
@@ -18,7 +18,7 @@ use crate::local::tools::Tools;
 use crate::process::stop_group;
 use crate::workspace::{Instance, InstanceName, Workspace};
 
-/// The processes of a warehouse that this process started. They stop when it is dropped, unless it is detached.
+/// The servers of a warehouse that this process started. They stop when it is dropped, unless it is detached.
 #[derive(Debug)]
 pub struct Servers {
     emulator: Emulator,
@@ -48,22 +48,22 @@ impl Servers {
         self.emulator.id()
     }
 
-    /// What a stack can be deployed to.
+    /// The target of a deployment.
     pub fn target(&self, profile: Profile) -> Target {
         Target { port: self.emulator.port(), emulator: self.emulator.id(), profile }
     }
 
-    /// Explains an error by the end of the emulator, when that is what happened.
+    /// Adds to an error that the emulator has ended, if it has.
     pub fn explain<T>(&mut self, result: Result<T>) -> Result<T> {
         self.emulator.explain(result)
     }
 
-    /// Kills the emulator with all functions that it runs, in the middle of whatever they do; then Spark stops.
+    /// Kills the emulator and its functions immediately, and then stops Spark.
     pub fn kill(self) {
         self.emulator.kill();
     }
 
-    /// Lets them run on when this process ends.
+    /// Lets them outlive this process.
     pub fn detach(mut self) {
         self.emulator.detach();
         self.detached = true;
@@ -83,20 +83,20 @@ pub fn left_running(instance: &Instance) -> Option<Pid> {
     Stack::load(instance).and_then(|stack| emulator::process_group(stack.emulator, instance))
 }
 
-/// Stops Spark, and then the emulator, that an earlier process left running.
+/// Stops the Spark and then the emulator that an earlier process left running.
 pub fn stop(instance: &Instance, emulator: Pid) {
     spark::stop(instance);
     stop_group(emulator, || {});
 }
 
-/// The stack that an instance runs. Its emulator must live and answer: another program may have its port by now.
+/// The running stack of an instance. Its emulator must run and answer: another program may have the port by now.
 pub fn running_stack(instance: &Instance) -> Option<Stack> {
     let is_up =
         |stack: &Stack| emulator::process_group(stack.emulator, instance).is_some() && emulator::answers(stack.port);
     Stack::load(instance).filter(is_up)
 }
 
-/// Deploys what was built, and configures Spark for it.
+/// Deploys the built template, and configures Spark for it.
 pub fn deploy(workspace: &Workspace, tools: &Tools, instance: &Instance, target: Target) -> Result<Stack> {
     let aws = Aws::new(&endpoint(target.port), tools, instance.logs());
     let parameters = parameters(workspace, tools, instance, &aws)?;
@@ -104,7 +104,7 @@ pub fn deploy(workspace: &Workspace, tools: &Tools, instance: &Instance, target:
     deployed(workspace, instance, target.stack(STACK_NAME, outputs))
 }
 
-/// Deploys what `buildspec.yml` built, as the pipeline of `build.yaml` does, and configures Spark for it.
+/// Deploys an artifact of `buildspec.yml`, as the pipeline of `build.yaml` does, and configures Spark for it.
 pub fn deliver(
     workspace: &Workspace,
     tools: &Tools,
@@ -118,8 +118,8 @@ pub fn deliver(
     deployed(workspace, instance, target.stack(WAREHOUSE_STACK, outputs))
 }
 
-/// The parameters of the template that differ from AWS: what runs Glue jobs, and no alarms on metric math, which the emulator
-/// does not evaluate.
+/// The parameters that differ from AWS: the function that runs Glue jobs, and no alarms on metric math, which the emulator
+/// does not support.
 fn parameters(
     workspace: &Workspace,
     tools: &Tools,
@@ -136,7 +136,7 @@ fn deployed(workspace: &Workspace, instance: &Instance, stack: Stack) -> Result<
     Ok(stack)
 }
 
-/// The warehouse that `up` started, or the one that is asked for.
+/// A running warehouse: that of `up`, or the selected one.
 pub struct Warehouse {
     pub tools: Tools,
     pub instance: Instance,
@@ -159,7 +159,7 @@ impl Warehouse {
         Ok(Self { tools, instance, stack, aws })
     }
 
-    /// The number of days after its own in which an event may arrive and still reach the lake.
+    /// The number of days after its own on which an event can still arrive and reach the lake.
     pub fn lookback_days(&self) -> Result<u64> {
         self.stack.output(Output::LookbackDays)?.parse().context("the output LookbackDays is not a number")
     }
