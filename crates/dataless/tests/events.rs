@@ -130,8 +130,8 @@ const ORDER: &str = r#"{"order_id": "0b7c2e9a-3f64-4d0f-9a53-6e1b8f0c2d47", "ord
 #[test]
 fn what_follows_from_the_schemas_of_the_repository_is_in_step() {
     let checkout = Checkout::new();
-    assert_eq!(checkout.run(&["check"]), "2 event types: well formed, derived files in step\n");
-    assert_eq!(checkout.run(&["sync"]), "Everything is in step.\n");
+    assert_eq!(checkout.run(&["check"]), "2 event types: well formed, derived files up to date\n");
+    assert_eq!(checkout.run(&["sync"]), "Everything is up to date.\n");
     assert_eq!(checkout.status(), "");
 }
 
@@ -157,7 +157,7 @@ fn a_type_comes_with_everything_and_goes_without_a_trace() {
         let schema = [format!("events/{name}.json")];
         let expected = [&derived[..], &stacks, &others, &new, &schema].concat();
         assert_eq!(changed, expected);
-        assert_eq!(checkout.run(&["check"]), "3 event types: well formed, derived files in step\n");
+        assert_eq!(checkout.run(&["check"]), "3 event types: well formed, derived files up to date\n");
         assert!(checkout.run(&["list"]).contains(name));
         for path in
             ["api.yaml", "stacks/dashboards.yaml", "stacks/data-pipeline.yaml", "stacks/tables.yaml", "template.yaml"]
@@ -310,7 +310,7 @@ fn what_fails_changes_nothing() {
     assert!(checkout.refused(&["remove", "orders"]).contains("there is no event type `orders`"));
     assert!(checkout.refused(&["remove", "impressions"]).contains("another type refers to it"));
     fs::create_dir(checkout.path("crates/capture-orders")).unwrap();
-    assert!(checkout.refused(&["new", "orders"]).contains("crates/capture-orders is there already"));
+    assert!(checkout.refused(&["new", "orders"]).contains("crates/capture-orders already exists"));
     fs::remove_dir(checkout.path("crates/capture-orders")).unwrap();
     fs::remove_dir_all(checkout.path("target")).unwrap();
     assert_eq!(checkout.status(), "");
@@ -332,7 +332,7 @@ fn a_file_that_is_out_of_step_is_named_and_written() {
     assert!(
         checkout
             .refused(&["new", "orders"])
-            .contains("not in step with the schemas: api.yaml, docs/events.md, stacks/tables.yaml")
+            .contains("not up to date with the schemas: api.yaml, docs/events.md, stacks/tables.yaml")
     );
     let report: Value = serde_json::from_str(&text(&checkout.events(&["check", "--json"]))).unwrap();
     assert_eq!(report["problems"][0]["kind"], "derived");
@@ -407,7 +407,7 @@ fn a_change_is_compared_with_a_revision() {
     checkout.run(&["sync"]);
     assert_eq!(
         checkout.run(&["check", "--against", "deployed"]),
-        "3 event types: well formed, derived files in step, compatible with deployed\n"
+        "3 event types: well formed, derived files up to date, compatible with deployed\n"
     );
     checkout.commit();
 

@@ -1,4 +1,4 @@
-//! `erase`: a person, a thing or an event out of everything that the warehouse keeps.
+//! `erase`: erases a person, a thing or an event from all stored data.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,18 +19,18 @@ use crate::outcome::Outcome;
 use crate::ui::{counted, note, step, thousands};
 use crate::workspace::{Workspace, remove_folder};
 
-/// What the job says of its work. `glue/erase.py` describes the whole of it.
+/// The receipt of the job. `glue/erase.py` describes all of it.
 #[derive(Debug, Deserialize)]
 struct Receipt {
     #[serde(rename = "places")]
     entries: Vec<Entry>,
-    /// Arrival days whose batch must run again. A run that finishes one that was killed may have nothing but these.
+    /// Arrival days whose batch must run again. A run that completes an interrupted one may have only these.
     rerun: Option<Range>,
-    /// Days whose raw is gone: only their batch can run again.
+    /// Days whose raw lines are gone: only their derived tables can be rebuilt.
     batch_only: Vec<NaiveDate>,
 }
 
-/// What makes the tables of a day anew without its raw lines.
+/// The jobs that rebuild the derived tables of a day without its raw lines.
 const BATCH: [(Output, &str); 3] = [
     (Output::AdvertisingJob, "advertising"),
     (Output::AdTrafficJob, "ad traffic"),
@@ -44,7 +44,7 @@ struct Entry {
     kind: String,
     name: String,
     count: u64,
-    /// Of an earlier version of a raw object, where the bucket keeps some.
+    /// The earlier version of a raw object, if it is in one.
     version: Option<String>,
 }
 
@@ -54,7 +54,7 @@ struct Range {
     to: NaiveDate,
 }
 
-/// A line for each place, with what is there now, and their sum.
+/// One line per place with its current count, and the total.
 fn receipt_lines(entries: &[Entry]) -> Vec<String> {
     let mut lines: BTreeMap<(usize, &str), (&str, u64, u64)> = BTreeMap::new();
     let kinds: Vec<&str> = entries.iter().map(|entry| entry.kind.as_str()).collect();
@@ -94,7 +94,7 @@ pub fn run(workspace: &Workspace, options: &Erase) -> Result<Outcome> {
     let (printed, _) = step(title, run, |_| String::new())?;
     let line = printed.lines().last().unwrap_or_default();
     let mut receipt: Value = serde_json::from_str(line).context("failed to read the receipt")?;
-    // The job leaves it out, since what it prints stays in its log.
+    // The job omits it, since its output stays in a log.
     receipt["erased"] = format!("{}={value}", name.trim_start_matches('-')).into();
     let read: Receipt = serde_json::from_value(receipt.clone()).context("failed to read the receipt")?;
     if options.json {
@@ -114,12 +114,12 @@ pub fn run(workspace: &Workspace, options: &Erase) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let derived = derive(&warehouse, &spark, read);
-    // Whether the days could run again or not: what was erased is gone by now.
+    // Even if the days failed: the data has been erased.
     forget(&warehouse, value)?;
     derived.map(|()| Outcome::Done)
 }
 
-/// Runs what must run again.
+/// Runs the days that must run again.
 fn derive(warehouse: &Warehouse, spark: &Spark<'_>, receipt: Receipt) -> Result<()> {
     if let Some(Range { from, to }) = receipt.rerun {
         jobs::execute(&warehouse.aws, &warehouse.stack, from, to)?;
@@ -132,8 +132,8 @@ fn derive(warehouse: &Warehouse, spark: &Spark<'_>, receipt: Receipt) -> Result<
     Ok(())
 }
 
-/// Removes what jobs leave beside the data: what Spark has shuffled, which is on disk while it runs, and lines of the logs
-/// that name what was erased, such as those of a job that failed.
+/// Removes traces beside the data: Spark's shuffle files, which are on disk while it runs, and the value in logs, such as that
+/// of a failed job.
 fn forget(warehouse: &Warehouse, value: &str) -> Result<()> {
     let value = value.split_once('=').map_or(value, |(_, value)| value);
     let clean = || {
@@ -145,8 +145,8 @@ fn forget(warehouse: &Warehouse, value: &str) -> Result<()> {
     Ok(())
 }
 
-/// Overwrites a value wherever files of a folder have it; gives how often. The files keep their length, since what runs
-/// may append to them at the same time. A short value that is no id means other things too, and stays.
+/// Overwrites a value in all files of a folder, and returns how often. The files keep their length, since processes may
+/// append to them at the same time. A short value is kept, because it may occur by chance.
 fn scrub(folder: &Path, value: &str) -> Result<usize> {
     const LEAST_BYTES: usize = 8;
     if value.len() < LEAST_BYTES {

@@ -1,4 +1,4 @@
-//! `import`: files in the layout of the raw zone into the warehouse, such as `loadgen files` writes.
+//! `import`: copies files in the layout of the raw zone, such as those of `loadgen files`, to the warehouse.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -19,16 +19,16 @@ use crate::process::Tool;
 use crate::ui::{counted, note, step, thousands};
 use crate::workspace::Workspace;
 
-/// What was stored.
+/// The result of an upload.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Stored {
     /// Objects that were not there before.
     pub keys: Vec<String>,
-    /// Files that lay there already, the same to the byte.
+    /// Files that were already there, byte for byte.
     pub unchanged: u64,
-    /// Bytes that were sent.
+    /// Uploaded bytes.
     pub bytes: u64,
-    /// The first and the last day of arrival among the files.
+    /// The first and the last arrival day of the files.
     pub first_day: String,
     pub last_day: String,
 }
@@ -41,7 +41,7 @@ pub fn run(workspace: &Workspace, options: &Import) -> Result<Outcome> {
     step("check the files", || check(&folder), |count| format!("{} are complete", thousands(*count)))?;
     let summary = |stored: &Stored| counted(stored.keys.len() as u64, "object");
     let (stored, _) =
-        step("put into the raw zone", || upload(workspace, &warehouse, &tables, &folder, bucket), summary)?;
+        step("copy to the raw zone", || upload(workspace, &warehouse, &tables, &folder, bucket), summary)?;
     if options.json {
         outln!("{}", serde_json::to_string_pretty(&stored)?);
         return Ok(Outcome::Done);
@@ -55,7 +55,7 @@ pub fn run(workspace: &Workspace, options: &Import) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The folder that stands for `data/raw`: the one given, or the one that `loadgen files --out` makes in it.
+/// The folder that corresponds to `data/raw`: the given one, or the one that `loadgen files --out` creates in it.
 fn raw_folder(dir: &Path, tables: &[EventTable]) -> Result<PathBuf> {
     let candidates = [dir.join("data/raw"), dir.join("raw"), dir.to_path_buf()];
     let has_raw = |folder: &PathBuf| tables.iter().any(|table| folder.join(table.folder()).is_dir());
@@ -69,9 +69,9 @@ fn raw_folder(dir: &Path, tables: &[EventTable]) -> Result<PathBuf> {
     })
 }
 
-/// Reads each file to its end and gives how many there are.
+/// Reads each file to its end, and returns the number of files.
 ///
-/// What is in raw stays there, and a torn object fails every job that reads it: so it's found out before.
+/// Raw is never changed, and a truncated object would fail every job that reads it. So files are checked before.
 fn check(folder: &Path) -> Result<u64> {
     let mut files = Vec::new();
     collect(folder, &mut Vec::new(), &mut files)?;
@@ -93,8 +93,8 @@ fn check(folder: &Path) -> Result<u64> {
     Ok(files.len() as u64)
 }
 
-/// The files below a folder, also behind links, without those whose name begins with a dot, as they are not stored.
-/// `parents` are the folders that it is in.
+/// Collects the files below a folder, also behind links. Names that begin with a dot are skipped, as they are not stored.
+/// `parents` are the folders that contain it.
 fn collect(folder: &Path, parents: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>) -> Result<()> {
     let cannot_be_read = || format!("failed to read {}", folder.display());
     let real = folder.canonicalize().with_context(cannot_be_read)?;
@@ -114,8 +114,8 @@ fn collect(folder: &Path, parents: &mut Vec<PathBuf>, files: &mut Vec<PathBuf>) 
     Ok(())
 }
 
-/// Stores what lies below a folder that stands for `data/raw`. Raw is never written over: an object of the same name
-/// and other content is an error, and then nothing is stored.
+/// Stores the files below a folder that corresponds to `data/raw`. Raw is never overwritten: if an object with the same
+/// name has another content, it fails and stores nothing.
 pub fn upload(
     workspace: &Workspace,
     warehouse: &Warehouse,
@@ -182,7 +182,7 @@ mod tests {
     fn whole_files_are_right_and_what_is_unfinished_is_passed_over() {
         let folder = tempfile::tempdir().unwrap();
         let hour = hour(folder.path());
-        // Firehose concatenates: several members make a file.
+        // Firehose concatenates, so a file may have several gzip members.
         std::fs::write(hour.join("one.gz"), [gzip("{}\n"), gzip("{}\n")].concat()).unwrap();
         std::fs::write(hour.join("two.gz"), gzip("")).unwrap();
         std::fs::write(hour.join(".three.gz"), "torn").unwrap();
@@ -201,7 +201,7 @@ mod tests {
             ("a.json", zstd.clone(), "is zstd: compress it with gzip, or not at all"),
             ("a.gz", zstd.clone(), "is zstd: compress it with gzip, or not at all"),
             ("a.zst", zstd, "has a name that ends in .zst: compress it with gzip or not at all, and rename it"),
-            // Spark would unpack these too, or fail.
+            // Spark would decompress these too, or fail.
             (
                 "a.bz2",
                 b"{}\n".to_vec(),
@@ -222,7 +222,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let hour = hour(folder.path());
         std::fs::write(hour.join("one.gz"), gzip("{}\n")).unwrap();
-        // The same folder by another way is no circle.
+        // A second path to the same folder is not a cycle.
         std::os::unix::fs::symlink(&hour, hour.with_file_name("hour=08")).unwrap();
         assert_eq!(check(folder.path()).unwrap(), 2);
         std::os::unix::fs::symlink("..", hour.join("link")).unwrap();

@@ -1,4 +1,4 @@
-//! `ledger` and `rejected`: what became of every raw line.
+//! `ledger` and `rejected`: the fate of every raw line.
 
 mod advice;
 
@@ -18,14 +18,14 @@ use crate::outcome::Outcome;
 use crate::ui::{counted, note, step, thousands};
 use crate::workspace::Workspace;
 
-/// A ledger row held against the raw lines that lie in S3 now.
+/// A ledger row compared with the raw lines that are in S3 now.
 #[derive(Debug, Serialize)]
 struct CheckedRow {
     #[serde(flatten)]
     row: LedgerRow,
-    /// Raw lines counted now, without the job that wrote the ledger.
+    /// Raw lines that are there now, counted independently of the ledger's job.
     raw_now: u64,
-    /// A day that this one looks into was decided later: it must run again.
+    /// An earlier day within its look-back was decided later, so it must run again.
     stale: bool,
     balanced: bool,
 }
@@ -48,7 +48,7 @@ pub fn ledger(workspace: &Workspace, options: &Ledger) -> Result<Outcome> {
     Ok(checked_rows.iter().all(|checked| checked.balanced).into())
 }
 
-/// Every table and day that either side knows.
+/// Compares all tables and days of both sides.
 fn check_rows(rows: Vec<LedgerRow>, raw: &BTreeMap<TableDay, u64>, lookback_days: u64) -> Vec<CheckedRow> {
     let stale = lake::stale(&rows, lookback_days);
     let mut by_day: BTreeMap<TableDay, LedgerRow> = rows.into_iter().map(|row| (row.table_day(), row)).collect();
@@ -137,7 +137,7 @@ pub fn rejected(workspace: &Workspace, options: &Rejected) -> Result<Outcome> {
 mod tests {
     use super::*;
 
-    /// A row of clicks whose books are closed.
+    /// A row of clicks that balances.
     pub fn row(day: &str, raw: u64) -> LedgerRow {
         LedgerRow {
             table: "clicks".into(),

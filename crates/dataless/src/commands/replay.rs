@@ -1,4 +1,4 @@
-//! `replay`: rejected lines, corrected, back through the raw zone.
+//! `replay`: sends rejected lines through the raw zone again, corrected or not.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,16 +24,16 @@ use crate::outcome::Outcome;
 use crate::ui::{counted, note, step};
 use crate::workspace::Workspace;
 
-/// What became of the lines.
+/// The outcome of the lines.
 #[derive(Debug, Default, Serialize)]
 struct Report {
-    /// Lines that are events now.
+    /// Lines that are valid events now.
     replayed: u64,
-    /// Objects that were added to the raw zone; those that lie there already are not.
+    /// Objects that were added to the raw zone, without those that were already there.
     objects: Vec<String>,
-    /// Lines that are none still, and why.
+    /// Lines that are still not valid, and why.
     refused: Vec<Refused>,
-    /// The first and the last arrival day to run the batch for. It runs the days that look into them, too.
+    /// The first and the last arrival day to run the batch for. The batch also runs the days whose look-back includes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     rerun: Option<(NaiveDate, NaiveDate)>,
 }
@@ -45,7 +45,7 @@ struct Refused {
     problem: String,
 }
 
-/// Raw text by the key of the object that is to hold it.
+/// Raw text by the key of its object.
 type Objects = BTreeMap<String, Vec<u8>>;
 
 pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
@@ -64,7 +64,7 @@ pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
         let bucket = warehouse.stack.output(Output::DataLakeBucket)?;
         let put = || put(workspace, &warehouse, &tables, &objects, bucket);
         let summary = |keys: &Vec<String>| counted(keys.len() as u64, "object");
-        report.objects = step("put into the raw zone", put, summary)?.0;
+        report.objects = step("copy to the raw zone", put, summary)?.0;
         let refused = |line: &&RejectedLine| {
             report.refused.iter().any(|refused| (&refused.source, &refused.line) == (&line.source, &line.line))
         };
@@ -75,7 +75,7 @@ pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
     } else {
         print(&report);
     }
-    // Who corrected lines by hand wants to know of each that did not make it.
+    // A user who corrected lines by hand expects all of them to be valid.
     Ok((options.file.is_none() || report.refused.is_empty()).into())
 }
 
@@ -84,17 +84,17 @@ fn print(report: &Report) {
         outln!("{}  {source}\n    {line}", style(problem).bold());
     }
     let (replayed, refused) = (report.replayed, report.refused.len() as u64);
-    note(&format!("now events: {}; still rejected: {}", counted(replayed, "line"), counted(refused, "line")));
+    note(&format!("replayed: {}; still rejected: {}", counted(replayed, "line"), counted(refused, "line")));
     match (&report.rerun, report.objects.is_empty()) {
         (Some((first, last)), false) => {
-            note(&format!("Take them into the lake with\n  cargo dataless batch --day {first} --to {last}"));
+            note(&format!("To load them into the lake, run\n  cargo dataless batch --day {first} --to {last}"));
         }
-        (Some(_), true) => note("All of them had been put back before: nothing changed."),
+        (Some(_), true) => note("All of them had been replayed before: nothing changed."),
         (None, _) => {}
     }
 }
 
-/// Reads lines as `rejected --json` prints them.
+/// Reads lines in the format of `rejected --json`.
 fn read_lines(path: &Path) -> Result<Vec<RejectedLine>> {
     let text = if path == Path::new("-") {
         let mut text = String::new();
@@ -105,14 +105,14 @@ fn read_lines(path: &Path) -> Result<Vec<RejectedLine>> {
     };
     let parse = |(number, line): (usize, &str)| {
         serde_json::from_str(line).with_context(|| {
-            format!("line {} of {}: an object with table, source and line is needed", number + 1, path.display())
+            format!("line {} of {} must be an object with table, source and line", number + 1, path.display())
         })
     };
     text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(parse).collect()
 }
 
-/// Reads the lines as the beacons would have at the time: those that are events go back to the hour in which they
-/// first came, so that they are no later than they were.
+/// Validates the lines as the API would have at the time. Valid events go back to their original arrival hour, so that they
+/// are not later than they were.
 fn correct(lines: &[RejectedLine], day: NaiveDate, tables: &[EventTable]) -> Result<(Objects, Report)> {
     let mut hours: BTreeMap<(&str, String), Vec<&RejectedLine>> = BTreeMap::new();
     for line in lines {
@@ -121,7 +121,7 @@ fn correct(lines: &[RejectedLine], day: NaiveDate, tables: &[EventTable]) -> Res
     let (mut objects, mut report) = (Objects::new(), Report::default());
     for ((table, folder), lines) in hours {
         let event_type = event_type(table)?;
-        let arrived = hour_of(&folder).with_context(|| format!("{folder} names no hour"))?;
+        let arrived = hour_of(&folder).with_context(|| format!("{folder} does not contain an hour"))?;
         let mut corrected = Vec::new();
         for RejectedLine { source, line, .. } in lines {
             match read_event(event_type, line, arrived + TimeDelta::hours(1)) {
@@ -133,7 +133,7 @@ fn correct(lines: &[RejectedLine], day: NaiveDate, tables: &[EventTable]) -> Res
             continue;
         }
         report.replayed += corrected.len() as u64;
-        // Sorted, so that the same lines make the same object, whatever order they came in.
+        // Sorted, so that the same lines give the same object in any order.
         corrected.sort();
         corrected.dedup();
         let text = corrected.concat();
@@ -149,7 +149,7 @@ fn correct(lines: &[RejectedLine], day: NaiveDate, tables: &[EventTable]) -> Res
     Ok((objects, report))
 }
 
-/// The table of a line and the folder of the raw object that holds it.
+/// The table of a line and the folder of its raw object.
 fn locate<'a>(line: &RejectedLine, day: NaiveDate, tables: &'a [EventTable]) -> Result<(&'a str, String)> {
     let Some(table) = tables.iter().find(|table| table.name == line.table) else {
         let known: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
@@ -163,13 +163,15 @@ fn locate<'a>(line: &RejectedLine, day: NaiveDate, tables: &'a [EventTable]) -> 
     Ok((&table.name, folder.to_owned()))
 }
 
-/// How events of a type are read. The deployed catalog may have a type that this program was built without.
+/// The event type of a table. The deployed catalog may have a type that this program was built without.
 fn event_type(table: &str) -> Result<&'static EventType> {
     let known = events::ALL.iter().find(|event_type| event_type.name == table);
-    known.copied().with_context(|| format!("this checkout has no schema of {table}: use the one that was deployed"))
+    known
+        .copied()
+        .with_context(|| format!("this checkout has no schema of {table}: use the checkout that was deployed"))
 }
 
-/// The start of the hour that a folder such as `…/year=2026/month=11/day=20/hour=09` names.
+/// The start of the hour of a folder such as `…/year=2026/month=11/day=20/hour=09`.
 fn hour_of(folder: &str) -> Option<DateTime<Utc>> {
     let part = |name: &str| folder.split('/').find_map(|part| part.strip_prefix(name)?.strip_prefix('=')?.parse().ok());
     let (year, month, day, hour): (u32, u32, u32, u32) = (part("year")?, part("month")?, part("day")?, part("hour")?);
@@ -177,7 +179,7 @@ fn hour_of(folder: &str) -> Option<DateTime<Utc>> {
     Some(day.and_hms_opt(hour, 0, 0)?.and_utc())
 }
 
-/// The raw form of an event, newline included, or what is wrong with it.
+/// The raw form of an event with its newline, or the problem.
 fn read_event(event_type: &'static EventType, line: &str, now: DateTime<Utc>) -> Result<String, String> {
     let body = format!("{{\"{}\":[{line}]}}", event_type.name);
     let mut assigned = false;
@@ -187,22 +189,22 @@ fn read_event(event_type: &'static EventType, line: &str, now: DateTime<Utc>) ->
     };
     let batch = Batch::parse(event_type, body.as_bytes(), now, new_id).map_err(|error| error.to_string())?;
     match batch.events() {
-        // An id of ours would be another one at the next replay, and make a second event of the line.
-        _ if assigned => Err(format!("{} is missing: give the event one", event_type.id_field())),
+        // A generated id would differ at the next replay, and the line would become a second event.
+        _ if assigned => Err(format!("{} is missing: add one to the event", event_type.id_field())),
         [Ok(_)] => Ok(String::from_utf8_lossy(batch.ndjson()).into_owned()),
         [Err(error)] => Err(error.message().to_owned()),
         _ => Err("the line is more than one event".to_owned()),
     }
 }
 
-/// The same text makes the same bytes: no name and no time goes in.
+/// Compresses without name and time, so that the same text gives the same bytes.
 fn gzip(text: &str) -> Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(text.as_bytes())?;
     Ok(encoder.finish()?)
 }
 
-/// Stores the objects that are not there yet, and names them.
+/// Stores the objects that are not there yet, and returns their keys.
 fn put(
     workspace: &Workspace,
     warehouse: &Warehouse,
@@ -292,7 +294,7 @@ mod tests {
         line.table = "views".into();
         let error = correct_lines(&[line.clone()], day()).unwrap_err().to_string();
         assert_eq!(error, "views is not a table of events: it must be one of impressions, no_such_schema");
-        // A table's raw lines are in the folder of its group.
+        // The raw lines of a table are in the folder of its group.
         line.table = "no_such_schema".into();
         line.source = line.source.replace("impressions", "no_such_schema");
         let error = correct_lines(&[line.clone()], day()).unwrap_err().to_string();

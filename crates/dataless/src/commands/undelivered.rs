@@ -1,6 +1,6 @@
-//! `replay --undelivered`: acknowledged lines that Firehose set aside, back into the raw zone.
+//! `replay --undelivered`: restores acknowledged lines that Firehose set aside to the raw zone.
 //!
-//! `glue/undelivered.py` does it, here as on AWS.
+//! It runs `glue/undelivered.py`, as on AWS.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::process::Tool;
 use crate::ui::{counted, note, step};
 use crate::workspace::Workspace;
 
-/// What the script reports.
+/// The report of the script.
 #[derive(Debug, Deserialize, Serialize)]
 struct Report {
     /// Lines that are in raw now, by table.
@@ -26,9 +26,9 @@ struct Report {
     objects: Vec<String>,
     /// Error objects that the script deleted after its report.
     removed: Vec<String>,
-    /// Error objects that were left alone, since a record of them cannot be read.
+    /// Error objects that were not touched because one of their records can't be read.
     unreadable: Vec<String>,
-    /// The arrival days to run the batch for. It runs the days that look into them, too.
+    /// The arrival days to run the batch for. The batch also runs the days whose look-back includes them.
     rerun: Option<Range>,
 }
 
@@ -42,20 +42,20 @@ pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
     let warehouse = Warehouse::running(workspace)?;
     let bucket = warehouse.stack.output(Output::DataLakeBucket)?;
     let database = warehouse.stack.output(Output::GlueDatabase)?;
-    let take = || {
+    let run = || {
         let log = warehouse.instance.logs().join("aws.log");
         let tool = Tool::new(warehouse.tools.program(ToolSet::Spark, "python"), log)
             .arg(workspace.path("glue/undelivered.py"))
             .args(["--bucket", bucket, "--database", database, "--day", &options.day.to_string()]);
-        take_back(&warehouse.aws.with_endpoint(tool))
+        restore(&warehouse.aws.with_endpoint(tool))
     };
     let summary = |(report, _): &(Report, _)| counted(report.objects.len() as u64, "object");
-    let ((report, ended), _) = step("take back what was set aside", take, summary)?;
+    let ((report, ended), _) = step("restore what was set aside", run, summary)?;
     if options.json {
         outln!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         for key in &report.unreadable {
-            outln!("{key} has a record that cannot be read: nothing was taken of it");
+            outln!("{key} has an unreadable record: nothing of it was restored");
         }
         note(&advice(&report, options.day));
     }
@@ -65,9 +65,9 @@ pub fn run(workspace: &Workspace, options: &Replay) -> Result<Outcome> {
     Ok(report.unreadable.is_empty().into())
 }
 
-/// The script's report, and whether the script failed: it does when it could not read an object, or could not delete what it
-/// had taken back.
-fn take_back(tool: &Tool) -> Result<(Report, Result<()>)> {
+/// The script's report, and whether the script failed: when it could not read an object, or could not delete what it had
+/// restored.
+fn restore(tool: &Tool) -> Result<(Report, Result<()>)> {
     let (printed, ended) = tool.output_and_end()?;
     match parse(&printed) {
         Ok(report) => Ok((report, ended)),
@@ -76,18 +76,18 @@ fn take_back(tool: &Tool) -> Result<(Report, Result<()>)> {
 }
 
 fn parse(printed: &str) -> Result<Report> {
-    serde_json::from_str(printed).context("failed to read what was taken back")
+    serde_json::from_str(printed).context("failed to read what was restored")
 }
 
-/// What happened, and what is to do next.
+/// The result and the next step.
 fn advice(report: &Report, day: NaiveDate) -> String {
     let batch = |from: NaiveDate, to: NaiveDate| format!("  cargo dataless batch --day {from} --to {to}");
     match &report.rerun {
         Some(Range { from, to }) => {
             let lines = counted(report.lines.values().sum(), "line");
-            format!("Back in raw: {lines}. To take them into the lake, run\n{}", batch(*from, *to))
+            format!("Restored to raw: {lines}. To load them into the lake, run\n{}", batch(*from, *to))
         }
-        None => format!("Nothing of {day} was taken back. If the ledger still counts some, run\n{}", batch(day, day)),
+        None => format!("Nothing of {day} was restored. If the ledger still counts some, run\n{}", batch(day, day)),
     }
 }
 
@@ -99,7 +99,7 @@ mod tests {
         "2026-11-20".parse().unwrap()
     }
 
-    /// What the script printed of one object with five lines, and of a run after that.
+    /// The output of the script for one object with five lines, and for a second run.
     const TAKEN: &str = r#"{"lines": {"impressions": 5, "clicks": 0},
         "objects": ["data/raw/ad/impressions/year=2026/month=11/day=20/hour=23/undelivered-0c5a3f1b2d4e6a78.gz",
             "data/raw/ad/impressions/year=2026/month=11/day=21/hour=00/undelivered-0c5a3f1b2d4e6a78.gz"],
@@ -114,14 +114,14 @@ mod tests {
         assert_eq!((report.objects.len(), report.removed.len()), (2, 1));
         assert_eq!(
             advice(&report, day()),
-            "Back in raw: 5 lines. To take them into the lake, run\n  cargo dataless batch --day 2026-11-20 --to 2026-11-21"
+            "Restored to raw: 5 lines. To load them into the lake, run\n  cargo dataless batch --day 2026-11-20 --to 2026-11-21"
         );
     }
 
     #[test]
     fn where_nothing_waits_a_ledger_that_counts_some_is_out_of_date() {
         let advice = advice(&parse(NOTHING).unwrap(), day());
-        assert!(advice.starts_with("Nothing of 2026-11-20 was taken back."), "{advice}");
+        assert!(advice.starts_with("Nothing of 2026-11-20 was restored."), "{advice}");
         assert!(advice.ends_with("cargo dataless batch --day 2026-11-20 --to 2026-11-20"), "{advice}");
     }
 
@@ -129,10 +129,10 @@ mod tests {
     fn a_report_is_taken_from_a_script_that_fails_after_it() {
         let dir = tempfile::tempdir().unwrap();
         let script = |line: &str| Tool::new("sh", dir.path().join("log")).args(["-c", line]);
-        let (report, ended) = take_back(&script(&format!("echo '{TAKEN}'; exit 1"))).unwrap();
+        let (report, ended) = restore(&script(&format!("echo '{TAKEN}'; exit 1"))).unwrap();
         assert_eq!(report.rerun.unwrap().to, "2026-11-21".parse().unwrap());
         assert!(ended.is_err());
-        let error = take_back(&script("echo no such bucket >&2; exit 1")).unwrap_err();
+        let error = restore(&script("echo no such bucket >&2; exit 1")).unwrap_err();
         assert!(error.to_string().contains("no such bucket"), "{error}");
     }
 

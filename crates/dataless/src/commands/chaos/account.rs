@@ -1,4 +1,4 @@
-//! The account: what the sender knows of each event, held against every place that should have it. Knows nothing of where the
+//! Compares what the sender knows about each event with every place that should contain it. It does not know where the
 //! figures come from.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -6,26 +6,26 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// How often each event is at a place.
+/// The number of copies of each event at a place.
 pub type Copies = HashMap<Uuid, u32>;
 
-/// The most ids that a report lists of one kind. Counts are always whole.
+/// The most ids that a report lists of one kind. Counts are always complete.
 const MOST_LISTED: usize = 1_000;
 
-/// What the sender knows of an event, the least certain first: of an event that was sent more than once, the greatest counts.
+/// What the sender knows about an event, the least certain first. If an event was sent more than once, the greatest counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fate {
-    /// It is not an event, and the answer said so.
+    /// The answer said that it is not a valid event.
     Refused,
-    /// The answer said that it could not be stored now. That is no promise: a copy may have been stored before it failed.
+    /// The answer said that it could not be stored. A copy may have been stored all the same, before the failure.
     NotStored,
-    /// No answer, or none that says what became of it.
+    /// No answer, or none that tells its fate.
     Unknown,
-    /// The answer promised to keep it.
+    /// The answer acknowledged it.
     Acknowledged,
 }
 
-/// A place that an acknowledged event must reach, in the order in which it does.
+/// A place that an acknowledged event must reach, in order.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
@@ -45,13 +45,13 @@ pub struct Observed {
     pub raw: Copies,
     pub set_aside: Copies,
     pub lake: Copies,
-    /// `None` where nothing is derived by the event's id.
+    /// `None` if no derived table has the event's id.
     pub derived: Option<Copies>,
-    /// Events that were erased: they must be nowhere.
+    /// Erased events, which must be nowhere.
     pub erased: HashSet<Uuid>,
 }
 
-/// Events of one kind: how many, and which.
+/// The number of events of one kind, and their ids.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct EventList {
     pub count: u64,
@@ -67,35 +67,35 @@ impl EventList {
     }
 }
 
-/// What became of the events of a type, by their own ids.
+/// The fates of the events of a type, by their own ids.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Account {
     pub acknowledged: u64,
     pub refused: u64,
     pub not_stored: u64,
     pub unknown: u64,
-    /// Of the unknown ones, those that are there. The others are nowhere.
+    /// Unknown events that were stored. The others are nowhere.
     pub unknown_stored: u64,
-    /// Of those that the answer said could not be stored, those that are there.
+    /// Events that could not be stored, according to the answer, and that were stored.
     pub not_stored_but_stored: u64,
-    /// Events that are in raw more than once: a sender may send again, and the lake keeps one.
+    /// Events with several raw lines: a sender may retry, and the lake keeps one.
     pub sent_again: u64,
     /// Events that were erased, and are nowhere.
     pub erased: u64,
-    /// Acknowledged or stored, and not at the last stage: by the first stage that lacks them.
+    /// Acknowledged or stored events that did not reach the last stage, by the first stage that lacks them.
     pub missing: BTreeMap<Stage, EventList>,
     /// More than one row.
     pub doubled: BTreeMap<Stage, EventList>,
-    /// Refused as no event, and stored all the same.
+    /// Refused as invalid, but stored.
     pub refused_but_stored: EventList,
-    /// Stored, and never sent.
+    /// Stored, but never sent.
     pub never_sent: EventList,
-    /// Erased, and still somewhere.
+    /// Erased, but still stored.
     pub not_erased: EventList,
 }
 
 impl Account {
-    /// Whether every event is where it must be, once, and nowhere else.
+    /// Whether every event is exactly once where it must be, and nowhere else.
     pub fn balances(&self) -> bool {
         let others = [&self.refused_but_stored, &self.never_sent, &self.not_erased];
         self.lost() == 0 && self.doubled() == 0 && others.iter().all(|listed| listed.count == 0)
@@ -110,7 +110,7 @@ impl Account {
     }
 }
 
-/// Holds what was sent against what was found. What is listed is in the order of the ids.
+/// Compares what was sent with what was found. Lists are sorted by id.
 pub fn account(sent: &HashMap<Uuid, Fate>, observed: &Observed) -> Account {
     let mut account = Account::default();
     let stored = [&observed.raw, &observed.set_aside, &observed.lake];
@@ -151,7 +151,7 @@ fn settle(account: &mut Account, id: Uuid, fate: Fate, observed: &Observed) {
         Fate::NotStored => account.not_stored_but_stored += 1,
         Fate::Unknown => account.unknown_stored += 1,
     }
-    // What is stored must go all the way, whatever its sender knows.
+    // A stored event must reach all stages, whatever its sender knows.
     if let Some(stage) = found.lacks() {
         account.missing.entry(stage).or_default().add(id);
     }
@@ -204,7 +204,7 @@ pub type AdDay = (String, String);
 /// Impressions and clicked impressions by ad and day.
 pub type Traffic = BTreeMap<AdDay, (u64, u64)>;
 
-/// An ad's day that is not the same everywhere. What is absent is null.
+/// An ad's day that differs between the three. A missing row is null.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct TrafficDifference {
     pub ad: String,
@@ -215,7 +215,7 @@ pub struct TrafficDifference {
     pub dynamodb: Option<(u64, u64)>,
 }
 
-/// Every ad's day that the three don't agree on.
+/// Compares all days of all ads.
 pub fn compare_traffic(advertising: &Traffic, ad_traffic: &Traffic, dynamodb: &Traffic) -> Vec<TrafficDifference> {
     let mut keys: Vec<&AdDay> = [advertising, ad_traffic, dynamodb].into_iter().flat_map(BTreeMap::keys).collect();
     keys.sort_unstable();

@@ -1,4 +1,4 @@
-//! What lies where: the journal, the raw lines, the rows of the lake, the items of DynamoDB.
+//! Reads what was stored: the journal, the raw lines, the rows of the lake, the items of DynamoDB.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -17,10 +17,10 @@ use super::account::{Copies, Fate, Traffic};
 use crate::local::aws::Aws;
 use crate::local::spark::Spark;
 
-/// Codes of the journal that say that an event could not be stored, of those that were given up for good.
+/// Codes of the journal for events that could not be stored and that the sender gave up on.
 const NOT_STORED: [&str; 4] = ["NotStored", "ConnectFailed", "Http429", "Http503"];
 
-/// Codes that events had which could not be stored or whose fate is unknown, by type.
+/// The number of events by type and code, of those that were not acknowledged.
 pub type Codes = BTreeMap<String, u64>;
 
 /// What was sent, by type.
@@ -69,13 +69,13 @@ pub struct Raw {
     pub without_id: u64,
     /// Lines by the minute in which Firehose wrote their object.
     pub minutes: BTreeMap<DateTime<Utc>, u64>,
-    /// Lines of other objects: imported, or taken back.
+    /// Lines of other objects: imported or restored ones.
     pub undated: u64,
-    /// Events by the value that was asked for.
+    /// Events of the requested ad.
     pub matching: HashSet<Uuid>,
 }
 
-/// Reads the raw lines of a type below a local copy of the data prefix. `ad` is an ad whose events are to be listed.
+/// Reads the raw lines of a type below a local copy of the data prefix, and lists the events of an ad.
 pub fn raw(data: &Path, event_type: &EventType, ad: Option<&str>) -> Result<Raw> {
     let mut raw = Raw::default();
     for path in files(&data.join("raw").join(&event_type.group).join(&event_type.name))? {
@@ -103,7 +103,7 @@ pub fn raw(data: &Path, event_type: &EventType, ad: Option<&str>) -> Result<Raw>
     Ok(raw)
 }
 
-/// The ids of the lines that Firehose set aside and nobody has taken back.
+/// The ids of the lines that Firehose set aside and that were not restored.
 pub fn set_aside(data: &Path, event_type: &EventType) -> Result<Copies> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -133,7 +133,7 @@ fn id_of(event: &Value, field: &str) -> Option<Uuid> {
     event[field].as_str().filter(|text| text.len() == 36)?.parse().ok()
 }
 
-/// The minute of an object that Firehose named: `<stream>-<version>-yyyy-MM-dd-HH-mm-ss-<uuid>` and perhaps an ending.
+/// The minute of an object that Firehose named: `<stream>-<version>-yyyy-MM-dd-HH-mm-ss-<uuid>`, with or without extension.
 fn minute_of(name: &str) -> Option<DateTime<Utc>> {
     const UUID: usize = 36;
     const TIME: usize = 19;
@@ -155,11 +155,11 @@ pub struct Rows {
     pub advertising: Copies,
     /// The same by ad and day, counted.
     pub by_ad: Traffic,
-    /// The table `ad_traffic`. A key that comes twice has both rows added up.
+    /// The table `ad_traffic`. Rows with the same key are summed.
     pub ad_traffic: Traffic,
 }
 
-/// Has Spark write the rows of the lake, and reads them.
+/// Exports the rows of the lake with Spark, and reads them.
 pub fn rows(spark: &Spark<'_>, out: &Path, types: &[EventType]) -> Result<Rows> {
     let tables: Vec<String> =
         types.iter().map(|found| format!("{}/{}:{}", found.group, found.name, found.id)).collect();

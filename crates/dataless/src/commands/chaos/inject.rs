@@ -12,18 +12,18 @@ use super::schedule::{Fault, Kind, Phase};
 use super::testbed::Testbed;
 use crate::process::check_interrupted;
 
-/// What the emulator logs when a function dies in the middle of a call.
+/// The message of the emulator if a function dies in the middle of a call.
 const DIED_IN_A_CALL: &str = "Runtime exited before returning a response";
 
-/// Where processes and their variables are.
+/// The folder of processes and their variables.
 const PROCESSES: &str = "/proc";
 
-/// How long before midnight the clock is set to.
+/// How long before midnight to set the clock, in seconds.
 const BEFORE_MIDNIGHT: f64 = 5.0;
-/// The furthest that the clock jumps: an event is never dated an hour after the end of its hour of arrival.
+/// The most seconds that the clock jumps: no event may be dated over an hour after the end of its arrival hour.
 const FURTHEST_JUMP: f64 = 3_000.0;
 
-/// How often a function is killed at most until one dies in the middle of a call.
+/// How often to kill a function until one dies in the middle of a call.
 const MOST_KILLS: usize = 20;
 
 enum Step {
@@ -31,7 +31,7 @@ enum Step {
     End,
 }
 
-/// Injects the faults of the load, each at its time; `is_over` says whether the load has ended.
+/// Injects the faults of the load, each at its time. `is_over` returns whether the load has ended.
 pub fn run(
     testbed: &Testbed<'_>,
     faults: &[Fault],
@@ -80,10 +80,10 @@ pub fn wait_until(started: Instant, at: f64, ends_early: impl Fn() -> bool) -> R
     Ok(())
 }
 
-/// The clock of arrivals, in seconds ahead of the machine's.
+/// The clock of arrivals, in seconds ahead of the machine's clock.
 #[derive(Default)]
 struct Clock {
-    /// Since midnight was brought near.
+    /// Since midnight was moved near.
     ahead: f64,
     /// While it jumps.
     jump: f64,
@@ -102,7 +102,7 @@ impl Clock {
         Ok(vec![format!("arrivals were {:.0} s ahead from then on", self.ahead)])
     }
 
-    /// Ahead or back, by the fault itself: the same fault jumps the same way.
+    /// Jumps ahead or back. The same fault always jumps by the same amount.
     fn jump(&mut self, testbed: &Testbed<'_>, fault: &Fault) -> Result<Vec<String>> {
         let drawn = fastrand::Rng::with_seed(fault.at.to_bits()).f64();
         self.jump = ((drawn * 2.0 - 1.0) * FURTHEST_JUMP).round();
@@ -111,7 +111,7 @@ impl Clock {
     }
 }
 
-/// Injects a fault: whether it could, and what was done and seen.
+/// Injects a fault. Returns whether it could, and the evidence.
 fn begin(testbed: &Testbed<'_>, clock: &mut Clock, fault: &Fault) -> Result<(bool, Vec<String>)> {
     let evidence = match fault.fault {
         Kind::KillFunction if !Path::new(PROCESSES).is_dir() => {
@@ -136,7 +136,7 @@ fn end(testbed: &Testbed<'_>, clock: &mut Clock, fault: &Fault) -> Result<()> {
     }
 }
 
-/// Kills functions of a name until one dies in the middle of a call.
+/// Kills functions with this name until one dies in the middle of a call.
 fn kill_function(testbed: &Testbed<'_>, target: &str) -> Result<Vec<String>> {
     let log = testbed.emulator_log();
     let before = count_lines(&log, DIED_IN_A_CALL)?;
@@ -146,7 +146,7 @@ fn kill_function(testbed: &Testbed<'_>, target: &str) -> Result<Vec<String>> {
         if let Some(pid) = functions(testbed, target)?.first() {
             kills += usize::from(kill_process(*pid, Signal::KILL).is_ok());
         }
-        // Time to start again, so that the next one is killed in a call and not before.
+        // Time to restart, so that the next one is killed during a call and not before.
         std::thread::sleep(Duration::from_millis(400));
         if count_lines(&log, DIED_IN_A_CALL)? > before {
             return Ok(vec![format!("killed {kills} times: the last in the middle of a call")]);
@@ -155,13 +155,13 @@ fn kill_function(testbed: &Testbed<'_>, target: &str) -> Result<Vec<String>> {
     Ok(vec![format!("killed {kills} times, never in the middle of a call")])
 }
 
-/// Processes of functions whose name has a part, of this emulator.
+/// The processes of this emulator's functions whose names contain `part`.
 fn functions(testbed: &Testbed<'_>, part: &str) -> Result<Vec<Pid>> {
     const NAME: &[u8] = b"AWS_LAMBDA_FUNCTION_NAME=";
     let group = testbed.emulator_id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     let mut found = Vec::new();
     for entry in std::fs::read_dir(PROCESSES)?.flatten() {
-        // Threads of the kernel have neither variables nor a group.
+        // Kernel threads have neither variables nor a group.
         let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
         let name = environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(NAME));
         if !name.is_some_and(|name| String::from_utf8_lossy(name).contains(part)) {
@@ -183,7 +183,7 @@ pub fn kill_emulator(testbed: &Testbed<'_>) -> Result<Vec<String>> {
     ])
 }
 
-/// When the emulator saved its state last: what it has but in S3 is in memory until it ends by itself.
+/// When the emulator last saved its state. Everything except S3 is only in memory until then.
 fn state_saved(folder: &Path) -> Result<DateTime<Utc>> {
     let mut latest: Option<DateTime<Utc>> = None;
     for entry in std::fs::read_dir(folder).context("the emulator has not saved its state")? {
@@ -192,7 +192,7 @@ fn state_saved(folder: &Path) -> Result<DateTime<Utc>> {
     latest.context("the emulator has not saved its state")
 }
 
-/// Lines of a log that have a text in them.
+/// Counts the lines of a log that contain a text.
 pub fn count_lines(log: &Path, text: &str) -> Result<usize> {
     let bytes = std::fs::read(log).with_context(|| format!("failed to read {}", log.display()))?;
     Ok(String::from_utf8_lossy(&bytes).lines().filter(|line| line.contains(text)).count())

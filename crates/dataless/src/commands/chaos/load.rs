@@ -1,4 +1,4 @@
-//! The load: events of every type, sent live, with a journal of what became of each.
+//! The load: events of every type, sent live, with a journal of their fates.
 
 use std::path::{Path, PathBuf};
 
@@ -12,19 +12,19 @@ use crate::workspace::{Instance, Workspace};
 
 /// The types of the simulation.
 const SIMULATED: [&str; 2] = ["impressions", "clicks"];
-/// Of `load-generator/chaos.yaml`.
+/// As in `load-generator/chaos.yaml`.
 const CLICKTHROUGH: f64 = 0.3;
 
-/// How many events of which types are sent.
+/// The number of events per type.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Amounts {
     pub impressions: u64,
-    /// Of the other types, each.
+    /// Of each other type.
     pub others: u64,
 }
 
 impl Amounts {
-    /// Splits events over the types: a tenth for each that is not simulated, up to half of all.
+    /// Distributes events over the types: a tenth for each type that is not simulated, up to half of all events.
     pub fn of(events: u64, types: &[EventType]) -> Self {
         let others = types.iter().filter(|found| !SIMULATED.contains(&found.name.as_str())).count() as u64;
         let each = (events / 2).checked_div(others).map_or(0, |most| most.min(events / 10).max(1));
@@ -37,7 +37,7 @@ pub fn journal(instance: &Instance) -> PathBuf {
     instance.dir().join("journal.gz")
 }
 
-/// Sends the events over so many seconds, and gives the generator's report.
+/// Sends the events within this time, and returns the generator's report.
 pub fn send(
     workspace: &Workspace,
     instance: &Instance,
@@ -63,7 +63,7 @@ pub fn send(
         .arg("--journal")
         .arg(journal(instance))
         .arg("--json");
-    // It fails when an event was refused, which is what faults are for.
+    // It fails if an event was refused, which faults cause.
     let (printed, ended) = tool.output_and_end()?;
     match serde_json::from_str(&printed) {
         Ok(report) => Ok(report),
@@ -74,7 +74,7 @@ pub fn send(
     }
 }
 
-/// Writes files of a day for `import`, and gives their folder.
+/// Writes files of a day for `import`, and returns their folder.
 pub fn write_files(
     workspace: &Workspace,
     instance: &Instance,

@@ -1,5 +1,5 @@
-//! `chaos`: faults while events arrive and nights run, repaired as the documentation says, and every event looked for.
-//! `docs/chaos.md` describes it.
+//! `chaos`: injects faults while events arrive and nightly batches run, repairs them as documented, and searches for every
+//! event. `docs/chaos.md` describes it.
 
 mod account;
 mod gather;
@@ -39,7 +39,7 @@ use crate::outcome::Outcome;
 use crate::ui::{note, step, thousands};
 use crate::workspace::{InstanceName, Workspace};
 
-/// What is done: by the options, or by the report that is repeated.
+/// What to do, from the options or from the report to repeat.
 struct Plan {
     seed: u64,
     events: u64,
@@ -53,7 +53,7 @@ impl Plan {
             let Repeated { seed, events, minutes, schedule } = Repeated::read(path)?;
             return Ok(Self { seed, events, minutes, faults: schedule });
         }
-        // Short enough to be typed again.
+        // Short enough to retype.
         let seed = options.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000_000);
         let faults = schedule::draw(&options.faults, seed, options.minutes * 60.0);
         Ok(Self { seed, events: options.events, minutes: options.minutes, faults })
@@ -64,7 +64,7 @@ impl Plan {
     }
 }
 
-/// What was known once the events had been sent.
+/// The state after the events were sent.
 struct Loaded {
     started: Instant,
     since: DateTime<Utc>,
@@ -107,7 +107,7 @@ pub fn run(workspace: &Workspace, options: &Chaos) -> Result<Outcome> {
         timed("sent");
         let days = loaded.days_of_arrival();
         let mut nights = Nights::new(&testbed, loaded.started, days, plan.seed)?;
-        // Before anything is taken back, erased or forgotten.
+        // Before anything is restored, erased or lost.
         nights.fetch()?;
         loaded.real_time = real_time(&testbed, loaded.since, &loaded.faults)?;
         nights.take_back()?;
@@ -167,7 +167,7 @@ fn sent_of(report: &Value) -> u64 {
     types.filter_map(|(_, counts)| counts["sent"].as_u64()).sum()
 }
 
-/// What the proxy and Firehose injected: of each fault of the schedule, and summed up.
+/// What the proxy and Firehose injected, per fault of the schedule and in total.
 fn read_call_log(log: &Path, faults: &[&Fault]) -> Result<(Vec<Injected>, BTreeMap<String, u64>)> {
     #[derive(serde::Deserialize)]
     struct Line {
@@ -203,7 +203,7 @@ fn read_call_log(log: &Path, faults: &[&Fault]) -> Result<(Vec<Injected>, BTreeM
     Ok((injected.collect(), counts))
 }
 
-/// Holds everything against everything.
+/// Compares everything, and makes the report.
 fn reconcile(
     testbed: &Testbed<'_>,
     plan: &Plan,
@@ -277,7 +277,7 @@ fn accounts(testbed: &Testbed<'_>, sent: &Sent, rows: &gather::Rows, nights: &Ni
     Ok(accounts)
 }
 
-/// Waits until Firehose keeps nothing back any more.
+/// Waits until Firehose holds nothing back any more.
 fn wait_for_held_back(folder: &Path) -> Result<()> {
     const LIMIT: Duration = Duration::from_secs(60);
     let started = Instant::now();
@@ -291,7 +291,7 @@ fn wait_for_held_back(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Real-time counts against the raw lines, by the local copy of them that was fetched last.
+/// Compares real-time counts with the raw lines, from their latest local copy.
 fn real_time(testbed: &Testbed<'_>, since: DateTime<Utc>, faults: &[Injected]) -> Result<BTreeMap<String, RealTime>> {
     let (windows, data) = (windows(since, faults), testbed.spark().data()?);
     let compare = |event_type: &EventType| {
@@ -309,9 +309,9 @@ fn windows(since: DateTime<Utc>, faults: &[Injected]) -> Vec<Window> {
     let windows = reaching.filter_map(|found| {
         let (at, seconds) = (found.injected_at?, found.fault.seconds);
         let (from, to) = match found.fault.fault {
-            // What was counted before a kill was in memory.
+            // Counts from before a kill were in memory.
             Kind::KillEmulator => (since - TimeDelta::hours(1), after(at)),
-            // Until the end, on either clock; CloudWatch takes nothing that is hours ahead.
+            // Until the end on both clocks; CloudWatch rejects metrics that are hours ahead.
             Kind::Midnight => (after(at), Utc::now() + TimeDelta::days(1)),
             Kind::ClockJump => (after(at) - TimeDelta::hours(1), after(at + seconds) + TimeDelta::hours(1)),
             _ => (after(found.fault.at.min(at)), after(at + seconds)),
@@ -321,7 +321,7 @@ fn windows(since: DateTime<Utc>, faults: &[Injected]) -> Vec<Window> {
     windows.collect()
 }
 
-/// Metrics may arrive a little after the events. What is missing at the end stays missing.
+/// Waits for metrics, which may arrive a little after the events. After the limit, returns the differences.
 fn wait_for_real_time(
     testbed: &Testbed<'_>,
     since: DateTime<Utc>,
@@ -343,7 +343,7 @@ fn wait_for_real_time(
     }
 }
 
-/// Lines of the emulator's log that say that it could not keep what it had taken.
+/// Lines of the emulator's log about data that it accepted and failed to store.
 fn emulator_losses(log: &Path) -> Result<Vec<String>> {
     const LOSSES: [&str; 2] = ["Failed to persist S3 object", "Firehose S3 delivery failed"];
     const MOST: usize = 100;

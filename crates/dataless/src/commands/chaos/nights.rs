@@ -1,4 +1,4 @@
-//! Nights that are broken, and what an operator does about it.
+//! Nightly batches with faults, and how an operator repairs them.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -24,14 +24,14 @@ use crate::local::tools::ToolSet;
 use crate::process::Tool;
 use crate::ui::note;
 
-/// Impressions of the day that is imported.
+/// The number of impressions of the imported day.
 const IMPORTED: u64 = 500;
-/// Its ads, of `load-generator/config.yaml`. The load has some more.
+/// Its ads, as in `load-generator/config.yaml`. The load has more.
 const IMPORTED_ADS: usize = 100;
-/// How many days before the first it is.
+/// How many days it is before the first.
 const IMPORTED_BEFORE: u64 = 10;
 
-/// What the system says when a disk is full.
+/// The system's message for a full disk.
 const DISK_IS_FULL: &str = "No space left on device";
 
 /// The nights of a run.
@@ -45,13 +45,13 @@ pub struct Nights<'a> {
     pub seed: u64,
     pub done: Mutex<Vec<CommandRun>>,
     pub imported: Option<NaiveDate>,
-    /// The files that were imported.
+    /// The imported files.
     pub import: Option<PathBuf>,
     /// The ad that is erased.
     pub erased: Option<String>,
     /// Its events, by type.
     pub erased_ids: HashMap<String, HashSet<Uuid>>,
-    /// Whether DynamoDB came back without what was loaded.
+    /// Whether DynamoDB lost loaded items in a restart.
     pub forgot_items: bool,
 }
 
@@ -78,7 +78,7 @@ impl<'a> Nights<'a> {
         })
     }
 
-    /// Runs a command of an operator.
+    /// Runs a command as an operator.
     fn operate(&self, arguments: &[&str]) -> Result<bool> {
         let at = self.started.elapsed().as_secs_f64();
         let succeeded = self.operator.run(arguments)?;
@@ -94,12 +94,12 @@ impl<'a> Nights<'a> {
         self.operate(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// Has Spark run, with a copy of all that is in S3.
+    /// Starts Spark, with a copy of everything in S3.
     pub fn fetch(&self) -> Result<()> {
         self.operate(&["query", "SELECT 1"]).map(drop)
     }
 
-    /// Takes back what Firehose set aside.
+    /// Restores what Firehose set aside.
     pub fn take_back(&self) -> Result<()> {
         for day in self.first.iter_days().take_while(|day| *day <= self.last) {
             self.operate(&["replay", "--undelivered", "--day", &day.to_string()])?;
@@ -107,7 +107,7 @@ impl<'a> Nights<'a> {
         Ok(())
     }
 
-    /// Runs a night for each fault that breaks one, and one with all that runs beside it.
+    /// Runs one night per fault that breaks it, and one with everything that runs beside it.
     pub fn run(&mut self, faults: &[Fault]) -> Result<Vec<Injected>> {
         let of = |phase: Phase| faults.iter().filter(move |fault| fault.fault.phase() == phase);
         let mut injected = Vec::new();
@@ -121,7 +121,7 @@ impl<'a> Nights<'a> {
         Ok(injected)
     }
 
-    /// What the documentation has an operator do until the books are closed: whether `ledger` and `verify` are content.
+    /// Repairs as documented until the books balance. Returns whether `ledger` and `verify` succeed.
     pub fn settle(&self) -> Result<(bool, bool)> {
         const TRIES: usize = 3;
         let mut balances = false;
@@ -146,7 +146,7 @@ impl<'a> Nights<'a> {
         Ok((balances, verified))
     }
 
-    /// Puts every item of all days, as for a table that was restored.
+    /// Loads all items of all days, as for a restored table.
     fn load_in_full(&self) -> Result<()> {
         let lookback: u64 =
             self.testbed.stack.output(Output::LookbackDays)?.parse().context("LookbackDays is not a number")?;
@@ -159,13 +159,13 @@ impl<'a> Nights<'a> {
         Ok(())
     }
 
-    /// A night that a fault breaks.
+    /// Runs a night that a fault breaks.
     fn run_broken(&mut self, fault: &Fault) -> Result<Injected> {
         let mut record = not_injected(fault);
         if fault.fault == Kind::FullDisk {
             return self.full_disk(record);
         }
-        // Spark is there when the night begins, so that the fault meets a job.
+        // Spark runs before the night begins, so that the fault hits a job.
         self.fetch()?;
         let began = Instant::now();
         let this = &*self;
@@ -228,7 +228,7 @@ impl<'a> Nights<'a> {
         Ok(stopped)
     }
 
-    /// A night whose jobs have a disk of their own, which has room for half of what they read and write.
+    /// Runs a night whose jobs have a separate disk with space for only half of what they read and write.
     fn full_disk(&self, mut record: Injected) -> Result<Injected> {
         self.fetch()?;
         let instance = &self.testbed.instance;
@@ -271,7 +271,7 @@ impl<'a> Nights<'a> {
         Ok(count)
     }
 
-    /// A night with something else beside it.
+    /// Runs a night with something else beside it.
     fn run_all_beside(&mut self, faults: &[&Fault]) -> Result<Vec<Injected>> {
         self.fetch()?;
         for fault in faults {
@@ -308,7 +308,7 @@ impl<'a> Nights<'a> {
         })
     }
 
-    /// Chooses what is imported or erased.
+    /// Chooses what to import or erase.
     fn prepare(&mut self, kind: Kind) -> Result<()> {
         let Testbed { workspace, instance, .. } = self.testbed;
         let program = self.testbed.loadgen()?;
@@ -321,7 +321,7 @@ impl<'a> Nights<'a> {
             }
             Kind::EraseBeside => {
                 let ads = load::ads(workspace, instance, program)?;
-                // One that the import does not have: it may end before or after the erasure.
+                // An ad that is not in the import, which may end before or after the erasure.
                 self.erased = ads.into_iter().skip(IMPORTED_ADS).cycle().nth(self.seed as usize % 20);
                 let data = self.testbed.spark().data()?;
                 for event_type in &self.testbed.types {
@@ -358,7 +358,7 @@ impl<'a> Nights<'a> {
         self.operate(&["erase", "--ad", self.erased.as_deref().context("there is nothing to erase")?, "--yes"])
     }
 
-    /// An import or an erasure that failed is run again until it succeeds, as the documentation says.
+    /// Repeats a failed import or erasure until it succeeds, as documented.
     fn repeat(&self, record: &mut Injected) -> Result<()> {
         const TRIES: usize = 3;
         let failed = record.evidence.iter().any(|line| line.ends_with("failed"));
@@ -376,7 +376,7 @@ impl<'a> Nights<'a> {
         Ok(())
     }
 
-    /// The ids of what was imported, by type: they are to be found as if they had been acknowledged.
+    /// The imported ids by type. They must be found like acknowledged ones.
     pub fn imported_ids(&self) -> Result<gather::Sent> {
         let Some(folder) = &self.import else { return Ok(gather::Sent::new()) };
         let mut sent = gather::Sent::new();
@@ -389,7 +389,7 @@ impl<'a> Nights<'a> {
     }
 }
 
-/// The bytes that files below a folder take on a disk.
+/// The disk space of the files below a folder, in bytes.
 fn used_bytes(folder: &std::path::Path) -> Result<u64> {
     const BLOCK: u64 = 4096;
     let mut bytes = BLOCK;

@@ -1,4 +1,4 @@
-//! What an operator does: commands of this very program, as the documentation names them.
+//! Runs commands of this program as an operator would, as documented.
 
 use std::path::PathBuf;
 
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::process::{Tool, check_interrupted};
 use crate::workspace::{Instance, InstanceName, Workspace};
 
-/// A command that was run.
+/// A command that has run.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct CommandRun {
-    /// As it can be typed, of the warehouse of `up`.
+    /// As a user would type it for the warehouse of `up`.
     pub command: String,
     /// Seconds from the start of the load.
     pub at: f64,
@@ -34,7 +34,7 @@ impl Operator {
         Ok(Self { program, root: workspace.root().to_path_buf(), log })
     }
 
-    /// Runs a command to its end, and says whether it succeeded.
+    /// Runs a command, and returns whether it succeeded.
     pub fn run(&self, arguments: &[&str]) -> Result<bool> {
         let tool = Tool::new(&self.program, self.log.clone());
         let tool = tool.dir(&self.root).args(["--warehouse", InstanceName::Chaos.as_str()]).args(arguments);

@@ -1,7 +1,7 @@
-//! Real-time counts held against what arrived, minute by minute.
+//! Compares real-time counts with what arrived, minute by minute.
 //!
-//! They don't pass the books: `docs/real-time.md` says when a count may be short or double. So a difference needs a fault in
-//! whose time it is, and without one it is an error.
+//! They are not exact: `docs/real-time.md` says when counts may be missing or double. So a difference is an error unless it is
+//! at the time of a fault.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ pub struct Difference {
     pub minute: DateTime<Utc>,
     pub counted: u64,
     pub arrived: u64,
-    /// The faults of that time; none explains it where this is empty.
+    /// The faults of that time. Empty if none explains it.
     pub explained_by: Vec<String>,
 }
 
@@ -42,8 +42,8 @@ impl RealTime {
     }
 }
 
-/// Compares minute by minute. A batch at the turn of a minute may count on either side of it: minutes next to each other that
-/// differ and add up to the same are no difference.
+/// Compares minute by minute. A batch at the end of a minute may count for the next one, so differences of adjacent minutes
+/// that cancel out are ignored.
 pub fn compare(counted: &Minutes, arrived: &Minutes, windows: &[Window]) -> RealTime {
     let at = |minutes: &Minutes, minute: DateTime<Utc>| minutes.get(&minute).copied().unwrap_or_default();
     let minutes: BTreeSet<DateTime<Utc>> = counted.keys().chain(arrived.keys()).copied().collect();
@@ -69,7 +69,7 @@ pub fn compare(counted: &Minutes, arrived: &Minutes, windows: &[Window]) -> Real
     }
 }
 
-/// The windows that a minute touches, or that end or begin beside it.
+/// The windows that overlap a minute or are adjacent to it.
 fn explanations(minute: DateTime<Utc>, windows: &[Window]) -> Vec<String> {
     let touches =
         |window: &&Window| window.from < minute + TimeDelta::minutes(2) && window.to >= minute - TimeDelta::minutes(1);
@@ -103,7 +103,7 @@ mod tests {
     fn a_batch_at_the_turn_of_a_minute_counts_on_either_side() {
         let result = compare(&minutes(&[("10:00", 4), ("10:01", 8)]), &minutes(&[("10:00", 5), ("10:01", 7)]), &[]);
         assert_eq!(result.differences, []);
-        // What is apart does not make up for each other.
+        // Differences of other minutes don't cancel out.
         let result = compare(&minutes(&[("10:00", 4), ("10:02", 8)]), &minutes(&[("10:00", 5), ("10:02", 7)]), &[]);
         assert_eq!(result.differences.len(), 2);
         assert!(!result.is_explained());

@@ -1,4 +1,4 @@
-//! The report: what was done, what was found, and whether it is right.
+//! The report: what was done, what was found, and the verdicts.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use super::realtime::RealTime;
 use super::schedule::Fault;
 use crate::ui::thousands;
 
-/// A fault of the schedule, and what really happened.
+/// A fault of the schedule, and what happened.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Injected {
     #[serde(flatten)]
@@ -24,16 +24,16 @@ pub struct Injected {
     pub injected: bool,
     /// Seconds from the start of the load.
     pub injected_at: Option<f64>,
-    /// What was done and seen; or why nothing was.
+    /// What was done and observed, or why nothing was done.
     pub evidence: Vec<String>,
 }
 
-/// What the emulator lost by itself, on its own evidence. Such events are AWS's to keep, and nobody's here.
+/// What the emulator itself lost, by its own evidence. On AWS these events would be safe.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct EmulatorLosses {
     /// Lines of its log that say that an object could not be stored.
     pub log: Vec<String>,
-    /// For each time that it was killed: when its state was saved last, and what it came back without.
+    /// For each kill: when its state was last saved, and what it lost.
     pub kills: Vec<String>,
 }
 
@@ -59,18 +59,18 @@ pub struct Report {
     /// Ads and days that were compared.
     pub traffic_compared: u64,
     pub real_time: BTreeMap<String, RealTime>,
-    /// Whether `ledger` closed every day.
+    /// Whether all days balance in `ledger`.
     pub ledger_balances: bool,
     /// Whether `verify` found the same as the jobs.
     pub verified: bool,
-    /// Raw lines that are not events.
+    /// Raw lines without an id of their own.
     pub raw_without_id: u64,
     pub emulator: EmulatorLosses,
     pub seconds: BTreeMap<String, f64>,
     pub balanced: bool,
 }
 
-/// What is repeated of a report.
+/// The part of a report that `--replay` repeats.
 #[derive(Debug, Deserialize)]
 pub struct Repeated {
     pub seed: u64,
@@ -87,7 +87,7 @@ impl Repeated {
 }
 
 impl Report {
-    /// Each thing that must hold, and whether it does.
+    /// All conditions, and whether they hold.
     pub fn verdicts(&self) -> Vec<(&'static str, bool)> {
         let accounts = || self.accounts.values();
         vec![
@@ -148,7 +148,7 @@ mod tests {
 
     const ID: &str = "11111111-1111-4111-8111-111111111111";
 
-    /// A report of a run in which all is well.
+    /// A report of a successful run.
     fn report() -> Value {
         let none = json!({ "count": 0, "ids": [] });
         let account = json!({

@@ -1,4 +1,4 @@
-//! Which faults happen, and when: drawn from a seed, or taken from a report.
+//! The schedule of faults: random from a seed, or from a report.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// The service answers that it is asked too often.
+    /// The service throttles the call.
     Throttle,
     /// The service answers 500.
     #[value(name = "error-500")]
@@ -15,7 +15,7 @@ pub enum Kind {
     Error500,
     /// Some records of a batch are refused.
     PartialBatch,
-    /// The work is done, and the answer is lost.
+    /// The call succeeds, but the answer is lost.
     LostAnswer,
     /// The answer comes too late.
     LateAnswer,
@@ -23,11 +23,11 @@ pub enum Kind {
     Cut,
     /// The body of the answer is cut.
     Truncate,
-    /// Firehose hands a batch to the sink twice.
+    /// Firehose calls the sink twice with the same batch.
     Redeliver,
-    /// Firehose delivers batches in another order than it acknowledged them in.
+    /// Firehose delivers batches in another order than it acknowledged them.
     Reorder,
-    /// Firehose can't call the metrics sink, and sets records aside that it has acknowledged.
+    /// Firehose can't call the metrics sink, and sets acknowledged records aside.
     SinkRefused,
     /// A function is killed in the middle of a call.
     KillFunction,
@@ -56,13 +56,13 @@ pub enum Kind {
 /// When a fault is injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// While events are sent, to a share of the calls in a period: by the proxy between functions and AWS, or within Firehose.
+    /// While events are sent, in a share of the calls of a period: by the proxy between functions and AWS, or in Firehose.
     Calls,
-    /// While events are sent, to a process or a clock.
+    /// While events are sent, in a process or a clock.
     Load,
-    /// It breaks a night, which must be run again.
+    /// In a nightly batch, which then must run again.
     Night,
-    /// Something else that runs beside a night.
+    /// Beside a nightly batch.
     Beside,
 }
 
@@ -85,7 +85,7 @@ impl Kind {
         }
     }
 
-    /// What it can be aimed at.
+    /// The possible targets.
     const fn targets(self) -> &'static [&'static str] {
         match self {
             Self::Throttle | Self::Error500 | Self::LostAnswer | Self::LateAnswer | Self::Cut | Self::Truncate => {
@@ -101,18 +101,18 @@ impl Kind {
         }
     }
 
-    /// How it is named on the command line and in reports.
+    /// Its name on the command line and in reports.
     pub fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    /// Whether counts in real time may differ from what arrived while it lasts: they don't pass the books.
+    /// Whether real-time counts may differ from what arrived while it lasts.
     pub const fn reaches_real_time(self) -> bool {
         matches!(self.phase(), Phase::Calls | Phase::Load)
     }
 }
 
-/// The kinds that `--faults` names: `all`, `none`, or a list.
+/// Reads the kinds of `--faults`: `all`, `none`, or a list.
 pub fn read_kinds(text: &str) -> Result<Vec<Kind>, String> {
     match text {
         "all" => Ok(Kind::value_variants().to_vec()),
@@ -127,24 +127,24 @@ pub fn read_kinds(text: &str) -> Result<Vec<Kind>, String> {
 /// A fault of the schedule.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Fault {
-    /// Seconds from the start of the load; of a fault at night, from the start of that night.
+    /// Seconds from the start of the load, or of the night for a fault at night.
     pub at: f64,
-    /// How long it lasts; 0 for what happens once.
+    /// How long it lasts; 0 if it happens once.
     pub seconds: f64,
     pub fault: Kind,
-    /// The share of the requests that it meets.
+    /// The share of affected requests.
     pub share: f64,
     pub target: String,
 }
 
-/// The faults of a run, those of one phase by their time. The same arguments give the same.
+/// The faults of a run, sorted by time within a phase. The same arguments give the same faults.
 pub fn draw(kinds: &[Kind], seed: u64, load_seconds: f64) -> Vec<Fault> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut faults = Vec::new();
     for kind in kinds {
         let targets = kind.targets();
         let first = random.usize(..targets.len());
-        // Calls of each target meet one; a process that may be any of several is drawn.
+        // Faults of calls affect all targets; for processes, one of them is chosen.
         let count = if kind.phase() == Phase::Calls { targets.len() } else { 1 };
         for number in 0..count {
             let target = targets[(first + number) % targets.len()];
@@ -162,7 +162,7 @@ fn fault(random: &mut fastrand::Rng, kind: Kind, target: &str, load_seconds: f64
         Phase::Load if kind == Kind::ClockJump => {
             (between(0.1, 0.7) * load_seconds, between(0.1, 0.2) * load_seconds, 1.0)
         }
-        // Late, for nothing else is met until callers come back.
+        // Late, since calls meet no other fault while it is down.
         Phase::Load if kind == Kind::KillEmulator => (between(0.75, 0.9) * load_seconds, 0.0, 1.0),
         Phase::Load => (between(0.1, 0.7) * load_seconds, 0.0, 1.0),
         Phase::Night => (between(1.0, 12.0), 0.0, 1.0),
@@ -171,7 +171,7 @@ fn fault(random: &mut fastrand::Rng, kind: Kind, target: &str, load_seconds: f64
     Fault { at: rounded(at), seconds: rounded(seconds), fault: kind, share, target: target.to_owned() }
 }
 
-/// To hundredths, as a report shows it.
+/// Rounded to hundredths, as in a report.
 fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }

@@ -1,4 +1,4 @@
-//! The warehouse under test: its emulator, which faults kill and start again, and what is deployed to it.
+//! The warehouse under test: its emulator, which faults kill and restart, and what is deployed to it.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -19,8 +19,7 @@ use crate::local::warehouse::Servers;
 use crate::process::{Running, Tool};
 use crate::workspace::{Instance, Workspace};
 
-/// The first port that is tried. It is below those that a system gives to connections: an emulator that is killed must get its
-/// port again.
+/// The first port to try. It is below the ephemeral ports, so that a killed emulator gets its port again.
 const FIRST_PORT: u16 = 14_566;
 
 pub struct Testbed<'a> {
@@ -34,13 +33,13 @@ pub struct Testbed<'a> {
     servers: Mutex<Option<Servers>>,
 }
 
-/// Where the emulator answers, where functions call it, and how both are disturbed.
+/// The ports, and the seed of the faults.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     pub emulator: u16,
-    /// The proxy's; the emulator's own where there is none.
+    /// The port of the proxy, or that of the emulator without a proxy.
     pub functions: u16,
-    /// What faults are drawn from.
+    /// The seed of the faults.
     pub seed: u64,
 }
 
@@ -61,7 +60,7 @@ fn free_port(first: u16) -> Result<u16> {
 }
 
 impl<'a> Testbed<'a> {
-    /// Deploys to an emulator of its own, and has it save what was deployed, so that it has that when it is killed.
+    /// Deploys to a new emulator, and restarts that once, so that its saved state has the deployment.
     pub fn bring_up(
         workspace: &'a Workspace,
         instance: Instance,
@@ -90,7 +89,7 @@ impl<'a> Testbed<'a> {
         Spark::new(self.workspace, &self.prepared.tools, &self.instance, &self.stack)
     }
 
-    /// Sets the clock of arrivals so many seconds ahead of the machine's.
+    /// Sets the clock of arrivals ahead of the machine's clock, in seconds.
     pub fn set_clock(&self, ahead: f64) -> Result<()> {
         std::fs::write(clock(&self.instance), format!("{ahead}")).context("failed to set the clock")
     }
@@ -99,15 +98,15 @@ impl<'a> Testbed<'a> {
         self.instance.logs().join("emulator.log")
     }
 
-    /// The process group of the emulator that runs.
+    /// The process group of the running emulator.
     pub fn emulator_id(&self) -> Option<u32> {
         self.servers().as_ref().map(Servers::emulator_id)
     }
 
-    /// Kills the emulator with its functions, and starts it again; gives the seconds until it answers.
+    /// Kills and restarts the emulator with its functions. Returns the seconds until it answers.
     pub fn kill_emulator(&self) -> Result<f64> {
         let started = Instant::now();
-        // Taken first, so that nobody waits for the lock while they are killed.
+        // Taken first, so that the lock is not held during the kill.
         let servers = self.servers().take();
         if let Some(servers) = servers {
             servers.kill();
@@ -118,7 +117,7 @@ impl<'a> Testbed<'a> {
 
     fn start_again(&self) -> Result<()> {
         let servers = start(self.workspace, &self.prepared.tools, &self.instance, self.settings)?;
-        // Commands look for its process.
+        // Commands check its process.
         Stack { emulator: servers.emulator_id(), ..self.stack.clone() }.save(&self.instance)?;
         *self.servers() = Some(servers);
         Ok(())
@@ -128,7 +127,7 @@ impl<'a> Testbed<'a> {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Explains an error by the end of the emulator, when that is what happened.
+    /// Adds to an error that the emulator has ended, if it has.
     pub fn explain<T>(&self, result: Result<T>) -> Result<T> {
         match self.servers().as_mut() {
             Some(servers) => servers.explain(result),
@@ -136,7 +135,7 @@ impl<'a> Testbed<'a> {
         }
     }
 
-    /// Starts the proxy that stands between functions and the emulator.
+    /// Starts the proxy between functions and the emulator.
     pub fn start_proxy(&self) -> Result<Running> {
         let python = self.workspace.tools().join("chaos/bin/python");
         let proxy = Tool::new(python, self.instance.logs().join("proxy.log"))
@@ -164,7 +163,7 @@ pub fn call_log(instance: &Instance) -> PathBuf {
     instance.dir().join("calls.ndjson")
 }
 
-/// What Firehose keeps back for others to overtake it.
+/// The batches that Firehose holds back to reorder them.
 pub fn held_back(instance: &Instance) -> PathBuf {
     instance.dir().join("calls.ndjson.held")
 }
@@ -174,7 +173,7 @@ fn clock(instance: &Instance) -> PathBuf {
 }
 
 fn start(workspace: &Workspace, tools: &Tools, instance: &Instance, settings: Settings) -> Result<Servers> {
-    // `tools/emulator` describes them.
+    // Documented in `tools/emulator`.
     let variables = [
         ("AWS_ENDPOINT_URL", endpoint(settings.functions).into()),
         ("DATALESS_CHAOS_SCHEDULE", schedule(instance).into_os_string()),

@@ -9,13 +9,13 @@ use event_types::{EventType, is_schema};
 use serde_json::json;
 
 use super::FOLDER;
-use super::files::out_of_step;
+use super::files::outdated;
 use super::sync::{check_names, lock_conflicts};
 use crate::cli::Check;
 use crate::environment::{is_foreign, without};
 use crate::outcome::Outcome;
 
-/// Something that is not as it should be.
+/// A problem with a schema or a derived file.
 struct Problem {
     kind: &'static str,
     text: String,
@@ -25,14 +25,14 @@ pub fn check(root: &Path, options: &Check) -> Result<Outcome> {
     let mut problems = Vec::new();
     let types = schemas(root, &mut problems)?;
     let before = options.against.as_deref().map(|earlier| earlier_types(root, earlier)).transpose()?;
-    // What follows from schemas that are not well formed is not known.
+    // Derived files can't be checked against malformed schemas.
     if problems.is_empty() {
         let conflicts = lock_conflicts(root, &types)?;
         if conflicts.is_empty() {
             derived(root, &types, &mut problems)?;
         }
         let mut found = before.map(|before| compat::compare(&before, &types)).unwrap_or_default();
-        // What the comparison has found need not be listed again.
+        // Conflicts that the comparison has found are not listed again.
         let is_new = |conflict: &Incompatible| {
             found.iter().all(|other| (&other.event_type, &other.place) != (&conflict.event_type, &conflict.place))
         };
@@ -57,13 +57,13 @@ pub fn check(root: &Path, options: &Check) -> Result<Outcome> {
         if problems.is_empty() {
             let compatible = options.against.as_ref().map(|revision| format!(", compatible with {revision}"));
             let compatible = compatible.unwrap_or_default();
-            outln!("{} event types: well formed, derived files in step{compatible}", types.len());
+            outln!("{} event types: well formed, derived files up to date{compatible}", types.len());
         }
     }
     Ok(Outcome::from(problems.is_empty()))
 }
 
-/// The types whose schemas are well formed, and what is wrong with the others.
+/// The types with well-formed schemas; the problems of the others are added to the list.
 fn schemas(root: &Path, problems: &mut Vec<Problem>) -> Result<Vec<EventType>> {
     let folder = root.join(FOLDER);
     let mut types = Vec::new();
@@ -89,14 +89,14 @@ fn schemas(root: &Path, problems: &mut Vec<Problem>) -> Result<Vec<EventType>> {
 }
 
 fn derived(root: &Path, types: &[EventType], problems: &mut Vec<Problem>) -> Result<()> {
-    for (path, _) in out_of_step(root, types, &[])? {
+    for (path, _) in outdated(root, types, &[])? {
         let text = format!("{path} does not match the schemas: run `cargo dataless events sync`");
         problems.push(Problem { kind: "derived", text });
     }
     Ok(())
 }
 
-/// The types of a folder or of a revision; none where there are no schemas yet.
+/// The types of a folder or of a revision, which may have none.
 fn earlier_types(root: &Path, earlier: &str) -> Result<Vec<EventType>> {
     let schemas = if Path::new(earlier).is_dir() {
         folder_schemas(Path::new(earlier))?
@@ -131,7 +131,7 @@ fn revision_schemas(root: &Path, revision: &str) -> Result<Schemas> {
     files.map(|file| Ok((file.to_owned(), git(root, &["show", &format!("{commit}:./{FOLDER}/{file}")])?))).collect()
 }
 
-/// The names of what is in a folder, sorted.
+/// The names of the entries of a folder, sorted.
 fn file_names(folder: &Path) -> Result<Vec<String>> {
     let unreadable = || format!("failed to read {}", folder.display());
     let mut names = Vec::new();
@@ -144,7 +144,7 @@ fn file_names(folder: &Path) -> Result<Vec<String>> {
 
 fn git(root: &Path, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new("git");
-    // A hook of git has the place of its own repository in its environment.
+    // In a Git hook, the environment names the repository of the hook.
     let command = without(command.arg("-C").arg(root).args(arguments), is_foreign);
     let output = command.output().context("failed to start git")?;
     if !output.status.success() {

@@ -1,4 +1,4 @@
-//! The files of the checkout: all that change, or none.
+//! Changes files of the checkout: all of them, or none.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,10 +8,10 @@ use anyhow::{Context, Result, bail};
 use event_tooling::derive::{self, DeriveError};
 use event_types::EventType;
 
-/// What a file becomes; nothing when it goes.
+/// The new text of files by path; `None` deletes a file.
 pub type Changes = BTreeMap<String, Option<String>>;
 
-/// The text of a file; nothing when there is none.
+/// The text of a file; `None` if it does not exist.
 pub fn read(root: &Path, path: &str) -> Result<Option<String>, DeriveError> {
     match fs::read_to_string(root.join(path)) {
         Ok(text) => Ok(Some(text)),
@@ -20,8 +20,8 @@ pub fn read(root: &Path, path: &str) -> Result<Option<String>, DeriveError> {
     }
 }
 
-/// The derived files that are not what the types say.
-pub fn out_of_step(root: &Path, types: &[EventType], gone: &[String]) -> Result<Changes> {
+/// The derived files that do not match the types.
+pub fn outdated(root: &Path, types: &[EventType], gone: &[String]) -> Result<Changes> {
     let mut changes = Changes::new();
     for file in derive::all(types, gone, &|path| read(root, path))? {
         if read(root, &file.path)? != file.text {
@@ -31,7 +31,7 @@ pub fn out_of_step(root: &Path, types: &[EventType], gone: &[String]) -> Result<
     Ok(changes)
 }
 
-/// Writes and deletes files, all or none: on a failure, what was there before is there again.
+/// Writes and deletes files. On a failure, it restores all of them.
 pub fn apply(root: &Path, changes: &Changes) -> Result<()> {
     let mut undo = Undo { root, done: Vec::new(), temporary: Vec::new(), folders: Vec::new() };
     match undo.apply(changes) {
@@ -48,10 +48,10 @@ pub fn apply(root: &Path, changes: &Changes) -> Result<()> {
 
 struct Undo<'a> {
     root: &'a Path,
-    /// Files that have changed, with what they were.
+    /// Changed files with their old content.
     done: Vec<(PathBuf, Option<Vec<u8>>)>,
     temporary: Vec<PathBuf>,
-    /// Folders that were made, outermost first.
+    /// Created folders, outermost first.
     folders: Vec<PathBuf>,
 }
 
@@ -84,7 +84,7 @@ impl Undo<'_> {
         Ok(())
     }
 
-    /// Writes a text beside the file that it is for, with that file's permissions.
+    /// Writes a new file beside the one that it will replace, with the same permissions.
     fn write_beside(&mut self, path: &Path, text: &str) -> Result<PathBuf> {
         let Some((folder, name)) = path.parent().zip(path.file_name()) else {
             bail!("{} is not a file", path.display());
@@ -104,7 +104,7 @@ impl Undo<'_> {
         Ok(new)
     }
 
-    /// Takes away the folders around a file that have nothing else in them.
+    /// Removes the parent folders of a file that are empty.
     fn remove_empty_folders(&self, path: &Path) {
         for folder in path.ancestors().skip(1).take_while(|folder| *folder != self.root) {
             if fs::remove_dir(folder).is_err() {
@@ -115,7 +115,7 @@ impl Undo<'_> {
 
     fn roll_back(&mut self) -> Result<()> {
         for new in self.temporary.drain(..) {
-            // Those that were renamed are no longer there.
+            // Renamed files no longer exist under this name.
             let _ = fs::remove_file(new);
         }
         for (path, was) in self.done.drain(..).rev() {
@@ -179,7 +179,7 @@ mod tests {
         let path = |name: &str| root.path().join(name);
         fs::write(path("b"), "old").unwrap();
         fs::write(path("c"), "old").unwrap();
-        // It can't be replaced by a file: the failure comes when others are written already.
+        // A folder can't be replaced by a file, so it fails after other files were written.
         fs::create_dir_all(path("z/inside")).unwrap();
         let before = listing(root.path());
         let blocked = changes(&[("a/new", Some("1")), ("b", Some("2")), ("c", None), ("z", Some("3"))]);

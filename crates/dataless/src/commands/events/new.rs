@@ -8,7 +8,7 @@ use event_tooling::{capture, names};
 use event_types::EventType;
 use serde_json::json;
 
-use super::files::{Changes, apply, out_of_step, read};
+use super::files::{Changes, apply, outdated, read};
 use super::find;
 use super::sync::{lock_conflicts, report};
 use crate::cli::{New, Remove};
@@ -25,10 +25,10 @@ pub fn new(root: &Path, types: &[EventType], options: &New) -> Result<Outcome> {
     }
     for path in [schema_path(name), capture::folder(name)] {
         if root.join(&path).exists() {
-            bail!("{path} is there already: delete it, or use another name");
+            bail!("{path} already exists: delete it, or use another name");
         }
     }
-    check_in_step(root, types)?;
+    check_up_to_date(root, types)?;
     let given =
         Given { name: name.clone(), group: options.group.clone(), id: options.id.clone(), time: options.time.clone() };
     let inferred = match &options.from {
@@ -40,10 +40,10 @@ pub fn new(root: &Path, types: &[EventType], options: &New) -> Result<Outcome> {
         }
     };
     let mut all = types.to_vec();
-    all.push(event_types::read_type(name, &inferred.schema).context("no schema can be made of this")?);
+    all.push(event_types::read_type(name, &inferred.schema).context("failed to derive a schema")?);
     all.sort_by(|one, other| one.name.cmp(&other.name));
     event_types::check_references(&all)?;
-    let mut changes = out_of_step(root, &all, &[])?;
+    let mut changes = outdated(root, &all, &[])?;
     changes.insert(schema_path(name), Some(inferred.schema));
     apply(root, &changes)?;
     if options.json {
@@ -58,27 +58,24 @@ pub fn new(root: &Path, types: &[EventType], options: &New) -> Result<Outcome> {
     for Assumption { about, assumed, change } in &inferred.assumptions {
         outln!("  {about}: {assumed}\n      to change it: {change}");
     }
-    outln!(
-        "  descriptions: made from the names\n      to change them: write in {} what each field means",
-        schema_path(name)
-    );
+    outln!("  descriptions: made from the names\n      to change them: describe each field in {}", schema_path(name));
     report(&changes, false)?;
     outln!(
-        "Review {0}, edit it if need be and run `cargo dataless events sync`. `cargo dataless events remove {name}` takes \
-         everything back; an option of `new` is changed by removing the type and adding it again.",
+        "Review {0}, edit it if necessary, and run `cargo dataless events sync`. `cargo dataless events remove {name}` undoes \
+         everything. To change an option of `new`, remove the type and add it again.",
         schema_path(name)
     );
     Ok(Outcome::Done)
 }
 
-/// An error when derived files are not what the schemas say, so that what `new` and `remove` change is all of the type.
-fn check_in_step(root: &Path, types: &[EventType]) -> Result<()> {
+/// Fails if derived files do not match the schemas, so that `new` and `remove` change only what belongs to the type.
+fn check_up_to_date(root: &Path, types: &[EventType]) -> Result<()> {
     if let Some(conflict) = lock_conflicts(root, types)?.first() {
         bail!("{conflict}");
     }
-    let paths: Vec<String> = out_of_step(root, types, &[])?.into_keys().collect();
+    let paths: Vec<String> = outdated(root, types, &[])?.into_keys().collect();
     if !paths.is_empty() {
-        bail!("not in step with the schemas: {}. Run `cargo dataless events sync` first", paths.join(", "));
+        bail!("not up to date with the schemas: {}. Run `cargo dataless events sync` first", paths.join(", "));
     }
     Ok(())
 }
@@ -90,7 +87,7 @@ pub fn remove(root: &Path, types: &[EventType], options: &Remove) -> Result<Outc
     let event_type = find(types, name)?;
     let rest: Vec<EventType> = types.iter().filter(|other| other.name != *name).cloned().collect();
     event_types::check_references(&rest).context("another type refers to it")?;
-    let mut changes: Changes = out_of_step(root, &rest, std::slice::from_ref(name))?;
+    let mut changes: Changes = outdated(root, &rest, std::slice::from_ref(name))?;
     changes.insert(schema, None);
     for (path, _) in capture::files(event_type) {
         if read(root, &path)?.is_some() {
@@ -101,12 +98,9 @@ pub fn remove(root: &Path, types: &[EventType], options: &Remove) -> Result<Outc
     report(&changes, options.json)?;
     if !options.json {
         if root.join(&folder).exists() {
-            outln!("{folder} has files that `new` did not write: they are still there.");
+            outln!("{folder} has files that `new` did not write. They are kept.");
         }
-        outln!(
-            "Events that were stored stay in S3, below data/raw/{0}/{name}/ and data/lake/{0}/{name}/.",
-            event_type.group
-        );
+        outln!("Stored events stay in S3, below data/raw/{0}/{name}/ and data/lake/{0}/{name}/.", event_type.group);
     }
     Ok(Outcome::Done)
 }

@@ -1,4 +1,4 @@
-//! `events sync`: derived files, written again.
+//! `events sync`: generates the derived files.
 
 use std::path::Path;
 
@@ -8,14 +8,14 @@ use event_tooling::{lock, names};
 use event_types::EventType;
 use serde_json::json;
 
-use super::files::{Changes, apply, out_of_step, read};
+use super::files::{Changes, apply, outdated, read};
 use crate::cli::Sync;
 use crate::outcome::Outcome;
 
 pub fn sync(root: &Path, types: &[EventType], options: &Sync) -> Result<Outcome> {
     check_names(types)?;
     let conflicts = lock_conflicts(root, types)?;
-    // A type that is gone has left its crate behind.
+    // The crate of a removed type may still exist.
     let is_gone = |name: &str| types.iter().all(|event_type| event_type.name != name);
     let refused: Vec<_> = conflicts
         .into_iter()
@@ -24,13 +24,13 @@ pub fn sync(root: &Path, types: &[EventType], options: &Sync) -> Result<Outcome>
     if !refused.is_empty() {
         bail!("{}", refusal(&refused));
     }
-    let changes = out_of_step(root, types, &[])?;
+    let changes = outdated(root, types, &[])?;
     apply(root, &changes)?;
     report(&changes, options.json)?;
     Ok(Outcome::Done)
 }
 
-/// An error when a name is taken.
+/// Fails if a name is taken.
 pub fn check_names(types: &[EventType]) -> Result<()> {
     for (index, event_type) in types.iter().enumerate() {
         if let Some(problem) = names::problem(&event_type.name, &types[..index]) {
@@ -52,13 +52,13 @@ fn refusal(conflicts: &[Incompatible]) -> String {
     let lines: Vec<String> = conflicts.iter().map(|conflict| format!("\n  {conflict}")).collect();
     let name = &conflicts[0].event_type;
     format!(
-        "events/lock.json has other columns:{}\nWhile nothing of a type is stored anywhere, its columns may change: `cargo \
-         dataless events sync --allow {name}`",
+        "events/lock.json has other columns:{}\nIf no event of the type is stored anywhere, its columns may change: `cargo dataless \
+         events sync --allow {name}`",
         lines.concat()
     )
 }
 
-/// Says which files have changed.
+/// Prints the changed files.
 pub fn report(changes: &Changes, json: bool) -> Result<()> {
     if json {
         let of =
@@ -71,10 +71,10 @@ pub fn report(changes: &Changes, json: bool) -> Result<()> {
         outln!("{} {path}", if text.is_some() { "wrote  " } else { "deleted" });
     }
     if changes.is_empty() {
-        outln!("Everything is in step.");
+        outln!("Everything is up to date.");
     }
     if changes.keys().any(|path| path.ends_with(".yaml")) {
-        // Pages that list what the templates make and cost. Only these programs can read them.
+        // Pages about the resources and costs of the templates, which other programs generate.
         outln!(
             "Before you push: python3 tools/delivery/reference.py --write; python3 tools/costs/costs.py --write; python3 tools/costs/scale.py --write"
         );

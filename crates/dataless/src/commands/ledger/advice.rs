@@ -1,4 +1,4 @@
-//! What closes books that are open: each remedy names the days that it helps, and no others.
+//! How to fix books that don't balance. Each advice names only the days that it helps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use chrono::{Days, NaiveDate};
 use super::CheckedRow;
 use crate::ui::counted;
 
-/// What to do about the days that are open.
+/// What to do about the days that don't balance.
 pub fn advice(checked_rows: &[CheckedRow], lookback_days: u64, today: NaiveDate) -> Vec<String> {
     let mut undelivered = BTreeMap::<NaiveDate, u64>::new();
     let mut lost = BTreeMap::<NaiveDate, u64>::new();
@@ -25,43 +25,43 @@ pub fn advice(checked_rows: &[CheckedRow], lookback_days: u64, today: NaiveDate)
             faults.push(format!("{} of {}", row.table, row.day));
         }
     }
-    // A batch would take out of the lake what is no longer in raw.
+    // A batch would remove the rows from the lake whose lines are no longer in raw.
     batch.retain(|day| !lost.contains_key(day));
-    let mut advice: Vec<String> = undelivered.into_iter().map(|(day, lines)| take_back(day, lines)).collect();
+    let mut advice: Vec<String> = undelivered.into_iter().map(|(day, lines)| restore(day, lines)).collect();
     advice.extend(lost.into_iter().map(|(day, lines)| leave(day, lines)));
     if batch.remove(&today) {
         advice.push(format!(
-            "Today is not over: tonight's batch takes its lines into the lake. To have them now, run\n  \
+            "Today is not over: tonight's batch loads its lines into the lake. To load them now, run\n  \
              cargo dataless batch --day {today}"
         ));
     }
     advice.extend(run(&batch, lookback_days));
     if !faults.is_empty() {
         advice.push(format!(
-            "The fates of {} don't add up to their raw lines. No run can change that: report it, with the rows above.",
+            "The fates of {} don't add up to the raw lines. No run can fix that: report it with the rows above.",
             faults.join(", ")
         ));
     }
     advice
 }
 
-fn take_back(day: NaiveDate, lines: u64) -> String {
+fn restore(day: NaiveDate, lines: u64) -> String {
     let lines = counted(lines, "acknowledged line");
     format!(
-        "Firehose set aside {lines} of {day}. To take back what it has set aside, run\n  \
+        "Firehose set aside {lines} of {day}. To restore what it has set aside, run\n  \
              cargo dataless replay --undelivered --day {day}"
     )
 }
 
 fn leave(day: NaiveDate, lines: u64) -> String {
     format!(
-        "The ledger counted {} of {day} that raw no longer holds. If an erasure was interrupted, run it again. If they have \
-         expired, leave the day as it is: its events are in the lake, and a batch of the day would take them out.",
+        "The ledger counted {} of {day} that raw no longer has. If an erasure was interrupted, run it again. If they have \
+         expired, leave the day as it is: its events are in the lake, and a batch of the day would remove them.",
         counted(lines, "line")
     )
 }
 
-/// The batches of days that are not over with one run: a batch runs the days that look into its own, too.
+/// The batches for the days. Nearby days need only one, because a batch also runs the days whose look-back includes its own.
 fn run(days: &BTreeSet<NaiveDate>, lookback_days: u64) -> Option<String> {
     let mut ranges: Vec<(NaiveDate, NaiveDate)> = Vec::new();
     for &day in days {
@@ -77,8 +77,8 @@ fn run(days: &BTreeSet<NaiveDate>, lookback_days: u64) -> Option<String> {
     let commands: Vec<String> = ranges.iter().map(command).collect();
     (!commands.is_empty()).then(|| {
         format!(
-            "The books do not balance: lines have come since the last run, or an earlier day has run again. Run\n{}\nand look \
-             again. What is open then is a fault.",
+            "The books do not balance: lines have arrived since the last run, or an earlier day has run again. Run\n{}\nand \
+             check again. What does not balance then is a bug.",
             commands.join("\n")
         )
     })
@@ -95,7 +95,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// The advice on rows, with the raw lines that lie there now.
+    /// The advice on rows, each with the number of raw lines that are there now.
     fn of(rows: Vec<(LedgerRow, u64)>) -> Vec<String> {
         let raw = rows.iter().map(|(row, raw)| (row.table_day(), *raw)).collect();
         advice(&check_rows(rows.into_iter().map(|(row, _)| row).collect(), &raw, 3), 3, day("2026-11-30"))
@@ -111,11 +111,11 @@ mod tests {
         let aside = |table: &str, undelivered| LedgerRow { table: table.into(), undelivered, ..row("2026-11-20", 3) };
         assert_eq!(
             of(vec![(aside("clicks", 2), 3), (aside("impressions", 5), 3), (row("2026-11-21", 3), 3)]),
-            ["Firehose set aside 7 acknowledged lines of 2026-11-20. To take back what it has set aside, run\n  \
+            ["Firehose set aside 7 acknowledged lines of 2026-11-20. To restore what it has set aside, run\n  \
               cargo dataless replay --undelivered --day 2026-11-20"]
         );
         assert!(of(vec![(aside("clicks", 1), 3)])[0].contains("set aside 1 acknowledged line of 2026-11-20."));
-        // Open for both reasons: lines came since.
+        // Two reasons: lines have arrived since.
         let both = of(vec![(aside("clicks", 1), 4)]);
         assert!(both.len() == 2 && both[1].contains("batch --day 2026-11-20\n"), "{both:?}");
     }
@@ -124,7 +124,7 @@ mod tests {
     fn only_days_that_a_batch_closes_are_named() {
         let lost_row = |day| LedgerRow { stored: 2, ..row(day, 3) };
         let aside = |day| LedgerRow { undelivered: 2, ..row(day, 3) };
-        // More lines, none yet, and a row that is gone; the days between are within a batch of the first.
+        // More lines, none yet, and a lost row. The batch of the first day covers the days between.
         let open = of(vec![
             (aside("2026-11-09"), 3),
             (row("2026-11-10", 3), 4),
@@ -157,7 +157,7 @@ mod tests {
         let open =
             of(vec![(row("2026-11-20", 3), 0), (LedgerRow { table: "orders".into(), ..row("2026-11-20", 3) }, 4)]);
         assert_eq!(open.len(), 1);
-        assert!(open[0].starts_with("The ledger counted 3 lines of 2026-11-20 that raw no longer holds."), "{open:?}");
+        assert!(open[0].starts_with("The ledger counted 3 lines of 2026-11-20 that raw no longer has."), "{open:?}");
         assert!(!open[0].contains("cargo dataless batch"), "{open:?}");
     }
 
