@@ -410,7 +410,7 @@ def erase_versions(arguments: Arguments) -> None:
     if store.keeps_versions():
         store.delete_versions(find_versions(store) or [])
         for prefix in (*DERIVED, RAW, RAW_ERRORS):
-            store.delete_versions(store.orphaned_marks(prefix))
+            store.delete_versions(store.orphaned_markers(prefix))
 
 
 def in_parallel(spark: SparkSession, items: list[Object]) -> RDD:

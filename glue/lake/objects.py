@@ -52,7 +52,7 @@ class Store(Protocol):
 
     def keeps_versions(self) -> bool: ...
 
-    def orphaned_marks(self, prefix: str) -> list[Object]:
+    def orphaned_markers(self, prefix: str) -> list[Object]:
         """The delete markers of keys without any version."""
 
     def forget(self, key: str) -> None:
@@ -73,7 +73,7 @@ def open_store(data_path: str) -> Store:
     raise ValueError(f"{data_path} is neither s3:// nor file://")
 
 
-def is_aside(name: str) -> bool:
+def is_checksum_or_temporary(name: str) -> bool:
     """Whether a file is not an object, but a checksum of Hadoop's or an unfinished file."""
     return name.startswith(".") and (name.endswith(".crc") or name.startswith(TEMPORARY))
 
@@ -87,7 +87,7 @@ class FolderStore:
     def objects(self, prefix: str) -> Iterator[Object]:
         for folder, _, names in os.walk(self.root / prefix):
             for name in names:
-                if not is_aside(name):
+                if not is_checksum_or_temporary(name):
                     yield Object(str(Path(folder, name).relative_to(self.root)))
 
     def open(self, item: Object) -> IO[bytes]:
@@ -114,7 +114,7 @@ class FolderStore:
     def keeps_versions(self) -> bool:
         return False
 
-    def orphaned_marks(self, prefix: str) -> list[Object]:
+    def orphaned_markers(self, prefix: str) -> list[Object]:
         return []
 
     def forget(self, key: str) -> None:
@@ -169,7 +169,7 @@ class S3Store:
     def keeps_versions(self) -> bool:
         return self.client.get_bucket_versioning(Bucket=self.bucket).get("Status") in ("Enabled", "Suspended")
 
-    def orphaned_marks(self, prefix: str) -> list[Object]:
+    def orphaned_markers(self, prefix: str) -> list[Object]:
         marks = [item for is_mark, item in self.history(prefix) if is_mark]
         if not marks:
             return []

@@ -124,7 +124,7 @@ class Mirror:
             (found["Key"], found["ETag"])
             for page in pages
             for found in page.get("Contents", [])
-            if not found["Key"].endswith("/") and not is_check_sum(found["Key"].rpartition("/")[2])
+            if not found["Key"].endswith("/") and not is_checksum(found["Key"].rpartition("/")[2])
         ]
 
     def list_files(self) -> dict[str, os.stat_result]:
@@ -133,7 +133,7 @@ class Mirror:
         for prefix in self.prefixes:
             for folder, _, names in os.walk(self.folder / prefix):
                 for name in names:
-                    if not is_check_sum(name):
+                    if not is_checksum(name):
                         path = Path(folder) / name
                         found[path.relative_to(self.folder).as_posix()] = path.stat()
         return found
@@ -198,7 +198,7 @@ def files_of(objects: dict[str, str]) -> dict[str, str]:
     return found
 
 
-def is_check_sum(name: str) -> bool:
+def is_checksum(name: str) -> bool:
     """Whether a name is that of a Hadoop checksum of another file.
 
     An object of such a name is not downloaded: no reader takes it for data, and it would make the file unreadable.

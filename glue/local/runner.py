@@ -154,7 +154,7 @@ class Runner:
         return self.scripts.path(f"{self.config['scripts']}/{location.removeprefix(self.scripts_root)}")
 
 
-def forget_views(spark: SparkSession) -> None:
+def drop_views(spark: SparkSession) -> None:
     """Drops the session's temporary views. On Glue they end with the job; here they would hide tables of the same
     names."""
     spark._jsparkSession.sessionState().catalog().clearTempTables()
@@ -228,7 +228,7 @@ def answer_to(runner: Runner, request: Request) -> dict[str, Any]:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(written):
             try:
                 runner.attach()
-                forget_views(runner.spark)
+                drop_views(runner.spark)
                 if "job" in fields:
                     runner.run_job(fields["job"], fields.get("arguments", {}))
                 else:

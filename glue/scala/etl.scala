@@ -1,13 +1,12 @@
-// The job of glue/etl.py in Scala: the same arguments, steps and results, and the same SQL, from glue/sql. What changes there
-// changes here. docs/lake.md defines the words.
+// The job of glue/etl.py in Scala, with the same arguments, steps, results and SQL (glue/sql). A change of one changes the other.
+// docs/lake.md defines the terms.
 //
 // A Glue Scala job is one script whose `GlueApp` has a `main`:
 // https://docs.aws.amazon.com/glue/latest/dg/glue-etl-scala-example.html
 
 import java.io.{ByteArrayInputStream, IOException}
 import java.nio.charset.StandardCharsets.{ISO_8859_1, UTF_8}
-import java.time.{Duration, Instant, LocalDate, ZoneOffset}
-import java.time.format.DateTimeFormatter
+import java.time.{Duration, Instant, LocalDate}
 import java.util.{Base64, UUID}
 import java.util.zip.GZIPInputStream
 
@@ -24,13 +23,13 @@ import org.apache.spark.sql.functions._
 import org.apache.spark.sql.types._
 
 object GlueApp {
-  /** The results depend on these, so the job sets them itself. Everything else is the caller's. */
+  /** Results depend on these, so the job sets them itself. The caller sets everything else. */
   private val Settings = Map(
     "spark.sql.session.timeZone" -> "UTC",
     "spark.sql.ansi.enabled" -> "false",
-    // It skips a part of a plan that has no rows, and what would have been counted there.
+    // This rule removes parts of a plan that have no rows, together with what is counted there.
     "spark.sql.adaptive.optimizer.excludedRules" -> "org.apache.spark.sql.execution.adaptive.AQEPropagateEmptyRelation",
-    // Each task writes a file of an event day, so their number is that of the files. It would make fewer of them.
+    // Each task writes one file per event day, so the number of tasks is the number of files. Coalescing would change it.
     "spark.sql.adaptive.coalescePartitions.enabled" -> "false"
   )
   private val Fates = Seq("kept", "repeats", "rejected", "late")
@@ -44,14 +43,14 @@ object GlueApp {
     System.out.println(Json.mapper.writeValueAsString(result))
   }
 
-  /** Glue publishes metrics of a job that makes a GlueContext. Where there is no Glue, its class is missing.
+  /** Glue publishes metrics of a job that creates a GlueContext. Outside of Glue the class is missing.
     * https://docs.aws.amazon.com/glue/latest/dg/monitor-profile-glue-job-cloudwatch-metrics.html
     */
   private def initializeGlue(context: SparkContext): Unit =
     try Class.forName("com.amazonaws.services.glue.GlueContext").getConstructor(classOf[SparkContext]).newInstance(context)
     catch { case _: ClassNotFoundException => () }
 
-  /** Writes what arrived on the day; returns the ledger row, `balanced`, and `nulled`: bad optional values, by field. */
+  /** Writes what arrived on the day; returns the ledger row, `balanced`, and `nulled`: the invalid optional values by field. */
   def run(spark: SparkSession, arguments: Arguments): ListMap[String, Any] = {
     val startedAt = Instant.now()
     val files = new Files(spark)
@@ -61,7 +60,7 @@ object GlueApp {
     val arrived = new ArrivalDay(catalog, table.name, arguments.day)
     def ofTheDay(name: String) = new Partition(catalog, name, ("table_name" -> table.name) +: Days.keys(arguments.day))
     val (rejected, books) = (ofTheDay("rejected"), ofTheDay("ledger"))
-    // Before raw, so that lines taken back in between count twice rather than never.
+    // Before raw, so that lines taken back in the meantime are counted twice rather than never.
     val undelivered = day.countUndelivered()
     val hours = day.hours()
     if (hours.isEmpty && arrived.eventDays().exists(arrived.partition(_).hasRows))
@@ -71,7 +70,7 @@ object GlueApp {
     val runPath = s"${arrived.folder}/${Partition.newRun()}"
     val counts = day.fill(hours, runPath)
 
-    // Until the new row is there the day has none, so nobody takes the books of a torn day for closed.
+    // Until the new row is published the day has none, so that nobody takes an incomplete day's books for closed.
     val oldBooks = books.drop()
     arrived.publish(runPath)
     day.publishRejected(rejected, s"$runPath/event_day=rejected", counts("rejected"))
@@ -90,7 +89,7 @@ object GlueApp {
   }
 }
 
-/** What the job was asked to do. `day` is the day of arrival. */
+/** The job's arguments. `day` is the arrival day. */
 case class Arguments(
     table: String, day: LocalDate, database: String, dataPath: String, lookbackDays: Int, sql: String, compression: String, fileMb: Int
 )
@@ -98,7 +97,7 @@ case class Arguments(
 object Arguments {
   private val Required = Seq("table", "day", "database", "data_path", "lookback_days", "sql")
   private val Compressions = "zstd, zlib, snappy"
-  /** Reads `--name value` pairs, and leaves Glue's own alone. Throws `IllegalArgumentException`. */
+  /** Reads `--name value` pairs, and ignores Glue's own. Throws `IllegalArgumentException`. */
   def parse(arguments: Array[String]): Arguments = {
     def isName(text: String) = text.startsWith("--")
     val given = arguments.sliding(2).collect { case Array(name, value) if isName(name) && !isName(value) => name.drop(2) -> value }.toMap
@@ -132,7 +131,7 @@ object Arguments {
 /** The raw lines of a table and arrival day, on their way to a run's folder. */
 class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventTable) {
   private val day = arguments.day
-  /** Of gzip'd raw lines about so much is left in the lake. */
+  /** Bytes of the lake per byte of gzipped raw lines, about. */
   private val storedOfRaw = 2.0 / 3
   val raw: String = s"${arguments.dataPath}/${table.raw}"
   /** The folders of the day's hours, with the bytes of their objects. */
@@ -148,7 +147,7 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
     val objects = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(path)
     objects.select("content").rdd.map { case Row(content: Array[Byte]) => ErrorObject.countEvents(content) }.fold(0L)(_ + _)
   }
-  /** Writes the run's files; returns how many lines had which fate, and `nulled NAME` for each optional field. */
+  /** Writes the run's files; returns the number of lines by fate, and `nulled NAME` for each optional field. */
   def fill(hours: Seq[(String, Long)], run: String): Map[String, Long] = {
     if (hours.isEmpty) return Map.empty[String, Long].withDefaultValue(0L)
     val tasks = tasksFor(math.ceil(hours.map(_._2).sum * storedOfRaw / (arguments.fileMb.toLong << 20)))
@@ -174,14 +173,14 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
 
   private def tasksFor(share: Double): Int = math.max(1, math.rint(share).toInt)
   private def longs(counted: Map[String, Any]): Map[String, Long] = counted.collect { case (name, count: Long) => name -> count }
-  /** What all statements of glue/sql share. */
+  /** The values that all statements of glue/sql share. */
   private lazy val sharedValues = Json.mapper.readValue(files.read(s"${arguments.sql}/values.json"), classOf[Map[String, String]])
-  /** What a statement of glue/sql makes of the views. */
+  /** The result of a statement of glue/sql. */
   private def sql(name: String, values: (String, String)*): DataFrame = {
     val text = files.read(s"${arguments.sql}/$name.sql")
     spark.sql(table.render(text, sharedValues ++ values ++ Map("day" -> day.toString, "day_before" -> day.minusDays(1).toString)))
   }
-  /** The frame, and what SQL counts of it as it passes by. */
+  /** The frame, and counts that Spark makes while it is written. */
   private def observe(frame: DataFrame, counts: Seq[(String, String)]): (DataFrame, Observation) = {
     val observation = Observation()
     val columns = counts.map { case (name, count) => expr(count).as(name) }
@@ -207,7 +206,7 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
     val arrivedAt = "timestamp_seconds((unix_date(make_date(year, month, day)) * 24L + hour) * 3600) AS arrived_at"
     read.selectExpr("value AS line", "_metadata.file_name AS file_name", arrivedAt)
   }
-  /** Makes the table's partition of the lines that were set aside, or takes it away when there are none. */
+  /** Publishes the table's partition of rejected lines, or drops it when there are none. */
   def publishRejected(partition: Partition, staged: String, lines: Long): Unit =
     if (lines == 0) partition.drop().foreach(files.delete)
     else {
@@ -218,11 +217,11 @@ class Day(spark: SparkSession, files: Files, arguments: Arguments, table: EventT
     }
 }
 
-/** What Firehose sets aside: objects with a JSON record a line, which hold the data in base64.
+/** Error objects of Firehose: one JSON record per line, with the data in base64.
   * https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html
   */
 object ErrorObject {
-  /** The lines in an error object, gzip or not. A record that can't be read counts as one, and so does a torn object. */
+  /** The lines in an error object, gzip or not. A record that can't be read counts as one line, and so does a damaged object. */
   def countEvents(content: Array[Byte]): Long = {
     val bytes = new ByteArrayInputStream(content)
     val isGzip = content.startsWith(Array(0x1f.toByte, 0x8b.toByte))
@@ -247,7 +246,7 @@ object Json {
 
 /** A field of an event. `kind` is uuid, text, timestamp, date, double, nested (array or struct) or typed (any other). */
 case class Column(name: String, dataType: String, kind: String) {
-  /** The type that the reader of JSON gives. */
+  /** The type that the JSON reader returns. */
   def json: String = if (Set("string", "timestamp", "date").contains(dataType)) "string" else dataType
 }
 
@@ -285,7 +284,7 @@ case class EventTable(
 
 object EventTable {
   val Allowed = "string, timestamp, date, bigint, double, decimal(p, s), boolean, or array or struct of these, but for timestamp and date"
-  /** Where a line writes a number or infinity in an odd way, it matters to these. */
+  /** Kinds of columns that are affected by odd notations of numbers and infinity. */
   private val OddKinds = Set("text", "double", "nested")
   private val List = """(?s)\[\[(\w+)\|(.*?)\|(.*?)\]\]""".r
   private val Value = """\{\{(\w+)\}\}""".r
@@ -295,12 +294,12 @@ object EventTable {
     case StringType | LongType | DoubleType | BooleanType | _: DecimalType => true
     case TimestampType | DateType                                          => !isInside
     case ArrayType(element, _)                                             => isAllowed(element, isInside = true)
-    case StructType(fields)                                                => fields.forall(field => isAllowed(field.dataType, isInside = true))
+    case StructType(fields)                                                => fields.map(_.dataType).forall(isAllowed(_, isInside = true))
     case _                                                                 => false
   }
   private def fill(names: Regex, text: String, values: Map[String, String]): String =
     names.replaceAllIn(text, found => Regex.quoteReplacement(values(found.group(1))))
-  /** SQL of a field's value, and of whether the line has something in its place. `w` holds its fields if read as text. */
+  /** SQL of a field's value, and of whether the line has any value there. `w` has the fields read as text. */
   private def reference(path: String): Map[String, String] = {
     val (names, first) = (path.split('.').toSeq, path.takeWhile(_ != '.'))
     val value = names.map(name => s"`$name`").mkString(".")
@@ -342,7 +341,7 @@ class Catalog(val spark: SparkSession, val files: Files, val database: String) {
     val (id, time, required, sort) = (parameters("event.id"), parameters("event.time"), names("event.required"), names("event.sort"))
     EventTable(table, s"raw/${groupOf(table)}/$table", columns, stored, id, time, required, sort)
   }
-  /** The folder of the lake that holds the folder of a table of events. */
+  /** The parent of a table's folder in the lake. */
   private def groupOf(table: String): String = {
     val group = s".*/lake/([^/]+)/${Regex.quote(table)}".r.unapplySeq(folder(table)).map(_.head)
     group.getOrElse(throw new IllegalArgumentException(s"$database.$table is at ${folder(table)}, not …/lake/<group>/$table/"))
@@ -350,12 +349,12 @@ class Catalog(val spark: SparkSession, val files: Files, val database: String) {
   /** The location in the description of a table or a partition. */
   def location(described: String): String = {
     val rows = spark.sql(s"DESCRIBE TABLE EXTENDED $described").collect()
-    // A partition's own comes before its table's; a column may have the name, but no such type.
+    // A partition's location comes before its table's. A column may be named Location, but has no such type.
     val details = rows.dropWhile(!_.getString(0).startsWith("# Detailed"))
     details.collectFirst { case Row("Location", location: String, _) => location }.get
   }
   def folder(table: String): String = location(name(table)).stripSuffix("/")
-  /** Deletes the folder's runs that a job which died long ago has left. */
+  /** Deletes runs in the folder that a job which died long ago has left. */
   def deleteDeadRuns(folder: String, live: Set[String]): Unit = {
     val limit = Partition.runOf(Instant.now().minus(Partition.LongestJob))
     val dead = files.list(folder).keys.filter(name => name.matches("""run-\d{8}T\d{6}-.*""") && name < limit)
@@ -370,7 +369,7 @@ class Partition(catalog: Catalog, table: String, keys: Seq[(String, String)]) {
   private val spec = keys.map { case (key, value) => s"`$key` = '$value'" }.mkString(", ")
   def exists: Boolean = !spark.sql(s"SHOW PARTITIONS $name PARTITION ($spec)").isEmpty
   def hasRows: Boolean = exists && !spark.table(s"$database.$table").where(spec.replace(", ", " AND ")).isEmpty
-  /** Where the catalog says that the partition's files are, if it has the partition. */
+  /** The location of the partition's files, if the catalog has the partition. */
   private def location: Option[String] = if (exists) Some(catalog.location(s"$name PARTITION ($spec)")) else None
   private def folder = s"${catalog.folder(table)}/${Days.path(keys)}"
   /** Writes the rows as ORC to a fresh folder, which nothing reads yet; returns the folder. */
@@ -380,7 +379,7 @@ class Partition(catalog: Catalog, table: String, keys: Seq[(String, String)]) {
     path
   }
 
-  /** Makes the folder the partition's live one, then deletes the one before and what dead runs left. */
+  /** Makes the folder the partition's live one, then deletes the previous one and what dead runs left. */
   def publish(path: String): Unit = {
     val replaced = pointAt(path)
     spark.catalog.refreshTable(s"$database.$table")
@@ -388,7 +387,7 @@ class Partition(catalog: Catalog, table: String, keys: Seq[(String, String)]) {
     catalog.deleteDeadRuns(folder, Set(path))
   }
 
-  /** Points the catalog at the folder; returns where it pointed before. */
+  /** Points the catalog at the folder; returns the previous location. */
   def pointAt(path: String): Option[String] = {
     val replaced = location
     if (replaced.isEmpty) spark.sql(s"ALTER TABLE $name ADD IF NOT EXISTS PARTITION ($spec) LOCATION '$path'")
@@ -396,7 +395,7 @@ class Partition(catalog: Catalog, table: String, keys: Seq[(String, String)]) {
     replaced
   }
 
-  /** Takes the partition out of the catalog; returns where its files are. */
+  /** Drops the partition from the catalog; returns the location of its files. */
   def drop(): Option[String] = {
     val replaced = location
     if (replaced.nonEmpty) spark.sql(s"ALTER TABLE $name DROP IF EXISTS PARTITION ($spec)")
@@ -405,7 +404,7 @@ class Partition(catalog: Catalog, table: String, keys: Seq[(String, String)]) {
 }
 
 object Partition {
-  /** Of a run whose name says this long ago nobody writes any more. */
+  /** A run that started longer ago has ended. */
   val LongestJob: Duration = Duration.ofDays(8)
   /** Why these: glue/lake/session.py. */
   val OrcOptions: Map[String, String] = Map(
@@ -414,8 +413,8 @@ object Partition {
     "orc.dictionary.implementation" -> "hash"
   )
 
-  private val RunTime = DateTimeFormatter.ofPattern("'run-'yyyyMMdd'T'HHmmss").withZone(ZoneOffset.UTC)
-  def runOf(moment: Instant): String = RunTime.format(moment)
+  /** Such as `run-20261120T103000`, of 2026-11-20T10:30:00.123Z. */
+  def runOf(moment: Instant): String = "run-" + moment.toString.take(19).replaceAll("[-:]", "")
   /** A name for a run's folder. Later runs have greater names. */
   def newRun(): String = s"${runOf(Instant.now())}-${UUID.randomUUID().toString.take(8)}"
 }
@@ -423,7 +422,6 @@ object Partition {
 /** The partitions of a table of the lake that hold what arrived on a day, one for each event day. */
 class ArrivalDay(catalog: Catalog, table: String, day: LocalDate) {
   import catalog.{database, files, spark}
-
   def folder: String = s"${catalog.folder(table)}/arrived=$day"
   def partition(eventDay: LocalDate) = new Partition(catalog, table, Days.keys(eventDay) :+ ("arrived" -> day.toString))
   /** The event days that have a partition in the catalog. */
@@ -433,7 +431,7 @@ class ArrivalDay(catalog: Catalog, table: String, day: LocalDate) {
     shown.map(_.getString(0)).map { case keys(year, month, day) => LocalDate.parse(s"$year-$month-$day") }.toSet
   }
 
-  /** Makes the run's event days the live ones, one by one, and takes those out that it has no rows of. */
+  /** Makes the run's event days the live ones, one by one, and drops those without rows in this run. */
   def publish(run: String): Unit = {
     val dated = """event_day=(\d{4}-\d{2}-\d{2})""".r
     val fresh = files.list(run).keys.collect { case name @ dated(found) => LocalDate.parse(found) -> s"$run/$name" }.toMap
@@ -464,7 +462,7 @@ class Files(spark: SparkSession) {
     if (!systemOf(path).exists(path)) Map.empty
     else systemOf(path).listStatus(path).map(status => status.getPath.getName -> status.getLen).toMap
   }
-  /** The bytes of the raw objects of an hour. Throws for what Spark would unpack or look into, and no other reader. */
+  /** The bytes of the raw objects of an hour. Throws for a folder or a suffix that Spark handles differently from other readers. */
   def rawBytes(hour: String): Long = {
     val found = systemOf(new Path(hour)).listStatus(new Path(hour)).filterNot(_.getPath.getName.matches("(?s)[._].*|.*\\._COPYING_"))
     found.find(one => one.isDirectory || one.getPath.getName.matches("(?s).*\\.(bz2|deflate|lz4|snappy|zst)")).foreach { one =>
@@ -481,7 +479,7 @@ class Files(spark: SparkSession) {
     finally stream.close()
   }
   def delete(path: String): Unit = { systemOf(new Path(path)).delete(new Path(path), true); () }
-  /** Deletes a folder that the catalog no longer points at. The files of a plain INSERT have the runs beside them. */
+  /** Deletes a folder that the catalog no longer points at. Files of a plain INSERT have run folders beside them. */
   def deleteReplaced(replaced: String, fresh: String): Unit =
     if (!new Path(fresh).toUri.getPath.startsWith(s"${new Path(replaced).toUri.getPath}/")) delete(replaced)
     else list(replaced).keys.filterNot(_.startsWith("run-")).foreach(name => delete(s"$replaced/$name"))

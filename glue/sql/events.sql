@@ -1,21 +1,20 @@
 -- Each raw line of the day with its fields and its first fate: `rejected` with a reason, `late`, or none yet.
 --
--- Reads the view `lines`: line, file_name, arrived_at (the start of the hour). docs/lake.md defines the words. Spark's reader
--- takes the first JSON value of a text and forgets the rest, so a line is read as the member of an object, which what
--- follows the line's object makes an error, but for a brace that closes the outer one early. A line with inner braces is
--- therefore read a second time, as the only element of an array, for which that brace is an error.
+-- Reads the view `lines`: line, file_name, arrived_at (the start of the hour). docs/lake.md defines the terms. Spark's
+-- reader takes the first JSON value of a text and ignores the rest. So a line is read as the member of an object, where
+-- anything after the line's own object is an error, except a brace that closes the outer object early. A line with inner
+-- braces is therefore read a second time, as the only element of an array, where that brace is an error.
 --
 -- A value that doesn't fit its column makes `problem` and is null. Such lines are few; only they are read again, as text,
 -- to distinguish a value that doesn't fit from a missing one, and from a line that is not JSON.
 --
--- Spark works a decimal out digit by digit: one like 1e99999999 takes it minutes. So a number with an exponent of more than four
--- digits is made text, and that text and any like it get a mark, which no decimal may have. Elsewhere the mark is taken away
--- again. Infinite doubles in objects and arrays, which JSON writes as text, become null on that way too. Only lines that may
--- have such a number take it, and tables in which it can't matter aren't asked.
+-- Spark expands decimals digit by digit: one like 1e99999999 takes minutes. So a number with an exponent of more than
+-- four digits is turned into text, and that text and any like it get a mark, which no decimal may have. Elsewhere the
+-- mark is removed again. Infinite doubles in objects and arrays, which JSON writes as text, become null in the same
+-- way. This is done only for lines that may have such a number, and only in tables where it matters.
 --
--- values.json has what all statements share: the reader's options; what is odd; the forms of text, in which digits are lists,
--- since Java looks a character up in a list in less time than in ranges; and how long after the start of the hour in which
--- it arrived an event may be dated: the hour itself, and one for clocks.
+-- values.json has the values of all statements: the reader's options; patterns, with digits as lists, which Java matches
+-- faster than ranges; and the latest time of an event after the start of its hour: that hour, and one for fast clocks.
 WITH texts AS (
   SELECT CASE WHEN startswith(line, '\uFEFF') THEN trim(LEADING '\uFEFF' FROM line) ELSE line END AS line,
     CASE WHEN contains(file_name, '%') THEN url_decode(replace(file_name, '+', '%2B')) ELSE file_name END AS file_name,
@@ -24,7 +23,7 @@ WITH texts AS (
 ),
 marked AS (
   SELECT *, [[odd||CASE WHEN is_odd THEN
-      -- Split at the quotes that no backslash escapes: what comes second, fourth and so on is text.
+      -- Split at unescaped quotes: the second part, the fourth and so on are text.
       replace(replace(array_join(transform(parts, (part, place) -> CASE
           WHEN place % 2 = 0 THEN regexp_replace(part, '{{odd_token}}', '"{{mark}}$1"')
           WHEN NOT startswith(trim(LEADING ' \t\r' FROM parts[place + 1]), ':')
@@ -47,13 +46,13 @@ checked AS (
     CASE WHEN p.problem IS NOT NULL THEN
       from_json(concat('{"e":', marked_line, '}'), 'e struct<[[columns|, |`{name}`: string]]>, problem string', {{options}}) END AS w,
     p.e IS NOT NULL OR p.problem IS NOT NULL AS is_json,
-    -- The first brace that closes one is the last character: nothing can follow it.
+    -- The first closing brace is the last character: nothing can follow it.
     startswith(line, '{') AND split(line, '\\}', 2)[1] = ''
       OR line RLIKE '\\A[ \\t\\r]*\\{'
         AND size(from_json(concat('[', line, ']'), 'array<struct<`_`: string>>', {{options}})) = 1 AS is_object,
-    -- Bytes that are no UTF-8 are decoded to others.
+    -- Bytes that are not UTF-8 are decoded to other bytes.
     decode(CAST(line AS binary), 'UTF-8') = line AS is_text,
-    -- Half a surrogate pair is what is left when all other escapes are taken out.
+    -- Half a surrogate pair remains when all other escapes are removed.
     (contains(line, '\\ud') OR contains(line, '\\uD'))
       AND regexp_replace(line, '\\\\(?:u[dD][89abAB]..\\\\u[dD][c-fC-F]..|u(?![dD][89a-fA-F])|[^u])', '')
         RLIKE '\\\\u' AS has_half

@@ -1,11 +1,10 @@
 -- The last fate of each event: `kept`, `repeat`, or `open`, which open.sql decides.
 --
--- Reads the views `events` (of events.sql or open.sql) and `lake`: what it kept from the last hour of the day before is `known`,
--- except to the second run, which has no `open_before` and decides what open.sql left. What is known comes first in the order of
--- arrival. So it makes repeats of what follows, but not of events of the next day, whose window begins with the last hour of
+-- Reads the views `events` (of events.sql or open.sql) and `lake`: what it kept from the last hour of the day before is
+-- `known`, except in the second run, after open.sql, which has no `open_before`. Known events come first in the order of
+-- arrival. They make repeats of what follows, but not of events of the next day, whose window begins with the last hour of
 -- this one. Of an id at most two are kept: the first, and the first of the next day, unless the other arrived in that hour
--- too. What follows an event of an earlier day is open with it. What comes after any other event is a repeat, whatever its
--- day, since the first one is kept or known.
+-- too. What follows an event of an earlier day is open with it. What follows any other event is a repeat.
 WITH candidates AS (
   SELECT [[columns|, |`{name}`]], arrived_at, file_name, event_day, fate AS first_fate, aside, id_or_line FROM events
   UNION ALL

@@ -1,6 +1,6 @@
--- The events that fates.sql left open, with the fate `repeat` where the lake has an earlier kept one in their window.
+-- The events that fates.sql left open, with the fate `repeat` if the lake kept an earlier one in their window.
 --
--- An event of an earlier day, and what has its id, may repeat what arrived on any day since. These are few, so the
+-- An event of an earlier day, and any event with its id, may repeat what arrived on any day since. These are few, so the
 -- lake's ids of those days are filtered by them, and not the other way round. Reads the views `open` and `lake`.
 WITH known AS (
   SELECT lake.`{{id}}` AS id, max(lake.arrived_at) AS last_arrival

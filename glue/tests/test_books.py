@@ -1,11 +1,11 @@
-"""The books are counted in the files of the layout that docs/lake.md describes."""
+"""The books are counted in files with the layout of docs/lake.md."""
 
 import pytest
 
 import books
 
 DATA = {
-    # Two event days of an arrival day, one of which an erasure has replaced; and what runs left that were killed.
+    # Two event days of an arrival day, one of them replaced by an erasure; and leftovers of killed runs.
     "lake/ad/impressions/arrived=2026-11-20/run-20261121T000000-a/event_day=2026-11-19": 100,
     "lake/ad/impressions/arrived=2026-11-20/run-20261122T000000-b/event_day=2026-11-19": 2,
     "lake/ad/impressions/arrived=2026-11-20/run-20261122T000000-b/event_day=2026-11-20": 100,

@@ -1,4 +1,4 @@
-"""Both jobs on a Spark whose executors are processes of their own, as they are on Glue."""
+"""Both jobs on a Spark with separate executor processes, as on Glue."""
 
 import base64
 import io

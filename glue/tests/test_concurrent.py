@@ -14,7 +14,7 @@ DAY, NEXT = "2026-11-20", "2026-11-21"
 
 
 def run_at_once(warehouse, *days: str) -> tuple[list[Exception | None], list[dict]]:
-    """Runs the days, each in a session of its own, as jobs have; gives what each of them raised, and what a reader saw."""
+    """Runs the days in separate sessions, like jobs; returns their exceptions, and what a reader saw."""
     raised: list[Exception | None] = [None] * len(days)
 
     def run(place: int, day: str) -> None:
@@ -91,7 +91,7 @@ def test_of_two_runs_of_a_day_each_partition_is_one_or_the_other_and_the_books_c
         assert all(ids == whole[keys] for keys, ids in rows.items())
     assert None in raised, raised
     assert read(warehouse) == whole
-    # One may have died of files that the other replaced while it counted them; it says so, and the day has the other's books.
+    # One may have failed because the other replaced files while it counted them; then the day has the other's books.
     check_books(warehouse, lines, DAY)
     assert run_at_once(warehouse, DAY)[0] == [None]
     assert read(warehouse) == whole

@@ -1,4 +1,4 @@
-"""Every HiveQL script means the same to Hive and to Spark, as far as parsers can tell."""
+"""Hive and Spark parse every HiveQL script to the same meaning."""
 
 from pathlib import Path
 

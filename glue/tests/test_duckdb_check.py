@@ -110,7 +110,8 @@ MEMBERS = [
 
 
 def mutated_lines(seed: str, count: int) -> list[tuple]:
-    """Events with members before, between and after their own, of the same names and others, some of them torn or spoilt."""
+    """Events with members before, between and after their own, with the same names and others, some of them truncated
+    or damaged."""
     chance = random.Random(seed)
     lines = []
     for number in range(count):

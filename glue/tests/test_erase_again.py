@@ -1,4 +1,4 @@
-"""An erasure that was killed, or takes several runs, ends as one that did it all at once."""
+"""An erasure that was killed, or takes several runs, has the same result as a single run."""
 
 import gzip
 import shutil
@@ -128,7 +128,7 @@ def test_an_erasure_that_is_killed_after_each_of_its_steps_ends_all_the_same(
     tables = ("advertising", "ad_traffic")
     before = everything(warehouse) | {table: warehouse.rows(table) for table in tables}
 
-    # What it has made, and nothing points to yet, it makes again.
+    # Files that nothing points to yet are written again.
     makes = (dynamodb, "batch_write_item"), (load_ad_traffic, "mark_loaded")
     for owner, name in makes:
         with monkeypatch.context() as patch:

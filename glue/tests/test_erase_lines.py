@@ -1,4 +1,4 @@
-"""Which lines an erasure takes, and how their objects are rewritten."""
+"""Which lines an erasure removes, and how their objects are rewritten."""
 
 import base64
 import gzip

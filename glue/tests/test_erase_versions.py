@@ -1,4 +1,4 @@
-"""What an erasure does to earlier versions and marks of deletion."""
+"""What an erasure does to earlier versions and delete markers."""
 
 import gzip
 from datetime import date
@@ -11,7 +11,7 @@ from fakes import VersionedBucket
 from lake import lines, objects
 
 
-def test_marks_of_deletion_go_where_they_hide_nothing(monkeypatch):
+def test_delete_markers_go_where_they_hide_nothing(monkeypatch):
     bucket = VersionedBucket("Enabled")
     monkeypatch.setattr(objects.boto3, "client", lambda service: bucket)
     for key, content in [
@@ -26,7 +26,7 @@ def test_marks_of_deletion_go_where_they_hide_nothing(monkeypatch):
     ]:
         bucket.stored.append((key, f"v{len(bucket.stored)}", content))
     erase.erase_versions(erase.parse_arguments([*ARGUMENTS, "--ad", ID]))
-    # Of raw, what it hides may be wanted again: no line of it holds what is erased.
+    # In raw, what a marker hides may be needed again: no line of it contains what is erased.
     left = [("data/raw/x", OTHER), ("data/raw/x", None), ("data/ledger/c", None), ("other/lake/b", None)]
     assert [(key, content) for key, _, content in bucket.stored] == left
 

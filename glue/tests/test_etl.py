@@ -72,7 +72,7 @@ def test_objects_have_their_true_names(warehouse):
     run_etl(warehouse, "2026-11-20")
     assert warehouse.rows("impressions") == expectation.lake(expectation.IMPRESSIONS, lines, nasty.LOOKBACK_DAYS)
     assert [row[1].split("/")[-1] for row in warehouse.rows("rejected")] == ["a b+c%20d.gz"]
-    # Which of two equal events is kept does not show in the lake, so the first one's ad is another.
+    # The lake does not show which of two equal events is kept, so the first one gets another ad.
     marked = [
         (hour, name, line.replace(nasty.AD, nasty.OTHER_AD) if fate == "kept" else line, fate)
         for hour, name, line, fate in nasty.ODD_NAMES
@@ -195,7 +195,7 @@ def test_a_job_that_dies_at_any_step_is_made_good_by_the_next(small_warehouse, m
         with pytest.raises(KeyboardInterrupt):
             run_etl(small_warehouse, "2026-11-20")
     torn = everything(small_warehouse)
-    # Each partition is as it was or as it will be, and a ledger row never speaks of a day that is neither.
+    # Each partition is in its old or its new state, and a ledger row never describes a mixed day.
     assert {row[0] for row in torn["impressions"]} >= {row[0] for row in old["impressions"]}
     if torn["ledger"] == old["ledger"]:
         assert torn["impressions"] == old["impressions"]

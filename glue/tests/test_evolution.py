@@ -1,4 +1,4 @@
-"""A new optional field of events: a column at the end of the catalog's table, and no word of it in the jobs."""
+"""A new optional field of events: a column at the end of the catalog's table, without a change of the jobs."""
 
 import json
 
@@ -22,9 +22,9 @@ def grown_warehouse(warehouse):
             ("2026-11-21 10", "a.gz", event(2, campaign="spring", price=1.5)),
             ("2026-11-21 10", "a.gz", event(3, campaign="frühling 🌷")),
             ("2026-11-21 10", "a.gz", event(4)),
-            # What does not fit is no reason to reject an event.
+            # A value that does not fit does not reject the event.
             ("2026-11-21 10", "a.gz", event(5, campaign=["a"], price="dear")),
-            # Copies that differ in nothing but an optional field: the order of the fields decides.
+            # Copies that differ only in an optional field: the order of the fields decides.
             ("2026-11-21 10", "a.gz", event(6, campaign="b")),
             ("2026-11-21 10", "a.gz", event(6, campaign="a")),
         ],

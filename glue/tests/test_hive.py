@@ -314,7 +314,7 @@ def test_readers_keep_the_old_day_until_the_new_one_is_complete_and_checked(ware
         with pytest.raises((hive.CheckFailed, KeyboardInterrupt)):
             run_statement(warehouse, NEW_ROW, NO_NEW_ROW if dies_of == "a check" else "")
     assert warehouse.rows("ad_traffic") == old == [("old", 1, 0, *DAY.split("-"))]
-    # A session that goes on sees the table again, not what was staged, and no file of it is left.
+    # A later statement of the session sees the table again, not the staged rows, whose files are gone.
     assert warehouse.spark.table("ad_traffic").count() == 1
     assert len(day_folder(warehouse)) == 1
 

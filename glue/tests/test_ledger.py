@@ -119,7 +119,7 @@ IN_ORDER = {"d16": "01 00:00", "d17": "01 01:00", "d18": "01 02:00", "d19": "01 
         # Decided at the moment at which this day's run started, and a minute after it.
         ({"d19": "01 03:55"}, None),
         ({"d19": "01 03:56"}, "2026-11-20"),
-        # The earliest day that may hold a copy, and the one before it.
+        # The earliest day that may have a copy, and the one before it.
         ({"d16": "02 00:00"}, "2026-11-17"),
         ({"d15": "02 00:00"}, None),
         # The days between were run again, those after them were not.
@@ -127,7 +127,7 @@ IN_ORDER = {"d16": "01 00:00", "d17": "01 01:00", "d18": "01 02:00", "d19": "01 
         ({"d16": "02 00:00", "d17": "02 01:00", "d18": "02 02:00", "d19": "02 03:00"}, "2026-11-20"),
         # A day that is stale by itself leaves this one as it is until it is run again.
         ({"d16": "02 00:00", "d20": "02 01:00"}, None),
-        # A later day is none of those that this one looks into.
+        # This day does not depend on a later one.
         ({"d21": "02 00:00"}, None),
     ],
 )
@@ -218,7 +218,7 @@ def test_real_time_and_raw_are_compared_by_the_greater_one(raw, hours, percent):
 
 
 def test_a_day_that_is_over_is_compared_and_today_is_not(warehouse, monkeypatch):
-    class Both(CloudWatch, Counted):
+    class CountingCloudWatch(CloudWatch, Counted):
         def __init__(self):
             CloudWatch.__init__(self)
             Counted.__init__(self, Impressions=[9.0])
@@ -231,7 +231,7 @@ def test_a_day_that_is_over_is_compared_and_today_is_not(warehouse, monkeypatch)
             def now(cls, tz=None, moment=moment):
                 return moment
 
-        client = Both()
+        client = CountingCloudWatch()
         monkeypatch.setattr(ledger.boto3, "client", lambda service, client=client: client)
         monkeypatch.setattr(ledger, "datetime", Clock)
         monkeypatch.setattr(

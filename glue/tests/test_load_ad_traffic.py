@@ -10,7 +10,7 @@ DAY = "2026-11-20"
 
 
 class Table:
-    """A DynamoDB client that stores items, hands back as unprocessed what the script says, and remembers batches."""
+    """A DynamoDB client that stores items, returns those of its script as unprocessed, and records batches."""
 
     def __init__(self, unprocessed_counts=()):
         self.unprocessed_counts = list(unprocessed_counts)
@@ -100,7 +100,7 @@ def test_half_an_answer_says_nothing_of_any_item():
 
     table.batch_write_item = cut_once
     assert write(table, 25)[0] == (25, 0)
-    # Ten were not processed, which nobody has read: all 25 are sent again.
+    # Ten were not processed, but the answer was lost: all 25 are sent again.
     assert table.batches == [25, 25]
     assert len(table.items) == 25
 

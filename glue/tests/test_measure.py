@@ -1,4 +1,4 @@
-"""What a job publishes of itself. The client is botocore's, which holds each call against CloudWatch's model."""
+"""The metrics that a job publishes. The client is botocore's, which validates each call against CloudWatch's model."""
 
 import boto3
 import pytest
@@ -16,7 +16,7 @@ DIMENSIONS = [{"Name": "Stack", "Value": "wh"}, {"Name": "Job", "Value": "wh-etl
 
 
 class CloudWatch:
-    """Keeps what is published; refuses it when it is to."""
+    """Records what is published; can refuse it."""
 
     def __init__(self, monkeypatch):
         self.client = boto3.client("cloudwatch", "us-east-1", aws_access_key_id="test", aws_secret_access_key="test")

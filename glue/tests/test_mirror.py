@@ -55,7 +55,7 @@ def test_what_a_job_wrote_is_put_back_and_what_came_meanwhile_stays(bucket, fold
     (folder / "data/.new.crc").write_bytes(b"Hadoop's own")
     bucket.calls.clear()
     assert here.put_back() == {"data/new", "data/old"}
-    # New before gone: whoever reads in between finds the one or the other.
+    # Uploads come before deletions: a reader in between finds one or the other.
     assert bucket.calls == [("put", "data/new"), ("delete", "data/old")]
     assert bucket.objects == {"data/same": b"2", "data/new": b"3", "data/raw": b"came while the job ran"}
 
@@ -67,7 +67,7 @@ def test_an_object_that_is_named_like_a_check_sum_is_an_object(bucket, folder):
     here.fetch()
     assert here.put_back() == set()
     assert (bucket.objects, make(bucket, folder).fetch()) == (before, set())
-    # One that Hadoop would take for its own sum is not even fetched.
+    # One that Hadoop would take for its own checksum is not downloaded.
     assert files(folder) == {"data/raw/a.gz": b"1", "data/raw/sums.crc": b"2"}
 
 
@@ -248,7 +248,7 @@ def test_a_raw_object_that_no_file_can_be_named_like_is_an_error_that_names_it(b
     bucket.objects |= {f"{HOUR}/a.gz": b"1", f"{HOUR}/{name}": b"2"}
     with pytest.raises(RuntimeError, match=f"the raw object {HOUR}/{name} has a name of more than 255 bytes"):
         make(bucket, folder).fetch()
-    # Elsewhere, or where no reader looks for it, it's none of ours.
+    # Outside of raw, or where no reader looks, it does not matter.
     bucket.objects = {
         f"{HOUR}/a.gz": b"1",
         f"data/lake/{name}": b"2",

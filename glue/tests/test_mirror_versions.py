@@ -1,4 +1,4 @@
-"""What a job takes out of a bucket that keeps versions, through the mirror of a laptop."""
+"""What a job deletes from a bucket with versions, through the local mirror."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from test_mirror import make
 
 
 class Versions(CountingBucket):
-    """A bucket that keeps versions: (key, version, content or None for a mark of deletion), the newest of a key last."""
+    """A bucket that keeps versions: (key, version, content or None for a delete marker), the newest of a key last."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What an object is called is no matter: Spark on a laptop reads it, and leaves nothing beside it."""
+"""Spark on a laptop reads objects with any name, and leaves nothing beside them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Where the catalog says that a partition is."""
+"""The location of a partition in the catalog."""
 
 import pytest
 from pyspark.errors import AnalysisException

@@ -6,7 +6,7 @@ import json
 import pytest
 
 import query
-from runner import forget_views
+from runner import drop_views
 
 DAYS = {"year#1": "year", "month#2": "month", "day#3": "day"}
 
@@ -21,7 +21,7 @@ DAYS = {"year#1": "year", "month#2": "month", "day#3": "day"}
         ("(2026-11-27 = day#3)", ["day = '2026-11-27'"]),
         ("day#3 IN (27,2026-11-28,8)", ["day = '2026-11-28'", "day = '8'"]),
         ("((year#1 = 26) OR (year#1 = 26))", ["year = '26'"]),
-        # What can match: the right digits, numbers, other columns, and days that a query makes itself.
+        # Comparisons that can match: the right digits, numbers, other columns, and computed days.
         ("(((year#1 = 2026) AND (month#2 = 11)) AND (day#3 >= 27))", []),
         ("(cast(day#3 as int) = 7)", []),
         ("(day#3 = day#13)", []),
@@ -39,7 +39,7 @@ def test_a_comparison_that_no_row_can_meet_is_warned_of(condition, warned):
 @pytest.fixture
 def events(spark, tmp_path):
     # As before each script that the runner runs: jobs of other tests have made views of this name.
-    forget_views(spark)
+    drop_views(spark)
     rows = [(number, "2026", "11", f"{number % 3 + 1:02}") for number in range(120)]
     frame = spark.createDataFrame(rows, "n int, year string, month string, day string")
     frame.write.partitionBy("year", "month", "day").orc(str(tmp_path / "events"))
@@ -55,7 +55,7 @@ def events(spark, tmp_path):
 
 
 def ask(capsys, sql, *options):
-    """What a run prints and returns."""
+    """The output and result of a run."""
     ended = query.main(["query.py", "--database", "asked", "--format", "csv", *options, "--sql", sql])
     return ended, capsys.readouterr().out
 

@@ -1,4 +1,4 @@
-"""What no partition points to any more goes with an erasure when it holds the id or can't be read, and nothing else does."""
+"""An erasure deletes files without a partition if they contain the id or can't be read, and no others."""
 
 import shutil
 

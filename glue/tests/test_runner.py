@@ -68,7 +68,7 @@ def test_a_view_of_an_earlier_job_hides_no_table(spark, tmp_path):
         spark.range(3).createOrReplaceTempView("lines")
         spark.catalog.setCurrentDatabase("shown")
         assert spark.table("lines").columns == ["id"]
-        runner.forget_views(spark)
+        runner.drop_views(spark)
         assert spark.table("lines").columns == ["n"]
     finally:
         spark.catalog.setCurrentDatabase("default")

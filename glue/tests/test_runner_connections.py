@@ -1,4 +1,4 @@
-"""Whoever connects to the local runner without its token gets nothing out of it, and holds nothing up."""
+"""A connection to the local runner without its token gets no data, and blocks nothing."""
 
 import json
 import queue
@@ -73,7 +73,7 @@ def test_a_line_without_end_is_not_read_to_its_end(server):
 def test_a_request_that_comes_drop_by_drop_is_given_up(server):
     with connect(server) as connection:
         connection.settimeout(0.1)
-        # The runner's patience is a second: what is sent after that meets a closed connection.
+        # The runner waits one second: what is sent later meets a closed connection.
         for _ in range(600):
             try:
                 connection.sendall(b" ")

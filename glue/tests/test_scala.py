@@ -1,4 +1,4 @@
-"""The Scala job against the Python job: the same lines must end as the same rows, whoever ran before."""
+"""The Scala job against the Python job: the same lines must become the same rows, whichever ran before."""
 
 import base64
 import gzip

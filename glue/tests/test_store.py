@@ -40,7 +40,7 @@ def test_an_object_of_any_name_is_replaced(store, tmp_path):
 
 
 class Bucket:
-    """As much of S3 as deletes versions. A batch is XML, which has no form for some characters."""
+    """S3 that deletes versions. A batch is XML, which can't represent some characters."""
 
     def __init__(self):
         self.deleted = []

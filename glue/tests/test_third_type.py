@@ -114,7 +114,7 @@ ASCII, PLAIN = json.dumps(VALUE), json.dumps(VALUE, ensure_ascii=False)
         '{"note": "\\u00D6d\\u00F6n \\"7\\" \\\\ / \\uD83E\\uDD80\\u0009"}',
         '{"\\u006eote": %s}' % PLAIN.replace("/", "\\/").replace("\\t", "\\u0009"),
         '{"note": 1, "note": %s, "note": null}' % PLAIN,
-        # No JSON: nobody can say whose member it is.
+        # Not JSON: it is unknown whose member it is.
         '{"items": [{"note": %s}]' % PLAIN,
         '"note": %s' % ASCII,
         '[{"note": %s}]' % PLAIN,
@@ -233,7 +233,7 @@ def test_a_number_is_erased_where_the_field_has_it(orders, dynamodb, capsys):
     )
     run_etl(orders, DAY, table="orders")
     receipt = run_erase(orders, capsys, "--by", "quantity=7", "--dry_run", "false")
-    # 7.0 is no whole number: it is null in the lake, and it is 7 all the same.
+    # 7.0 is not a whole number: it is null in the lake, but still counts as 7.
     assert places(receipt) == {("raw", RAW, 2), ("orders", f"{DAY_PATH}/arrived={DAY}", 1)}
     assert raw_lines(orders) == [order(2, quantity=77), order(3, items=items), order(5)]
     assert own_ids(orders) == [nasty.own_id(number) for number in (2, 3, 4, 5)]

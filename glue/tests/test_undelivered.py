@@ -1,4 +1,4 @@
-"""What Firehose set aside: the ledger counts it, and `undelivered.py` takes it back, as if it had never been away."""
+"""The ledger counts what Firehose set aside, and `undelivered.py` moves it back as if it had arrived normally."""
 
 import base64
 import gzip

@@ -1,6 +1,6 @@
--- The day's traffic to DynamoDB, item by key, so that a second run overwrites the first.
+-- Writes the day's traffic to DynamoDB by key, so that a second run overwrites the first.
 --
--- ${output1} is the table that Data Pipeline lays over its DynamoDBDataNode. For Hive on EMR only.
+-- ${output1} is Data Pipeline's table for its DynamoDBDataNode. For Hive on EMR only.
 -- Variables: database, day (YYYY-MM-DD), and its parts year, month, day_of_month (zero-padded).
 
 INSERT OVERWRITE TABLE ${output1}

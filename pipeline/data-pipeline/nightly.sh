@@ -1,7 +1,8 @@
 #!/bin/bash
-# What the nightly pipeline runs on its worker, besides Hive and SQL. NIGHT is the day on which the run was scheduled. A night
+# Commands that the nightly pipeline runs on its worker, besides Hive and SQL. NIGHT is the day on which the run was
+# scheduled. A night
 # fills the lake with what arrived on NIGHT - 1, and derives the event days that this touched, up to NIGHT - 1: from
-# NIGHT - 1 - LOOKBACK_DAYS - ATTRIBUTION_DAYS, since a late click changes what is known of the days before its own.
+# NIGHT - 1 - LOOKBACK_DAYS - ATTRIBUTION_DAYS, since a late click changes the days before its own.
 #
 #   nightly.sh arrived NIGHT JOB
 #       Runs a Glue job for the day that arrived; fails when the run does.
@@ -9,7 +10,7 @@
 #       Runs a Glue job for each event day that was touched, one after the other; fails when a run does.
 #   nightly.sh compose NIGHT LOOKBACK_DAYS ATTRIBUTION_DAYS SOURCE TARGET NAME=VALUE ... -- FILE ...
 #       Joins each script for all event days of the night, its variables filled in, from SOURCE/FILE to TARGET/FILE (S3 URIs):
-#       an activity runs one script a night, and a script is for one day. In SQL each day is a transaction.
+#       an activity runs one script per night, and a script is for one day. In SQL each day is a transaction.
 #   nightly.sh checks URI
 #       Runs a composed script of Hive; fails when it prints a row.
 set -euo pipefail

@@ -1,6 +1,6 @@
 -- Writes what COPY loads, for one day, as CSV to ${hivevar:staging}/<table>/day=<day>/, replacing what is there. One
 -- script for the three tables, because starting Spark takes longer than the work. Ids and times need no quotes; an
--- absent time is an empty field, spelt out because Spark does not heed NULL DEFINED AS in an INSERT.
+-- absent time is an empty field, spelt out because Spark ignores NULL DEFINED AS in an INSERT.
 --
 -- Variables: database, staging (an S3 URI), day (YYYY-MM-DD), and its parts year, month, day_of_month (zero-padded).
 -- Runs in Spark SQL and in Hive 3.1 alike.

@@ -1,4 +1,4 @@
--- The tables of the lake as a schema of their own, read through Redshift Spectrum from the Glue catalog.
+-- The tables of the lake as a separate schema, read through Redshift Spectrum from the Glue catalog.
 --
 -- Variables: catalog_database, role_arn (the cluster's role, which reads the catalog and the lake).
 

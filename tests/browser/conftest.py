@@ -21,7 +21,7 @@ def browser():
 
 
 class Site:
-    """The example's files on a port of their own, with ad ids that no other run has."""
+    """Serves the example's files with unique ad ids."""
 
     def __init__(self):
         self.ads = {}
@@ -70,7 +70,7 @@ def proxy(target):
 
 @pytest.fixture
 def page(browser, site, proxy):
-    """The example page, open, in a window in which the first ad alone is visible."""
+    """The open example page in a window that shows only the first ad."""
     context = browser.new_context(viewport={"width": 1200, "height": 620}, reduced_motion="reduce")
     page = context.new_page()
     page.console = []

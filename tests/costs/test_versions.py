@@ -1,4 +1,4 @@
-"""How long the data lake bucket keeps what is replaced: raw by the parameter, what can be derived again for a day."""
+"""How long the data lake bucket keeps replaced objects: raw by the parameter, derived data for a day."""
 
 import pytest
 

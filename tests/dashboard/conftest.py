@@ -28,7 +28,7 @@ def served():
 
 @pytest.fixture
 def page(browser, served):
-    """The page, open. What goes wrong in it, and what it asks others for, fails the test."""
+    """The open page. Errors in it, and requests to other hosts, fail the test."""
     context = browser.new_context(viewport={"width": 1600, "height": 1000}, reduced_motion="reduce")
     page = context.new_page()
     wrong = []

@@ -1,4 +1,5 @@
-"""Every metric of the dashboards and alarms against AWS's documentation: a typo is an empty graph, or a silent alarm, forever.
+"""Every metric of the dashboards and alarms against AWS's documentation: a typo means an empty graph or an alarm that
+never fires.
 
 Needs no stack.
 """
@@ -43,7 +44,7 @@ EVENT_TYPES = [
     for each in TEMPLATE["Resources"].values()
     if each.get("Properties", {}).get("TemplateURL") == "stacks/event.yaml"
 ]
-# Those without a name of their own roll deployments back, and write to nobody.
+# Alarms without a name only roll deployments back, and notify no one.
 TELLING = {name: alarm for name, alarm in ALARMS.items() if "AlarmName" in alarm}
 
 

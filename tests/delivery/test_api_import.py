@@ -1,4 +1,4 @@
-"""What API Gateway takes of `api.yaml` when it imports it.
+"""What API Gateway accepts when it imports `api.yaml`.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html#api-gateway-known-issues-rest-apis
 """

@@ -1,4 +1,5 @@
-"""Boundaries of the roles that the pipeline's deployment role makes: how the warehouse gets them, and that they give no right over roles."""
+"""Boundaries of the roles that the pipeline's deployment role makes: how the warehouse gets them, and that they allow
+no changes of roles."""
 
 import re
 

@@ -1,4 +1,5 @@
-"""build.yaml: every combination of its parameters, a deployment of it as far as moto knows its types, and the rights of its roles."""
+"""build.yaml: every combination of its parameters, a deployment of the types that moto knows, and the permissions of
+its roles."""
 
 import fnmatch
 import importlib

@@ -1,5 +1,5 @@
-"""The checks before traffic, as deployed: real binaries call real versions. No emulator has CodeDeploy, so what a check would tell
-it is read from the error that says it could not."""
+"""The checks before traffic, as deployed: real binaries call real versions. No emulator has CodeDeploy, so the status
+that a check reports is read from its error that it could not."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The command on a deployed stack, as a user runs it. It is led to the emulator by nothing but the environment."""
+"""The command on a deployed stack, as a user runs it. Only the environment points it to the emulator."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""What was approved is what runs: who may write what a deployed stack runs from, and templates that name versions."""
+"""What was approved is what runs: write permissions for the files of a deployed stack, and templates that name
+versions."""
 
 import hashlib
 import io
@@ -172,14 +173,14 @@ def test_what_is_fetched_late_is_named_with_its_version(s3, uploaded):
 @pytest.mark.parametrize("key", FILES)
 def test_a_build_that_was_overwritten_is_refused(s3, uploaded, key):
     s3.put_object(Bucket="builds", Key=key, Body=zipped(b"another function") if key.endswith(FUNCTION) else b"another")
-    with pytest.raises(pin.NotWhatItWas, match=f"s3://builds/{key}: its content is that of"):
+    with pytest.raises(pin.PinningError, match=f"s3://builds/{key}: its content is that of"):
         pin.pin(TEMPLATE, s3)
 
 
 def test_a_bucket_without_versions_is_refused(s3):
     s3.create_bucket(Bucket="other")
     s3.put_object(Bucket="other", Key=f"packages/{md5(b'a')}", Body=b"a")
-    with pytest.raises(pin.NotWhatItWas, match="the bucket keeps no versions"):
+    with pytest.raises(pin.PinningError, match="the bucket keeps no versions"):
         pin.pin(f"      CodeUri: s3://other/packages/{md5(b'a')}\n", s3)
 
 
@@ -199,7 +200,7 @@ UNKNOWN = {
 
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_what_no_pattern_matches_is_refused(s3, uploaded, name):
-    with pytest.raises(pin.NotWhatItWas, match=f"Resources.{name.split()[0]}: "):
+    with pytest.raises(pin.PinningError, match=f"Resources.{name.split()[0]}: "):
         pin.pin(f"Resources:\n  {UNKNOWN[name]}\n", s3)
 
 
@@ -259,7 +260,7 @@ def test_what_a_nested_template_names_may_not_be_overwritten(s3, uploaded, key):
     template, child = nested(INNER)
     s3.put_object(Bucket="builds", Key=child, Body=INNER.encode())
     s3.put_object(Bucket="builds", Key=key, Body=b"another")
-    with pytest.raises(pin.NotWhatItWas, match=f"s3://builds/{key}: its content is that of"):
+    with pytest.raises(pin.PinningError, match=f"s3://builds/{key}: its content is that of"):
         pin.pin(template, s3)
 
 
@@ -267,7 +268,7 @@ def test_what_no_pattern_matches_in_a_nested_template_is_refused(s3, uploaded):
     inner = f"Resources:\n  States: {{DefinitionS3Location: {{Key: {STATES}, Bucket: builds}}}}\n"
     template, key = nested(inner)
     s3.put_object(Bucket="builds", Key=key, Body=inner.encode())
-    with pytest.raises(pin.NotWhatItWas, match=r"Resources\.States\.DefinitionS3Location: "):
+    with pytest.raises(pin.PinningError, match=r"Resources\.States\.DefinitionS3Location: "):
         pin.pin(template, s3)
 
 

@@ -1,4 +1,4 @@
-"""Names of stacks and of what is in them: two ways to deploy never meet, nor do two branches."""
+"""Names of stacks and of their resources: they differ between the two ways to deploy, and between branches."""
 
 import re
 import tomllib

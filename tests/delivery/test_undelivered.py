@@ -1,4 +1,4 @@
-"""What template.yaml does so that a metrics sink that can't be called keeps no event from the lake, and none is missed unseen."""
+"""How template.yaml ensures that events reach the lake, or are noticed, when the metrics sink can't be called."""
 
 import re
 

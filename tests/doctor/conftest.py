@@ -1,4 +1,4 @@
-"""An account that moto plays, and answers of what moto does not have."""
+"""An account in moto, and stubbed answers where moto lacks a call."""
 
 import boto3
 import pytest
@@ -14,7 +14,7 @@ from account.deployments import PIPELINE, WAREHOUSE, Deployment, deploy_pipeline
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """None of the user's own settings."""
+    """Removes the user's own settings."""
     for name in (
         "AWS_PROFILE",
         "AWS_DEFAULT_PROFILE",
@@ -33,7 +33,7 @@ def environment(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def commands_can_be_run(monkeypatch):
-    """The command of each finding of each test."""
+    """Checks the command of each finding."""
     init = Finding.__init__
 
     def checked(self, *given, **named):
@@ -46,7 +46,7 @@ def commands_can_be_run(monkeypatch):
 
 @pytest.fixture(scope="session")
 def aws():
-    """One for all tests: it keeps the services' models, which take long to read."""
+    """One for all tests: it caches the services' models, which take long to read."""
     return boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing")
 
 
@@ -76,7 +76,7 @@ def stub(account):
 
 @pytest.fixture
 def large(stub):
-    """Quotas that suffice, and no project of CodeBuild."""
+    """Sufficient quotas, and no project of CodeBuild."""
     of_glue = {"Max concurrent job runs per account": 200, "Max task DPUs per account": 300}
     of_codebuild = {"Concurrently running builds for ARM/Large environment": 1}
 

@@ -1,4 +1,4 @@
-"""Whether a command can be run as it is printed: no placeholder, no comment, and nothing that its program does not know."""
+"""Whether a printed command can be run: no placeholder, no comment, and only options that its program has."""
 
 import functools
 import itertools

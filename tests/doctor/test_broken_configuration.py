@@ -1,4 +1,5 @@
-"""What is wrong with a configuration stops, whatever the checks would read of it; and commands are about the same deployment."""
+"""An invalid configuration stops a deployment, whatever other checks read of it; and commands are for the same
+deployment."""
 
 import dataclasses
 

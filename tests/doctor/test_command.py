@@ -1,4 +1,4 @@
-"""The program as a whole: credentials that don't do, what may not be seen, and what its documentation says of it."""
+"""The whole program: invalid credentials, missing permissions, and its documentation."""
 
 import json
 import re

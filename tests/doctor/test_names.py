@@ -1,4 +1,4 @@
-"""Names that are taken are found before a deployment meets them."""
+"""Names that are taken are found before a deployment."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Quotas that are too small are found, with the command that asks for more."""
+"""Quotas that are too small are found, with the command that requests an increase."""
 
 import dataclasses
 import datetime

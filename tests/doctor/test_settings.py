@@ -1,4 +1,4 @@
-"""Settings that an account's stacks share: the API logging role, and who governs the Data Catalog."""
+"""Settings that an account's stacks share: the API logging role, and the permissions of the Data Catalog."""
 
 import dataclasses
 

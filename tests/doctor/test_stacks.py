@@ -1,4 +1,4 @@
-"""A stack that can't be updated, or is of another kind, is found before a deployment meets it."""
+"""A stack that can't be updated, or is of another kind, is found before a deployment."""
 
 import datetime
 import json

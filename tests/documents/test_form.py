@@ -8,7 +8,7 @@ from pages import ROOT, pages
 
 MAX_COLUMNS = 100
 
-# What programs print or need is not broken into lines: `text` is output.
+# Output and input of programs is not wrapped: `text` is output.
 UNBROKEN = ("text", "mermaid")
 
 # Programs write these, from templates and schemas.

@@ -1,4 +1,4 @@
-"""docs/ARCHITECTURE.md, README.md and docs/troubleshooting.md say what the code says."""
+"""docs/ARCHITECTURE.md, README.md and docs/troubleshooting.md agree with the code."""
 
 import re
 import tomllib
@@ -30,7 +30,7 @@ def test_the_table_of_crates_is_that_of_the_manifests():
     table = {SPAN.findall(name)[0]: set(SPAN.findall(uses)) for name, uses, _ in rows}
     found = manifests()
     own = [
-        # A new event type has a crate too, and needs no row of its own.
+        # A new event type has its own crate, and needs no row.
         (
             re.sub("^capture-.+", "capture-<type>", name),
             {used for kind in KINDS for used in manifest.get(kind, {})} & found.keys(),
@@ -100,7 +100,7 @@ def test_the_readme_has_the_rust_version_of_the_manifest():
 
 
 def source() -> str:
-    """All that may print a message, as one line: texts that are broken in the source are joined."""
+    """The sources of all messages as one line, with texts that are split in the source joined."""
     patterns = ("crates/*/src/**/*.rs", "glue/*.py", "glue/lake/*.py", "glue/local/*.py", "api.yaml", "stacks/*.yaml")
     text = "\n".join(path.read_text(encoding="utf-8") for pattern in patterns for path in sorted(ROOT.glob(pattern)))
     text = re.sub(r"\\\n\s*", "", text)

@@ -1,4 +1,4 @@
-"""Every block of shell commands in a document is one that bash can parse."""
+"""bash can parse every block of shell commands in a document."""
 
 import re
 import subprocess
@@ -7,7 +7,7 @@ import pytest
 
 from pages import pages
 
-# What a reader puts something else for.
+# Placeholders that a reader replaces.
 PLACEHOLDER = re.compile(r"<[A-Za-z][\w -]*>")
 
 BLOCKS = [(str(page), block.text) for page in pages() for block in page.blocks() if block.language == "sh"]

@@ -1,6 +1,6 @@
 """A deployed warehouse, seen through AWS: its objects, its state machine, its queue of notices, and its lake in SQL.
 
-`cargo dataless test` gives, besides what leads boto3 to the emulator: DATALESS_STACK, DATALESS_BUCKET, DATALESS_STATE_MACHINE,
+`cargo dataless test` sets, besides the variables for boto3: DATALESS_STACK, DATALESS_BUCKET, DATALESS_STATE_MACHINE,
 DATALESS_TOPIC, DATALESS_TABLE, DATALESS_RUNNER (the file that `glue/local/launch.py` takes) and DATALESS_SPARK_PYTHON.
 """
 
@@ -63,7 +63,7 @@ class Warehouse:
         raise AssertionError(f"{execution} still runs after {WAIT_SECONDS} s")
 
     def run(self, **fields):
-        """Runs the state machine to a good end."""
+        """Runs the state machine until it succeeds."""
         ended = self.wait(self.start(**fields))
         assert ended["status"] == "SUCCEEDED", ended.get("cause")
         return json.loads(ended["output"])

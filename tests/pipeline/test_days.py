@@ -11,7 +11,7 @@ LOOKBACK_DAYS = 3
 
 
 def without_tasks(part):
-    """The same states; what would run a job or an execution hands on its input."""
+    """The same states; tasks and executions are replaced by states that pass their input."""
     if isinstance(part, list):
         return [without_tasks(one) for one in part]
     if not isinstance(part, dict):
@@ -39,7 +39,7 @@ def run(warehouse):
         definition["States"][name]["Assign"] = definition["States"][name].get("Assign", {}) | {
             variable: "{% $states.result %}"
         }
-    # What the check of a ledger hands on, by the days that a test wants to be open.
+    # The result of the ledger's check for the days that a test wants to be open.
     check = definition["States"]["Check the ledgers"]["ItemProcessor"]["States"]["Check the ledger"]
     check["Output"] = (
         "{% $states.input.day in $states.context.Execution.Input.open"

@@ -66,7 +66,7 @@ RAW = [
     ),
 ]
 
-# … and what must come of it: {(ad, day): (impressions, clicks)}.
+# … and the expected result: {(ad, day): (impressions, clicks)}.
 TRAFFIC = {
     (ADS[0], "2026-05-04"): (2, 1),
     (ADS[1], "2026-05-04"): (1, 0),
@@ -133,7 +133,7 @@ def test_a_failed_etl_is_reported_not_repeated_and_runs_when_its_cause_is_fixed(
     for part in ("clicks-python-etl", "torn.gz"):
         assert part in notice["cause"], part
     assert notice["next"].endswith(f"aws stepfunctions redrive-execution --execution-arn {execution}")
-    # Nothing of the day was written to where it is read.
+    # Readers see none of the day.
     assert not [key for key in warehouse.items() if key[1] == day]
 
     warehouse.delete(broken)

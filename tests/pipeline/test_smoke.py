@@ -1,4 +1,4 @@
-"""The smoke test of docs/aws-readiness.md, run literally: what the first person on an account will type."""
+"""Runs the smoke test of docs/aws-readiness.md literally, as on a new account."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def test_the_smoke_test_prints_what_its_page_says():
     assert len(COMMANDS) == 3
     tools = Path(os.environ["DATALESS_SPARK_PYTHON"]).parent
     script = "".join(f"{commands}\necho\necho ---\n" for commands in COMMANDS)
-    # The one thing that differs here: AWS's host name of the API does not lead to an emulator.
+    # The only difference: the API's host name on AWS does not resolve to an emulator.
     assert script.count("BASE_URL=$(output BaseURL)\n") == 1
     script = script.replace("BASE_URL=$(output BaseURL)", f"BASE_URL={os.environ['DATALESS_BASE_URL']}")
     today = time.strftime("%F", time.gmtime())

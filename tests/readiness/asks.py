@@ -1,4 +1,4 @@
-"""What CloudFormation asks of its role for each resource of a stack: an action, the ARN it is about, and the context of the call.
+"""The calls that CloudFormation makes with its role for each resource of a stack: action, ARN and context.
 
 The actions are those that each type's schema lists for its handlers, as cfn-lint ships them. The ARNs are the resource's own; for
 an action that is about something else (a role that is passed, a key, a package), those that the resource names.
@@ -85,7 +85,7 @@ BEYOND = {
     "AWS::ApiGateway::DomainName": [("cloudfront:UpdateDistribution", "edge")],
 }  # fmt: skip
 
-# Actions of the schemas that are not asked for here.
+# Actions of the schemas that are not needed here.
 ELSEWHERE = {
     # Asked for below, with the name of the service.
     "*": {"iam:CreateServiceLinkedRole"},

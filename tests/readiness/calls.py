@@ -1,4 +1,4 @@
-"""The calls of AWS that code makes: found in Python by its syntax tree, in Rust by the methods of the SDK's clients.
+"""AWS calls in code: found in Python by its syntax tree, in Rust by the methods of the SDK's clients.
 
 What a job reaches in the modules beside it counts, and no more: the functions that it names, and those that these name.
 """
@@ -23,7 +23,7 @@ ACTIONS = {
     # https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html
     "lambda:Invoke": "lambda:InvokeFunction",
 }
-# With an id of a version they need a right of their own.
+# With a version id they need another right.
 VERSIONED = {"s3:GetObject": "s3:GetObjectVersion", "s3:DeleteObject": "s3:DeleteObjectVersion"}
 
 

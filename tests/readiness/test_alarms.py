@@ -16,7 +16,7 @@ from support.resolver import read_template
 DAY, WEEK, HOUR = 86_400, 604_800, 3_600
 FINE_PERIODS = {10, 20, 30}
 
-# Alarms on what is not there, on purpose.
+# Alarms on metrics that intentionally don't exist.
 NOWHERE = {"AlarmsStack/NeverAlarm": "it takes the place of the others where no alarm is to stop a deployment"}
 
 
@@ -144,7 +144,7 @@ def test_dimensions_are_of_what_is_there(option):
 def test_dashboards_show_alarms_that_are_there(option):
     made = {alarm.get("AlarmName") for _, alarm in alarms(option)}
     shown = {arn.rsplit(":alarm:", 1)[1] for _, properties in widgets(option, "alarm") for arn in properties["alarms"]}
-    # CloudWatch passes over an alarm that is missing, and the ones on metric math are an option.
+    # CloudWatch ignores missing alarms, and those on metric math are optional.
     left_out = on_metric_math() if option == "no metric math" else set()
     assert shown - made == left_out, listed((shown - made) ^ left_out)
 

@@ -1,4 +1,4 @@
-"""What the deployment role of one branch reaches of another's: nothing, unless the other's name goes on where its own ends."""
+"""The deployment role of one branch reaches no resources of another, unless its name is a prefix of the other's."""
 
 import re
 

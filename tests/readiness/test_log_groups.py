@@ -11,7 +11,7 @@ from support import iam
 from support.options import OPTIONS
 from support.processed import STACK_NAME, all_stacks, listed, names_of, warehouse
 
-# Groups that a service makes, kept for ever unless somebody sets a retention.
+# Groups that a service creates, kept forever unless someone sets a retention.
 MADE_BY_SERVICES = {
     # https://docs.aws.amazon.com/glue/latest/dg/add-job-python.html
     r"/aws-glue/python-jobs(-.+)?/(error|output)": "Glue, for Python shell jobs of the account without a security configuration",
@@ -149,7 +149,8 @@ WRITES = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 
 
 def test_rights_to_log_are_for_named_groups():
-    """A wildcard alone, or after no more than `/aws/`, is any group of the account, and matches whatever the next test looks for."""
+    """A bare wildcard, or one after `/aws/`, is any group of the account, and would satisfy the next test for
+    everything."""
     problems, seen = set(), 0
     for role, statement in statements(
         [stack for option in ("defaults", "everything") for _, stack in all_stacks(warehouse(option))]
@@ -170,7 +171,7 @@ def test_rights_to_log_are_for_named_groups():
 
 @pytest.mark.parametrize("option", ["defaults", "everything"])
 def test_rights_to_log_are_for_groups_that_are_there(option):
-    """A statement on a group that nobody makes is a typo, or a group that is made without a retention."""
+    """A statement on a group that no template creates is a typo, or a group without a retention."""
     stacks = [stack for _, stack in all_stacks(warehouse(option))]
     made, problems = groups(stacks), set()
     for role, statement in statements(stacks):

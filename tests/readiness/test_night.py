@@ -9,7 +9,7 @@ from support.options import OPTIONS
 from support.processed import STACK_NAME, warehouse
 from support.resolver import read_template
 
-# The errors of StartJobRun that may pass by themselves. Any other is the same again; a run that failed has none of these names.
+# The transient errors of StartJobRun. A retry of any other fails again; a failed run has none of these names.
 # https://docs.aws.amazon.com/glue/latest/webapi/API_StartJobRun.html, https://docs.aws.amazon.com/glue/latest/webapi/CommonErrors.html
 # https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html: an exception without a name of its own, and one
 # of the client that Step Functions has.
@@ -56,7 +56,7 @@ def test_glue_repeats_no_run_either_and_lets_those_without_room_wait(option):
 
 
 def following(state):
-    """The states that may come next, those after a failure among them."""
+    """The possible next states, including those after a failure."""
     choices = [*state.get("Choices", []), *state.get("Catch", []), state]
     return {one["Next"] for one in choices if "Next" in one} | ({state["Default"]} if "Default" in state else set())
 
@@ -105,7 +105,7 @@ def test_a_task_outlasts_its_job_and_an_execution_its_tasks():
     for name, state in JOBS.items():
         assert state["TimeoutSeconds"] >= most * 60 + QUEUE_SECONDS, name
     assert max(state["TimeoutSeconds"] for state in JOBS.values()) < DEFINITION["TimeoutSeconds"] <= LONGEST_EXECUTION
-    # The longest range, a day after the other, of jobs that take as long as they may by default.
+    # The longest range, one day after the other, with the longest jobs that the default timeout allows.
     days = 367 + 30 + 1
     assert days * len(JOBS) * usual * 60 < DEFINITION["TimeoutSeconds"]
 
@@ -116,7 +116,7 @@ def test_every_execution_that_fails_is_reported_by_a_rule(option):
     rules = {name: one["Properties"] for name, one in stack.resources.items() if one["Type"] == "AWS::Events::Rule"}
     pattern = rules["DailyPipelineFailures"]["EventPattern"]
     assert pattern["source"] == ["aws.states"] and pattern["detail-type"] == ["Step Functions Execution Status Change"]
-    # All that an execution may end with, but for success.
+    # All ways for an execution to end, except success.
     assert set(pattern["detail"]["status"]) == {"FAILED", "TIMED_OUT", "ABORTED"}
     assert [arn.rsplit(":", 1)[1] for arn in pattern["detail"]["stateMachineArn"]] == [f"{STACK_NAME}-daily"]
     assert rules["DailyPipelineFailures"].get("State", "ENABLED") == "ENABLED"

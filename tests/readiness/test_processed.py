@@ -1,4 +1,4 @@
-"""What the transforms make of the templates: nothing dangles, nothing is selected past the end, each waits for what it needs."""
+"""The templates after the transforms: no dangling references, no selection past the end, and all dependencies."""
 
 import functools
 import json
@@ -10,7 +10,7 @@ import pytest
 from support.combinations import ROOT
 from support.options import OPTIONS
 from support.processed import PSEUDO, NotProcessed, all_stacks, answered, listed, names_of, warehouse
-from support.resolver import Dangling, Resolver, read_template
+from support.resolver import DanglingReference, Resolver, read_template
 
 LANGUAGE_EXTENSIONS = "AWS::LanguageExtensions"
 
@@ -73,7 +73,7 @@ def short_selections(template, path, parameters, pseudo):
             for index, items in selections(part):
                 try:
                     resolver.select(index, items)
-                except Dangling as problem:
+                except DanglingReference as problem:
                     yield str(problem)
 
 
@@ -207,7 +207,7 @@ def test_each_waits_for_what_it_needs(option):
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_the_stage_waits_for_the_right_to_log(option):
-    """With no role for logging in the account, API Gateway refuses a stage with access logs."""
+    """Without a logging role in the account, API Gateway refuses a stage with access logs."""
     waits = order(option)
     (stage,) = waits.of_type("AWS::ApiGateway::Stage")
     account = waits.of_type("AWS::ApiGateway::Account")

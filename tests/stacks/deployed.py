@@ -21,7 +21,7 @@ ORDER = (
     "DataPipelineStack",
 )
 
-# Of AWS::SecretsManager::Secret, which it passes over.
+# Of AWS::SecretsManager::Secret, which moto skips.
 UNKNOWN_TO_MOTO = {"SecretArn"}
 
 # For resources of the parent, which is not deployed here.
@@ -61,7 +61,8 @@ def deploy(chosen):
 
 
 def template_body(path, parameters):
-    """The template as JSON. What moto can't do is worked out before: Fn::Cidr, and AWS::NoValue as an item of a list."""
+    """The template as JSON. Functions that moto lacks are resolved first: Fn::Cidr, and AWS::NoValue as an item of a
+    list."""
     conditions = Resolver(path, parameters, PSEUDO_PARAMETERS, {})
 
     def expand(part):

@@ -1,4 +1,5 @@
-"""The definition of the pipeline, for every combination: what Data Pipeline would refuse, or would run wrongly."""
+"""The definition of the pipeline in every combination, checked for faults that Data Pipeline would refuse or run
+wrongly."""
 
 from __future__ import annotations
 

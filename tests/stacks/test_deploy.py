@@ -1,7 +1,7 @@
 """The child stacks, deployed by moto's CloudFormation with the parameters that the parent would give them.
 
-What moto has no model for it passes over, so these tests say that templates are accepted, that references between
-stacks carry values, and what came to be in the services that it knows.
+moto skips types without a model. So these tests show that templates are accepted, that references between stacks have
+values, and what was created in the services that it knows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from deployed import deploy
 from support.combinations import PASSWORD, ROOT, TEMPLATE
 from support.resolver import read_template, resolve
 
-# moto warns of what it passes over.
+# moto warns about types that it skips.
 pytestmark = [
     pytest.mark.usefixtures("aws"),
     pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning", "ignore:datetime:DeprecationWarning"),
@@ -130,7 +130,7 @@ def test_the_pipeline_is_activated(enabled):
 
 
 def test_an_active_pipeline_locks_the_toggles():
-    """CloudFormation refuses to change an export that is imported; moto keeps the books of that, if not the refusal."""
+    """CloudFormation refuses to change an imported export; moto records the import, but does not refuse."""
     deploy({"Orchestrator": "DataPipeline", "EnableEMRCluster": "yes"})
     cloudformation = boto3.client("cloudformation")
     (export,) = cloudformation.list_exports()["Exports"]

@@ -34,7 +34,7 @@ def rules_between(groups):
 
 
 def add_ways_out(ids, chosen):
-    """Rules for what leaves a group and names another: moto's CloudFormation passes over them."""
+    """Rules for what leaves a group and names another: moto's CloudFormation skips them."""
     for name, resource in resolve(TEMPLATE, chosen).all_nested()["EmrStack"].resources.items():
         for rule in resource["Properties"].get("SecurityGroupEgress", []) if name in GROUPS else []:
             other = rule["DestinationSecurityGroupId"].strip("<>")

@@ -1,4 +1,4 @@
-"""The stack of an event type: a third type, whose name has an underscore, gets all that the others have."""
+"""The stack of an event type: a third type, whose name has an underscore, gets the same resources as the others."""
 
 import json
 import re
@@ -13,7 +13,7 @@ EVENT = ROOT / "stacks" / "event.yaml"
 
 
 def instances():
-    """What the root gives the stack of each event type."""
+    """The parameters that the root passes to each event type's stack."""
     made = resolve(TEMPLATE, {})
     return {
         name: made.resources[name]["Properties"]["Parameters"]

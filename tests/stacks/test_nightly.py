@@ -1,4 +1,4 @@
-"""nightly.sh, run for real with stand-ins for `aws` and `hive` that keep S3 in a folder and a list of the Glue runs."""
+"""Runs nightly.sh with fake `aws` and `hive` commands, which keep S3 in a folder and a list of the Glue runs."""
 
 import json
 import subprocess

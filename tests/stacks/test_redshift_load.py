@@ -1,4 +1,4 @@
-"""load.py against the Data API's answers, as botocore's Stubber gives them."""
+"""load.py against stubbed answers of the Data API."""
 
 from __future__ import annotations
 

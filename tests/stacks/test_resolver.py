@@ -1,8 +1,8 @@
-"""The resolver itself, on small templates: it must notice what it is there for."""
+"""The resolver itself, on small templates: it must find the faults that it is for."""
 
 import pytest
 
-from support.resolver import Dangling, Refused, read_template, resolve
+from support.resolver import DanglingReference, Refused, read_template, resolve
 
 CHILD = """
 Parameters:
@@ -48,13 +48,13 @@ SWITCHED = "  Queue: { Type: AWS::SQS::Queue, Condition: IsOn }\n"
 )
 def test_a_reference_to_a_resource_that_is_off_dangles(template, reference):
     path = template(SWITCHED + f"  Topic: {{ Type: AWS::SNS::Topic, Properties: {reference} }}")
-    with pytest.raises(Dangling, match="Topic refers to Queue, whose condition is false"):
+    with pytest.raises(DanglingReference, match="Topic refers to Queue, whose condition is false"):
         resolve(path, {})
     assert set(resolve(path, {"Switch": "yes"}).resources) == {"Queue", "Topic"}
 
 
 def test_depends_on_counts_as_a_reference(template):
-    with pytest.raises(Dangling, match="Queue"):
+    with pytest.raises(DanglingReference, match="Queue"):
         resolve(template(SWITCHED + "  Topic: { Type: AWS::SNS::Topic, DependsOn: Queue }"), {})
 
 
@@ -77,7 +77,7 @@ def test_a_branch_that_is_not_taken_does_not_count(template):
 def test_parameters_of_a_child_are_checked(template, parameters, problem):
     properties = f"{{ TemplateURL: child.yaml, Parameters: {parameters} }}"
     child = f"  Child: {{ Type: AWS::CloudFormation::Stack, Properties: {properties} }}"
-    with pytest.raises(Dangling, match=problem):
+    with pytest.raises(DanglingReference, match=problem):
         resolve(template(child), {})
 
 
@@ -87,7 +87,7 @@ def test_an_output_of_a_child_may_be_missing_too(template):
         "Kind: !If [IsOn, fancy, plain] } } }\n"
         "  Topic: { Type: AWS::SNS::Topic, Properties: { A: !GetAtt Child.Outputs.Fancy } }"
     )
-    with pytest.raises(Dangling, match="output Fancy of Child"):
+    with pytest.raises(DanglingReference, match="output Fancy of Child"):
         resolve(path, {})
     assert set(resolve(path, {"Switch": "yes"}).all_resources()) == {"Child", "Child/Topic", "Topic"}
 

@@ -1,4 +1,4 @@
-"""Every combination of what can be switched: nothing dangles, nothing is made that nobody asked for."""
+"""Every combination of optional parts: no dangling references, and nothing is created that was not requested."""
 
 import re
 

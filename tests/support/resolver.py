@@ -1,7 +1,7 @@
 """Resolves a template like CloudFormation before it creates anything: rules, conditions, references.
 
 `resolve` takes parameter values and returns what would be created, with nested stacks. It raises `Refused` when a
-rule is broken, and `Dangling` for a reference to something that would not be there: a resource or an output whose
+rule is broken, and `DanglingReference` for a reference to something that would not be there: a resource or an output whose
 condition is false, an unknown name, a parameter that a child lacks or needs.
 """
 
@@ -26,7 +26,7 @@ PSEUDO_PARAMETERS = {
 NO_VALUE = object()
 
 
-class Dangling(Exception):
+class DanglingReference(Exception):
     """The template refers to something that would not be there."""
 
 
@@ -88,9 +88,9 @@ class Resolver:
         self.template = self.read(parameters)
         declared = self.template.get("Parameters", {})
         if unknown := set(parameters) - set(declared):
-            raise Dangling(f"{path.name} has no parameter {', '.join(sorted(unknown))}")
+            raise DanglingReference(f"{path.name} has no parameter {', '.join(sorted(unknown))}")
         if missing := {name for name, one in declared.items() if "Default" not in one} - set(parameters):
-            raise Dangling(f"{path.name} needs {', '.join(sorted(missing))}")
+            raise DanglingReference(f"{path.name} needs {', '.join(sorted(missing))}")
         defaults = {name: str(one["Default"]) for name, one in declared.items() if "Default" in one}
         self.parameters = defaults | {name: str(value) for name, value in parameters.items()}
         for name, value in self.parameters.items():
@@ -161,7 +161,7 @@ class Resolver:
         ((name, argument),) = expression.items()
         if name == "Condition":
             if argument not in self.conditions:
-                raise Dangling(f"{self.path.name} has no condition {argument}")
+                raise DanglingReference(f"{self.path.name} has no condition {argument}")
             return self.condition(self.conditions[argument])
         if name == "Fn::Equals":
             left, right = (str(self.operand(one)) for one in argument)
@@ -175,13 +175,13 @@ class Resolver:
             # Each one is resolved, also those whose value no longer matters: none may refer to what is missing.
             values = [self.condition(one) for one in argument]
             return all(values) if name == "Fn::And" else any(values)
-        raise Dangling(f"{self.path.name}: a condition uses {name}")
+        raise DanglingReference(f"{self.path.name}: a condition uses {name}")
 
     def operand(self, one: Any) -> Any:
         if not isinstance(one, dict):
             return one
         if list(one) != ["Ref"] or one["Ref"] not in self.parameters | self.pseudo:
-            raise Dangling(f"{self.path.name}: a condition refers to {one}, which is no parameter")
+            raise DanglingReference(f"{self.path.name}: a condition refers to {one}, which is no parameter")
         return (self.parameters | self.pseudo)[one["Ref"]]
 
     def value(self, part: Any) -> Any:
@@ -224,7 +224,7 @@ class Resolver:
         if not isinstance(items, list):
             return f"<Fn::Select {[index, items]}>"
         if not 0 <= int(index) < len(items) or items[int(index)] == "":
-            raise Dangling(f"{self.where} selects item {index} of {items}")
+            raise DanglingReference(f"{self.where} selects item {index} of {items}")
         return items[int(index)]
 
     def reference(self, name: str) -> Any:
@@ -236,9 +236,9 @@ class Resolver:
         # SAM: a resource that it makes beside the one that is named, such as Function.Alias.
         logical_id = name.split(".")[0]
         if logical_id not in self.template["Resources"]:
-            raise Dangling(f"{self.where} refers to {name}, which nothing defines")
+            raise DanglingReference(f"{self.where} refers to {name}, which nothing defines")
         if logical_id not in self.active:
-            raise Dangling(f"{self.where} refers to {name}, whose condition is false")
+            raise DanglingReference(f"{self.where} refers to {name}, whose condition is false")
         if self.at:
             self.made.edges.setdefault(self.at, set()).add(logical_id)
         return self.physical_id(name)
@@ -259,7 +259,7 @@ class Resolver:
         outputs = self.nest(name).outputs
         self.where = where
         if output not in outputs:
-            raise Dangling(f"{self.where} refers to the output {output} of {name}, which is not there")
+            raise DanglingReference(f"{self.where} refers to the output {output} of {name}, which is not there")
         if output in self.deployed.get(name, {}):
             return self.deployed[name][output]
         return outputs[output] if isinstance(outputs[output], str) else f"<{name}.{attribute}>"

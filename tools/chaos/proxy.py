@@ -131,7 +131,7 @@ class Proxy:
                 note(False)
                 return cut(request.connection)
             case fault if fault == PARTIAL_BATCH:
-                return await self.take_in_part(draw, request, call, note)
+                return await self.accept_partially(draw, request, call, note)
         answer = await self.ask(request)
         note(True)
         if draw.fault == LATE_ANSWER:
@@ -142,7 +142,7 @@ class Proxy:
         assert draw.fault == LOST_ANSWER, draw.fault
         return hung_up(request.connection)
 
-    async def take_in_part(
+    async def accept_partially(
         self, draw: Draw, request: Request, call: services.Call, note: Callable[[bool, list[int] | None], None]
     ) -> web.StreamResponse:
         part = batches.split(call, request.body, draw.random)

@@ -55,7 +55,7 @@ def read_configuration(path: Path) -> dict[str, dict]:
     for section, content in configuration.items():
         if section not in SECTIONS:
             raise Invalid(
-                f"{path}: {section} is not known; there may be {' and '.join(SECTIONS)}{meant(section, SECTIONS)}"
+                f"{path}: {section} is not known; there may be {' and '.join(SECTIONS)}{did_you_mean(section, SECTIONS)}"
             )
         if not isinstance(content, dict):
             raise Invalid(f"{path}: {section} must be an object, of names and values")
@@ -71,7 +71,7 @@ def read_samconfig(path: Path, environment: str) -> dict[str, str]:
     except tomllib.TOMLDecodeError as error:
         raise Invalid(f"{path}: not TOML: {error}") from None
     if environment not in config:
-        raise Invalid(f"{path}: there is no environment {environment}{meant(environment, config)}")
+        raise Invalid(f"{path}: there is no environment {environment}{did_you_mean(environment, config)}")
     given: dict[str, str] = {}
     for command in ("global", "deploy"):
         overrides = config[environment].get(command, {}).get("parameters", {}).get("parameter_overrides", [])
@@ -104,7 +104,7 @@ def check(declared: dict[str, dict], given: dict, from_build: dict[str, str]) ->
     problems = [f"{name}: the build sets it; leave it out of the configuration" for name in given if name in from_build]
     for name, value in (given | from_build).items():
         if name not in declared:
-            problems.append(f"{name}: the template has no such parameter{meant(name, declared)}")
+            problems.append(f"{name}: the template has no such parameter{did_you_mean(name, declared)}")
         else:
             problems += [f"{name}: {problem}" for problem in check_value(declared[name], value)]
     needed = [name for name, one in declared.items() if "Default" not in one and name not in given | from_build]
@@ -128,7 +128,7 @@ def check_value(parameter: dict, value: object) -> list[str]:
         return [f"{shown[:20]}… has over {MAX_VALUE_BYTES} bytes"]
     allowed = [as_text(one) for one in parameter.get("AllowedValues", [])]
     if allowed and text not in allowed:
-        return [f"{shown} is not one of {', '.join(map(repr, allowed))}{meant(text, allowed)}"]
+        return [f"{shown} is not one of {', '.join(map(repr, allowed))}{did_you_mean(text, allowed)}"]
     if parameter["Type"] == "Number":
         return check_number(parameter, text)
     if (pattern := parameter.get("AllowedPattern")) and not re.fullmatch(pattern, text):
@@ -175,7 +175,7 @@ def as_text(value: object) -> str:
     return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
-def meant(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word.lower(), [one.lower() for one in known], n=1)
     return next((f"; did you mean {one}?" for one in known if [one.lower()] == close), "")
 

@@ -41,7 +41,7 @@ FETCHED_LATE = ("CodeUri", "DefinitionUri", "DefinitionS3Location", "TemplateURL
 INCLUDED = re.compile(r"^( *Location:) s3://([^/\s]+)/(\S+)$", re.MULTILINE)
 
 
-class NotWhatItWas(Exception):
+class PinningError(Exception):
     """An object's content does not match its name, or the template may get another object."""
 
 
@@ -66,7 +66,7 @@ def checked(s3: Any, bucket: str, key: str) -> tuple[str, bytes]:
     found = s3.get_object(Bucket=bucket, Key=key)
     name, content = key.rsplit("/", 1)[-1].split(".")[0], found["Body"].read()
     if (own := name_of(content)) != name:
-        raise NotWhatItWas(
+        raise PinningError(
             f"s3://{bucket}/{key}: its content is that of {own}; delete this version of it, and build again"
         )
     return version_of(found, bucket, key), content
@@ -74,7 +74,7 @@ def checked(s3: Any, bucket: str, key: str) -> tuple[str, bytes]:
 
 def version_of(answer: dict, bucket: str, key: str) -> str:
     if answer.get("VersionId", "null") == "null":
-        raise NotWhatItWas(f"s3://{bucket}/{key}: the bucket keeps no versions")
+        raise PinningError(f"s3://{bucket}/{key}: the bucket keeps no versions")
     return answer["VersionId"]
 
 
@@ -113,7 +113,7 @@ def check_pinned(pinned: str, compared: set[tuple[str, str]]) -> None:
             if (bucket, key) not in compared:
                 problems.append(f"{path}: its content was not compared with its name")
     if problems:
-        raise NotWhatItWas("\n".join(problems))
+        raise PinningError("\n".join(problems))
 
 
 def pin(template: str, s3: Any) -> str:
@@ -124,7 +124,7 @@ def pin(template: str, s3: Any) -> str:
         if (bucket, key) not in versions:
             try:
                 versions[bucket, key], _ = checked(s3, bucket, key)
-            except NotWhatItWas as error:
+            except PinningError as error:
                 problems.append(str(error))
                 versions[bucket, key] = ""
         return versions[bucket, key]
@@ -141,7 +141,7 @@ def pin(template: str, s3: Any) -> str:
         field, host, bucket, key = found.groups()
         try:
             key, own = pinned_child(s3, bucket, key)
-        except NotWhatItWas as error:
+        except PinningError as error:
             problems.append(str(error))
             return found[0]
         return f"{field} {host}/{bucket}/{key}?versionId={own}"
@@ -150,7 +150,7 @@ def pin(template: str, s3: Any) -> str:
     for found in INCLUDED.finditer(template):
         version(*found.groups()[1:])
     if problems:
-        raise NotWhatItWas("\n".join(problems))
+        raise PinningError("\n".join(problems))
     check_pinned(pinned, set(versions))
     return pinned
 
@@ -161,7 +161,7 @@ def main() -> int:
     path = parser.parse_args().template
     try:
         pinned = pin(path.read_text(encoding="utf-8"), boto3.client("s3"))
-    except NotWhatItWas as error:
+    except PinningError as error:
         print(error, file=sys.stderr)
         return 1
     path.write_text(pinned, encoding="utf-8")

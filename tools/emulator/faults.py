@@ -76,7 +76,7 @@ class Firehose:
         self._held.mkdir(parents=True, exist_ok=True)
         setattr(self._module, DELIVER, self.deliver)
         setattr(self._module, PROCESS, self.process)
-        threading.Thread(target=self.deliver_what_is_held, daemon=True).start()
+        threading.Thread(target=self.deliver_held_batches, daemon=True).start()
 
     def draw(self, name: str, kinds: tuple[str, ...]) -> tuple[Draw | None, int]:
         # The number is that of the batch in its stream: the order of other streams does not matter.
@@ -169,7 +169,7 @@ class Firehose:
         unfinished.write_text(json.dumps(held), encoding="utf-8")
         unfinished.rename(self._held / f"{name}.json")
 
-    def deliver_what_is_held(self) -> None:
+    def deliver_held_batches(self) -> None:
         wait_until_open(int(os.environ.get("GATEWAY_PORT", "4566")))
         while True:
             time.sleep(LOOK_SECONDS)

@@ -68,7 +68,7 @@ def has_output(process: Popen | None) -> bool:
     return any(event & select.POLLIN for _, event in poll.poll(0))
 
 
-def do_not_wait_for_silence(worker: type) -> None:
+def skip_wait_for_output(worker: type) -> None:
     wait_for_lines = getattr(worker, DRAIN)
 
     def drain(self: Any, *args: Any, **kwargs: Any) -> str:
@@ -158,7 +158,7 @@ def main() -> None:
             sys.exit(
                 f"MiniStack has no {name} where it was: its version has changed, and {__file__} must change with it"
             )
-    do_not_wait_for_silence(worker)
+    skip_wait_for_output(worker)
     setattr(cloudwatch, EVICT, at_most_every(EVICT_SECONDS, getattr(cloudwatch, EVICT)))
     setattr(provisioners, UPDATE, with_known_attributes(getattr(provisioners, UPDATE)))
     setattr(apigateway_v1, EXECUTE, with_unpacked_body(getattr(apigateway_v1, EXECUTE)))

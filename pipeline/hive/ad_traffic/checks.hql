@@ -1,4 +1,4 @@
--- Each query names its check in the first column and must return no row.
+-- Each query has its check's name in the first column and must return no row.
 -- Variables as for query.hql.
 
 USE ${hivevar:database};

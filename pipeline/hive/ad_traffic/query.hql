@@ -1,4 +1,4 @@
--- How often each ad was shown on the day, and how many of those impressions were clicked. Ads without clicks have 0.
+-- Impressions of each ad on the day, and how many of them were clicked; 0 for ads without clicks.
 --
 -- Variables: database, and the day's parts year, month, day_of_month (zero-padded).
 -- Runs in Spark SQL and in Hive 3.1 alike, and replaces the day's partition.

@@ -1,4 +1,4 @@
--- Each query names its check in the first column and must return no row.
+-- Each query has its check's name in the first column and must return no row.
 --
 -- Variables: day (YYYY-MM-DD), and its parts year, month, day_of_month (zero-padded).
 
@@ -29,7 +29,7 @@ WHERE loaded.impressions <> stored.impressions
   OR loaded.impression_times <> stored.impression_times
   OR loaded.click_times <> stored.click_times;
 
--- With as many rows, and the lake's rows being unique, none of them missing means that all are the same.
+-- With equal counts and unique rows in the lake, no missing row means that all are equal.
 SELECT 'advertising: no row of the lake is missing' AS check_name, missing.*
 FROM (
   SELECT ad_id, impression_id, impression_at, click_at

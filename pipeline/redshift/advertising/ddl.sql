@@ -1,6 +1,6 @@
--- One row per impression with its first click; click_at is null when nobody clicked.
+-- One row per impression with its first click; click_at is null without a click.
 --
--- Rows are spread by impression_id: it is even, where a popular ad would weigh on one node, and impressions, clicks and
+-- Rows are distributed by impression_id: it is even, where a popular ad would overload one node, and impressions, clicks and
 -- advertising join by it without moving rows. They are sorted by time, so that a day is found, deleted and read without
 -- reading the others.
 
@@ -14,5 +14,5 @@ DISTSTYLE KEY
 DISTKEY (impression_id)
 SORTKEY (impression_at);
 
--- Where COPY puts a day before it replaces the day's rows.
+-- Where COPY writes a day before it replaces the day's rows.
 CREATE TABLE IF NOT EXISTS public.advertising_staging (LIKE public.advertising);

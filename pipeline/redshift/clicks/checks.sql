@@ -1,4 +1,4 @@
--- Each query names its check in the first column and must return no row.
+-- Each query has its check's name in the first column and must return no row.
 --
 -- Variables: day (YYYY-MM-DD), and its parts year, month, day_of_month (zero-padded).
 
@@ -21,7 +21,7 @@ CROSS JOIN (
 ) stored
 WHERE loaded.events <> stored.events OR loaded.times <> stored.times;
 
--- With as many rows, and the lake's rows being unique, none of them missing means that all are the same.
+-- With equal counts and unique rows in the lake, no missing row means that all are equal.
 SELECT 'clicks: no row of the lake is missing' AS check_name, missing.*
 FROM (
   SELECT click_id, impression_id, ad_id, occurred_at

@@ -1,4 +1,4 @@
--- Replaces the day's rows by those of the staging table, in one transaction.
+-- Replaces the day's rows with those of the staging table, in one transaction.
 --
 -- Variable: day (YYYY-MM-DD).
 

@@ -1,4 +1,4 @@
--- Replaces the day's rows by the lake's, in one transaction.
+-- Replaces the day's rows with the lake's, in one transaction.
 --
 -- Variables: day (YYYY-MM-DD), and its parts year, month, day_of_month (zero-padded).
 

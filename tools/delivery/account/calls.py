@@ -41,7 +41,7 @@ ACTIONS = {
 CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "max_attempts": 3})
 
 
-class Unseen(Exception):
+class AccessDenied(Exception):
     """A call was denied; the message is the action that it needs."""
 
 
@@ -71,7 +71,7 @@ class Account:
             return getattr(self.client(service, region), operation)(**request)
         except ClientError as error:
             if is_denied(error):
-                raise Unseen(action) from error
+                raise AccessDenied(action) from error
             raise
 
     def pages(self, service: str, operation: str, **request: Any) -> Iterator[dict]:
@@ -80,7 +80,7 @@ class Account:
             yield from self.client(service).get_paginator(operation).paginate(**request)
         except ClientError as error:
             if is_denied(error):
-                raise Unseen(action) from error
+                raise AccessDenied(action) from error
             raise
 
 
@@ -98,13 +98,13 @@ def look(what: str, check: Callable[..., Iterable[Finding]], *given: Any) -> lis
     try:
         for finding in check(*given):
             found.append(finding)
-    except UNSEEN as error:
+    except LOOKUP_ERRORS as error:
         found.append(advice(what, f"could not look: {reason(error)}"))
     return found
 
 
-UNSEEN = (Unseen, BotoCoreError, ClientError)
+LOOKUP_ERRORS = (AccessDenied, BotoCoreError, ClientError)
 
 
 def reason(error: Exception) -> str:
-    return f"needs {error}" if isinstance(error, Unseen) else str(error).strip()
+    return f"needs {error}" if isinstance(error, AccessDenied) else str(error).strip()

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from account import Finding, advice, stop
-from account.calls import Account, Unseen, code
+from account.calls import AccessDenied, Account, code
 from account.deployments import WAREHOUSE, Deployment
 
 EVERYONE = "IAM_ALLOWED_PRINCIPALS"
@@ -52,7 +52,7 @@ def check_default_database(account: Account) -> Iterator[Finding]:
     grant = grant_command("DESCRIBE", resource)
     try:
         account.call("glue", "get_database", Name="default")
-    except Unseen as denied:
+    except AccessDenied as denied:
         if "Lake Formation" in str(denied.__cause__):
             yield advice(
                 what, "it is under Lake Formation, without rights for you; the jobs' roles need them too", grant

@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 import configuration
 import templates
 from account import Finding, advice, stop
-from account.calls import UNSEEN, Account, code, reason
+from account.calls import LOOKUP_ERRORS, Account, code, reason
 from account.deployments import KINDS, Deployment, deploy_pipeline
 
 # What helps a stack in a state that takes no update. {stack} is its name.
@@ -216,7 +216,7 @@ def check_names(account: Account, deployment: Deployment) -> Iterator[Finding]:
             if not exists(account, name):
                 free += 1
                 continue
-        except UNSEEN as error:
+        except LOOKUP_ERRORS as error:
             unseen.add(reason(error))
             continue
         noun = kind.rsplit("::", 1)[1]

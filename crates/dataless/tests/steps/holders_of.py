@@ -2,7 +2,7 @@
 
     python holders_of.py TEXT FOLDER [BUCKET ENDPOINT]
 
-Prints one JSON object: `files` and `versions` (how many were read), `orc` (how many of both are ORC), `markers` (marks of deletion
+Prints one JSON object: `files` and `versions` (how many were read), `orc` (how many of both are ORC), `markers` (delete markers
 in the bucket), and `holders`, the names of what holds the text in any letter case.
 """
 
