@@ -8,6 +8,7 @@ JVM, which is all of Spark here, including its compilers. Peaks are those of the
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import re
@@ -127,7 +128,7 @@ def main() -> None:
     sys.path[:0] = [str(tree / folder) for folder in MODULES]
     spark = start(work)
     try:
-        make_tables(spark, work)
+        make_tables(spark, work, tree)
         jobs = engines(spark, request, tree, work)
         figures = []
         for one in request["steps"]:
@@ -164,15 +165,16 @@ def start(work: Path) -> Any:
     return spark
 
 
-def make_tables(spark: Any, work: Path) -> None:
+def make_tables(spark: Any, work: Path, tree: Path = ROOT) -> None:
     """The tables of the jobs' template, with the partitions that the folder has, and that of the orders."""
     import catalog
-    from support.spark import BUCKET, deployed_tables
     from traffic import ORDERS
 
-    known = [*deployed_tables(DATABASE), ORDERS | {"DatabaseName": DATABASE}]
+    # Earlier commits have these in the fixtures of the jobs' tests.
+    shared = importlib.import_module("support.spark" if (tree / "tests/support").exists() else "conftest")
+    known = [*shared.deployed_tables(DATABASE), ORDERS | {"DatabaseName": DATABASE}]
     tables = [one for one in known if not one["Name"].startswith("raw_")]
-    for statement in catalog.statements(tables, {BUCKET: f"file://{work}/"}):
+    for statement in catalog.statements(tables, {shared.BUCKET: f"file://{work}/"}):
         spark.sql(statement)
 
 

@@ -140,7 +140,7 @@ def test_parameters_tell_what_the_columns_of_events_mean(warehouse):
     assert parameters("rejected") == {}
 
 
-def test_the_catalog_made_anew_holds_the_rows_that_the_jobs_wrote(warehouse, dynamodb, capsys):
+def test_the_recreated_catalog_has_the_rows_that_the_jobs_wrote(warehouse, dynamodb, capsys):
     days = ("2026-11-19", "2026-11-20")
     events = [
         ("2026-11-20 10", "a.gz", nasty.impression(number, f"{days[number % 2]} 10:00:00.000")) for number in range(4)

@@ -128,7 +128,7 @@ def full_warehouse(warehouse):
     return warehouse
 
 
-def test_an_event_goes_from_everywhere_and_all_else_stays_however_often_the_job_is_killed(
+def test_an_event_is_erased_everywhere_and_everything_else_stays_however_often_the_job_is_killed(
     full_warehouse, dynamodb, capsys, monkeypatch
 ):
     warehouse = full_warehouse
@@ -155,7 +155,7 @@ def test_the_books_are_right_once_the_days_of_the_receipt_ran_again(full_warehou
     assert everything(full_warehouse) | {"ledger": None} == erased | {"ledger": None}
 
 
-def test_an_ad_goes_with_its_items_and_what_was_loaded_of_it(warehouse, dynamodb, capsys):
+def test_an_ad_is_erased_with_its_items_and_manifests(warehouse, dynamodb, capsys):
     put_impressions(warehouse)
     run_etl(warehouse, DAY, NEXT_DAY)
     derive(warehouse)

@@ -22,12 +22,12 @@ from lake import lines, objects
         "torn {" + ID + " für Ödön 🦀",
     ],
 )
-def test_a_line_holds_the_id_in_any_letter_case_with_escapes_or_without(line):
+def test_a_line_contains_the_id_in_any_letter_case_with_escapes_or_without(line):
     assert lines.id_finder(ID)(line.encode())
 
 
 @pytest.mark.parametrize("line", ["", ID[:-1], ID[:-1] + "b", ID.replace("-", ""), r"\u0062bcdef00" + ID[8:], "\\u"])
-def test_a_line_without_the_id_does_not_hold_it(line):
+def test_a_line_without_the_id_does_not_contain_it(line):
     assert not lines.id_finder(ID)(line.encode())
 
 
@@ -40,7 +40,7 @@ def error_line(*events: bytes) -> bytes:
     return json.dumps(record).encode() + b"\n"
 
 
-def test_an_error_line_loses_the_events_that_hold_the_id():
+def test_an_error_line_loses_the_events_that_contain_the_id():
     holds, event, other = lines.id_finder(ID), impression(ID, nasty.AD).encode() + b"\n", b"\xff other \xc3\xbc\n"
     assert lines.strip_error(error_line(other), holds) == (error_line(other), 0)
     assert lines.strip_error(error_line(event, other, event), holds) == (error_line(other), 2)

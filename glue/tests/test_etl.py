@@ -176,7 +176,7 @@ STEPS = [
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("owner, step", STEPS, ids=lambda part: part if isinstance(part, str) else "")
-def test_a_job_that_dies_at_any_step_is_made_good_by_the_next(small_warehouse, monkeypatch, owner, step, after):
+def test_a_job_that_dies_at_any_step_is_repaired_by_the_next(small_warehouse, monkeypatch, owner, step, after):
     run_etl(small_warehouse, "2026-11-20")
     old = everything(small_warehouse)
     small_warehouse.put_lines("impressions", [

@@ -72,7 +72,7 @@ def test_a_run_that_counts_nothing_has_no_rows(cloudwatch, clock):
     assert cloudwatch.figures() == {"JobTime": (1500, "Milliseconds"), "JobFailures": (0, "Count")}
 
 
-def test_a_failure_is_published_and_goes_on(cloudwatch, clock):
+def test_a_failure_is_published_and_raised(cloudwatch, clock):
     cloudwatch.stub.add_response("put_metric_data", {})
 
     def main(argv):

@@ -40,7 +40,7 @@ def test_what_only_spark_would_read_ends_the_job_with_its_name(warehouse, name):
     assert warehouse.rows("ledger") == []
 
 
-def test_what_nobody_takes_for_a_raw_object_ends_no_job(warehouse):
+def test_files_that_are_not_raw_objects_fail_no_job(warehouse):
     size = sum(put(warehouse, name) for name in ("a.gz", "a.GZ", "a.bz2.gz", "zst", "\x01é\n.gz"))
     for name in ("_a.bz2", ".a.zst", "a.gz._COPYING_", "_temporary/a.gz"):
         put(warehouse, name)

@@ -22,7 +22,7 @@ def dead(receipt: dict) -> dict[str, int]:
     return {place["name"]: place["count"] for place in receipt["places"] if place["place"] == "dead run"}
 
 
-def test_runs_of_dead_jobs_are_erased_when_they_hold_the_id_or_can_not_be_read(warehouse, dynamodb, capsys):
+def test_runs_of_dead_jobs_are_erased_when_they_contain_the_id_or_are_unreadable(warehouse, dynamodb, capsys):
     warehouse.put_lines("impressions", [(f"{DAY} 10", "a.gz", impression(ID, nasty.AD))])
     run_etl(warehouse, DAY)
     folder = warehouse.folder / "data" / ARRIVED
@@ -58,7 +58,7 @@ def test_runs_of_dead_jobs_are_erased_when_they_hold_the_id_or_can_not_be_read(w
     assert not (live / "event_day=open").exists()
 
 
-def test_a_rejected_line_that_a_killed_job_has_set_aside_is_found_with_its_escapes(
+def test_a_rejected_line_of_a_killed_job_is_found_with_its_escapes(
     warehouse,
     dynamodb,
     capsys,
@@ -124,7 +124,7 @@ def test_a_fault_of_another_kind_is_none_of_the_files(warehouse):
         remains.count_rows(warehouse.spark, "nothing-has-this-scheme://b/data", gone, Erased(ID).in_files)
 
 
-def test_a_file_of_somebody_else_that_can_not_be_read_is_named_and_left_alone(warehouse, dynamodb, capsys):
+def test_an_unreadable_file_of_someone_else_is_named_and_kept(warehouse, dynamodb, capsys):
     notes = warehouse.folder / f"data/lake/ad/impressions/{ARRIVED_PATH}/notes.txt"
     notes.parent.mkdir(parents=True)
     notes.write_bytes(b"no rows" * 100)
@@ -133,7 +133,7 @@ def test_a_file_of_somebody_else_that_can_not_be_read_is_named_and_left_alone(wa
     assert notes.exists()
 
 
-def test_in_s3_marks_and_earlier_versions_are_no_remains(monkeypatch):
+def test_in_s3_markers_and_earlier_versions_are_not_leftovers(monkeypatch):
     bucket = VersionedBucket("Enabled")
     monkeypatch.setattr(objects.boto3, "client", lambda service: bucket)
     for key in (

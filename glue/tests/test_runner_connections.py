@@ -88,7 +88,7 @@ def test_a_request_that_comes_drop_by_drop_is_given_up(server):
     assert_answers(server)
 
 
-def test_silent_connections_hold_nobody_up(server):
+def test_silent_connections_block_no_others(server):
     silent = [connect(server) for _ in range(50)]
     assert_answers(server)
     for connection in silent:

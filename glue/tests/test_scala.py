@@ -298,7 +298,7 @@ def test_bad_arguments_are_refused_in_the_same_words(engines, wrong, message):
         etl.parse_arguments(flags(arguments))
 
 
-def test_a_script_that_does_not_compile_is_told_with_its_line(tmp_path):
+def test_a_script_that_does_not_compile_is_reported_with_its_line(tmp_path):
     script = tmp_path / "wrong.scala"
     script.write_text("object GlueApp {\n  def main(arguments: Array[String]): Unit = nothing\n}\n")
     with pytest.raises(scala.CompileError, match=r"wrong.scala:2: error: not found: value nothing"):

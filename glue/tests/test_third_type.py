@@ -167,7 +167,7 @@ def digest(folder) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_customer_is_erased_by_a_text_and_nobody_else(orders, dynamodb, capsys, monkeypatch):
+def test_only_the_customer_is_erased_by_a_text(orders, dynamodb, capsys, monkeypatch):
     monkeypatch.setattr(erase, "yesterday", lambda: date(2026, 11, 24))
     held = [
         order(1, note=VALUE), order(2, f'"note": {PLAIN}', quantity=7), order(1, note=VALUE),
@@ -292,7 +292,7 @@ def test_an_ad_is_erased_by_its_field_as_by_its_option(warehouse, dynamodb, caps
         ("quantity=07", "this is not a value of quantity: it must be a whole number"),
     ],
 )
-def test_what_no_event_can_hold_is_refused(orders, dynamodb, capsys, by, problem):
+def test_values_that_no_event_can_have_are_refused(orders, dynamodb, capsys, by, problem):
     with pytest.raises(ValueError, match=problem):
         run_erase(orders, capsys, "--by", by)
 

@@ -91,7 +91,7 @@ def test_the_books_are_open_until_what_was_set_aside_is_back(warehouse, run):
     assert [row[0] for row in warehouse.rows("impressions")] == [nasty.own_id(number) for number in (1, 2, 3, 4)]
 
 
-def test_records_count_by_line_and_what_is_no_record_counts_as_one(warehouse, run):
+def test_records_count_by_line_and_an_unreadable_record_counts_as_one(warehouse, run):
     odd = [
         record(f"{DAY} 11:00:00", rawData=base64.b64encode(b"a\n\nb").decode()),
         record(f"{DAY} 11:00:00", rawData=""),

@@ -82,7 +82,7 @@ def test_it_is_used_with_the_keyboard_alone(page):
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Data of Invocations"
 
 
-def test_a_screen_reader_is_told_what_a_chart_shows(page):
+def test_a_screen_reader_gets_what_a_chart_shows(page):
     open_ops(page)
     invocations = page.get_by_role("region", name="Invocations", exact=True)
     said = invocations.locator("p.hidden").inner_text()

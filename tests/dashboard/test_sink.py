@@ -169,7 +169,7 @@ def stream(bucket, refusing):
     stream.close()
 
 
-def test_what_cloudwatch_refuses_is_missing_there_and_told_exactly(stream, refusing, cloudwatch):
+def test_what_cloudwatch_refuses_is_missing_there_and_reported_exactly(stream, refusing, cloudwatch):
     dice = random.Random(SEED)
     sent = []
     for _ in range(BATCHES):

@@ -37,7 +37,7 @@ def test_machines_of_a_pipeline_need_their_boundary():
     resolve(ROOT / "template.yaml", only)
 
 
-def test_nobody_gets_rights_over_roles():
+def test_no_role_may_change_roles():
     assert [
         action
         for one in statements("WarehouseBoundary")

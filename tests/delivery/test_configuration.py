@@ -105,7 +105,7 @@ def test_a_file_that_is_missing_is_named_with_what_to_write(run):
     assert done.stderr.startswith('config/feature.json does not exist. Create it with {"Parameters": {}}')
 
 
-def test_all_problems_are_told_at_once(check):
+def test_all_problems_are_reported_at_once(check):
     done = check({"Parameters": {"Size": "x", "Days": 0, "Nope": "y"}}, "--stack-name", "Dataless")
     # The three, the bucket that nobody gave, and the name.
     assert len(done.stderr.splitlines()) == 5

@@ -126,7 +126,7 @@ def spark_roles():
     yield "EMR", stack, stack.one("EmrStack/NodeRole")
 
 
-def test_whoever_opens_the_catalog_may_make_its_database_default_in_a_new_account():
+def test_roles_that_open_the_catalog_may_create_its_database_default():
     """Spark and Hive make it when it is missing, and fail when they may not."""
     for name, stack, role in spark_roles():
         for part in ("catalog", "database/default"):
@@ -135,7 +135,7 @@ def test_whoever_opens_the_catalog_may_make_its_database_default_in_a_new_accoun
             assert not is_allowed(stack, role, "glue:CreateDatabase", CATALOG + other), name
 
 
-def test_whoever_writes_to_the_lake_with_s3a_may_look_for_uploads():
+def test_roles_that_write_to_the_lake_with_s3a_may_list_uploads():
     for name, stack, role in spark_roles():
         assert is_allowed(stack, role, "s3:ListBucketMultipartUploads", "arn:aws:s3:::<DataLakeBucket>"), name
 

@@ -180,7 +180,7 @@ def also_needed(function, one):
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_all_else_is_refused(allowed, function):
+def test_everything_else_is_refused(allowed, function):
     refused = [one for one in TRIED if not also_needed(function, one)]
     assert len(refused) >= len(TRIED) - 1
     assert [one for one in refused if allowed(function, *one)] == []

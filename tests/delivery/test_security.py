@@ -211,7 +211,7 @@ def test_plain_http_is_refused_wherever_a_policy_can_say_so():
     assert seen == set(guarded)
 
 
-def test_access_logs_go_where_they_are_told():
+def test_access_logs_go_to_the_given_bucket():
     bucket = resolve(TEMPLATE, {"AccessLogsBucket": "logs-of-all"}).resources["DataLakeBucket"]["Properties"]
     assert bucket["LoggingConfiguration"] == {
         "DestinationBucketName": "logs-of-all",

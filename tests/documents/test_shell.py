@@ -23,7 +23,7 @@ def test_commands_are_shell(page, text):
     assert problem(text) == ""
 
 
-def test_what_is_no_shell_is_found():
+def test_invalid_shell_is_found():
     assert len(BLOCKS) > 60
     assert problem("aws s3 ls <DataLakeBucket>\n") == ""
     assert "unexpected" in problem("for x in a b; echo $x; done\n")

@@ -145,7 +145,7 @@ def test_a_failed_etl_is_reported_not_repeated_and_runs_when_its_cause_is_fixed(
     "fields",
     [{"from": "yesterday"}, {"from": "2026-05-06", "to": "2026-05-04"}, {"from": "2026-05-06", "to": "2028-05-06"}],
 )
-def test_what_is_no_range_of_days_is_refused(warehouse, notices, fields):
+def test_an_invalid_range_of_days_is_refused(warehouse, notices, fields):
     ended = warehouse.wait(warehouse.start(**fields))
     assert (ended["status"], ended["error"]) == ("FAILED", "InvalidInput")
     assert "YYYY-MM-DD" in ended["cause"]

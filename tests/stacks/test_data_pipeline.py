@@ -185,7 +185,7 @@ def test_staging_files_are_copied_from_where_they_are_exported_to(definitions):
             assert f"'${{hivevar:staging}}/{table}/day=${{hivevar:day}}'" in export
 
 
-def test_a_failure_is_told_and_everything_has_a_limit(definitions):
+def test_a_failure_is_reported_and_everything_has_a_limit(definitions):
     for _, definition in definitions:
         default = definition.objects["Default"]
         assert default["onFail"] == ["FailureAlarm"] and default["onLateAction"] == ["LateAlarm"]

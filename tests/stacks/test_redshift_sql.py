@@ -310,7 +310,7 @@ def test_every_statement_is_redshift_s():
         assert kinds <= {exp.Select, exp.Delete, exp.Insert, exp.Copy, exp.Create} or path.name == "schema.sql", path
 
 
-def test_variables_stand_in_quotes():
+def test_variables_are_in_quotes():
     """So that a value can't be more than a value."""
     for path in sorted(REDSHIFT.rglob("*.sql")):
         for statement in load.split_statements(path.read_text()):
