@@ -95,89 +95,97 @@ def test_an_erasure_that_ends_in_between_leaves_an_unfinished_one_as_it_was(
     assert journals(warehouse) == []
 
 
-def test_an_erasure_that_is_killed_after_each_of_its_steps_ends_all_the_same(
-    warehouse,
-    dynamodb,
-    capsys,
-    monkeypatch,
-):
-    other = nasty.OTHER_AD
-    lines = [
-        impression(nasty.own_id(1), ID),
-        impression(nasty.own_id(2), other),
-        impression(nasty.own_id(3), ID)[:-1],
-        "{",
-    ]
-    warehouse.put_lines("impressions", [(f"{DAY} 10", "a.gz", line) for line in lines])
+AD_LINES = [
+    impression(nasty.own_id(1), ID),
+    impression(nasty.own_id(2), nasty.OTHER_AD),
+    impression(nasty.own_id(3), ID)[:-1],
+    "{",
+]
+DERIVED = ("advertising", "ad_traffic")
+
+
+def fill(warehouse) -> None:
+    """The ad and another one in raw, the lake, a dead run, the derived tables and a manifest."""
+    warehouse.put_lines("impressions", [(f"{DAY} 10", "a.gz", line) for line in AD_LINES])
     run_etl(warehouse, DAY)
+    ads = (ID, nasty.OTHER_AD)
     advertising = [
         {"ad_id": ad, "impression_id": nasty.own_id(number), "impression_at": f"{DAY} 10:00:00", "click_at": None}
         | DAY_KEYS
-        for number, ad in ((1, ID), (2, other))
+        for number, ad in enumerate(ads, 1)
     ]
     warehouse.insert("advertising", advertising)
-    warehouse.insert("ad_traffic", [{"ad_id": ad, "impressions": 1, "clicks": 0} | DAY_KEYS for ad in (ID, other)])
+    warehouse.insert("ad_traffic", [{"ad_id": ad, "impressions": 1, "clicks": 0} | DAY_KEYS for ad in ads])
     (live,) = (warehouse.folder / f"data/lake/ad/impressions/arrived={DAY}").iterdir()
     shutil.copytree(live, live.parent / "run-29991231T000000-00000001")
-    dynamodb.items = {(ID, DAY), (other, DAY)}
     manifest = load_ad_traffic.new_manifest(load_ad_traffic.manifest_folder(warehouse.data_path, "table", DAY))
-    items = warehouse.spark.createDataFrame([(ID, 1, 0), (other, 1, 0)], load_ad_traffic.ITEMS_SCHEMA)
+    items = warehouse.spark.createDataFrame([(ad, 1, 0) for ad in ads], load_ad_traffic.ITEMS_SCHEMA)
     items.write.orc(manifest)
     load_ad_traffic.mark_loaded(warehouse.spark, manifest)
-    monkeypatch.setattr(erase, "yesterday", lambda: date(2026, 11, 24))
-    tables = ("advertising", "ad_traffic")
-    before = everything(warehouse) | {table: warehouse.rows(table) for table in tables}
 
-    # Files that nothing points to yet are written again.
-    makes = (dynamodb, "batch_write_item"), (load_ad_traffic, "mark_loaded")
-    for owner, name in makes:
-        with monkeypatch.context() as patch:
-            patch.setattr(owner, name, kill)
-            with pytest.raises(KeyboardInterrupt):
-                run_erase(warehouse, capsys, "--ad", ID, "--dry_run", "false")
-    steps = []
 
-    def die_at(owner, name: str):
-        """Kills the run before the first step of a kind, and after each."""
+def stored(warehouse) -> dict[str, list[tuple]]:
+    return everything(warehouse) | {table: warehouse.rows(table) for table in DERIVED}
+
+
+class Killer:
+    """Kills a run before the first step of a kind, and after each."""
+
+    def __init__(self, patch):
+        self.patch = patch
+        self.steps: list[str] = []
+        self.first: set[str] = set()
+
+    def watch(self, owner, name: str) -> None:
         work = getattr(owner, name)
 
         def step(*arguments):
             is_step = arguments[-1] and not str(arguments[-1]).endswith(".json")
-            if is_step and name in first:
-                first.remove(name)
+            if is_step and name in self.first:
+                self.first.remove(name)
                 raise KeyboardInterrupt
             result = work(*arguments)
             if is_step:
-                steps.append(name)
+                self.steps.append(name)
                 raise KeyboardInterrupt
             return result
 
-        first.add(name)
-        patch.setattr(owner, name, step)
+        self.first.add(name)
+        self.patch.setattr(owner, name, step)
 
-    first: set[str] = set()
+
+def test_an_erasure_that_is_killed_after_each_of_its_steps_ends_all_the_same(warehouse, dynamodb, capsys, monkeypatch):
+    fill(warehouse)
+    dynamodb.items = {(ID, DAY), (nasty.OTHER_AD, DAY)}
+    monkeypatch.setattr(erase, "yesterday", lambda: date(2026, 11, 24))
+    before = stored(warehouse)
+    # Files that nothing points to yet are written again.
+    for owner, name in ((dynamodb, "batch_write_item"), (load_ad_traffic, "mark_loaded")):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(owner, name, kill)
+            run_erase(warehouse, capsys, "--ad", ID, "--dry_run", "false")
     receipt = None
     with monkeypatch.context() as patch:
+        killer = Killer(patch)
         for owner, name in ((files, "delete"), (Partition, "point_at"), (erase, "rewrite_objects")):
-            die_at(owner, name)
+            killer.watch(owner, name)
         while not receipt:
             try:
                 receipt = run_erase(warehouse, capsys, "--ad", ID, "--dry_run", "false")
             except KeyboardInterrupt:
-                assert len(steps) < 30
+                assert len(killer.steps) < 30
     # Impressions, rejected, advertising and ad_traffic are replaced; deleted are what they replaced, the manifest and the dead run.
+    steps = killer.steps
     assert {name: steps.count(name) for name in set(steps) - {"delete"}} == {"point_at": 4, "rewrite_objects": 1}
     assert steps.count("delete") >= 6
     assert (receipt["places"], receipt["rerun"]) == ([], {"from": DAY, "to": "2026-11-24"})
-    after = everything(warehouse) | {table: warehouse.rows(table) for table in tables}
-    erased = {table: [row for row in rows if ID not in str(row)] for table, rows in before.items()}
-    assert after == erased
-    assert dynamodb.items == {(other, DAY)} and journals(warehouse) == []
+    assert stored(warehouse) == {table: [row for row in rows if ID not in str(row)] for table, rows in before.items()}
+    assert dynamodb.items == {(nasty.OTHER_AD, DAY)} and journals(warehouse) == []
     (raw,) = warehouse.folder.glob("data/raw/**/*.gz")
-    assert gzip.decompress(raw.read_bytes()).decode().splitlines() == [lines[1], lines[3]]
+    assert gzip.decompress(raw.read_bytes()).decode().splitlines() == [AD_LINES[1], AD_LINES[3]]
     for folder in ("lake/ad/impressions", "lake/ad/advertising", "lake/ad/ad_traffic", "rejected", "loaded"):
-        stored = warehouse.spark.read.option("recursiveFileLookup", "true").orc(f"{warehouse.data_path}/{folder}")
-        assert stored.count() and not [row for row in stored.collect() if ID in str(row)]
+        left = warehouse.spark.read.option("recursiveFileLookup", "true").orc(f"{warehouse.data_path}/{folder}")
+        assert left.count() and not [row for row in left.collect() if ID in str(row)]
 
 
 # --- the journal ---
