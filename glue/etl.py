@@ -3,10 +3,10 @@
     spark-submit glue/etl.py --table TABLE --day YYYY-MM-DD --database DB --data_path s3://BUCKET/data --lookback_days 3
         --sql s3://…/glue/sql [--compression zstd|zlib|snappy] [--file_mb 64]
 
-It overwrites what arrived on the day: the table's partitions of that arrival day, the rejected lines, and the ledger row,
-each by pointing the catalog at complete files. It reads what earlier days wrote, as far as a line of the day may repeat
-it, and never changes it. So days must run in order. `docs/lake.md` defines the terms. `glue/scala/etl.scala` runs the
-same SQL.
+It overwrites what arrived on the day: the table's partitions of that arrival day, the rejected lines, and the ledger
+row, each by pointing the catalog at complete files. It reads what earlier days wrote, as far as a line of the day may
+repeat it, and never changes it. So days must run in order. `docs/lake.md` defines the terms. `glue/scala/etl.scala`
+runs the same SQL.
 """
 
 from __future__ import annotations
@@ -62,8 +62,7 @@ class Arguments:
 @measure.job
 def main(argv: list[str]) -> int:
     """Runs the job; returns the number of the day's raw lines. Raises `ValueError` for bad arguments, `RuntimeError`
-    when raw is gone but the
-    lake is not."""
+    when raw is gone but the lake is not."""
     arguments = parse_arguments(argv)
     spark = session.start(f"etl {arguments.table} {arguments.day}")
     for name, value in SETTINGS.items():

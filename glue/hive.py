@@ -5,8 +5,7 @@
 
 The scripts read these Hive variables: database, day (YYYY-MM-DD), year, month and day_of_month (the day's partition
 keys, zero-padded) and, if given, attribution_days and staging. Hive and `spark-sql` run the same files with `--hivevar
-name=value`.
-A check is a SELECT that must return no row; its first column is the check's name.
+name=value`. A check is a SELECT that must return no row; its first column is the check's name.
 
 `INSERT OVERWRITE TABLE t PARTITION (…) SELECT …` writes complete files beside the live ones, runs the checks, then
 points the catalog at the new files in one call. `docs/pipeline.md` explains what that guarantees.

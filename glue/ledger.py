@@ -3,10 +3,9 @@
     spark-submit glue/ledger.py --database DB --stack NAME --day YYYY-MM-DD --lookback_days 3 \
         [--metric_namespace Warehouse/Lake] [--realtime_namespace Warehouse/Advertising]
 
-It checks the books of each table of events that the catalog has. They balance for a day when raw = kept + repeats + rejected +
-late, kept = stored and undelivered = 0, and when the day is not stale. A day is stale when an earlier day that it
-depends on, up to
-`--lookback_days` + 1 days before it, was decided after its own run had started.
+It checks the books of each table of events that the catalog has. They balance for a day when raw = kept + repeats +
+rejected + late, kept = stored and undelivered = 0, and when the day is not stale. A day is stale when an earlier day
+that it depends on, up to `--lookback_days` + 1 days before it, was decided after its own run had started.
 
 Metrics, in `Count` unless stated otherwise, with the dimensions `Stack` and `Table`:
 
@@ -19,8 +18,8 @@ Metrics, in `Count` unless stated otherwise, with the dimensions `Stack` and `Ta
                                               metrics sink counted of them differ. Needs --realtime_namespace, and a day
                                               that is over
 
-The endpoint comes from AWS_ENDPOINT_URL, if set. Prints a line of JSON for each table. On AWS it needs `--extra-py-files
-s3://…/glue/lake.zip`.
+The endpoint comes from AWS_ENDPOINT_URL, if set. Prints a line of JSON for each table. On AWS it needs
+`--extra-py-files s3://…/glue/lake.zip`.
 """
 
 from __future__ import annotations

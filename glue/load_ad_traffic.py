@@ -13,8 +13,7 @@ The next run knows what to delete, and skips only items that are certain to be i
 nothing, for a table that others have written to. `docs/pipeline.md` has the reasons.
 
 `--write_rate` limits the puts and deletes per second of the whole job; 0, the default, is no limit. Each executor
-writes its own
-partitions. The endpoint comes from AWS_ENDPOINT_URL, if set. On AWS it needs `--extra-py-files` with
+writes its own partitions. The endpoint comes from AWS_ENDPOINT_URL, if set. On AWS it needs `--extra-py-files` with
 lake.zip.
 """
 

@@ -8,17 +8,16 @@ received them, so an event that was in time then is in time now. Then it prints 
 error objects: a killed run has either printed the report or left everything for the next one. The next run recognises
 by its name what is already in raw, and adds nothing twice. Don't run it during an erasure.
 
-It does so for each table of events in the Glue database. It needs boto3, the folder lake/ beside it, and the rights
-to read the database's tables, to list the bucket, to read and delete below data/raw-errors/, and to read and write below data/raw/.
-The endpoint comes from AWS_ENDPOINT_URL, if set. With --dry_run it changes nothing. Prints
-one JSON object:
+It does so for each table of events in the Glue database. It needs boto3, the folder lake/ beside it, and the rights to
+read the database's tables, to list the bucket, to read and delete below data/raw-errors/, and to read and write below
+data/raw/. The endpoint comes from AWS_ENDPOINT_URL, if set. With --dry_run it changes nothing. Prints one JSON object:
 
     lines       lines that were taken back, by table
     objects     keys that were added to the raw zone
     removed     error objects that are deleted after the report
     unreadable  error objects with a record that can't be read; nothing was taken from them, and the ledger stays open
-    rerun       the first and the last arrival day to run the batch for, or null. The batch also runs the days that
-    depend on them
+    rerun       the first and the last arrival day to run the batch for, or null; the batch also runs the days
+                that depend on them
 
 Exit status: 0 when all was taken back, 1 when there are `unreadable` objects or the run failed.
 """

@@ -2,8 +2,8 @@
 
     python glue/bench/layout.py [--impressions 1250000] [--engine python] [--file_mb 64] [--before 307c247] [--json]
 
-The files of one event day, by the ETL and by that of the commit --before, which is asked for files of the same size. Then the same rows by
-compression, in the lake's order and as they came. `--before ""` leaves the commit out.
+The files of one event day, by the ETL and by that of the commit --before, which is asked for files of the same size.
+Then the same rows by compression, in the lake's order and as they came. `--before ""` leaves the commit out.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
     python glue/bench/nightly.py [--impressions 600000] [--days 8] [--nights 4] [--engine python] [--rounds 3] [--before 307c247] [--json]
 
-So many days of impressions and their clicks. Before the measured nights the lake has the days before them, and raw of a day arrives with
-its night, as it does in operation. The nights run in one Spark process, one after the other, for each of:
+So many days of impressions and their clicks. Before the measured nights the lake has the days before them, and raw of a
+day arrives with its night, as it does in operation. The nights run in one Spark process, one after the other, for each
+of:
 
     before    the ETL of the commit --before: the last four event days, each from the raw lines of all days around it
     now 3     the ETL of the arrival day, LookbackDays 3

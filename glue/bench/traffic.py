@@ -1,8 +1,8 @@
 """The raw lines of the benchmarks: generated once, and kept below `.dataless/bench`.
 
-Impressions and clicks come from the load generator (`loadgen.yaml`): 1,000 ads with popularity by Zipf, 3 % repeats, 1 % of events
-that arrive 100 hours after they occurred, 0.5 % malformed lines. Orders have nine fields of mixed types, 3 % repeats and 0.5 % of
-broken lines. Each folder has `raw/ad/<table>/year=/month=/day=/hour=/*.gz`.
+Impressions and clicks come from the load generator (`loadgen.yaml`): 1,000 ads with popularity by Zipf, 3% repeats, 1%
+of events that arrive 100 hours after they occurred, 0.5% malformed lines. Orders have nine fields of mixed types, 3%
+repeats and 0.5% of broken lines. Each folder has `raw/ad/<table>/year=/month=/day=/hour=/*.gz`.
 """
 
 from __future__ import annotations

@@ -89,8 +89,7 @@ class Erased:
 
 def find(field: str, value: str, tables: Iterable[EventTable]) -> Erased:
     """The search for a value of a field of `event.erase`: as an id where the field is one in any table. Raises
-    `ValueError`
-    when no event can hold it."""
+    `ValueError` when no event can hold it."""
     tables = list(tables)
     columns = {
         table: column for table in tables if field in table.erase for column in table.columns if column.name == field

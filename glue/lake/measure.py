@@ -3,8 +3,8 @@
     @measure.job
     def main(argv: list[str]) -> int | None: …    # returns the number of rows
 
-Namespace `Warehouse/Lake`, dimensions `Stack` (`--stack`) and `Job` (`--JOB_NAME`, which Glue passes by itself); without
-them nothing is published:
+Namespace `Warehouse/Lake`, dimensions `Stack` (`--stack`) and `Job` (`--JOB_NAME`, which Glue passes by itself);
+without them nothing is published:
 
     JobTime      Milliseconds, from the start of `main` to its end
     JobRows      Count. Not there when the job counts none, or failed

@@ -7,8 +7,8 @@
     event.sort      the order of the rows within a file
     event.erase     columns by which a person or a thing is erased
 
-Each table with the parameter `event.id` is one of events. Its location, `…/lake/<group>/<type>/`, names its group: its raw
-lines are below `…/raw/<group>/<type>/`.
+Each table with the parameter `event.id` is one of events. Its location, `…/lake/<group>/<type>/`, names its group: its
+raw lines are below `…/raw/<group>/<type>/`.
 """
 
 from __future__ import annotations

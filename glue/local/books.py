@@ -3,8 +3,8 @@
     spark-submit glue/local/books.py --data_path file:///FOLDER/data --day 2026-11-20 \\
         --tables ad/impressions,ad/clicks
 
-Tables of events are named by their folders, group and type. Prints one JSON object: lake rows of all days, the ledger's sums, and of the day the rows of advertising, those clicked,
-and ad_traffic row by row.
+Tables of events are named by their folders, group and type. Prints one JSON object: lake rows of all days, the ledger's
+sums, and of the day the rows of advertising, those clicked, and ad_traffic row by row.
 """
 
 from __future__ import annotations

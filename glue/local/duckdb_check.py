@@ -275,8 +275,8 @@ def keep(
 ) -> None:
     """Makes the table of the kept events of the days: its required columns, ids as UUIDs, and arrived_at.
 
-    An event's window begins in the last hour of the day before. Whether an event in that window was itself kept may depend on
-    days before it, if its id came then too. Such ids are rare: older lines are read only for them.
+    An event's window begins in the last hour of the day before. Whether an event in that window was itself kept may
+    depend on days before it, if its id came then too. Such ids are rare: older lines are read only for them.
     """
     before = timedelta(days=1)
     while True:
@@ -328,11 +328,12 @@ def oldest_day(data: Path, table: Table) -> str:
 
 
 def readable(file: Path, path: Path) -> tuple[str, int, int]:
-    """A file with the object's lines, whose name DuckDB takes for neither a pattern nor a kind of file of its own; how many
-    lines these are; and no less than the bytes of the longest. DuckDB passes over those that are not UTF-8.
+    """A file with the object's lines, whose name DuckDB takes for neither a pattern nor a kind of file of its own; how
+    many lines these are; and no less than the bytes of the longest. DuckDB passes over those that are not UTF-8.
 
-    Whatever its option for newlines says, DuckDB ends a line at a carriage return, and it takes away the delimiter at a line's end. So
-    where there are any, characters take their place that mean the same in JSON: a tab, and a control character.
+    Whatever its option for newlines says, DuckDB ends a line at a carriage return, and it takes away the delimiter at a
+    line's end. So where there are any, characters take their place that mean the same in JSON: a tab, and a control
+    character.
     """
     is_gzip, lines, is_odd, last = path.name.endswith(".gz"), 0, False, b"\n"
     longest = begun = 0
@@ -422,8 +423,8 @@ OPEN_SQL = """
 
 
 def kept_sql(table: Table) -> str:
-    """The first event with an id is kept, then the first whose window begins after the kept one before had arrived: those are
-    in the order of arrival, so none that was kept earlier can be in the window either."""
+    """The first event with an id is kept, then the first whose window begins after the kept one before had arrived:
+    those are in the order of arrival, so none that was kept earlier can be in the window either."""
     columns = ", ".join(f'events."{name}"' for name in table.columns)
     return f"""
         CREATE TABLE "{table.name}" AS

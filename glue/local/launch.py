@@ -2,9 +2,10 @@
 
     python glue/local/launch.py CONFIG.json
 
-CONFIG: root (the repository), instance (the warehouse's folder), endpoint and region (of the emulator); expected_raw_bytes while
-there is no stack; once it is deployed, bucket, database, scripts_bucket and scripts (the bucket of the scripts, and their prefix in it). Prints one JSON object:
-{"port": …, "token": …, "pid": …}. It may be called concurrently; one runner starts. `runner.py` describes what it serves.
+CONFIG: root (the repository), instance (the warehouse's folder), endpoint and region (of the emulator);
+expected_raw_bytes while there is no stack; once it is deployed, bucket, database, scripts_bucket and scripts (the
+bucket of the scripts, and their prefix in it). Prints one JSON object: {"port": …, "token": …, "pid": …}. It may be
+called concurrently; one runner starts. `runner.py` describes what it serves.
 """
 
 from __future__ import annotations

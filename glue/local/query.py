@@ -2,8 +2,8 @@
 
     spark-submit glue/local/query.py --database DB --format table|csv|json [--most N] --sql 'SELECT …'
 
-With `--most N` it prints one JSON object instead: `text` with at most N rows, how many there are `more`, and `warnings` of
-comparisons that can match no row.
+With `--most N` it prints one JSON object instead: `text` with at most N rows, how many there are `more`, and `warnings`
+of comparisons that can match no row.
 """
 
 from __future__ import annotations

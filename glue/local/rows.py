@@ -3,8 +3,8 @@
     spark-submit glue/local/rows.py --data_path file:///FOLDER/data --out FOLDER \\
         --tables ad/impressions:impression_id,ad/clicks:click_id
 
-Tables of events are named by their folders, group and type, and their own id. Below the folder of `--out`, without headers:
-`<type>/` has a line `id` for each row, `advertising/` `impression_id,ad_id,day,clicked`, and `ad_traffic/`
+Tables of events are named by their folders, group and type, and their own id. Below the folder of `--out`, without
+headers: `<type>/` has a line `id` for each row, `advertising/` `impression_id,ad_id,day,clicked`, and `ad_traffic/`
 `ad_id,day,impressions,clicks`. Leftovers of killed runs are not included.
 """
 

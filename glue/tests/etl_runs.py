@@ -117,8 +117,8 @@ def put(warehouse, table: str, lines) -> None:
 
 
 def put_events_of_many_ads(warehouse, events: int, files: int) -> None:
-    """Half of the ads share their first 8, 16 or 24 digits with another; half of the events are equal in ad and time, half
-    of these in the first 16 digits of their ids.
+    """Half of the ads share their first 8, 16 or 24 digits with another; half of the events are equal in ad and time,
+    half of these in the first 16 digits of their ids.
     """
     chance = random.Random(1)
     ads = [some_id(f"ad {number}") for number in range(50)]

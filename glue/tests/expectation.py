@@ -1,7 +1,7 @@
 """The definitions of docs/lake.md in plain Python: slow, obvious, and without a line of the jobs' code.
 
-A table of events is a dictionary: its columns in order, by type, and what they mean. A type is its name in the catalog; that
-of an array is a list with the type of its elements, that of an object a dictionary of its members. A raw line is
+A table of events is a dictionary: its columns in order, by type, and what they mean. A type is its name in the catalog;
+that of an array is a list with the type of its elements, that of an object a dictionary of its members. A raw line is
 `(hour of arrival, object name, line, …)`; the line is text, or bytes where it is none.
 """
 

@@ -1,7 +1,7 @@
 """Raw impressions with everything that goes wrong in them, each line with the fate that `docs/lake.md` gives it.
 
-A line is (hour of arrival, file name, line, fate); the look-back is 3 days. The line is text, or bytes where it is none. Their
-order counts: what comes first in an object is at its start.
+A line is (hour of arrival, file name, line, fate); the look-back is 3 days. The line is text, or bytes where it is
+none. Their order counts: what comes first in an object is at its start.
 """
 
 import json

@@ -154,8 +154,8 @@ def test_what_waits_when_the_page_is_left_arrives_as_a_beacon(page, site, bucket
 
 
 def send_json_beacon(page, proxy, event):
-    """Sends an event as a page of another origin does that knows nothing of `beacon.js`: JSON of its own type. Returns whether
-    the browser took it."""
+    """Sends an event as a page of another origin does that knows nothing of `beacon.js`: JSON of its own type. Returns
+    whether the browser took it."""
     script = """([url, event]) => navigator.sendBeacon(
         url, new Blob([JSON.stringify({ impressions: [event] })], { type: "application/json" }))"""
     return page.evaluate(script, [f"{proxy.url}/impressions", event])

@@ -86,8 +86,8 @@ def errors(document, schema, value):
 def media_types_with_json_text_as_json(document):
     """A copy in which a text/plain body has the schema of the JSON in it.
 
-    "The same JSON as text" is all that OpenAPI 3.0 lets api.yaml say about such a body; a generator of data would take it
-    for any text.
+    "The same JSON as text" is all that OpenAPI 3.0 lets api.yaml say about such a body; a generator of data would take
+    it for any text.
     """
     document = copy.deepcopy(document)
     for _, _, _, operation in operations(document):

@@ -28,8 +28,8 @@ def operation_id(case):
 def before_call(context, case, kwargs):
     """Makes valid traffic queries consistent as a whole.
 
-    OpenAPI describes each parameter alone. It cannot say that start is not after end, that they lie at most 366 days apart,
-    or that a page must come from an answer before. a_question_is_judged_as_a_whole tries those.
+    OpenAPI describes each parameter alone. It cannot say that start is not after end, that they lie at most 366 days
+    apart, or that a page must come from an answer before. a_question_is_judged_as_a_whole tries those.
     """
     if operation_id(case) != "getTraffic" or case.method != "GET" or case.meta is None:
         return

@@ -1,7 +1,8 @@
 """The calls that CloudFormation makes with its role for each resource of a stack: action, ARN and context.
 
-The actions are those that each type's schema lists for its handlers, as cfn-lint ships them. The ARNs are the resource's own; for
-an action that is about something else (a role that is passed, a key, a package), those that the resource names.
+The actions are those that each type's schema lists for its handlers, as cfn-lint ships them. The ARNs are the
+resource's own; for an action that is about something else (a role that is passed, a key, a package), those that the
+resource names.
 """
 
 from __future__ import annotations

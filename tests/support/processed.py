@@ -1,7 +1,7 @@
 """The warehouse as CloudFormation sees it: the transforms run by AWS's own code, conditions and references resolved.
 
-`warehouse` returns what would be created with the parameters of an option. The transforms run in the Python of the SAM CLI
-(tools/readiness/transform.py), since the tests' own has neither. Results are cached.
+`warehouse` returns what would be created with the parameters of an option. The transforms run in the Python of the SAM
+CLI (tools/readiness/transform.py), since the tests' own has neither. Results are cached.
 """
 
 from __future__ import annotations

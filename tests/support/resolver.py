@@ -1,7 +1,7 @@
 """Resolves a template like CloudFormation before it creates anything: rules, conditions, references.
 
-`resolve` takes parameter values and returns what would be created, with nested stacks. It raises `Refused` when a
-rule is broken, and `DanglingReference` for a reference to something that would not be there: a resource or an output whose
+`resolve` takes parameter values and returns what would be created, with nested stacks. It raises `Refused` when a rule
+is broken, and `DanglingReference` for a reference to something that would not be there: a resource or an output whose
 condition is false, an unknown name, a parameter that a child lacks or needs.
 """
 

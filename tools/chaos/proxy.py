@@ -2,15 +2,15 @@
 
     python tools/chaos/proxy.py --listen PORT --upstream http://127.0.0.1:PORT --schedule FILE --log FILE [--seed S]
 
-Runs in its own environment (`requirements/chaos.txt`) and listens on the loopback interface only. `schedule.py` describes FILE; its
-times count from the moment that FILE.start is written. Each injected fault is a line of the log:
+Runs in its own environment (`requirements/chaos.txt`) and listens on the loopback interface only. `schedule.py`
+describes FILE; its times count from the moment that FILE.start is written. Each injected fault is a line of the log:
 
     {"at": 12.3, "time": "2026-11-20T12:00:00.000Z", "fault": "partial-batch", "target": "firehose", "operation": "PutRecordBatch",
      "request": 17, "forwarded": true, "records": [0, 3]}
 
-`request` counts the calls of an operation from 1. `forwarded` is whether AWS got the call, or a part of it. `records` are the indices
-of refused entries of a batch. The log also has a line with the fault `upstream-gone` for each call that failed on its own behind the
-proxy: then `forwarded` is whether it may have arrived.
+`request` counts the calls of an operation from 1. `forwarded` is whether AWS got the call, or a part of it. `records`
+are the indices of refused entries of a batch. The log also has a line with the fault `upstream-gone` for each call that
+failed on its own behind the proxy: then `forwarded` is whether it may have arrived.
 """
 
 from __future__ import annotations

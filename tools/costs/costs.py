@@ -6,8 +6,8 @@
                                                  print a month of 50 events per second, one per request
     python3 tools/costs/costs.py --measure-gzip  the bytes of an event after gzip, for prices.toml
 
-Prices and assumptions are in prices.toml beside this file. Counts are read from the templates, api.yaml and the ledger job (sources.py),
-the sizes of other events than impressions from sizes.json.
+Prices and assumptions are in prices.toml beside this file. Counts are read from the templates, api.yaml and the ledger
+job (sources.py), the sizes of other events than impressions from sizes.json.
 """
 
 import argparse

@@ -83,8 +83,8 @@ def is_nightly(name: str) -> bool:
 
 
 def touched_days(lookback_days: int, attribution_days: int) -> int:
-    """The event days of a night: those that an arriving event may have, tomorrow's clocks left out, and those before them, whose
-    impressions may still be clicked."""
+    """The event days of a night: those that an arriving event may have, tomorrow's clocks left out, and those before
+    them, whose impressions may still be clicked."""
     return lookback_days + 1 + attribution_days
 
 

@@ -1,5 +1,5 @@
-"""Runs buildspec.yml as CodeBuild does for the project in build.yaml: phase by phase, all commands in one shell, and the artifacts
-to S3.
+"""Runs buildspec.yml as CodeBuild does for the project in build.yaml: phase by phase, all commands in one shell, and
+the artifacts to S3.
 
     python3 tools/delivery/codebuild.py --project dataless --artifact s3://BUCKET/KEY.zip BRANCH=main WAREHOUSE_STACK=... ...
 

@@ -2,12 +2,12 @@
 
     .dataless/tools/sam/bin/python tools/delivery/pin.py .dataless/delivery/packaged.yaml
 
-CloudFormation fetches code, state machines and nested templates when a change set is executed, which may be long after it was
-made. `sam package` names objects by their content, but S3 does not enforce that: a later build may write something else
-under the same name. So each object is compared with its name, and the template gets the version that was compared. A
-nested template with objects is pinned in the same way, and uploaded under the name of its new content. Files of
-AWS::Include are fetched when the change set is created, so they are only compared. Anything that this program does not
-recognise is an error.
+CloudFormation fetches code, state machines and nested templates when a change set is executed, which may be long after
+it was made. `sam package` names objects by their content, but S3 does not enforce that: a later build may write
+something else under the same name. So each object is compared with its name, and the template gets the version that was
+compared. A nested template with objects is pinned in the same way, and uploaded under the name of its new content.
+Files of AWS::Include are fetched when the change set is created, so they are only compared. Anything that this program
+does not recognise is an error.
 
 Exit status: 0 when all is pinned; 1 with a line for each object that is not what its name says, or is not pinned.
 https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-functioncode.html

@@ -1,7 +1,6 @@
 """Writes docs/reference.md from the templates: every parameter, every output, what is kept, what costs money.
 
-python3 tools/delivery/reference.py           print the page
-python3 tools/delivery/reference.py --write   write it
+python3 tools/delivery/reference.py           print the page python3 tools/delivery/reference.py --write   write it
 """
 
 import argparse

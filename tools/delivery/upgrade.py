@@ -4,9 +4,9 @@
 
 Both builds must have their resources in the same stacks: CloudFormation moves none (docs/delivery.md).
 
-A build is what `cargo dataless up` leaves in `.dataless/up/build` of a checkout, so the old one is that of a second checkout at an earlier
-commit. `sam` must be on the PATH. The stack is one of its own, and is deleted at the end, which must leave its data too. Exit status: 0
-when nothing was lost.
+A build is what `cargo dataless up` leaves in `.dataless/up/build` of a checkout, so the old one is that of a second
+checkout at an earlier commit. `sam` must be on the PATH. The stack is one of its own, and is deleted at the end, which
+must leave its data too. Exit status: 0 when nothing was lost.
 """
 
 import argparse

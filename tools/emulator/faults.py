@@ -6,11 +6,11 @@ DATALESS_CHAOS_SCHEDULE  the schedule
 DATALESS_CHAOS_LOG       the log of injected faults; may be the proxy's
 DATALESS_CHAOS_SEED      the seed, 0 by default
 
-redeliver     The sink gets a batch twice: either one call after the other, or both at the same time, as after a call
-that took too long. The second call's result is stored, once.
-reorder       Firehose acknowledges a batch and delays it, so that later ones overtake it. It is kept on disk until it
-is stored: a killed emulator continues with it, as the service would. An empty folder `LOG.held` means that nothing is
-delayed.
+redeliver     The sink gets a batch twice: either one call after the other, or both at the same time, as after
+              a call that took too long. The second call's result is stored, once.
+reorder       Firehose acknowledges a batch and delays it, so that later ones overtake it. It is kept on disk until
+              it is stored: a killed emulator continues with it, as the service would. An empty folder `LOG.held` means
+              that nothing is delayed.
 sink-refused  Firehose cannot call the sink, gives up, and sets the records aside below the error prefix, as the service documents it:
               https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-failure-handling.html
 

@@ -9,13 +9,13 @@ without the functions that it patches.
 1. MiniStack serves the Lambda Runtime API with `http.server`, which sends head and body in two segments. With Nagle's algorithm
    the second waits for the acknowledgement of the first, up to 40 ms.
 2. After each invocation MiniStack waits up to 50 ms for a line of log. A function that logs nothing always waits that
-long. Everything that it logged before its answer is in its pipe by then, so an empty pipe means that nothing will
-follow.
+   long. Everything that it logged before its answer is in its pipe by then, so an empty pipe means that nothing will
+   follow.
 3. Each call of CloudWatch scans all data points of all metrics for those older than two weeks. Once a minute is enough.
 4. In an update of a nested stack MiniStack loses the attributes of unchanged resources, and refuses references to them
    ("Requested attribute Arn does not exist"). The stack still has them.
 5. API Gateway unpacks a body with `Content-Encoding: gzip`; MiniStack passes its bytes on as text, which corrupts them.
-A body that cannot be decompressed is passed on unchanged: API Gateway would answer 415.
+   A body that cannot be decompressed is passed on unchanged: API Gateway would answer 415.
    https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-make-request-with-compressed-payload.html
 
 For tests, `faults.py` adds faults of Firehose, and `clock.py` shifts the arrival time. Both do nothing unless their variables are set.

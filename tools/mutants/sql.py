@@ -2,9 +2,10 @@
 
     .dataless/tools/spark/bin/python tools/mutants/sql.py FILE... [--only TEXT] [--list] [--limit N] [--timeout SECONDS]
 
-FILE is a file below pipeline/hive/ or glue/sql/. Each changed file is put in place of the original in a copy of the checkout, and the
-tests of its folder (TESTS) run until the first that fails, all in one process and one Spark session. Prints a line for each change:
-caught, by which test, or MISSED; then the share that was caught. Exit status 1 when one was missed.
+FILE is a file below pipeline/hive/ or glue/sql/. Each changed file is put in place of the original in a copy of the
+checkout, and the tests of its folder (TESTS) run until the first that fails, all in one process and one Spark session.
+Prints a line for each change: caught, by which test, or MISSED; then the share that was caught. Exit status 1 when one
+was missed.
 """
 
 from __future__ import annotations

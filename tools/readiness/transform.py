@@ -1,8 +1,9 @@
 """Runs the transforms of a template as CloudFormation does: AWS::Include, AWS::LanguageExtensions, AWS::Serverless.
 
-For the Python of `.dataless/tools/sam`, which has AWS's own code for both: a port of the language extensions, and the SAM
-translator that the service runs. Reads requests from standard input, one JSON object per line: `path`, `parameters` (all of them)
-and `pseudo`. Answers each with a line: the processed `template`, the `source` with its includes, or an `error`.
+For the Python of `.dataless/tools/sam`, which has AWS's own code for both: a port of the language extensions, and the
+SAM translator that the service runs. Reads requests from standard input, one JSON object per line: `path`, `parameters`
+(all of them) and `pseudo`. Answers each with a line: the processed `template`, the `source` with its includes, or an
+`error`.
 """
 
 import contextlib

@@ -92,8 +92,8 @@ def state(what: str, stack: dict, kind: str) -> Finding:
 
 
 def file_of(stack: dict) -> str | None:
-    """Which template of the repository a stack was made from, by its parameters: they outlast outputs, and change little
-    from version to version."""
+    """Which template of the repository a stack was made from, by its parameters: they outlast outputs, and change
+    little from version to version."""
     given = {one["ParameterKey"] for one in stack.get("Parameters", [])}
     paths = [*sorted(templates.ROOT.glob("*.yaml")), *sorted((templates.ROOT / "stacks").glob("*.yaml"))]
     contents = {str(path.relative_to(templates.ROOT)): templates.read(path) for path in paths}
