@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import boto3
+
 from pasted import Shell, blocks_of
 
 ROOT = Path(__file__).resolve().parents[2]

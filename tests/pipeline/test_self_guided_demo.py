@@ -9,6 +9,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+
 from pasted import Shell, blocks_of
 
 ROOT = Path(__file__).resolve().parents[2]
