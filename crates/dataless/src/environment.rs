@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tools_get_the_way_to_packages_and_no_settings() {
+    fn tools_inherit_registries_and_no_other_settings() {
         for name in [
             "AWS_PROFILE",
             "BASH_ENV",
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_process_has_is_inherited() {
+    fn only_variables_that_are_set_are_inherited() {
         assert_eq!(inherited(|name| name == "PATH").collect::<Vec<_>>(), ["PATH"]);
     }
 }

@@ -198,7 +198,7 @@ mod tests {
     const BACKFILLS: Needs = &[(Warehouse, Shared), (Lines, Shared), (Days, Exclusive)];
 
     #[test]
-    fn two_exclude_each_other_when_one_wants_alone_what_both_want() {
+    fn an_exclusive_lock_conflicts_with_any_other_lock() {
         for (one, other, expected) in [
             (READS, READS, false),
             (READS, BACKFILLS, false),
@@ -224,7 +224,7 @@ mod tests {
     const AT_LAST: Duration = Duration::from_secs(30);
 
     #[test]
-    fn who_can_share_does_and_who_cannot_waits() {
+    fn shared_locks_are_held_together_and_an_exclusive_one_waits() {
         let folder = tempfile::tempdir().unwrap();
         let first = acquire(folder.path(), "query", READS).unwrap();
         let second = acquire_in_thread(folder.path(), READS).recv_timeout(AT_LAST).unwrap();
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_later_does_not_overtake_who_waits_to_be_alone() {
+    fn a_later_shared_lock_does_not_overtake_a_waiting_exclusive_one() {
         let folder = tempfile::tempdir().unwrap();
         let first = acquire(folder.path(), "query", READS).unwrap();
         let erasure = acquire_in_thread(folder.path(), ERASES);
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_without_its_process_names_nobody_and_goes() {
+    fn a_note_without_its_process_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let other = |pid| Holder { command: "erase".into(), pid, since: DateTime::UNIX_EPOCH, needs: ERASES.to_vec() };
         let reader = Holder { command: "query".into(), pid: 1, since: DateTime::UNIX_EPOCH, needs: READS.to_vec() };

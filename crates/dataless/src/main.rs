@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     ui::set_verbose(arguments.verbose);
     match process::stop_children_on_signals()
         .and_then(|()| commands::run(arguments.command, arguments.warehouse))
-        .and_then(printed)
+        .and_then(flushed)
     {
         Ok(outcome) => ExitCode::from(outcome as u8),
         Err(error) if error.is::<Interrupted>() => {
@@ -45,6 +45,6 @@ fn main() -> ExitCode {
 }
 
 /// The outcome, after standard output was flushed.
-fn printed(outcome: Outcome) -> anyhow::Result<Outcome> {
+fn flushed(outcome: Outcome) -> anyhow::Result<Outcome> {
     ui::finish_output().map(|()| outcome)
 }

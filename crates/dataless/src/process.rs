@@ -280,10 +280,10 @@ pub fn group_runs(group: Pid) -> bool {
 
 /// Whether a process has an argument that ends in `program` and, after it, this whole path as another argument. False if
 /// there is no such process.
-pub fn is_run_with(pid: Pid, program: &str, argument: &Path) -> bool {
+pub fn has_arguments(pid: Pid, program: &str, argument: &Path) -> bool {
     let number = pid.as_raw_nonzero().to_string();
     if let Ok(line) = std::fs::read(format!("/proc/{number}/cmdline")) {
-        return is_line_of(&line, program, argument);
+        return are_arguments(&line, program, argument);
     }
     // `ps` prints blanks between arguments and within them.
     let printed = Command::new("ps").args(["-ww", "-o", "args=", "-p", &number]).output();
@@ -292,7 +292,7 @@ pub fn is_run_with(pid: Pid, program: &str, argument: &Path) -> bool {
 }
 
 /// The same for the arguments as Linux reports them: each ends with a zero byte.
-fn is_line_of(line: &[u8], program: &str, argument: &Path) -> bool {
+fn are_arguments(line: &[u8], program: &str, argument: &Path) -> bool {
     let mut words = line.split(|byte| *byte == 0);
     words.any(|word| word.ends_with(program.as_bytes())) && words.any(|word| word == argument.as_os_str().as_bytes())
 }
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_shown_as_it_can_be_typed() {
+    fn a_command_is_printed_for_a_shell() {
         let tool = Tool::new("aws", "log".into()).args(["s3", "ls", "it's", "", "a b", "s3://bucket/key=1/"]);
         assert_eq!(tool.shell_line(), r"aws s3 ls 'it'\''s' '' 'a b' s3://bucket/key=1/");
     }
@@ -353,14 +353,14 @@ mod tests {
     }
 
     #[test]
-    fn a_command_has_the_language_and_the_time_of_everybody() {
+    fn a_command_has_a_fixed_locale_and_time_zone() {
         let (_dir, log) = log();
         let output = Tool::new("sh", log).args(["-c", "echo $LC_ALL $TZ"]).output().unwrap();
         assert_eq!(output, "C.UTF-8 UTC\n");
     }
 
     #[test]
-    fn what_a_command_printed_before_it_failed_is_not_lost() {
+    fn the_output_of_a_failed_command_is_kept() {
         let (_dir, log) = log();
         let tool = Tool::new("sh", log).args(["-c", "echo out; exit 3"]);
         let (output, ended) = tool.output_and_end().unwrap();
@@ -371,9 +371,9 @@ mod tests {
 
     #[test]
     fn an_argument_is_a_whole_word() {
-        let is_run_with = |line: &str, path: &str| is_line_of(line.as_bytes(), "tools/start.py", Path::new(path));
-        assert!(is_run_with("python\0/a/tools/start.py\0/a b/.dataless/up\0", "/a b/.dataless/up"));
-        assert!(is_run_with("python\0/a/tools/start.py\0/a\nb/'\"/up\0", "/a\nb/'\"/up"));
+        let has_arguments = |line: &str, path: &str| are_arguments(line.as_bytes(), "tools/start.py", Path::new(path));
+        assert!(has_arguments("python\0/a/tools/start.py\0/a b/.dataless/up\0", "/a b/.dataless/up"));
+        assert!(has_arguments("python\0/a/tools/start.py\0/a\nb/'\"/up\0", "/a\nb/'\"/up"));
         for line in [
             // A checkout that is below a folder whose name ends with a blank, or in one of the same name elsewhere.
             "python\0/a/tools/start.py\0/x /b/.dataless/up\0",
@@ -383,12 +383,12 @@ mod tests {
             "vi\0/b/.dataless/up\0/a/tools/start.py\0",
             "",
         ] {
-            assert!(!is_run_with(line, "/b/.dataless/up"), "{line}");
+            assert!(!has_arguments(line, "/b/.dataless/up"), "{line}");
         }
     }
 
     #[test]
-    fn what_is_dropped_ends_with_all_its_descendants() {
+    fn dropping_a_child_stops_all_its_descendants() {
         let (_dir, log) = log();
         let running = Tool::new("sh", log).args(["-c", "sleep 600 & sleep 600"]).start().unwrap();
         let group = running.group;

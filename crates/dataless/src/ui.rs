@@ -211,7 +211,7 @@ mod tests {
     use crate::process::Tool;
 
     #[test]
-    fn thousands_are_set_apart() {
+    fn thousands_are_separated() {
         for (number, expected) in
             [(0, "0"), (999, "999"), (1_000, "1,000"), (20_000, "20,000"), (1_234_567, "1,234,567")]
         {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_not_many() {
+    fn a_noun_is_singular_for_one() {
         assert_eq!([0, 1, 1_200].map(|count| counted(count, "line")), ["0 lines", "1 line", "1,200 lines"]);
     }
 

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_is_one_process_alone_s_until_its_lock_is_dropped() {
+    fn an_instance_is_reserved_for_one_process_until_its_lock_is_dropped() {
         let parent = tempfile::tempdir().unwrap();
         let instance = instance(parent.path(), "demo");
         let lock = instance.recreate().unwrap();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn instances_take_turns_at_the_same_and_not_at_different_things() {
+    fn instances_wait_for_the_same_step_and_not_for_others() {
         let parent = tempfile::tempdir().unwrap();
         let turn = instance(parent.path(), "demo").lock("build").unwrap();
         let _other = instance(parent.path(), "test").lock("start").unwrap();

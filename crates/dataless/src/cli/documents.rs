@@ -25,12 +25,12 @@ fn documents() -> Vec<PathBuf> {
 
 /// A command in a document, and whether it is complete: in a sentence it may only be named.
 #[derive(Debug, PartialEq)]
-struct Found {
+struct FoundCommand {
     words: Vec<String>,
     is_complete: bool,
 }
 
-fn commands(page: &str) -> Vec<Found> {
+fn commands(page: &str) -> Vec<FoundCommand> {
     let (mut found, mut rest, mut fence) = (Vec::new(), page, None);
     while let Some(line_end) = rest.find('\n').or((!rest.is_empty()).then_some(rest.len())) {
         let line = &rest[..line_end];
@@ -42,7 +42,10 @@ fn commands(page: &str) -> Vec<Found> {
                 let is_code = if spans { line[..start].ends_with('`') } else { true };
                 // A quoted command, as in the output of a program, ends with its quote.
                 if is_code {
-                    found.push(Found { words: words(&rest[start + PROGRAM.len()..], spans), is_complete: !spans });
+                    found.push(FoundCommand {
+                        words: words(&rest[start + PROGRAM.len()..], spans),
+                        is_complete: !spans,
+                    });
                 }
             }
         }
@@ -84,7 +87,7 @@ fn number(word: String) -> String {
     if word == "N" { "10".to_owned() } else { word }
 }
 
-fn check(command: &Found) -> Result<(), String> {
+fn check(command: &FoundCommand) -> Result<(), String> {
     let arguments = ["cargo dataless"].into_iter().chain(command.words.iter().map(String::as_str));
     let Err(error) = Arguments::try_parse_from(arguments) else { return Ok(()) };
     let names_only = matches!(

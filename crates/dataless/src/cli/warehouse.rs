@@ -13,7 +13,7 @@ pub struct Demo {
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub impressions: u64,
     /// Other types of events to send, random from their schemas, such as orders or orders=500. The default number is 1000.
-    #[arg(long, value_name = "TYPE[=N]", value_delimiter = ',', value_parser = read_wanted)]
+    #[arg(long, value_name = "TYPE[=N]", value_delimiter = ',', value_parser = read_event_count)]
     pub events: Vec<(String, u64)>,
     /// Seed of the random events: the same seed sends the same events.
     #[arg(long, value_name = "S", default_value_t = 1)]
@@ -69,7 +69,7 @@ fn read_minutes(text: &str) -> Result<f64, String> {
 }
 
 /// A type of events and their number.
-fn read_wanted(text: &str) -> Result<(String, u64), String> {
+fn read_event_count(text: &str) -> Result<(String, u64), String> {
     let (name, count) = text.split_once('=').unwrap_or((text, "1000"));
     match count.parse() {
         Ok(count @ 1..=10_000_000) if !name.is_empty() => Ok((name.to_owned(), count)),

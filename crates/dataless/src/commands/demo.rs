@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_demo_sends_the_ads_and_what_it_is_asked_for() {
+    fn a_demo_sends_the_simulated_types_and_the_requested_ones() {
         let events = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events");
         let schemas = tempfile::tempdir().unwrap();
         for name in ["impressions", "clicks"] {

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_machine_lacks_stops_it() {
+    fn a_missing_program_stops_everything_else() {
         assert!(Finding::new("git", Err(anyhow::anyhow!("missing"))).stops);
         assert!(!Finding::new("git", Ok("2.47".to_owned())).stops);
     }

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_files_are_right_and_what_is_unfinished_is_passed_over() {
+    fn complete_files_are_valid_and_temporary_ones_are_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let hour = hour(folder.path());
         // Firehose concatenates, so a file may have several gzip members.
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_another_reader_would_take_for_something_else_is_refused() {
+    fn a_file_that_readers_would_misinterpret_is_refused() {
         let zstd = b"\x28\xb5\x2f\xfd\x04\0\x19\0\0{}\n".to_vec();
         for (name, content, problem) in [
             ("a.json", gzip("{}\n"), "is gzip: rename it to end in .gz"),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn linked_folders_are_checked_and_links_in_a_circle_refused() {
+    fn linked_folders_are_checked_and_cyclic_links_refused() {
         let folder = tempfile::tempdir().unwrap();
         let hour = hour(folder.path());
         std::fs::write(hour.join("one.gz"), gzip("{}\n")).unwrap();

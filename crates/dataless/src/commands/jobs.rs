@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_days_that_look_into_a_changed_one_run_up_to_yesterday() {
+    fn days_whose_look_back_includes_a_changed_one_run_up_to_yesterday() {
         let end = |today: &str| last_to_run(day("2026-02-26"), 3, day(today)).to_string();
         assert_eq!(end("2026-12-24"), "2026-03-02");
         assert_eq!(end("2026-03-03"), "2026-03-02");

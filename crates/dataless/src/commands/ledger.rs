@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_the_ledger_does_not_know_are_an_account_of_their_own() {
+    fn lines_without_a_ledger_row_do_not_balance() {
         let key = |day: &str| TableDay { day: day.parse().unwrap(), table: "clicks".into() };
         let raw = BTreeMap::from([(key("2026-11-20"), 3), (key("2026-11-21"), 4), (key("2026-11-22"), 5)]);
         let checked_rows = check_rows(vec![row("2026-11-20", 3), row("2026-11-21", 3)], &raw, 3);

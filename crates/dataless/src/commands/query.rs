@@ -60,12 +60,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_terminal_gets_a_part_and_not_when_all_is_wanted() {
+    fn only_a_terminal_gets_a_limit_unless_all_rows_are_requested() {
         assert_eq!([most(false, true), most(true, true), most(false, false), most(true, false)], [50, 0, 0, 0]);
     }
 
     #[test]
-    fn rows_that_are_not_printed_and_comparisons_in_vain_are_noted() {
+    fn omitted_rows_and_comparisons_that_never_match_are_reported() {
         let answer = |text| notes(&serde_json::from_str(text).unwrap());
         assert!(answer(r#"{"text": "n\n1\n", "more": 0, "warnings": []}"#).is_empty());
         assert_eq!(

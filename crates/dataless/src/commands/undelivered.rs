@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_waits_a_ledger_that_counts_some_is_out_of_date() {
+    fn if_nothing_was_restored_the_ledger_may_be_outdated() {
         let advice = advice(&parse(NOTHING).unwrap(), day());
         assert!(advice.starts_with("Nothing of 2026-11-20 was restored."), "{advice}");
         assert!(advice.ends_with("cargo dataless batch --day 2026-11-20 --to 2026-11-20"), "{advice}");
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_asked_for_by_a_flag_that_takes_no_file() {
+    fn the_flag_undelivered_excludes_a_file() {
         use clap::Parser;
         let arguments = ["dataless", "replay", "--day", "2026-11-20", "--undelivered"];
         assert!(crate::cli::Arguments::try_parse_from(arguments).is_ok());

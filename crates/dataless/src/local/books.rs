@@ -325,12 +325,12 @@ mod tests {
     }
 
     #[test]
-    fn books_in_order_balance() {
+    fn correct_books_balance() {
         assert_eq!(unbalanced(|_| {}), [] as [&str; 0]);
     }
 
     #[test]
-    fn each_number_that_is_off_is_found() {
+    fn each_wrong_number_is_found() {
         for name in ["impressions", "clicks", "orders"] {
             let set = |counts: &mut Counts, count| counts.insert(name.to_owned(), count);
             let add = |counts: &mut Counts| *counts.get_mut(name).unwrap() += 1;

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn checks_are_left_out() {
+    fn checks_are_omitted() {
         let template = "Globals:\n  Function:\n    Role: !GetAtt D.Arn\n\nResources:\n  A:\n    CodeUri: crates/a\n\n  # About B.\n  \
                         B:\n    CodeUri: crates/pre-traffic\n  D:\n    Resource: !GetAtt A.Arn\nOutputs:\n  B2:\n    Value: 1\n";
         let expected = "Globals:\n  Function:\n    Role: !GetAtt D.Arn\n\nResources:\n  A:\n    CodeUri: crates/a\n\n  # About B.\n  \

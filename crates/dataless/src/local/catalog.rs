@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_of_events_that_is_elsewhere_is_an_error() {
+    fn a_table_of_events_at_another_location_is_an_error() {
         for location in
             ["s3://b/data/lake/order_items/", "s3://b/data/lake/a/b/order_items/", "s3://b/data/lake/shop/items/", ""]
         {

@@ -106,7 +106,7 @@ pub fn deploy(
     let packaged = read("packaged.yaml")?;
     ensure!(!packaged.contains("CodeUri: crates/"), "the template is not packaged: its code is not in S3");
     let local = folder.join("local.yaml");
-    std::fs::write(&local, deploy::cut_deployment_preference(&packaged)?)?;
+    std::fs::write(&local, deploy::remove_deployment_preference(&packaged)?)?;
     let key = format!("delivery-{DELIVERY_STACK}/Build/template.yaml");
     aws.run(["s3".into(), "cp".into(), local.into_os_string(), format!("s3://{BUCKET}/{key}").into()])?;
 

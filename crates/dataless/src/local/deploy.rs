@@ -71,12 +71,12 @@ fn without_deployment_preference(instance: &Instance) -> Result<PathBuf> {
     let built = instance.build().join("template.yaml");
     let text = std::fs::read_to_string(&built).with_context(|| format!("failed to read {}", built.display()))?;
     let edited = instance.build().join("template.local.yaml");
-    std::fs::write(&edited, cut_deployment_preference(&text)?)?;
+    std::fs::write(&edited, remove_deployment_preference(&text)?)?;
     Ok(edited)
 }
 
 /// Removes every `DeploymentPreference` of a template, with the lines that are indented below it.
-pub fn cut_deployment_preference(template: &str) -> Result<String> {
+pub fn remove_deployment_preference(template: &str) -> Result<String> {
     const HEAD: &str = "DeploymentPreference:";
     let indentation = |line: &str| line.len() - line.trim_start().len();
     let mut edited = String::with_capacity(template.len());
@@ -104,13 +104,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_deployment_preferences_are_cut() {
+    fn only_deployment_preferences_are_removed() {
         let template = "Globals:\n  Function:\n    Handler: bootstrap\n    DeploymentPreference:\n      Type:\n        Ref: A\n    \
                         Timeout: 10\nResources:\n  A:\n    Properties:\n      DeploymentPreference:\n        Alarms:\n        - B\n      \
                         Role: C\n    Type: T\n  B:\n    Properties:\n      DeploymentPreference: { Enabled: false }\n      Role: D\n";
         let expected = "Globals:\n  Function:\n    Handler: bootstrap\n    Timeout: 10\nResources:\n  A:\n    Properties:\n      \
                         Role: C\n    Type: T\n  B:\n    Properties:\n      Role: D\n";
-        assert_eq!(cut_deployment_preference(template).unwrap(), expected);
-        assert!(cut_deployment_preference(expected).is_err());
+        assert_eq!(remove_deployment_preference(template).unwrap(), expected);
+        assert!(remove_deployment_preference(expected).is_err());
     }
 }

@@ -13,7 +13,7 @@ use crate::local::aws::{REGION, agent_config};
 use crate::local::stack::endpoint;
 use crate::local::tools::{ToolSet, Tools};
 use crate::log_file::tail;
-use crate::process::{Running, Tool, check_interrupted, group_runs, is_run_with};
+use crate::process::{Running, Tool, check_interrupted, group_runs, has_arguments};
 use crate::workspace::{Instance, Workspace};
 
 /// The port if none is requested and it is free.
@@ -143,7 +143,7 @@ impl Emulator {
 /// The process group with this id, if it is an emulator of the instance. Another program may have the id by now.
 pub fn process_group(id: u32, instance: &Instance) -> Option<Pid> {
     let group = Pid::from_raw(i32::try_from(id).ok()?)?;
-    (group_runs(group) && is_run_with(group, LAUNCHER, instance.dir())).then_some(group)
+    (group_runs(group) && has_arguments(group, LAUNCHER, instance.dir())).then_some(group)
 }
 
 /// Whether an emulator answers on this port.
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taken_port_is_refused_when_asked_for_and_avoided_otherwise() {
+    fn a_taken_port_is_an_error_if_requested_and_avoided_otherwise() {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
         let message = choose_port(Some(port)).unwrap_err().to_string();

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_stale_when_one_that_it_looks_into_was_decided_after_its_run_began() {
+    fn a_day_is_stale_if_an_earlier_one_was_decided_after_its_run_began() {
         let days = |rows: &[LedgerRow]| stale(rows, 3).iter().map(|key| key.day.to_string()).collect::<Vec<_>>();
         let first = decided("clicks", "2026-11-20", "2026-12-01T04:00");
         let at = |day, started| [first.clone(), decided("clicks", day, started)];
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_asked_for_by_its_partition() {
+    fn a_day_is_selected_by_its_partition() {
         assert_eq!(condition(None), "");
         assert_eq!(condition("2026-03-07".parse().ok()), "WHERE year = '2026' AND month = '03' AND day = '07'");
     }

@@ -359,14 +359,14 @@ mod tests {
     }
 
     #[test]
-    fn the_runs_of_all_parts_are_shown_once_and_those_of_nobody_else() {
+    fn the_runs_of_all_parts_are_shown_once_and_no_others() {
         let (days, end) = follow("SUCCEEDED");
         end.unwrap();
         assert_eq!(days, ["2026-01-01", "2026-02-02"]);
     }
 
     #[test]
-    fn a_part_that_fails_is_the_failure_of_the_whole_and_its_reason() {
+    fn the_error_of_a_failed_part_is_the_error_of_the_whole() {
         for (status, words) in [("FAILED", "failed"), ("TIMED_OUT", "timed out"), ("ABORTED", "aborted")] {
             let (days, end) = follow(status);
             assert_eq!(days, ["2026-01-01", "2026-02-02"]);

@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replayed_line_is_told_from_an_open_one_also_when_it_was_corrected_by_hand() {
+    fn a_replayed_line_is_recognised_even_after_a_correction_by_hand() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("replayed");
         let listed = || {

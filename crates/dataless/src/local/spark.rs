@@ -16,7 +16,7 @@ use crate::local::aws::{Aws, REGION};
 use crate::local::catalog::EventTable;
 use crate::local::stack::{Output, Stack};
 use crate::local::tools::{ToolSet, Tools};
-use crate::process::{Tool, check_interrupted, group_runs, is_run_with, stop_group};
+use crate::process::{Tool, check_interrupted, group_runs, has_arguments, stop_group};
 use crate::workspace::{Instance, Workspace};
 
 /// The function that replaces Glue in the state machine of a local stack.
@@ -188,7 +188,7 @@ pub fn configure(workspace: &Workspace, instance: &Instance, stack: &Stack) -> R
     else {
         bail!("the location of the scripts, {location}, is not in S3");
     };
-    let mut config = without_stack(workspace, instance, &stack.endpoint());
+    let mut config = base_config(workspace, instance, &stack.endpoint());
     config["bucket"] = stack.output(Output::DataLakeBucket)?.into();
     config["database"] = stack.output(Output::GlueDatabase)?.into();
     config["scripts_bucket"] = scripts_bucket.into();
@@ -201,14 +201,14 @@ pub fn configure(workspace: &Workspace, instance: &Instance, stack: &Stack) -> R
 pub fn warm(workspace: &Workspace, tools: &Tools, instance: &Instance, endpoint: &str, events: u64) -> Result<()> {
     /// The size of a raw line of impressions or clicks, as the emulator stores it.
     const LINE_BYTES: u64 = 145;
-    let mut config = without_stack(workspace, instance, endpoint);
+    let mut config = base_config(workspace, instance, endpoint);
     config["expected_raw_bytes"] = (events * LINE_BYTES).into();
     write_config(instance, &config)?;
     launch(workspace, tools, instance).map(drop)
 }
 
 /// The configuration that a runner needs to start.
-fn without_stack(workspace: &Workspace, instance: &Instance, endpoint: &str) -> Value {
+fn base_config(workspace: &Workspace, instance: &Instance, endpoint: &str) -> Value {
     json!({ "root": workspace.root(), "instance": instance.dir(), "endpoint": endpoint, "region": REGION })
 }
 
@@ -281,5 +281,5 @@ pub fn stop(instance: &Instance) {
 /// The process group of the runner of an instance, if it is running.
 pub fn runner_group(instance: &Instance) -> Option<Pid> {
     let pid = Pid::from_raw(std::fs::read_to_string(instance.spark().join("runner.pid")).ok()?.trim().parse().ok()?)?;
-    (group_runs(pid) && is_run_with(pid, RUNNER, &config_path(instance))).then_some(pid)
+    (group_runs(pid) && has_arguments(pid, RUNNER, &config_path(instance))).then_some(pid)
 }

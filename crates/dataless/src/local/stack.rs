@@ -84,7 +84,7 @@ impl Target {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Stack {
     /// Its name, the prefix of the physical names of its resources.
-    #[serde(default = "usual_name")]
+    #[serde(default = "default_name")]
     pub name: String,
     /// The port of the emulator.
     pub port: u16,
@@ -97,7 +97,7 @@ pub struct Stack {
     pub outputs: BTreeMap<String, String>,
 }
 
-fn usual_name() -> String {
+fn default_name() -> String {
     STACK_NAME.to_owned()
 }
 

@@ -206,8 +206,7 @@ impl Tools {
 pub fn find_python() -> Result<PathBuf> {
     for name in ["python3.11", "python3"] {
         let script = "import sys; print('%d.%d' % sys.version_info[:2]); print(sys.executable)";
-        let Some(printed) = printed_by(without(Command::new(name).args(["-c", script]), environment::is_foreign))
-        else {
+        let Some(printed) = output_of(without(Command::new(name).args(["-c", script]), environment::is_foreign)) else {
             continue;
         };
         if let Some((PYTHON_VERSION, executable)) = printed.trim().split_once('\n') {
@@ -221,7 +220,7 @@ pub fn find_python() -> Result<PathBuf> {
 
 /// The version of the Rust compiler, such as `1.95.0`.
 pub fn rust_version() -> Result<String> {
-    let printed = printed_by(without(Command::new("rustc").arg("--version"), environment::is_foreign))
+    let printed = output_of(without(Command::new("rustc").arg("--version"), environment::is_foreign))
         .context("could not find rustc")?;
     printed.split(' ').nth(1).map(str::to_owned).context("failed to read the version of rustc")
 }
@@ -230,7 +229,7 @@ pub fn rust_version() -> Result<String> {
 pub fn check_java() -> Result<String> {
     let hint = "install a JDK 17 so that `java` is on the PATH, or set JAVA_HOME";
     let java = std::env::var_os("JAVA_HOME").map_or_else(|| "java".into(), |home| Path::new(&home).join("bin/java"));
-    let printed = printed_by(without(Command::new(java).arg("-version"), environment::is_foreign))
+    let printed = output_of(without(Command::new(java).arg("-version"), environment::is_foreign))
         .with_context(|| format!("could not find Java: {hint}"))?;
     let version = printed.split('"').nth(1).unwrap_or_default().to_owned();
     let major: Option<u32> = version.split('.').next().and_then(|major| major.parse().ok());
@@ -265,7 +264,7 @@ fn on_path(program: &str) -> Option<PathBuf> {
 }
 
 /// The output of a command on both streams, if it succeeds.
-fn printed_by(command: &mut Command) -> Option<String> {
+fn output_of(command: &mut Command) -> Option<String> {
     let output = command.output().ok().filter(|output| output.status.success())?;
     let text = [output.stdout, output.stderr].concat();
     String::from_utf8(text).ok()

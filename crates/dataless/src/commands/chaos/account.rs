@@ -115,10 +115,10 @@ pub fn account(sent: &HashMap<Uuid, Fate>, observed: &Observed) -> Account {
     let mut account = Account::default();
     let stored = [&observed.raw, &observed.set_aside, &observed.lake];
     let stored = stored.into_iter().chain(&observed.derived).flat_map(HashMap::keys);
-    let mut strangers: Vec<Uuid> = stored.filter(|id| !sent.contains_key(*id)).copied().collect();
-    strangers.sort_unstable();
-    strangers.dedup();
-    strangers.into_iter().for_each(|id| account.never_sent.add(id));
+    let mut unexpected: Vec<Uuid> = stored.filter(|id| !sent.contains_key(*id)).copied().collect();
+    unexpected.sort_unstable();
+    unexpected.dedup();
+    unexpected.into_iter().for_each(|id| account.never_sent.add(id));
 
     let mut ids: Vec<(&Uuid, &Fate)> = sent.iter().collect();
     ids.sort_unstable();
@@ -152,7 +152,7 @@ fn settle(account: &mut Account, id: Uuid, fate: Fate, observed: &Observed) {
         Fate::Unknown => account.unknown_stored += 1,
     }
     // A stored event must reach all stages, whatever its sender knows.
-    if let Some(stage) = found.lacks() {
+    if let Some(stage) = found.missing_stage() {
         account.missing.entry(stage).or_default().add(id);
     }
     for (stage, copies) in [(Stage::Lake, found.lake), (Stage::Derived, found.derived.unwrap_or_default())] {
@@ -187,7 +187,7 @@ impl EventCopies {
     }
 
     /// The first stage that it has not reached.
-    fn lacks(&self) -> Option<Stage> {
+    fn missing_stage(&self) -> Option<Stage> {
         match self {
             Self { raw: 0, set_aside: 1.., .. } => Some(Stage::SetAside),
             Self { raw: 0, .. } => Some(Stage::Raw),
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_as_no_event_must_not_be_there() {
+    fn a_refused_event_must_not_be_stored() {
         let sent = sent([(1, Fate::Refused), (2, Fate::Refused), (3, Fate::Refused)]);
         let mut observed = impressions(&[2], &[], &[]);
         observed.set_aside = copies(&[3]);
@@ -342,14 +342,14 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_sent_is_named_once_wherever_it_is() {
+    fn an_event_that_was_never_sent_is_listed_once() {
         let account = account(&sent(ALL), &impressions(&[1, 2, 3, 9, 8], &[1, 2, 3, 9], &[1, 2, 3, 9, 7]));
         assert_eq!(account.never_sent, ids(&[7, 8, 9]));
         assert!(!account.balances());
     }
 
     #[test]
-    fn what_was_erased_must_be_nowhere() {
+    fn an_erased_event_must_be_nowhere() {
         let observed = |lake: &[u128]| Observed { erased: [id(2), id(3)].into(), ..impressions(&[1], lake, &[1]) };
         let gone = account(&sent(ALL), &observed(&[1]));
         assert_eq!(gone, Account { acknowledged: 3, erased: 2, ..Default::default() });
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_event_that_was_sent_twice_the_better_answer_counts() {
+    fn the_better_answer_counts_for_an_event_that_was_sent_twice() {
         let order = [Fate::Refused, Fate::NotStored, Fate::Unknown, Fate::Acknowledged];
         assert!(order.is_sorted());
     }

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_journal_gives_the_best_that_is_known_of_an_event() {
+    fn the_best_known_fate_of_an_event_counts() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.gz");
         let line = |table: &str, id: &str, fate: &str, code: &str| {

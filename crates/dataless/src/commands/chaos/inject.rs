@@ -94,7 +94,7 @@ impl Clock {
         testbed.set_clock(self.ahead + self.jump)
     }
 
-    fn bring_midnight_near(&mut self, testbed: &Testbed<'_>) -> Result<Vec<String>> {
+    fn move_midnight_near(&mut self, testbed: &Testbed<'_>) -> Result<Vec<String>> {
         let now = Utc::now();
         let midnight = (now + TimeDelta::days(1)).date_naive().and_time(NaiveTime::MIN).and_utc();
         self.ahead = (midnight - now).as_seconds_f64() - BEFORE_MIDNIGHT;
@@ -119,7 +119,7 @@ fn begin(testbed: &Testbed<'_>, clock: &mut Clock, fault: &Fault) -> Result<(boo
         }
         Kind::KillFunction => kill_function(testbed, &fault.target)?,
         Kind::KillEmulator => kill_emulator(testbed)?,
-        Kind::Midnight => clock.bring_midnight_near(testbed)?,
+        Kind::Midnight => clock.move_midnight_near(testbed)?,
         Kind::ClockJump => clock.jump(testbed, fault)?,
         other => bail!("{} is not a fault of the load", other.name()),
     };

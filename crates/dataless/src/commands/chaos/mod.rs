@@ -59,7 +59,7 @@ impl Plan {
         Ok(Self { seed, events: options.events, minutes: options.minutes, faults })
     }
 
-    fn of_calls(&self) -> Vec<&Fault> {
+    fn call_faults(&self) -> Vec<&Fault> {
         self.faults.iter().filter(|fault| fault.fault.phase() == Phase::Calls).collect()
     }
 }
@@ -92,13 +92,13 @@ pub fn run(workspace: &Workspace, options: &Chaos) -> Result<Outcome> {
     let plan = Plan::of(options)?;
     let instance = workspace.instance(InstanceName::Chaos);
     let _lock = instance.recreate()?;
-    if !plan.of_calls().is_empty() {
+    if !plan.call_faults().is_empty() {
         super::set_up::install(workspace, &[ToolSet::Chaos])?;
     }
     let profile = if options.release { Profile::Release } else { Profile::Local };
-    let settings = Settings::choose(options.port, !plan.of_calls().is_empty(), plan.seed)?;
-    std::fs::write(testbed::schedule(&instance), serde_json::to_string_pretty(&plan.of_calls())?)?;
-    let testbed = Testbed::bring_up(workspace, instance, settings, profile)?;
+    let settings = Settings::choose(options.port, !plan.call_faults().is_empty(), plan.seed)?;
+    std::fs::write(testbed::schedule(&instance), serde_json::to_string_pretty(&plan.call_faults())?)?;
+    let testbed = Testbed::deploy(workspace, instance, settings, profile)?;
     let mut seconds = BTreeMap::new();
     let mut timed = |name: &str| seconds.insert(name.to_owned(), (began.elapsed().as_secs_f64() * 10.0).round() / 10.0);
     timed("up");
@@ -110,7 +110,7 @@ pub fn run(workspace: &Workspace, options: &Chaos) -> Result<Outcome> {
         // Before anything is restored, erased or lost.
         nights.fetch()?;
         loaded.real_time = real_time(&testbed, loaded.since, &loaded.faults)?;
-        nights.take_back()?;
+        nights.restore()?;
         let night_faults = nights.run(&plan.faults)?;
         timed("nights");
         let settled = nights.settle()?;
@@ -137,7 +137,7 @@ pub fn run(workspace: &Workspace, options: &Chaos) -> Result<Outcome> {
 fn send(testbed: &Testbed<'_>, plan: &Plan) -> Result<Loaded> {
     let seconds = plan.minutes * 60.0;
     let amounts = Amounts::of(plan.events, &testbed.types);
-    let proxied = plan.of_calls();
+    let proxied = plan.call_faults();
     let _proxy = if proxied.is_empty() { None } else { Some(testbed.start_proxy()?) };
     let base_url = testbed.stack.base_url()?;
     let (started, since) = (Instant::now(), Utc::now());
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_before_a_kill_are_excused_and_those_at_night_are_not() {
+    fn differences_are_explained_by_faults_of_the_load_and_not_of_the_night() {
         let since: DateTime<Utc> = "2026-11-20T10:00:00Z".parse().unwrap();
         let injected = |kind, at, seconds, injected| Injected {
             fault: fault(kind, at, seconds, ""),

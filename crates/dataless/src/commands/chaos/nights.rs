@@ -100,7 +100,7 @@ impl<'a> Nights<'a> {
     }
 
     /// Restores what Firehose set aside.
-    pub fn take_back(&self) -> Result<()> {
+    pub fn restore(&self) -> Result<()> {
         for day in self.first.iter_days().take_while(|day| *day <= self.last) {
             self.operate(&["replay", "--undelivered", "--day", &day.to_string()])?;
         }

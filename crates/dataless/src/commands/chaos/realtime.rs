@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_at_the_turn_of_a_minute_counts_on_either_side() {
+    fn a_batch_at_the_end_of_a_minute_may_count_for_the_next() {
         let result = compare(&minutes(&[("10:00", 4), ("10:01", 8)]), &minutes(&[("10:00", 5), ("10:01", 7)]), &[]);
         assert_eq!(result.differences, []);
         // Differences of other minutes don't cancel out.
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_needs_a_fault_of_its_time() {
+    fn a_difference_is_explained_by_a_fault_at_its_time() {
         let (counted, arrived) = (minutes(&[("10:05", 4)]), minutes(&[("10:05", 5)]));
         let explained = |windows: &[Window]| compare(&counted, &arrived, windows).is_explained();
         assert!(explained(&[window("10:05:10", "10:05:20")]));

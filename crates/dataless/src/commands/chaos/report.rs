@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_report_fails_in_nothing() {
+    fn a_successful_run_has_no_failed_verdict() {
         assert_eq!(broken("/seed", json!(7)), [""; 0]);
     }
 

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_kinds_is_read_and_a_wrong_one_is_refused_with_the_right_ones() {
+    fn an_unknown_kind_is_an_error_that_lists_the_known_ones() {
         assert_eq!(read_kinds("error-500,kill-emulator").unwrap(), [Kind::Error500, Kind::KillEmulator]);
         assert_eq!(read_kinds("none").unwrap(), []);
         let error = read_kinds("kill-emulator,earthquake").unwrap_err();

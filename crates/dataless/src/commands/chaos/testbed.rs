@@ -61,12 +61,7 @@ fn free_port(first: u16) -> Result<u16> {
 
 impl<'a> Testbed<'a> {
     /// Deploys to a new emulator, and restarts that once, so that its saved state has the deployment.
-    pub fn bring_up(
-        workspace: &'a Workspace,
-        instance: Instance,
-        settings: Settings,
-        profile: Profile,
-    ) -> Result<Self> {
+    pub fn deploy(workspace: &'a Workspace, instance: Instance, settings: Settings, profile: Profile) -> Result<Self> {
         let types = event_types::read_all(&workspace.path("events")).context("failed to read the schemas in events")?;
         let start = |tools: &Tools| start(workspace, tools, &instance, settings);
         let (prepared, mut servers) = set_up::prepare(workspace, &instance, start)?;

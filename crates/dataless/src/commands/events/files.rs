@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_leaves_everything_as_it_was() {
+    fn a_failure_restores_all_files() {
         let root = tempfile::tempdir().unwrap();
         let path = |name: &str| root.path().join(name);
         fs::write(path("b"), "old").unwrap();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_taken_back() {
+    fn written_files_are_rolled_back() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("a")).unwrap();
         fs::write(root.path().join("a/gone"), "old").unwrap();

@@ -102,12 +102,12 @@ mod tests {
     }
 
     #[test]
-    fn closed_books_need_none() {
+    fn balanced_books_need_no_advice() {
         assert_eq!(of(vec![(row("2026-11-20", 3), 3), (row("2026-11-21", 0), 0)]), [""; 0]);
     }
 
     #[test]
-    fn lines_that_were_set_aside_are_taken_back_and_need_no_batch() {
+    fn lines_that_were_set_aside_are_restored_and_need_no_batch() {
         let aside = |table: &str, undelivered| LedgerRow { table: table.into(), undelivered, ..row("2026-11-20", 3) };
         assert_eq!(
             of(vec![(aside("clicks", 2), 3), (aside("impressions", 5), 3), (row("2026-11-21", 3), 3)]),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn only_days_that_a_batch_closes_are_named() {
+    fn only_days_that_a_batch_fixes_are_named() {
         let lost_row = |day| LedgerRow { stored: 2, ..row(day, 3) };
         let aside = |day| LedgerRow { undelivered: 2, ..row(day, 3) };
         // More lines, none yet, and a lost row. The batch of the first day covers the days between.
@@ -162,14 +162,14 @@ mod tests {
     }
 
     #[test]
-    fn today_is_open_until_its_batch() {
+    fn today_needs_no_batch_before_the_night() {
         let open = of(vec![(row("2026-11-30", 0), 5)]);
         assert!(open.len() == 1 && open[0].starts_with("Today is not over"), "{open:?}");
         assert!(open[0].ends_with("cargo dataless batch --day 2026-11-30"), "{open:?}");
     }
 
     #[test]
-    fn fates_that_do_not_add_up_are_a_fault_and_no_run_helps() {
+    fn fates_that_do_not_add_up_are_a_bug_that_no_run_fixes() {
         let open = of(vec![(LedgerRow { late: 1, ..row("2026-11-20", 3) }, 3)]);
         assert!(
             open.len() == 1 && open[0].contains("clicks of 2026-11-20") && open[0].contains("report it"),
