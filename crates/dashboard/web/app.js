@@ -1,6 +1,6 @@
 "use strict";
 
-// Draws what /api/dashboards/NAME answers: every value is evaluated already.
+// Draws the answer of /api/dashboards/NAME, which has all values evaluated.
 
 const COLOURS = ["#1f77b4", "#d95f02", "#2ca02c", "#d62728", "#9467bd", "#8c6d31", "#e377c2", "#6b7280", "#0aa5b5", "#b5860a"];
 const MOST_ROWS = 500;
@@ -31,13 +31,13 @@ function instant(seconds, withDay) {
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const colour = (line, index) => line.color ?? COLOURS[index % COLOURS.length];
 
-// The times of a line, and where it breaks off: a period without data is a gap and no straight line.
+// The times of a line and its gaps: periods without data are not bridged.
 function timesAndGaps(line) {
   const ends = line.times.filter((time, index) => line.times[index + 1] > time + line.period).map((time) => time + line.period);
   return [...line.times, ...ends];
 }
 
-// The lines as columns over all their times, as uPlot and the table want them.
+// The lines as columns over all their times, for uPlot and the table.
 function columns(lines, timesOf = (line) => line.times) {
   const times = [...new Set(lines.flatMap(timesOf))].sort((a, b) => a - b);
   const place = new Map(times.map((time, index) => [time, index]));
@@ -133,7 +133,7 @@ function draw(box, widget) {
   const data = [times, ...(widget.stacked ? [...stacked(values.slice(0, count)), ...values.slice(count)] : values)];
   const shape = JSON.stringify([lines.map((line) => [line.label, line.right, line.color, line.times.length < 120]), widget.yAxis, widget.stacked, document.documentElement.dataset.theme, matchMedia("(prefers-color-scheme: dark)").matches]);
   if (box.plot && box.shape === shape) {
-    // The axis of time looks at the widget that it was made with.
+    // The time axis refers to the widget that it was created with.
     Object.assign(box.made, { start: widget.start, end: widget.end });
     box.plot.setData(data);
     requestAnimationFrame(() => fit(box));
@@ -147,7 +147,7 @@ function draw(box, widget) {
   requestAnimationFrame(() => fit(box));
 }
 
-// The legend takes as many rows as its values need; the chart has the rest.
+// The legend takes the rows that its values need; the chart gets the rest.
 function fit(box) {
   if (!box.plot) return;
   const room = box.body.getBoundingClientRect();
@@ -226,7 +226,7 @@ function update(box, widget) {
   box.widget = widget;
   box.section.className = `widget kind-${widget.kind}`;
   if (widget.kind === "text") {
-    // Markdown was made HTML by the server, with all markup in it turned to text.
+    // The server has converted Markdown to HTML and escaped all markup in it.
     if (box.html !== widget.html) box.section.innerHTML = box.html = widget.html;
     return;
   }
@@ -264,7 +264,7 @@ function show(dashboard) {
     drawn.clear();
     main.replaceChildren();
     shown = dashboard.name;
-    // Read from the top left, whatever their order in the body.
+    // In reading order from the top left, not in the order of the body.
     const order = dashboard.widgets.map((widget, index) => [widget, index]).sort(([a], [b]) => a.y - b.y || a.x - b.x);
     for (const [widget, index] of order) {
       const box = create(widget, index);
@@ -276,7 +276,7 @@ function show(dashboard) {
   main.setAttribute("aria-busy", "false");
 }
 
-// ---- what is shown, and when
+// ---- controls
 
 function status(text, failed) {
   byId("status").textContent = text;

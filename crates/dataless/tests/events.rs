@@ -1,4 +1,4 @@
-//! `events`: the real binary, in a copy of what it reads and writes.
+//! `events`: the real binary, in a copy of the files that it reads and writes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -8,14 +8,14 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// What the commands read and write, beside the crates of event types.
+/// The files that the commands read and write, besides the crates of event types.
 const PATHS: [&str; 7] =
     ["template.yaml", "api.yaml", "Cargo.lock", "stacks", "events", "docs/events.md", "tools/costs/sizes.json"];
 
 /// The types of the example.
 const EXAMPLE: [&str; 2] = ["clicks", "impressions"];
 
-/// A checkout of its own, with one commit. Its types are those of the example: others that the repository has are removed.
+/// A separate checkout with one commit. It has only the types of the example; other types of the repository are removed.
 struct Checkout(TempDir);
 
 impl Checkout {
@@ -31,10 +31,10 @@ impl Checkout {
             copy(&root.join(&folder), &checkout.path(&folder));
             others.extend((!EXAMPLE.contains(&&*event_type.name)).then_some(event_type.name));
         }
-        // By this folder the command line knows a checkout.
+        // The command line recognises a checkout by this folder.
         fs::create_dir_all(checkout.path("crates/dataless")).unwrap();
         fs::write(checkout.path("crates/dataless/Cargo.toml"), "").unwrap();
-        // One that others refer to goes after them.
+        // A type that others refer to is removed after them.
         while !others.is_empty() {
             let count = others.len();
             others.retain(|name| !checkout.events(&["remove", name]).status.success());
@@ -57,7 +57,7 @@ impl Checkout {
         fs::write(self.path(path), text).unwrap();
     }
 
-    /// Replaces a text that is there once.
+    /// Replaces a text that occurs once.
     fn edit(&self, path: &str, from: &str, to: &str) {
         let text = self.read(path);
         assert_eq!(text.matches(from).count(), 1, "{path}: {from}");
@@ -78,7 +78,7 @@ impl Checkout {
         self.git(&["commit", "--quiet", "--message", "change"]);
     }
 
-    /// What Git sees as changed.
+    /// The changed files according to Git.
     fn status(&self) -> String {
         self.git(&["status", "--porcelain", "--ignored", "--untracked-files=all"])
     }
@@ -88,14 +88,14 @@ impl Checkout {
         command.current_dir(self.0.path()).arg("events").args(args).output().unwrap()
     }
 
-    /// Runs a command that must succeed, and takes what it prints.
+    /// Runs a command that must succeed, and returns its output.
     fn run(&self, args: &[&str]) -> String {
         let output = self.events(args);
         assert!(output.status.success(), "{args:?}: {}", text(&output));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Runs a command that must fail, and takes all it prints.
+    /// Runs a command that must fail, and returns all of its output.
     fn refused(&self, args: &[&str]) -> String {
         let output = self.events(args);
         assert_eq!(output.status.code(), Some(1), "{args:?}: {}", text(&output));
@@ -128,7 +128,7 @@ fn text(output: &Output) -> String {
 const ORDER: &str = r#"{"order_id": "0b7c2e9a-3f64-4d0f-9a53-6e1b8f0c2d47", "ordered_at": "2026-11-21 08:15:30", "customer": "京都 <b>|</b>", "total": 19.90, "on": true, "items": [{"sku": "a", "price": 9.95}]}"#;
 
 #[test]
-fn what_follows_from_the_schemas_of_the_repository_is_in_step() {
+fn derived_files_of_the_repository_are_up_to_date() {
     let checkout = Checkout::new();
     assert_eq!(checkout.run(&["check"]), "2 event types: well formed, derived files up to date\n");
     assert_eq!(checkout.run(&["sync"]), "Everything is up to date.\n");
@@ -136,7 +136,7 @@ fn what_follows_from_the_schemas_of_the_repository_is_in_step() {
 }
 
 #[test]
-fn a_type_comes_with_everything_and_goes_without_a_trace() {
+fn removing_a_new_type_restores_all_files() {
     let checkout = Checkout::new();
     checkout.samples(&format!("{ORDER}\n"));
     checkout.git(&["add", "--force", "target"]);
@@ -149,7 +149,7 @@ fn a_type_comes_with_everything_and_goes_without_a_trace() {
         assert!(printed.contains(&format!("wrote   events/{name}.json")), "{printed}");
         let changed: Vec<String> = checkout.status().lines().map(|line| line[3..].to_owned()).collect();
         let kebab = name.replace('_', "-");
-        // Those that were there, then those that are new.
+        // First changed files, then new ones.
         let derived = ["Cargo.lock", "api.yaml", "docs/events.md", "events/lock.json"].map(str::to_owned);
         let stacks = ["dashboards", "data-pipeline", "tables"].map(|stack| format!("stacks/{stack}.yaml"));
         let others = ["template.yaml", "tools/costs/sizes.json"].map(str::to_owned);
@@ -237,7 +237,7 @@ fn a_third_type_leaves_the_root_template_below_its_limit() {
 }
 
 #[test]
-fn a_type_without_charts_by_hand_has_widgets_of_its_own() {
+fn a_type_without_handwritten_charts_has_widgets_of_its_own() {
     let checkout = Checkout::new();
     let titles = || -> Vec<(String, u64, u64, u64, u64)> {
         let yaml: serde_yaml_ng::Value = serde_yaml_ng::from_str(&checkout.read("stacks/dashboards.yaml")).unwrap();
@@ -262,7 +262,7 @@ fn a_type_without_charts_by_hand_has_widgets_of_its_own() {
         ("Shop orders by minute", 6, below + 6, 18),
     ];
     assert_eq!(added, expected.map(|(title, x, y, width)| (title.to_owned(), x, y, width, 6)));
-    // Who draws charts of a type by hand has no others.
+    // A type with handwritten charts has no others.
     checkout.edit(
         "stacks/dashboards.yaml",
         "            # begin: real time of event types\n",
@@ -274,7 +274,7 @@ fn a_type_without_charts_by_hand_has_widgets_of_its_own() {
 }
 
 #[test]
-fn what_fails_changes_nothing() {
+fn a_failed_command_changes_nothing() {
     let checkout = Checkout::new();
     let good = ORDER;
     let bare = r#"{"order_id": "0b7c2e9a-3f64-4d0f-9a53-6e1b8f0c2d47", "ordered_at": "2026-11-21 08:15:30"}"#;
@@ -317,7 +317,7 @@ fn what_fails_changes_nothing() {
 }
 
 #[test]
-fn a_file_that_is_out_of_step_is_named_and_written() {
+fn an_outdated_file_is_named_and_written() {
     let checkout = Checkout::new();
     checkout.edit("events/clicks.json", "UUID of the ad", "The ad's UUID");
     fs::remove_file(checkout.path("docs/events.md")).unwrap();
@@ -371,7 +371,7 @@ fn samples_are_valid_and_the_same_each_time() {
 }
 
 #[test]
-fn the_lock_refuses_a_reordering_that_git_is_not_asked_for() {
+fn the_lock_refuses_a_reordering_without_git() {
     let checkout = Checkout::new();
     checkout.run(&["new", "orders"]);
     let schema = checkout.read("events/orders.json");
@@ -421,7 +421,7 @@ fn a_change_is_compared_with_a_revision() {
     );
     assert!(printed.contains("or add a new type"), "{printed}");
 
-    // The same from a folder, as where there is no Git.
+    // The same from a folder, as without Git.
     fs::create_dir_all(checkout.path("target/earlier")).unwrap();
     checkout.run(&["check", "--against", "target/earlier"]);
     checkout.write("target/earlier/orders.json", &checkout.git(&["show", "HEAD:events/orders.json"]));

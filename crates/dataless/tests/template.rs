@@ -76,7 +76,7 @@ struct Programs {
 
 impl Programs {
     fn of_workspace() -> Self {
-        // It links the functions to test what reads their requests, and is no function.
+        // It links the functions to test how they read requests, and is not a function.
         const NOT_DEPLOYED: &str = "fuzz";
         let command = ["metadata", "--no-deps", "--offline", "--format-version", "1"];
         let output = Command::new(env!("CARGO")).args(command).current_dir(root()).output().unwrap();
@@ -145,7 +145,7 @@ fn variables_of(crate_folder: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_variable_that_a_function_reads_is_set_and_the_other_way_round() {
+fn every_variable_that_a_function_reads_is_set_and_vice_versa() {
     let template = template();
     let mut global = names(&template["Globals"]["Function"]["Environment"]["Variables"]);
     // Read by the C library.
@@ -174,7 +174,7 @@ fn every_substitution_in_what_the_template_includes_resolves() {
     let template = template();
     let mut known = names(&template["Resources"]);
     known.extend(names(&template["Parameters"]));
-    // SAM makes an alias a function.
+    // SAM creates one alias per function.
     known.extend(functions(&template).keys().map(|name| format!("{name}Aliaslive")));
     let conditions = names(&template["Conditions"]);
     let includes = ["api.yaml"];
@@ -206,14 +206,14 @@ fn every_substitution_in_what_the_template_includes_resolves() {
             assert!(known.contains(&name) || name.starts_with("AWS::"), "{include}: nothing is called {name}");
         }
     }
-    assert!(found > 10, "the includes use names of the template");
+    assert!(found > 10, "the included files use names of the template");
 }
 
 #[test]
 fn every_script_that_a_job_names_exists() {
     let mut found = BTreeSet::new();
     let in_templates: Vec<String> = children().iter().flat_map(|child| texts(&child["Resources"])).collect();
-    // Several are in one text, with commas between them.
+    // A text may have several, separated by commas.
     for text in in_templates.iter().flat_map(|text| text.split(',')) {
         let is_script = [".py", ".hql", ".scala", ".sql"].iter().any(|ending| text.ends_with(ending));
         if let Some(start) = text.find("/glue/").or_else(|| text.find("/pipeline/")).filter(|_| is_script) {

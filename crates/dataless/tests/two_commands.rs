@@ -1,4 +1,4 @@
-//! Two commands at once on one warehouse, as two processes. No emulator.
+//! Two commands on one warehouse at the same time, as two processes. No emulator.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader, Read};
@@ -16,7 +16,7 @@ use checkout::{Checkout, Emulator, serve};
 const DAY: &str = "2026-11-20";
 const AD: &str = "7d9f8a52-1c3e-4b6d-8f20-5a4e3c2b1d09";
 
-/// A warehouse that seems to run, and a file that is never at its end: who reads it goes on for ever.
+/// A warehouse that seems to run, and a file without end, so that a command that reads it never ends.
 struct Warehouse {
     checkout: Checkout,
     _emulator: Emulator,
@@ -40,11 +40,11 @@ impl Warehouse {
         Running { child, notes }
     }
 
-    /// A replay of lines that never end. It has what it needs when it is returned.
+    /// Starts a replay of lines without end, and waits until it has its locks.
     fn replay_for_ever(&self) -> Running {
         let endless = self.endless.to_str().unwrap();
         let replay = self.start(&["replay", "--day", DAY, "--file", endless]);
-        // To open it for writing returns once somebody reads it, which the replay does when it has its locks.
+        // Opening it for writing blocks until the replay reads it, which it does when it has its locks.
         std::mem::forget(std::fs::File::options().write(true).open(&self.endless).unwrap());
         replay
     }
@@ -70,7 +70,7 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Its exit status and the rest of what it says.
+    /// Its exit status and the rest of its output.
     fn end(mut self) -> (Option<i32>, String) {
         let rest: Vec<String> = self.notes.by_ref().lines().map(Result::unwrap).collect();
         (self.child.wait().unwrap().code(), rest.join("\n"))
@@ -93,7 +93,7 @@ fn is_wait_for(note: &str, command: &str, pid: u32) -> bool {
 }
 
 #[test]
-fn who_must_wait_says_for_whom_and_ctrl_c_ends_the_wait() {
+fn a_waiting_command_names_the_other_and_ctrl_c_ends_the_wait() {
     let warehouse = Warehouse::new();
     let mut replay = warehouse.replay_for_ever();
     for args in [&["down"][..], &["up"], &["erase", "--ad", AD, "--yes"]] {
@@ -111,7 +111,7 @@ fn who_must_wait_says_for_whom_and_ctrl_c_ends_the_wait() {
 }
 
 #[test]
-fn a_process_that_was_killed_holds_nothing() {
+fn a_killed_process_holds_no_lock() {
     let warehouse = Warehouse::new();
     let replay = warehouse.replay_for_ever();
     let mut down = warehouse.start(&["down"]);
@@ -122,16 +122,16 @@ fn a_process_that_was_killed_holds_nothing() {
     assert!(!warehouse.checkout.instance().join("state.json").exists(), "it was stopped: {rest}");
     let mut replay = replay;
     assert_eq!(replay.child.wait().unwrap().signal(), Some(9));
-    // Its note is still there, and names nobody.
+    // Its note is still there, and is ignored.
     let third = warehouse.start(&["down"]).end();
     assert_eq!((third.0, third.1.as_str()), (Some(0), "no warehouse is running here"));
 }
 
 #[test]
-fn who_can_share_does_not_wait() {
+fn commands_that_can_share_do_not_wait() {
     let warehouse = Warehouse::new();
     let mut replay = warehouse.replay_for_ever();
-    // They end, since the warehouse only seems to run. None of them waits before.
+    // They fail, since the warehouse only seems to run. None of them waits before.
     for args in [
         &["etl", "--day", DAY][..],
         &["batch", "--day", DAY],
@@ -152,12 +152,12 @@ fn who_can_share_does_not_wait() {
 }
 
 #[test]
-fn who_waits_goes_on_when_it_is_its_turn() {
+fn a_waiting_command_continues_when_the_lock_is_free() {
     let warehouse = Warehouse::new();
     let replay = warehouse.replay_for_ever();
     let mut erasure = warehouse.start(&["erase", "--ad", AD, "--yes"]);
     assert!(is_wait_for(&erasure.next_note(), "replay", replay.id()));
-    // A query could run beside the replay, and waits behind the erasure that came first.
+    // A query could run beside the replay, but it waits for the erasure that came first.
     let mut query = warehouse.start(&["query", "SELECT 1"]);
     let note = query.next_note();
     assert!(is_wait_for(&note, "erase", erasure.id()), "{note}");
@@ -168,7 +168,7 @@ fn who_waits_goes_on_when_it_is_its_turn() {
     }
     replay.signal(Signal::INT);
     drop(replay);
-    // Neither finds Spark; what counts is that they come so far.
+    // Neither finds Spark; it is enough that they get so far.
     for waiting in [erasure, query] {
         let (status, said) = waiting.end();
         assert_eq!(status, Some(1), "{said}");

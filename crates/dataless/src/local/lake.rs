@@ -85,13 +85,13 @@ pub fn ledger(spark: &Spark<'_>, stack: &Stack) -> Result<Vec<LedgerRow>> {
         moment("started_at"),
         moment("decided_at")
     );
-    ask(spark, stack, &format!("SELECT {columns} FROM ledger ORDER BY 2, 1"))
+    query(spark, stack, &format!("SELECT {columns} FROM ledger ORDER BY 2, 1"))
 }
 
 /// The rejected lines; of one arrival day, if given.
 pub fn rejected(spark: &Spark<'_>, stack: &Stack, day: Option<NaiveDate>) -> Result<Vec<RejectedLine>> {
     let columns = "table_name AS table, reason, source, line";
-    ask(spark, stack, &format!("SELECT {columns} FROM rejected {} ORDER BY source, line", condition(day)))
+    query(spark, stack, &format!("SELECT {columns} FROM rejected {} ORDER BY source, line", condition(day)))
 }
 
 fn condition(day: Option<NaiveDate>) -> String {
@@ -106,7 +106,7 @@ fn condition(day: Option<NaiveDate>) -> String {
     .unwrap_or_default()
 }
 
-fn ask<T: DeserializeOwned>(spark: &Spark<'_>, stack: &Stack, sql: &str) -> Result<Vec<T>> {
+fn query<T: DeserializeOwned>(spark: &Spark<'_>, stack: &Stack, sql: &str) -> Result<Vec<T>> {
     let database = stack.output(Output::GlueDatabase)?;
     let args = ["--database", database, "--format", "json", "--sql", sql];
     let printed = spark.script("glue/local/query.py", &args)?;

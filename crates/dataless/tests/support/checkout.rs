@@ -1,4 +1,4 @@
-//! A checkout whose warehouse seems to run: what a command needs to go on until it asks for something of it.
+//! A checkout whose warehouse seems to run, until a command needs data from it.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -54,7 +54,7 @@ impl Checkout {
     }
 }
 
-/// Answers 200 to every request, as a program of any kind may.
+/// A server that answers 200 to every request, as any program may.
 pub fn serve() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -74,7 +74,7 @@ pub struct Emulator(pub Child);
 impl Emulator {
     pub fn of(instance: &Path) -> Self {
         let mut command = Command::new("sh");
-        // A second command, so that the shell stays what is run.
+        // A second command, so that the shell is not replaced by the first.
         command.args(["-c", "sleep 600; :", "/a/tools/emulator/start_ministack.py"]).arg(instance).process_group(0);
         Self(command.spawn().unwrap())
     }

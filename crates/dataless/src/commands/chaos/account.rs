@@ -19,7 +19,7 @@ pub enum Fate {
     Refused,
     /// The answer said that it could not be stored. A copy may have been stored all the same, before the failure.
     NotStored,
-    /// No answer, or none that tells its fate.
+    /// No answer, or none with its fate.
     Unknown,
     /// The answer acknowledged it.
     Acknowledged,

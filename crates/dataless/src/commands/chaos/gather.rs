@@ -243,7 +243,7 @@ fn each_row<const N: usize>(folder: &Path, mut row: impl FnMut([&str; N]) -> Res
     Ok(())
 }
 
-/// The lines of a file, packed or not: the emulator stores objects as they came. The first bytes tell.
+/// The lines of a file, gzip or not: the emulator stores objects uncompressed. The first bytes show which.
 fn each_line(path: &Path, mut line: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     const GZIP: &[u8] = &[0x1f, 0x8b];
     let unreadable = || format!("failed to read {}", path.display());
