@@ -155,9 +155,53 @@ pub fn listen(port: Option<u16>) -> Result<TcpListener> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use serde_json::json;
     use sha2::{Digest, Sha256};
 
     use super::*;
+
+    static STOPPED: AtomicBool = AtomicBool::new(false);
+
+    fn get(address: SocketAddr, host: &str, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn dashboards_are_served_to_this_machine_until_the_server_is_stopped() {
+        let cloudwatch = CloudWatch::new(|operation, request| match (operation, request["DashboardName"].as_str()) {
+            ("GetDashboard", Some("ads")) => {
+                let text = json!({"type": "text", "properties": {"markdown": "# Ads today"}});
+                Ok(json!({"DashboardBody": json!({"widgets": [text]}).to_string()}))
+            }
+            other => anyhow::bail!("{other:?} was not expected"),
+        });
+        let listener = listen(Some(0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let stopped = || STOPPED.load(Ordering::Relaxed);
+        let server = thread::spawn(move || serve(listener, cloudwatch, vec!["ads".to_owned()], stopped));
+        let list = get(address, "localhost", "/api/dashboards");
+        assert!(
+            list.starts_with("HTTP/1.1 200") && list.contains("content-security-policy: default-src 'self'"),
+            "{list}"
+        );
+        assert!(list.ends_with(r#"[{"name":"ads","title":"Ads today"}]"#), "{list}");
+        let dashboard = get(address, "127.0.0.1:8088", "/api/dashboards/ads?start=-PT1H");
+        assert!(dashboard.contains(r#""kind":"text","html":"<h1>Ads today</h1>"#), "{dashboard}");
+        assert!(get(address, "localhost", "/api/dashboards/other").starts_with("HTTP/1.1 404"));
+        assert!(get(address, "localhost", "/").contains("<title>Dataless</title>"));
+        assert!(get(address, "evil.example", "/api/dashboards").starts_with("HTTP/1.1 403"));
+        STOPPED.store(true, Ordering::Relaxed);
+        server.join().unwrap().unwrap();
+    }
 
     /// The chart library is the unchanged file of the npm package uplot 1.6.32.
     #[test]
