@@ -5,22 +5,24 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use chrono::{Days, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use console::style;
 use event_types::EventType;
 
-use super::{jobs, set_up};
+use super::jobs;
+use super::set_up::{self, Prepared};
 use crate::cli::Demo;
 use crate::local::aws::Aws;
-use crate::local::books::{self, Books, Counts, Entry};
+use crate::local::books::{self, Books, Counts, Entry, LakeBooks, Traffic};
 use crate::local::build::LOADGEN;
 use crate::local::load::{self, Load, LoadReport};
 use crate::local::spark::{self, Spark};
 use crate::local::stack::{Profile, Stack};
+use crate::local::warehouse::Servers;
 use crate::outcome::Outcome;
 use crate::process::check_interrupted;
 use crate::ui::{note, percent, rate, step, thousands};
-use crate::workspace::{InstanceName, Workspace};
+use crate::workspace::{Instance, InstanceName, Workspace};
 
 const CLICKTHROUGH: f64 = 0.3;
 
@@ -32,105 +34,24 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
     let types = event_types(&workspace.path("events"), &options.events)?;
     let instance = workspace.instance(InstanceName::Demo);
     let _lock = instance.recreate()?;
-    let mut seconds = BTreeMap::new();
-    let mut timed = |name: &str, elapsed: Duration| {
-        seconds.insert(name.to_owned(), (elapsed.as_secs_f64() * 10.0).round() / 10.0);
-    };
+    let mut timings = Timings::default();
 
     let profile = if options.release { Profile::Release } else { Profile::Local };
     let start = |tools: &_| set_up::start_emulator(workspace, tools, &instance, options.port);
     let (prepared, (mut servers, elapsed)) = set_up::prepare(workspace, &instance, start)?;
-    timed("start", elapsed);
+    timings.add("start", elapsed);
     // A delivery builds the functions itself.
     if !options.delivered {
         set_up::stage(workspace, &instance, &prepared, profile)?;
     }
-    timed("setup", started.elapsed());
-    let tools = &prepared.tools;
-    let since = Utc::now();
+    timings.add("setup", started.elapsed());
 
-    let run = |timed: &mut dyn FnMut(&str, Duration)| -> Result<(Books, Vec<Entry>)> {
-        let aws = Aws::new(&servers.endpoint(), tools, instance.logs());
-        let target = servers.target(profile);
-        let deploy = || {
-            if options.delivered {
-                set_up::deliver_to(workspace, tools, &instance, target)
-            } else {
-                set_up::deploy_to(workspace, tools, &instance, target)
-            }
-        };
-        let others: u64 = options.events.iter().map(|(_, count)| count).sum();
-        let events = (options.impressions as f64 * (1.0 + CLICKTHROUGH)) as u64 + others;
-        let warm = || spark::warm(workspace, tools, &instance, &servers.endpoint(), events);
-        let (stack, elapsed) = alongside(warm, deploy)?;
-        timed("deploy", elapsed);
-
-        let today = Utc::now().date_naive();
-        let day = today - Days::new(1);
-        let load = Load {
-            day,
-            impressions: options.impressions,
-            events: &options.events,
-            seed: options.seed,
-            clickthrough: CLICKTHROUGH,
-        };
-        let loadgen = prepared.programs.path(LOADGEN)?;
-        let (sent, elapsed) = step(
-            "send events",
-            || load::run(workspace, &instance, loadgen, &stack, load),
-            |sent| listed(&acknowledged(sent)) + " accepted",
-        )?;
-        timed("load", elapsed);
-        let accepted = acknowledged(&sent);
-
-        // The events are yesterday's and arrived today. So the ETL of today loads them, and the derived tables of yesterday
-        // change.
-        let started = Instant::now();
-        jobs::execute(&aws, &stack, day, today)?;
-        timed("batch", started.elapsed());
-        let spark = Spark::new(workspace, tools, &instance, &stack);
-        let tables: Vec<String> = types.iter().map(|found| format!("{}/{}", found.group, found.name)).collect();
-        let count = || {
-            let lake = books::count_lake(&spark, day, &tables)?;
-            Ok((lake, books::count_raw(&spark.data()?, accepted.keys())?))
-        };
-        let ((lake, raw), elapsed) = step("count what is in S3", count, |(lake, _)| listed(&lake.lake) + " rows")?;
-        timed("count", elapsed);
-
-        let check = || books::check_traffic(&aws, &stack, day, &lake.ad_traffic);
-        let (traffic, elapsed) =
-            step("query the traffic endpoint", check, |traffic| format!("{} ads", thousands(traffic.checked as u64)))?;
-        timed("traffic", elapsed);
-        let (realtime, elapsed) =
-            step("read the real-time metrics", || wait_for_metrics(&aws, &stack, since, &types, &accepted), listed)?;
-        timed("realtime", elapsed);
-
-        let clickthrough_rate = rate(lake.advertising.clicked, lake.advertising.rows);
-        let mut books = Books {
-            day,
-            accepted,
-            raw,
-            ledger: lake.ledger,
-            lake: lake.lake,
-            repeats: lake.repeats,
-            rejected: lake.rejected,
-            late: lake.late,
-            advertising: lake.advertising,
-            traffic,
-            realtime,
-            clickthrough_rate,
-            balanced: false,
-            seconds: BTreeMap::new(),
-        };
-        let entries = books::audit(&books, &lake.ad_traffic);
-        books.balanced = entries.iter().all(|entry| entry.equal);
-        Ok((books, entries))
-    };
-    let result = run(&mut timed);
+    let session = Session { workspace, options, instance: &instance, prepared: &prepared, types: &types };
+    let result = session.run(&servers, profile, &mut timings);
     let (mut books, entries) = servers.explain(result)?;
     drop(servers);
-    timed("total", started.elapsed());
-    books.seconds = seconds;
+    timings.add("total", started.elapsed());
+    books.seconds = timings.0;
 
     let report = serde_json::to_string_pretty(&books)?;
     std::fs::write(instance.dir().join("report.json"), &report).context("failed to write the report")?;
@@ -140,6 +61,133 @@ pub fn run(workspace: &Workspace, options: &Demo) -> Result<Outcome> {
         print_books(&books, &entries);
     }
     Ok(books.balanced.into())
+}
+
+/// The seconds of each stage, to one decimal.
+#[derive(Default)]
+struct Timings(BTreeMap<String, f64>);
+
+impl Timings {
+    fn add(&mut self, stage: &str, elapsed: Duration) {
+        self.0.insert(stage.to_owned(), (elapsed.as_secs_f64() * 10.0).round() / 10.0);
+    }
+}
+
+/// A demo whose emulator is running.
+struct Session<'a> {
+    workspace: &'a Workspace,
+    options: &'a Demo,
+    instance: &'a Instance,
+    prepared: &'a Prepared,
+    types: &'a [EventType],
+}
+
+impl Session<'_> {
+    /// Deploys, sends the events, runs the batch, and counts what is everywhere.
+    fn run(&self, servers: &Servers, profile: Profile, timings: &mut Timings) -> Result<(Books, Vec<Entry>)> {
+        let since = Utc::now();
+        let (stack, elapsed) = self.deploy(servers, profile)?;
+        timings.add("deploy", elapsed);
+        let today = Utc::now().date_naive();
+        let day = today - Days::new(1);
+        let (accepted, elapsed) = self.send(&stack, day)?;
+        timings.add("load", elapsed);
+        // The events are yesterday's and arrived today. So the ETL of today loads them, and the derived tables of yesterday
+        // change.
+        let started = Instant::now();
+        let aws = Aws::new(&servers.endpoint(), &self.prepared.tools, self.instance.logs());
+        jobs::execute(&aws, &stack, day, today)?;
+        timings.add("batch", started.elapsed());
+        self.count(&aws, &stack, (day, since), accepted, timings)
+    }
+
+    /// Deploys the stack while Spark starts.
+    fn deploy(&self, servers: &Servers, profile: Profile) -> Result<(Stack, Duration)> {
+        let Self { workspace, options, instance, prepared: Prepared { tools, .. }, .. } = self;
+        let target = servers.target(profile);
+        let deploy = || {
+            if options.delivered {
+                set_up::deliver_to(workspace, tools, instance, target)
+            } else {
+                set_up::deploy_to(workspace, tools, instance, target)
+            }
+        };
+        let others: u64 = options.events.iter().map(|(_, count)| count).sum();
+        let events = (options.impressions as f64 * (1.0 + CLICKTHROUGH)) as u64 + others;
+        let warm = || spark::warm(workspace, tools, instance, &servers.endpoint(), events);
+        alongside(warm, deploy)
+    }
+
+    /// Sends the events of a day, and returns the acknowledged ones.
+    fn send(&self, stack: &Stack, day: NaiveDate) -> Result<(Counts, Duration)> {
+        let load = Load {
+            day,
+            impressions: self.options.impressions,
+            events: &self.options.events,
+            seed: self.options.seed,
+            clickthrough: CLICKTHROUGH,
+        };
+        let loadgen = self.prepared.programs.path(LOADGEN)?;
+        let send = || Ok(acknowledged(&load::run(self.workspace, self.instance, loadgen, stack, load)?));
+        step("send events", send, |accepted| listed(accepted) + " accepted")
+    }
+
+    /// Counts the events of a day, which were sent since a time, wherever they are, and compares.
+    fn count(
+        &self,
+        aws: &Aws,
+        stack: &Stack,
+        (day, since): (NaiveDate, DateTime<Utc>),
+        accepted: Counts,
+        timings: &mut Timings,
+    ) -> Result<(Books, Vec<Entry>)> {
+        let spark = Spark::new(self.workspace, &self.prepared.tools, self.instance, stack);
+        let tables: Vec<String> = self.types.iter().map(|found| format!("{}/{}", found.group, found.name)).collect();
+        let count = || {
+            let lake = books::count_lake(&spark, day, &tables)?;
+            Ok((lake, books::count_raw(&spark.data()?, accepted.keys())?))
+        };
+        let ((lake, raw), elapsed) = step("count what is in S3", count, |(lake, _)| listed(&lake.lake) + " rows")?;
+        timings.add("count", elapsed);
+        let check = || books::check_traffic(aws, stack, day, &lake.ad_traffic);
+        let (traffic, elapsed) =
+            step("query the traffic endpoint", check, |traffic| format!("{} ads", thousands(traffic.checked as u64)))?;
+        timings.add("traffic", elapsed);
+        let read = || wait_for_metrics(aws, stack, since, self.types, &accepted);
+        let (realtime, elapsed) = step("read the real-time metrics", read, listed)?;
+        timings.add("realtime", elapsed);
+        Ok(compare(day, accepted, raw, lake, traffic, realtime))
+    }
+}
+
+/// Compares all counts of a day.
+fn compare(
+    day: NaiveDate,
+    accepted: Counts,
+    raw: Counts,
+    lake: LakeBooks,
+    traffic: Traffic,
+    realtime: Counts,
+) -> (Books, Vec<Entry>) {
+    let mut books = Books {
+        day,
+        accepted,
+        raw,
+        ledger: lake.ledger,
+        lake: lake.lake,
+        repeats: lake.repeats,
+        rejected: lake.rejected,
+        late: lake.late,
+        advertising: lake.advertising,
+        traffic,
+        realtime,
+        clickthrough_rate: rate(lake.advertising.clicked, lake.advertising.rows),
+        balanced: false,
+        seconds: BTreeMap::new(),
+    };
+    let entries = books::audit(&books, &lake.ad_traffic);
+    books.balanced = entries.iter().all(|entry| entry.equal);
+    (books, entries)
 }
 
 /// Does `work` while `preparation` runs in another thread. The preparation only saves time; if it fails, `work` will fail
@@ -157,7 +205,7 @@ fn alongside<T>(preparation: impl FnOnce() -> Result<()> + Send, work: impl FnOn
 fn wait_for_metrics(
     aws: &Aws,
     stack: &Stack,
-    since: chrono::DateTime<Utc>,
+    since: DateTime<Utc>,
     types: &[EventType],
     expected: &Counts,
 ) -> Result<Counts> {
