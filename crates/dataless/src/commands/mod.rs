@@ -75,7 +75,7 @@ const fn needs(command: &Command) -> Option<(&'static str, Needs)> {
     // Days that a backfill is changing would differ.
     const COMPARES: Needs =
         &[(Resource::Warehouse, Mode::Shared), (Resource::Lines, Mode::Shared), (Resource::Days, Mode::Shared)];
-    const TAKES_BACK: Needs = &[
+    const RESTORES: Needs = &[
         (Resource::Warehouse, Mode::Shared),
         (Resource::Lines, Mode::Shared),
         (Resource::Undelivered, Mode::Exclusive),
@@ -89,7 +89,7 @@ const fn needs(command: &Command) -> Option<(&'static str, Needs)> {
         Command::Ledger(_) => ("ledger", SHARED),
         Command::Verify(_) => ("verify", COMPARES),
         Command::Rejected(_) => ("rejected", SHARED),
-        Command::Replay(options) if options.undelivered => ("replay --undelivered", TAKES_BACK),
+        Command::Replay(options) if options.undelivered => ("replay --undelivered", RESTORES),
         Command::Replay(_) => ("replay", SHARED),
         Command::Erase(options) => ("erase", if options.yes { ERASES } else { SHARED }),
         Command::Query(_) => ("query", SHARED),

@@ -1,7 +1,8 @@
 //! The books: each number is counted where it is stored and compared with the others.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -160,21 +161,20 @@ fn count_lines(path: &Path) -> Result<u64> {
             Ok(if is_hidden { sum } else { sum + count_lines(&entry.path())? })
         });
     }
-    count_file(path).with_context(|| format!("failed to read {}", path.display()))
+    let count = || open_object(path)?.split(b'\n').try_fold(0, |count, line| line.map(|_| count + 1));
+    count().with_context(|| format!("failed to read {}", path.display()))
 }
 
-/// Objects are gzip on AWS; the emulator stores them uncompressed. The first two bytes show which.
-fn count_file(path: &Path) -> Result<u64> {
+/// Opens the local copy of an object and decompresses it. Objects are gzip on AWS; the emulator stores them uncompressed. The
+/// first two bytes show which.
+pub fn open_object(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
     const GZIP: &[u8] = &[0x1f, 0x8b];
-    let mut file = BufReader::new(std::fs::File::open(path)?);
-    let is_gzip = file.fill_buf()?.starts_with(GZIP);
-    let reader: Box<dyn Read> = if is_gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-    let mut lines = 0;
-    for line in BufReader::new(reader).split(b'\n') {
-        line?;
-        lines += 1;
+    const BUFFER_BYTES: usize = 1 << 16;
+    let mut file = BufReader::new(File::open(path)?);
+    if file.fill_buf()?.starts_with(GZIP) {
+        return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(file))));
     }
-    Ok(lines)
+    Ok(Box::new(file))
 }
 
 /// Counts the rows of the ORC files by Spark, without the catalog. Tables of events are named by their folders,

@@ -1,20 +1,19 @@
 //! Reads what was stored: the journal, the raw lines, the rows of the lake, the items of DynamoDB.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, NaiveDateTime, Utc};
 use event_types::EventType;
-use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::account::{Copies, Fate, Traffic};
 use crate::local::aws::Aws;
+use crate::local::books::open_object;
 use crate::local::spark::Spark;
 
 /// Codes of the journal for events that could not be stored and that the sender gave up on.
@@ -243,14 +242,10 @@ fn each_row<const N: usize>(folder: &Path, mut row: impl FnMut([&str; N]) -> Res
     Ok(())
 }
 
-/// The lines of a file, gzip or not: the emulator stores objects uncompressed. The first bytes show which.
+/// The lines of a file, gzip or not.
 fn each_line(path: &Path, mut line: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    const GZIP: &[u8] = &[0x1f, 0x8b];
     let unreadable = || format!("failed to read {}", path.display());
-    let mut file = BufReader::new(File::open(path).with_context(unreadable)?);
-    let is_gzip = file.fill_buf().with_context(unreadable)?.starts_with(GZIP);
-    let reader: Box<dyn Read> = if is_gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-    for read in BufReader::with_capacity(1 << 16, reader).split(b'\n') {
+    for read in open_object(path).with_context(unreadable)?.split(b'\n') {
         line(&read.with_context(unreadable)?).with_context(|| path.display().to_string())?;
     }
     Ok(())
@@ -258,6 +253,7 @@ fn each_line(path: &Path, mut line: impl FnMut(&[u8]) -> Result<()>) -> Result<(
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write;
 
     use base64::prelude::{BASE64_STANDARD, Engine};
