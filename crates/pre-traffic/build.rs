@@ -1,4 +1,4 @@
-//! Draws a valid event of each type from the schemas in `events/`.
+//! Makes a valid event of each type from the schemas in `events/`.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -8,7 +8,7 @@ use event_types::{EventType, Sampler};
 /// The same schemas give the same events.
 const SEED: u64 = 1;
 
-/// 2026-01-01, in milliseconds of Unix time. The function gives the event the time of its call.
+/// 2026-01-01, in milliseconds of Unix time. The function replaces it with the time of its call.
 const TIME: i64 = 1_767_225_600_000;
 
 fn main() {

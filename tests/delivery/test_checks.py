@@ -29,7 +29,7 @@ def reported(function):
     hook = json.dumps({"DeploymentId": "d-TEST00000", "LifecycleEventHookExecutionId": "test"})
     answer = boto3.client("lambda").invoke(FunctionName=function, Payload=hook)
     error = json.loads(answer["Payload"].read())["errorMessage"]
-    start = "CodeDeploy was not told that the check "
+    start = "failed to report to CodeDeploy that the check "
     assert error.startswith(start), error
     return error.removeprefix(start).split(":")[0]
 

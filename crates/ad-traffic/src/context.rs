@@ -1,4 +1,4 @@
-//! What the function needs to work.
+//! The configuration and clients of the function.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ const CACHE_VISIBILITY: &str = "CACHE_VISIBILITY";
 const LOOKBACK_DAYS: &str = "LOOKBACK_DAYS";
 const PAGE_TOKEN_KEY: &str = "PAGE_TOKEN_KEY";
 
-/// A query is one small read: the SDK's own retries fit, three tries with at most a second between them.
-const MAX_TRIES: u32 = 3;
+/// A query is one small read, for which the SDK's own retries are right: three attempts, at most a second apart.
+const MAX_ATTEMPTS: u32 = 3;
 
-/// How long the first connection may hold up the start.
+/// How long the first connection may delay the start.
 const WARM_UP_LIMIT: Duration = Duration::from_secs(1);
 
-/// What the function needs to work: the table, the key of the page tokens, and how answers may be cached and read.
+/// The configuration and clients of the function.
 #[derive(Debug)]
 pub struct Context<T> {
     pub(crate) table: T,
@@ -54,14 +54,14 @@ impl Caching {
         let lookback_days = environment.required(LOOKBACK_DAYS)?;
         let lookback_days = lookback_days.parse().map_err(|_| EnvironmentError::Invalid {
             name: LOOKBACK_DAYS,
-            problem: format!("`{lookback_days}` is no number of days"),
+            problem: format!("`{lookback_days}` is not a number of days"),
         })?;
         Ok(Self { visibility, lookback_days })
     }
 }
 
 impl<T: TrafficTable> Context<T> {
-    /// A context around any table, for answers to anyone, which only their reader may keep.
+    /// A context around any table. Every origin may read the answers, and only private caches may keep them.
     pub fn new(table: T, page_key: PageKey) -> Self {
         let caching = Caching { visibility: "private", lookback_days: 3 };
         Self { table, page_key, caching, allowed_origins: AllowedOrigins::Any, clock: Utc::now }
@@ -71,11 +71,11 @@ impl<T: TrafficTable> Context<T> {
 /// The configuration of the client, with its retries.
 pub(crate) fn with_retries(config: &SdkConfig) -> aws_sdk_dynamodb::config::Builder {
     aws_sdk_dynamodb::config::Builder::from(config)
-        .retry_config(RetryConfig::standard().with_max_attempts(MAX_TRIES).with_max_backoff(Duration::from_secs(1)))
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_max_backoff(Duration::from_secs(1)))
 }
 
 impl Context<DynamoDb> {
-    /// Reads the environment and makes the DynamoDB client.
+    /// Reads the environment and creates the DynamoDB client.
     ///
     /// # Errors
     /// When a variable is missing or not valid; the error names it.
@@ -90,7 +90,7 @@ impl Context<DynamoDb> {
         Ok(Self { table, page_key, caching, allowed_origins, clock: Utc::now })
     }
 
-    /// Opens the connection to DynamoDB while Lambda still initialises, when the processor is at full speed.
+    /// Opens the connection to DynamoDB during initialisation, when Lambda gives the function its full CPU.
     pub async fn warm_up(&self) {
         let today = (self.clock)().date_naive();
         let warm = self.table.days(uuid::Uuid::nil(), today, today, 1);

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// A request that asks for something that does not exist or cannot be: the client must change it.
+/// A request that is not valid: the client must change it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{message}")]
 pub(crate) struct BadRequest {

@@ -1,4 +1,4 @@
-//! One request: an ad and a range in, its days out.
+//! Answers a request for the traffic of an ad in a range of days.
 
 use chrono::{Days, NaiveDate};
 use lambda_http::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
@@ -18,15 +18,15 @@ const METHODS: &str = "GET, OPTIONS";
 const REQUEST_HEADERS: &str = "x-api-key";
 const RETRY_AFTER_SECONDS: u16 = 1;
 
-/// Settled days: the nightly batch no longer touches them.
+/// For settled days, which the nightly batch no longer changes.
 const SETTLED_MAX_AGE_SECONDS: u32 = 86_400;
 
-/// Past days that the nightly batch may still correct.
+/// For past days that the nightly batch may still correct.
 const RECENT_MAX_AGE_SECONDS: u32 = 300;
 
 #[derive(Serialize)]
 struct Answer {
-    /// The range that is answered, whether the request gave it or left it to us.
+    /// The range of the answer, also if the request did not name it.
     start: String,
     end: String,
     count: usize,
@@ -50,13 +50,13 @@ impl From<&DayTraffic> for DayAnswer {
     }
 }
 
-/// To four decimals: more would be digits of a division, and whoever needs them has both counts.
+/// Rounded to four decimals. Clients that need more can divide the counts.
 fn rate(clicks: u64, impressions: u64) -> f64 {
     const DECIMALS: f64 = 10_000.0;
     if impressions == 0 {
         return 0.0;
     }
-    // Counts are far below 2^53: nothing is lost on the way to a double.
+    // Counts are far below 2^53, so a double holds them exactly.
     ((clicks as f64 / impressions as f64).min(1.0) * DECIMALS).round() / DECIMALS
 }
 
@@ -77,7 +77,7 @@ async fn traffic<T: TrafficTable>(request: &Request, context: &Context<T>) -> Re
         Ok(query) => query,
         Err(bad) => return error(StatusCode::BAD_REQUEST, bad.code, &bad.message),
     };
-    // One more than asked for tells whether there is a next page.
+    // One day more than the limit shows whether there is a next page.
     let found = context.table.days(query.ad_id, query.from, *query.range.end(), query.limit + 1);
     let days = match timeout(time_left(request, (context.clock)().into()), found)
         .await
@@ -86,7 +86,7 @@ async fn traffic<T: TrafficTable>(request: &Request, context: &Context<T>) -> Re
         Ok(days) => days,
         Err(failed) if failed.retryable => {
             tracing::warn!(code = failed.code, message = failed.message, "the table did not answer");
-            return unavailable("the traffic cannot be read right now: ask again", RETRY_AFTER_SECONDS);
+            return unavailable("the traffic cannot be read right now: try again", RETRY_AFTER_SECONDS);
         }
         Err(failed) => {
             tracing::error!(code = failed.code, message = failed.message, "the table cannot be read");
@@ -107,7 +107,7 @@ async fn traffic<T: TrafficTable>(request: &Request, context: &Context<T>) -> Re
     }
 }
 
-/// 200 with a strong validator and the time that the answer stays true, or 304 when the client has it already.
+/// 200 with a strong validator and the time for which the answer may be cached, or 304 when the client has it already.
 fn cached(body: String, request: &HeaderMap, caching: Caching, end: NaiveDate, today: NaiveDate) -> Response<Body> {
     let digest = Sha256::digest(body.as_bytes());
     let etag: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();

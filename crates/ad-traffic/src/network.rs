@@ -48,7 +48,7 @@ fn context(service: &Service) -> Context<DynamoDb> {
     }
 }
 
-/// The status and the answer for a request that Lambda gives so much time.
+/// The status and the answer of a request that has this much time.
 async fn answered(service: &Service, time: Duration) -> (u16, Value) {
     let deadline = SystemTime::from(now()).duration_since(UNIX_EPOCH).unwrap() + time;
     let mut lambda = LambdaContext::default();
@@ -64,7 +64,7 @@ async fn answered(service: &Service, time: Duration) -> (u16, Value) {
 
 const LONG: Duration = Duration::from_secs(600);
 
-/// The day arrives all the same, after so many queries that the table read.
+/// The day arrives anyway, after the table has read this many queries.
 async fn assert_asked_again(fate: Fate, queries: usize) {
     let service = Service::start([fate.clone(), Fate::Answer(day())]);
     let (status, answer) = answered(&service, LONG).await;
@@ -97,7 +97,7 @@ async fn no_failure_of_the_way_is_taken_for_no_traffic() {
         failure(400, "ThrottlingException"),
         failure(400, "RequestLimitExceeded"),
         failure(500, "InternalServerError"),
-        // Not JSON, though it says that all is well.
+        // Not JSON, despite the status 200.
         Fate::Answer(Answer::json(200, "<html>")),
     ] {
         all.spawn(async move {

@@ -1,4 +1,4 @@
-//! Tokens that lead to the next page and to nothing else.
+//! Signed tokens for the next page.
 
 use std::ops::RangeInclusive;
 
@@ -19,28 +19,28 @@ impl std::fmt::Debug for PageKey {
     }
 }
 
-/// How many bytes a day takes in a token: its number, big-endian, day one being 0001-01-01.
+/// The bytes of the day in a token: its number, big-endian, where day 1 is 0001-01-01.
 const DAY_LEN: usize = 4;
 
-/// How many bytes of the MAC a token carries: 128 bits cannot be guessed through an API.
+/// The bytes of the MAC in a token: 128 bits cannot be guessed through an API.
 const MAC_LEN: usize = 16;
 
-/// The least length of the secret.
+/// The minimum length of the secret.
 const MIN_SECRET_LEN: usize = 32;
 
 impl PageKey {
-    /// Takes the secret.
+    /// A key from a secret.
     ///
     /// # Errors
-    /// When it is too short to be one.
+    /// When the secret is too short.
     pub fn new(secret: &str) -> Result<Self, String> {
         if secret.len() < MIN_SECRET_LEN {
-            return Err(format!("it has {} characters, it needs {MIN_SECRET_LEN} at least", secret.len()));
+            return Err(format!("it has {} characters, and needs at least {MIN_SECRET_LEN}", secret.len()));
         }
         Hmac::new_from_slice(secret.as_bytes()).map(Self).map_err(|error| error.to_string())
     }
 
-    /// A token that goes on with `from`, for this ad and range only.
+    /// A token for the page that begins with `from`, valid for this ad and range only.
     pub(crate) fn seal(&self, from: NaiveDate, ad_id: Uuid, range: &RangeInclusive<NaiveDate>) -> String {
         let from = from.num_days_from_ce().to_be_bytes();
         let mac = self.mac(from, ad_id, range).finalize().into_bytes();
@@ -49,7 +49,7 @@ impl PageKey {
         BASE64_URL_SAFE_NO_PAD.encode(token)
     }
 
-    /// The day that a token goes on with, when it was sealed for this ad and range.
+    /// The first day of the token's page, if the token was made for this ad and range.
     pub(crate) fn open(&self, token: &str, ad_id: Uuid, range: &RangeInclusive<NaiveDate>) -> Option<NaiveDate> {
         let token = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
         let (from, mac) = token.split_first_chunk::<DAY_LEN>()?;
@@ -109,10 +109,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_changed_token_never_opens(place in 0_usize..27, letter in "[A-Za-z0-9_-]") {
+        fn a_changed_token_never_opens(index in 0_usize..27, letter in "[A-Za-z0-9_-]") {
             let token = key("a").seal(day("2026-11-05"), AD, &november());
             let mut changed = token.clone();
-            changed.replace_range(place..=place, &letter);
+            changed.replace_range(index..=index, &letter);
             prop_assert_eq!(key("a").open(&changed, AD, &november()).is_some(), changed == token);
         }
 

@@ -1,4 +1,4 @@
-//! What a request asks for.
+//! The parameters of a request.
 
 use std::ops::RangeInclusive;
 
@@ -15,16 +15,16 @@ pub const MAX_DAYS: u64 = 366;
 /// The most days of a page.
 pub const MAX_LIMIT: usize = 100;
 
-/// The days of a page when the request does not say.
+/// The days of a page if the request has no `limit`.
 pub const DEFAULT_LIMIT: usize = MAX_LIMIT;
 
 const PARAMETERS: [&str; 4] = ["start", "end", "limit", "page"];
 
-/// A request that was understood.
+/// The parameters of a valid request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Query {
     pub(crate) ad_id: Uuid,
-    /// The whole range that was asked for.
+    /// The whole range, over all pages.
     pub(crate) range: RangeInclusive<NaiveDate>,
     /// The first day of this page.
     pub(crate) from: NaiveDate,
@@ -36,7 +36,7 @@ impl Query {
         let parameters = request.query_string_parameters_ref();
         for (name, _) in parameters.iter().flat_map(|parameters| parameters.iter()) {
             if !PARAMETERS.contains(&name) {
-                let message = format!("`{}` is no parameter: there are {}", cut(name), PARAMETERS.join(", "));
+                let message = format!("`{}` is not a parameter: use {}", cut(name), PARAMETERS.join(", "));
                 return Err(BadRequest::new("UnknownParameter", message));
             }
         }
@@ -46,7 +46,7 @@ impl Query {
         {
             None | Some([]) => Ok(None),
             Some([value]) => Ok(Some(*value)),
-            Some(_) => Err(BadRequest::new(code, format!("`{name}` stands more than once: keep one"))),
+            Some(_) => Err(BadRequest::new(code, format!("`{name}` occurs more than once: keep one"))),
         };
 
         let ad_id = request.path_parameters_ref().and_then(|parameters| parameters.first("ad-id")).unwrap_or_default();
@@ -58,8 +58,8 @@ impl Query {
             Some(page) => page_key.open(page, ad_id, &range).ok_or_else(|| {
                 BadRequest::new(
                     "InvalidPage",
-                    "`page` does not belong to this ad and range: take it from `next` of the answer before, and keep \
-                     `start` and `end`",
+                    "`page` does not belong to this ad and range: use `next` of the previous answer, with the same `start` \
+                     and `end`",
                 )
             })?,
         };
@@ -73,7 +73,7 @@ fn parse_id(text: &str) -> Result<Uuid, BadRequest> {
     id.ok_or_else(|| BadRequest::new("InvalidAdId", "the ad's id is not a UUID: write 8-4-4-4-12 hexadecimal digits"))
 }
 
-/// Yesterday when neither is given; from `start` to yesterday, or of `start` alone when it is later; or of `end` alone.
+/// Without both, yesterday. With only `start`, up to yesterday, or that day alone if it is later. With only `end`, that day.
 fn parse_range(
     start: Option<&str>,
     end: Option<&str>,

@@ -1,4 +1,4 @@
-//! Packing the lines of a batch into records: events a second.
+//! Packing the lines of a batch into records, in events per second.
 #![allow(missing_docs)]
 
 use capture::{MAX_RECORD_BYTES, pack};

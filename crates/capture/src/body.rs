@@ -1,4 +1,4 @@
-//! The body of a request, unpacked where it came packed.
+//! The body of a request, decompressed if it is gzip.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -9,28 +9,28 @@ use lambda_http::http::header::CONTENT_ENCODING;
 
 use crate::error::BodyError;
 
-/// The longest body that is read: 1 MiB, which is 2 KiB for each of 500 events whose longest sensible form has about
-/// 230 bytes. API Gateway and Lambda would let 6 MB through.
+/// The longest body that is accepted: 1 MiB, which is 2 KiB for each of 500 events, whose longest usual form has about
+/// 230 bytes. API Gateway and Lambda would accept 6 MB.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// What gzip begins with (RFC 1952, section 2.3.1), and no JSON does.
+/// The first byte of gzip (RFC 1952, section 2.3.1). JSON never begins with it.
 const GZIP_START: u8 = 0x1f;
 
-/// The bytes of a body, of which at most [`MAX_BODY_BYTES`] are ever in memory.
+/// The bytes of a body, decompressed up to [`MAX_BODY_BYTES`] and no further.
 ///
-/// API Gateway unpacks gzip by itself and may leave the header as it was
-/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-make-request-with-compressed-payload.html>). So a
-/// body is unpacked here if it begins as gzip does, and is taken as it is otherwise.
+/// API Gateway decompresses gzip by itself and may leave the header as it was
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-make-request-with-compressed-payload.html>). A
+/// body is therefore decompressed here only if it begins like gzip.
 pub(crate) fn read<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<Cow<'b, [u8]>, BodyError> {
-    let is_packed = is_gzip(headers)? && body.first() == Some(&GZIP_START);
+    let is_compressed = is_gzip(headers)? && body.first() == Some(&GZIP_START);
     if body.len() > MAX_BODY_BYTES {
         return Err(BodyError::TooLong(body.len()));
     }
-    if is_packed { unpack(body).map(Cow::Owned) } else { Ok(Cow::Borrowed(body)) }
+    if is_compressed { decompress(body).map(Cow::Owned) } else { Ok(Cow::Borrowed(body)) }
 }
 
-/// Whether the headers say that the body is packed: no coding but `identity` and, at most once, `gzip` or `x-gzip`, which is
-/// the same (RFC 9110, section 8.4.1.3).
+/// Whether the headers announce gzip. The only codings are `identity` and, at most once, `gzip` or its alias `x-gzip`
+/// (RFC 9110, section 8.4.1.3).
 fn is_gzip(headers: &HeaderMap) -> Result<bool, BodyError> {
     let lists = headers.get_all(CONTENT_ENCODING).into_iter();
     let codings = lists.flat_map(|list| list.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
@@ -44,13 +44,13 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, BodyError> {
     if count > 1 { Err(BodyError::Encoding) } else { Ok(count == 1) }
 }
 
-fn unpack(packed: &[u8]) -> Result<Vec<u8>, BodyError> {
+fn decompress(compressed: &[u8]) -> Result<Vec<u8>, BodyError> {
     let mut body = Vec::new();
     let most = MAX_BODY_BYTES as u64 + 1;
-    // One member after the other, as RFC 1952 has it.
-    let read = MultiGzDecoder::new(packed).take(most).read_to_end(&mut body);
+    // A gzip file can have several members (RFC 1952, section 2.2).
+    let read = MultiGzDecoder::new(compressed).take(most).read_to_end(&mut body);
     if body.len() > MAX_BODY_BYTES {
-        return Err(BodyError::UnpacksTooLong);
+        return Err(BodyError::TooLongDecompressed);
     }
     read.map_err(|error| BodyError::Gzip(error.to_string()))?;
     Ok(body)
@@ -85,10 +85,10 @@ mod tests {
     fn a_body_is_unpacked_where_it_is_packed() {
         assert_eq!(read_gzip(&gzip(b"{\"impressions\":[]}")).unwrap(), b"{\"impressions\":[]}");
         assert_eq!(read_gzip(&gzip(b"")).unwrap(), b"");
-        // API Gateway has unpacked it, and left the header.
+        // API Gateway decompressed it, and left the header.
         assert_eq!(read_gzip(b"{}").unwrap(), b"{}");
         assert_eq!(read_gzip(b"").unwrap(), b"");
-        // Without the header it is nothing that anybody has announced.
+        // Without the header, no gzip was announced.
         let packed = gzip(b"{}");
         assert_eq!(read(&HeaderMap::new(), &packed).unwrap(), packed);
     }
@@ -115,12 +115,12 @@ mod tests {
         let mut body = vec![b' '; MAX_BODY_BYTES];
         assert_eq!(read_gzip(&gzip(&body)).unwrap(), body);
         body.push(b' ');
-        assert_eq!(read_gzip(&gzip(&body)), Err(BodyError::UnpacksTooLong));
+        assert_eq!(read_gzip(&gzip(&body)), Err(BodyError::TooLongDecompressed));
     }
 
     #[test]
     fn a_body_that_is_packed_is_held_to_the_limit_too() {
-        // Bytes that gzip can't make shorter.
+        // Bytes that gzip can't compress.
         let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(MAX_BODY_BYTES).collect();
         let packed = gzip(&noise);
         assert!(packed.len() > MAX_BODY_BYTES);
@@ -133,17 +133,17 @@ mod tests {
         let member = gzip(&vec![0; MAX_BODY_BYTES]);
         let bomb = member.repeat(MAX_BODY_BYTES / member.len());
         assert!(MAX_BODY_BYTES / member.len() > 900, "{}", member.len());
-        assert_eq!(read_gzip(&bomb), Err(BodyError::UnpacksTooLong));
+        assert_eq!(read_gzip(&bomb), Err(BodyError::TooLongDecompressed));
         // 32 MiB in one member, and another in a thousand.
-        assert_eq!(read_gzip(&gzip(&vec![0; 32 * MAX_BODY_BYTES])), Err(BodyError::UnpacksTooLong));
+        assert_eq!(read_gzip(&gzip(&vec![0; 32 * MAX_BODY_BYTES])), Err(BodyError::TooLongDecompressed));
         let many = gzip(&[0; 64 * 1024]).repeat(1_000);
-        assert_eq!(read_gzip(&many), Err(BodyError::UnpacksTooLong));
-        // So many members as fit, each of nothing.
+        assert_eq!(read_gzip(&many), Err(BodyError::TooLongDecompressed));
+        // As many members as fit, each of them empty.
         let empty = gzip(b"");
         let nothing = empty.repeat(MAX_BODY_BYTES / empty.len());
         assert_eq!(read_gzip(&nothing).unwrap(), b"");
-        // What is in memory at any time: a byte more than the limit, as the buffer grows.
-        assert!(unpack(&gzip(&vec![0; MAX_BODY_BYTES])).unwrap().capacity() <= 2 * MAX_BODY_BYTES);
+        // The buffer holds one byte more than the limit, and grows by doubling.
+        assert!(decompress(&gzip(&vec![0; MAX_BODY_BYTES])).unwrap().capacity() <= 2 * MAX_BODY_BYTES);
     }
 
     #[test]
@@ -166,7 +166,7 @@ mod tests {
         let sum = whole.len() - 8;
         wrong_sum[sum] ^= 1;
         assert!(matches!(read_gzip(&wrong_sum), Err(BodyError::Gzip(_))));
-        // Bytes that something on the way took for text.
+        // Bytes that were treated as text on the way.
         assert!(matches!(read_gzip("\u{1f}\u{fffd}\u{8}".as_bytes()), Err(BodyError::Gzip(_))));
     }
 

@@ -1,4 +1,4 @@
-//! What a beacon needs to work.
+//! The configuration and clients of a capture function.
 
 use std::time::Duration;
 
@@ -11,30 +11,30 @@ use lambda_support::sdk;
 use crate::delivery::DeliveryStream;
 use crate::firehose::Firehose;
 use crate::packing::MAX_RECORD_BYTES;
-use crate::refused::Refused;
+use crate::refused::RefusedMetrics;
 
 /// The name of the delivery stream that takes the events.
 const DELIVERY_STREAM_NAME: &str = "DELIVERY_STREAM_NAME";
 
-/// How long the first connection may hold up the start. Without it the first request pays for TLS; with a network that
-/// does not answer, starting late helps nobody.
+/// How long the first connection may delay the start. It saves the first request the TLS handshake; if the network does
+/// not answer, a late start would help nobody.
 const WARM_UP_LIMIT: Duration = Duration::from_secs(1);
 
-/// What a beacon needs to work: the type of its events, where they go, and who may ask.
+/// The configuration and clients of a capture function.
 #[derive(Debug)]
 pub struct Context<S> {
     pub(crate) event_type: &'static EventType,
     pub(crate) stream: S,
     pub(crate) allowed_origins: AllowedOrigins,
-    /// [`MAX_RECORD_BYTES`], but in tests that want many records.
+    /// [`MAX_RECORD_BYTES`]; less in tests that need many records.
     pub(crate) max_record_bytes: usize,
-    /// Where metrics of refused events go, if anywhere.
-    pub(crate) refused: Option<Refused>,
+    /// The metrics of refused events; none without a namespace.
+    pub(crate) refused: Option<RefusedMetrics>,
     pub(crate) clock: fn() -> DateTime<Utc>,
 }
 
 impl Context<Firehose> {
-    /// Reads the environment and makes the Firehose client.
+    /// Reads the environment and creates the Firehose client.
     ///
     /// # Errors
     /// When a variable is missing; the error names it.
@@ -42,11 +42,11 @@ impl Context<Firehose> {
         let stream_name = Process.required(DELIVERY_STREAM_NAME)?;
         let allowed_origins = AllowedOrigins::from_env(&Process)?;
         let client = aws_sdk_firehose::Client::new(&sdk::config(&Process)?);
-        let refused = Refused::from_env(&Process)?;
+        let refused = RefusedMetrics::from_env(&Process)?;
         Ok(Self { refused, ..Self::new(event_type, Firehose::new(client, stream_name), allowed_origins) })
     }
 
-    /// Opens the connection to Firehose while Lambda still initialises, when the processor is at full speed.
+    /// Opens the connection to Firehose during initialisation, when Lambda gives the function its full CPU.
     pub async fn warm_up(&self) {
         if tokio::time::timeout(WARM_UP_LIMIT, self.stream.connect()).await.is_err() {
             tracing::warn!("Firehose did not answer while starting: the first request opens the connection");
@@ -59,7 +59,8 @@ impl<S: DeliveryStream> Context<S> {
     pub fn new(event_type: &'static EventType, stream: S, allowed_origins: AllowedOrigins) -> Self {
         Self { event_type, stream, allowed_origins, max_record_bytes: MAX_RECORD_BYTES, refused: None, clock: Utc::now }
     }
-    /// Where its events go.
+
+    /// The stream that takes the events.
     pub const fn stream(&self) -> &S {
         &self.stream
     }

@@ -1,4 +1,4 @@
-//! Getting records stored, and knowing which are.
+//! Stores records, with retries, and reports which are stored.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,29 +8,29 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::packing::{Packed, fit_into_call};
 
-/// What became of one record of a call: stored, or the error code that the service gave for it.
+/// The result of one record of a call: stored, or the service's error code.
 pub type PutResult = Result<(), String>;
 
-/// A delivery stream that takes several records a call.
+/// A delivery stream that takes several records per call.
 pub trait DeliveryStream: Send + Sync {
-    /// Puts the records in one call and says for each, in their order, whether it is stored.
+    /// Puts the records in one call and returns the result of each, in their order.
     fn put(&self, records: Vec<Vec<u8>>) -> impl Future<Output = Result<Vec<PutResult>, ServiceError>> + Send;
 }
 
-/// The longest wait before the first retry; it doubles with each further one.
+/// The longest wait before the first retry. It doubles with each retry.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 
 /// The longest wait before any retry. Firehose's quotas are per second.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
-/// How often a record is tried at most. Together with the waits this is about two seconds of throttling; after that
-/// the client is better placed to wait than a Lambda that is paid for waiting.
-const MAX_TRIES: u32 = 8;
+/// The most attempts for a record. With the waits, they span about two seconds of throttling. After that, the client should
+/// wait, and not a function that is billed for waiting.
+const MAX_ATTEMPTS: u32 = 8;
 
-/// Puts the records into the stream and says which of them it holds.
+/// Puts the records into the stream and returns which of them it stored.
 ///
-/// Only failed records are sent again: after a wait drawn evenly from zero to a bound that doubles ("full jitter",
-/// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>), until [`MAX_TRIES`] or the deadline.
+/// Only failed records are sent again, after a random wait between zero and a bound that doubles ("full jitter",
+/// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>), until [`MAX_ATTEMPTS`] or the deadline.
 /// A call that is cut off at the deadline counts as not stored.
 pub(crate) async fn deliver(
     stream: &impl DeliveryStream,
@@ -41,15 +41,15 @@ pub(crate) async fn deliver(
     let mut stored = vec![false; records.len()];
     let mut pending: Vec<usize> = (0..records.len()).collect();
     let mut max_wait = FIRST_BACKOFF;
-    for attempt in 1..=MAX_TRIES {
+    for attempt in 1..=MAX_ATTEMPTS {
         if !put_pending(stream, ndjson, records, &mut pending, &mut stored, deadline).await || pending.is_empty() {
             break;
         }
         let wait = max_wait.mul_f64(fastrand::f64());
-        if attempt == MAX_TRIES || Instant::now() + wait >= deadline {
+        if attempt == MAX_ATTEMPTS || Instant::now() + wait >= deadline {
             break;
         }
-        tracing::debug!(attempt, records = pending.len(), "sending again what Firehose did not take");
+        tracing::debug!(attempt, records = pending.len(), "retrying the records that Firehose did not accept");
         sleep(wait).await;
         max_wait = (max_wait * 2).min(MAX_BACKOFF);
     }
@@ -59,8 +59,8 @@ pub(crate) async fn deliver(
     stored
 }
 
-/// Puts what is pending once, in as few calls as fit, and leaves in `pending` what failed. False when another try
-/// cannot help.
+/// Makes one attempt at the pending records, in as few calls as the limits allow, and leaves the failed ones in `pending`.
+/// Returns whether a retry may help.
 async fn put_pending(
     stream: &impl DeliveryStream,
     ndjson: &[u8],
@@ -71,20 +71,20 @@ async fn put_pending(
 ) -> bool {
     let mut failed = Vec::new();
     let mut rest = pending.as_slice();
-    let mut worth_another_try = true;
+    let mut may_retry = true;
     while !rest.is_empty() {
         let (call, later) = rest.split_at(fit_into_call(rest.iter().map(|&at| &records[at])).max(1));
         rest = later;
         let data = call.iter().map(|&at| ndjson[records[at].bytes.clone()].to_vec()).collect();
         match timeout_at(deadline, stream.put(data)).await {
             Ok(Ok(results)) => {
-                // A service that answers for fewer records than it got has not answered for the last ones.
+                // If there are fewer results than records, the last records have none.
                 let mut results = results.into_iter();
                 for &at in call {
                     match results.next() {
                         Some(Ok(())) => stored[at] = true,
                         Some(Err(code)) => {
-                            tracing::debug!(code, "Firehose did not take a record");
+                            tracing::debug!(code, "Firehose did not accept a record");
                             failed.push(at);
                         }
                         None => failed.push(at),
@@ -92,8 +92,8 @@ async fn put_pending(
                 }
             }
             Ok(Err(error)) => {
-                tracing::warn!(code = error.code, message = error.message, "Firehose did not take a call");
-                worth_another_try &= error.retryable;
+                tracing::warn!(code = error.code, message = error.message, "a call to Firehose failed");
+                may_retry &= error.retryable;
                 failed.extend_from_slice(call);
             }
             Err(_) => {
@@ -103,7 +103,7 @@ async fn put_pending(
         }
     }
     *pending = failed;
-    worth_another_try
+    may_retry
 }
 
 #[cfg(test)]
@@ -115,7 +115,7 @@ mod tests {
     /// An answer to a call; `None` hangs for ever.
     type Answer = Option<Result<Vec<PutResult>, ServiceError>>;
 
-    /// A stream that answers from a script, and keeps what it was given.
+    /// A stream that answers from a script, and records its calls.
     struct Scripted {
         answers: Mutex<Vec<Answer>>,
         calls: Mutex<Vec<Vec<Vec<u8>>>>,

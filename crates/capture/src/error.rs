@@ -4,19 +4,19 @@ use thiserror::Error;
 
 use crate::body::MAX_BODY_BYTES;
 
-/// A body that is not read.
+/// A body that is refused.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(crate) enum BodyError {
-    /// It is packed by something else than gzip, or more than once.
-    #[error("send the body plain, or packed once with `Content-Encoding: gzip`")]
+    /// It has another coding than gzip, or several codings.
+    #[error("send the body uncompressed, or compressed once with `Content-Encoding: gzip`")]
     Encoding,
-    /// It is longer than [`MAX_BODY_BYTES`] as it came.
+    /// It is longer than [`MAX_BODY_BYTES`] as it was sent.
     #[error("the body has {0} bytes: send at most {MAX_BODY_BYTES}")]
     TooLong(usize),
-    /// It is longer than that once it is unpacked. How long is not known: it is not unpacked to its end.
-    #[error("the body has more than {MAX_BODY_BYTES} bytes once it is unpacked: send fewer events")]
-    UnpacksTooLong,
-    /// It is torn, or has something behind it.
-    #[error("the body is not whole gzip: {0}")]
+    /// It is longer than that once decompressed. Its length is not known, since decompression stops at the limit.
+    #[error("the body has more than {MAX_BODY_BYTES} bytes once decompressed: send fewer events")]
+    TooLongDecompressed,
+    /// It is truncated or damaged, or bytes follow it.
+    #[error("the body is not valid gzip: {0}")]
     Gzip(String),
 }

@@ -1,4 +1,4 @@
-//! Data Firehose behind the narrow trait.
+//! A delivery stream of Data Firehose.
 
 use aws_sdk_firehose::Client;
 use aws_sdk_firehose::error::SdkError;
@@ -21,7 +21,7 @@ impl Firehose {
         Self { client, stream_name }
     }
 
-    /// Opens the connection that the first batch will use: a call that Firehose refuses, since it has no record.
+    /// Opens the connection for the first batch, by a call that Firehose refuses because it has no records.
     pub(crate) async fn connect(&self) {
         let call = self.client.put_record_batch().delivery_stream_name(&self.stream_name);
         if let Err(error) = call.set_records(Some(Vec::new())).send().await {
@@ -48,7 +48,7 @@ impl DeliveryStream for Firehose {
     }
 }
 
-/// A record is stored once Firehose gives it an id, and has no error for it.
+/// A record is stored if Firehose returns an id and no error for it.
 fn put_result(entry: &PutRecordBatchResponseEntry) -> PutResult {
     match (entry.error_code(), entry.record_id()) {
         (None, Some(_)) => Ok(()),

@@ -1,4 +1,4 @@
-//! One request: a batch in, an answer for each event out.
+//! Handles one request: stores a batch, and returns the result of each event.
 
 use std::fmt::Write;
 
@@ -17,13 +17,13 @@ use crate::error::BodyError;
 use crate::packing::pack;
 use crate::refused::log;
 
-/// After how many seconds, one to this many, a client should come back. Drawn at random so that they do not come at once.
+/// The upper bound of `Retry-After`, in seconds. The value is random, from 1 on, so that clients do not return all at once.
 const MAX_RETRY_AFTER_SECONDS: u16 = 3;
 
 const METHODS: &str = "OPTIONS, POST";
 const REQUEST_HEADERS: &str = "content-encoding, content-type";
 
-/// Answers one request of a beacon.
+/// Handles one request.
 pub async fn handle<S: DeliveryStream>(request: Request, context: &Context<S>) -> Response<Body> {
     let mut response = match *request.method() {
         Method::OPTIONS => preflight(METHODS, REQUEST_HEADERS),
@@ -40,7 +40,7 @@ async fn capture<S: DeliveryStream>(request: &Request, context: &Context<S>) -> 
     }
     let body = match body::read(request.headers(), request.body().as_ref()) {
         Ok(body) => body,
-        Err(refused) => return unread(&refused),
+        Err(refused) => return body_refused(&refused),
     };
     let now = (context.clock)();
     let table = context.event_type.name;
@@ -74,7 +74,7 @@ async fn capture<S: DeliveryStream>(request: &Request, context: &Context<S>) -> 
     json(StatusCode::OK, answer(batch.events(), &stored))
 }
 
-/// JSON, plain text (all that `navigator.sendBeacon` sends without a preflight), or no type at all.
+/// Accepts JSON, plain text (which `navigator.sendBeacon` sends without a preflight), or no type at all.
 fn check_media_type(headers: &HeaderMap) -> Result<(), &'static str> {
     let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     let essence = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
@@ -84,10 +84,10 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), &'static str> {
     Err("send JSON with `Content-Type: application/json`, or `text/plain` from navigator.sendBeacon")
 }
 
-fn unread(refused: &BodyError) -> Response<Body> {
+fn body_refused(refused: &BodyError) -> Response<Body> {
     let (status, code) = match refused {
         BodyError::Encoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType"),
-        BodyError::TooLong(_) | BodyError::UnpacksTooLong => (StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge"),
+        BodyError::TooLong(_) | BodyError::TooLongDecompressed => (StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge"),
         BodyError::Gzip(_) => (StatusCode::BAD_REQUEST, "InvalidGzip"),
     };
     error(status, code, &refused.to_string())
@@ -95,8 +95,8 @@ fn unread(refused: &BodyError) -> Response<Body> {
 
 /// `{"failed_count":…,"records":[…]}` in the order of the batch. `stored` has an entry for each valid event.
 ///
-/// An event without an id of its own is named by the one that it was given, stored or not: Firehose may have it all the same,
-/// and only under the same id is another try a repeat.
+/// The result of an event without its own id has the id that it was given, stored or not: Firehose may have it anyway, and
+/// a retry is a repeat only under the same id.
 fn answer(events: &[Event], stored: &[bool]) -> String {
     const STORED: &str = "{\"failed\":false";
     const NOT_STORED: &str = "{\"failed\":true,\"error_code\":\"NotStored\",\
@@ -152,7 +152,7 @@ mod tests {
 
     const AD: &str = "fc91623b-7c70-42a6-829b-29b0eb3d61de";
 
-    /// What a call meets, in order; when the list is used up all is well.
+    /// The fault of a call, in order; calls after the last fault succeed.
     #[derive(Clone, Debug)]
     enum Fault {
         None,
@@ -164,7 +164,7 @@ mod tests {
         Hangs,
     }
 
-    /// A stream in memory with faults. It holds what it stored.
+    /// A stream in memory with faults, which keeps the stored records.
     #[derive(Default)]
     struct Memory {
         faults: Mutex<Vec<Fault>>,
@@ -256,7 +256,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_event_that_was_not_stored_can_be_sent_again_under_the_id_that_it_was_given() {
-        // Two records, of which the first fails in each of the eight tries.
+        // Two records, of which the first fails in each of the eight attempts.
         let mut context = context(vec![Fault::Partial(1); 8]);
         context.max_record_bytes = 200;
         let mut without = event(1);
@@ -349,7 +349,7 @@ mod tests {
         let torn = whole[..whole.len() - 1].to_vec();
         for (coding, body, expected) in [
             ("gzip", whole.clone(), (200, Value::Null)),
-            // API Gateway unpacked it, and left the header.
+            // API Gateway decompressed it, and left the header.
             ("gzip", body.clone().into_bytes(), (200, Value::Null)),
             ("gzip", torn, (400, json!("InvalidGzip"))),
             ("gzip", packed(b"{}"), (400, json!("InvalidBatch"))),

@@ -22,10 +22,10 @@ pub use delivery::{DeliveryStream, PutResult};
 pub use handler::handle;
 pub use packing::{MAX_CALL_BYTES, MAX_CALL_RECORDS, MAX_RECORD_BYTES, Packed, pack};
 
-/// Runs a beacon for one event type until Lambda ends the process.
+/// Runs the capture function of an event type until Lambda ends the process.
 ///
 /// # Errors
-/// When the configuration is not complete: Lambda then logs the error and reports the function as not starting.
+/// When the configuration is incomplete: Lambda logs the error and reports that the function did not start.
 pub async fn run(event_type: &'static EventType) -> Result<(), Error> {
     logging::init(&Process);
     let context = Context::from_env(event_type).inspect_err(|error| tracing::error!(%error, "cannot start"))?;

@@ -18,7 +18,7 @@ use crate::handler::handle;
 
 const ID: &str = "0192d3c4-9a5b-7c6d-8e7f-001122334455";
 
-/// What Firehose answers when it holds the one record of a call.
+/// The answer of Firehose when it stored the one record of a call.
 fn taken() -> Answer {
     Answer::json(200, r#"{"FailedPutCount":0,"Encrypted":false,"RequestResponses":[{"RecordId":"record-1"}]}"#)
 }
@@ -51,7 +51,7 @@ struct Outcome {
     status: u16,
     retry_after: bool,
     answer: Value,
-    /// What Firehose got, call by call.
+    /// The events that Firehose received, call by call.
     calls: Vec<Vec<Value>>,
 }
 
@@ -148,7 +148,7 @@ async fn failures_that_pass_are_waited_for() {
         failure(500, "ServiceUnavailableException"),
         failure(400, "ThrottlingException"),
         failure(500, "InternalFailure"),
-        // A gateway before a service answers in HTML.
+        // A gateway in front of a service answers in HTML.
         Fate::Answer(Answer { content_type: "text/html", ..Answer::json(503, "<html>Service Unavailable</html>") }),
         Fate::Answer(taken()),
     ]);

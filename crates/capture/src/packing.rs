@@ -1,4 +1,4 @@
-//! Many events a record, as few records as the limits allow.
+//! Packs events into as few records as the limits allow.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use std::ops::Range;
 /// <https://docs.aws.amazon.com/firehose/latest/APIReference/API_Record.html>
 pub const MAX_RECORD_BYTES: usize = 1_000 * 1_024;
 
-// Every line that `events` lets through fits in a record.
+// Every line that `events` accepts fits in a record.
 const _: () = assert!(events::MAX_LINE_BYTES <= MAX_RECORD_BYTES);
 
 /// The most records of one `PutRecordBatch`.
@@ -17,7 +17,7 @@ pub const MAX_CALL_RECORDS: usize = 500;
 /// <https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html>
 pub const MAX_CALL_BYTES: usize = 4 * 1_024 * 1_024;
 
-/// A record: which lines of the batch it carries, and where their bytes stand.
+/// A record: the lines of the batch that it contains, and their bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packed {
     /// The lines, counted from the first valid event of the batch.
@@ -26,11 +26,11 @@ pub struct Packed {
     pub bytes: Range<usize>,
 }
 
-/// Packs consecutive lines into as few records of at most `max_bytes` as fit. `ends` are the ends of the lines in the
+/// Packs consecutive lines into as few records of at most `max_bytes` as possible. `ends` are the ends of the lines in the
 /// buffer, ascending.
 ///
-/// Lines are never split: an event stands whole in one record. A line alone over the limit would make a record of its
-/// own that Firehose refuses.
+/// Lines are never split: an event is always in one record. A line over the limit would become a record of its own, which
+/// Firehose refuses.
 #[must_use]
 pub fn pack(ends: &[usize], max_bytes: usize) -> Vec<Packed> {
     let mut records: Vec<Packed> = Vec::with_capacity(1);
@@ -48,7 +48,7 @@ pub fn pack(ends: &[usize], max_bytes: usize) -> Vec<Packed> {
     records
 }
 
-/// How many of the records, from the first on, fit into one call.
+/// How many of the records, from the first, fit into one call.
 pub(crate) fn fit_into_call<'r>(records: impl IntoIterator<Item = &'r Packed>) -> usize {
     let mut bytes = 0;
     records
@@ -63,8 +63,9 @@ pub(crate) fn fit_into_call<'r>(records: impl IntoIterator<Item = &'r Packed>) -
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn ends(lengths: &[usize]) -> Vec<usize> {
         lengths

@@ -1,4 +1,4 @@
-//! Refused events as metrics: only their clients know of them otherwise.
+//! Metrics of refused events, of which otherwise only their clients would know.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,15 +17,15 @@ const STACK_NAME: &str = "STACK_NAME";
 /// The metric: how many events were refused. A body that is not a batch counts as one.
 const METRIC: &str = "RefusedEvents";
 
-/// Where the metrics of refused events go.
+/// The namespace and the stack of the metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refused {
+pub(crate) struct RefusedMetrics {
     namespace: String,
     stack: String,
 }
 
-impl Refused {
-    /// Reads the environment. Without a namespace there is nothing to publish to.
+impl RefusedMetrics {
+    /// Reads the environment. Without a namespace there are no metrics.
     pub(crate) fn from_env(environment: &impl Environment) -> Result<Option<Self>, EnvironmentError> {
         let Some(namespace) = environment.get(METRIC_NAMESPACE) else { return Ok(None) };
         Ok(Some(Self { namespace, stack: environment.required(STACK_NAME)? }))
@@ -45,7 +45,7 @@ impl Refused {
         self.line(table, error.code(), 1, now)
     }
 
-    /// A line in CloudWatch's embedded metric format. What a client wrote is not in it.
+    /// A line in CloudWatch's embedded metric format. It contains nothing that a client sent.
     /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
     fn line(&self, table: &str, reason: &str, count: usize, now: DateTime<Utc>) -> String {
         let line: Value = json!({
@@ -66,7 +66,8 @@ impl Refused {
     }
 }
 
-/// Straight to standard output: a metric does not depend on the level of the log. It is not worth a failed request.
+/// Writes directly to standard output, so that metrics do not depend on the log level. A failure is ignored: a metric is not
+/// worth a failed request.
 pub(crate) fn log(lines: &str) {
     if !lines.is_empty() {
         let _ = std::io::stdout().lock().write_all(lines.as_bytes());
@@ -84,17 +85,17 @@ mod tests {
         "2026-11-20T12:00:00Z".parse().unwrap()
     }
 
-    fn refused() -> Refused {
+    fn refused() -> RefusedMetrics {
         let environment: &[(&str, &str)] = &[(METRIC_NAMESPACE, "Ads"), (STACK_NAME, "shop")];
-        Refused::from_env(&environment).unwrap().unwrap()
+        RefusedMetrics::from_env(&environment).unwrap().unwrap()
     }
 
     #[test]
     fn without_a_namespace_there_are_no_metrics_and_with_one_the_stack_must_be_known() {
         let environment: &[(&str, &str)] = &[(STACK_NAME, "shop")];
-        assert_eq!(Refused::from_env(&environment), Ok(None));
+        assert_eq!(RefusedMetrics::from_env(&environment), Ok(None));
         let environment: &[(&str, &str)] = &[(METRIC_NAMESPACE, "Ads")];
-        assert_eq!(Refused::from_env(&environment), Err(EnvironmentError::Missing(STACK_NAME)));
+        assert_eq!(RefusedMetrics::from_env(&environment), Err(EnvironmentError::Missing(STACK_NAME)));
     }
 
     #[test]

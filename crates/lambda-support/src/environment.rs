@@ -2,13 +2,13 @@
 
 use thiserror::Error;
 
-/// A function that cannot start, since a variable is not set as it must be.
+/// An environment variable that is missing or not valid: the function cannot start.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum EnvironmentError {
     /// The variable is missing or empty.
     #[error("the environment variable {0} is not set: template.yaml sets it under Environment.Variables")]
     Missing(&'static str),
-    /// The variable has a value that stands for nothing.
+    /// The variable's value is not valid.
     #[error("the environment variable {name} is not valid: {problem}")]
     Invalid {
         /// The variable's name.
@@ -23,7 +23,7 @@ pub trait Environment {
     /// The value of a variable that is set and not empty.
     fn get(&self, name: &str) -> Option<String>;
 
-    /// The value of a variable that must be there.
+    /// The value of a required variable.
     ///
     /// # Errors
     /// When it is missing or empty.

@@ -21,13 +21,13 @@ pub const ALLOWED_ORIGINS: &str = "ALLOWED_ORIGINS";
 /// How long, in seconds, a browser may remember the answer to a preflight. Chromium caps it at two hours.
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
-/// What of an invocation's time is kept for answering.
+/// The part of an invocation's time that is reserved for sending the answer.
 const TIME_TO_ANSWER: Duration = Duration::from_millis(500);
 
 /// The time of an invocation without a deadline, which only happens outside Lambda.
 const DEFAULT_TIME: Duration = Duration::from_secs(5);
 
-/// How long the work on a request may take from `now`, for its answer to leave before Lambda ends the invocation.
+/// The time from `now` in which a request can be handled, so that the answer is sent before Lambda ends the invocation.
 pub fn time_left(request: &Request, now: SystemTime) -> Duration {
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let left = request
@@ -49,7 +49,7 @@ impl AllowedOrigins {
     /// Reads `*`, or a list such as `https://www.example.com,https://shop.example.com`.
     ///
     /// # Errors
-    /// When the variable is missing, or an entry is no origin.
+    /// When the variable is missing, or an entry is not an origin.
     pub fn from_env(environment: &impl Environment) -> Result<Self, EnvironmentError> {
         let list = environment.required(ALLOWED_ORIGINS)?;
         if list.trim() == "*" {
@@ -62,17 +62,17 @@ impl AllowedOrigins {
                 .and_then(|_| HeaderValue::from_str(origin).ok())
                 .ok_or_else(|| EnvironmentError::Invalid {
                     name: ALLOWED_ORIGINS,
-                    problem: format!("`{origin}` is no origin: write * or a list such as https://www.example.com"),
+                    problem: format!("`{origin}` is not an origin: write * or a list such as https://www.example.com"),
                 })
         });
         Ok(Self::These(origins.collect::<Result<_, _>>()?))
     }
 
-    /// Adds the CORS headers that a request from this origin gets, of a route that `navigator.sendBeacon` may send JSON to.
+    /// Adds the CORS headers of a route to which `navigator.sendBeacon` can post JSON.
     ///
-    /// A browser asks before it sends such a beacon, and the beacon goes with the cookies of the API's site
-    /// (<https://w3c.github.io/beacon/>). So it needs an answer that names the page's origin and admits credentials: with `*` it
-    /// would drop the beacon. Neither gives a page anything, since the functions read no cookies.
+    /// A browser sends a preflight before such a beacon, and sends the beacon with the cookies of the API's site
+    /// (<https://w3c.github.io/beacon/>). The answer must therefore name the page's origin and allow credentials: with `*`, the
+    /// browser would drop the beacon. This gives a page no more access, since the functions read no cookies.
     pub fn apply_to_beacon(&self, request: &HeaderMap, response: &mut Response<Body>) {
         self.apply(request, response);
         let Some(origin) = request.get(ORIGIN).filter(|origin| self.allows(origin)) else { return };
@@ -89,7 +89,7 @@ impl AllowedOrigins {
         }
     }
 
-    /// Adds the CORS headers that a request from this origin gets.
+    /// Adds the CORS headers for the origin of a request.
     pub fn apply(&self, request: &HeaderMap, response: &mut Response<Body>) {
         let headers = response.headers_mut();
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
@@ -109,8 +109,8 @@ impl AllowedOrigins {
 
 /// Runs a handler behind a REST API until Lambda ends the process.
 ///
-/// It does what `lambda_http::run` does, for the one kind of event that reaches these functions. Without having to find
-/// out which of several kinds it is, the event is read once instead of twice, and the body is moved instead of copied.
+/// It does what `lambda_http::run` does, but only for the one kind of event that these functions get. There is no kind to
+/// detect, so the event is read once instead of twice, and the body is moved instead of copied.
 ///
 /// # Errors
 /// When the Lambda Runtime API cannot be reached.
@@ -129,8 +129,8 @@ where
 
 /// The request of an event: method, headers, body, parameters of path and query, and the invocation's context.
 ///
-/// What `lambda_http` makes of it has an address too, put together from headers that a client may write. Where that isn't
-/// one, or where the body is not base64 though the event says so, it panics. Here such a body stays as it is.
+/// `lambda_http` also builds a URL from headers, which clients control. It panics if the result is not a URL, or if the body
+/// is not base64 although the event says so. Here there is no URL, and such a body stays as it is.
 pub fn request(event: LambdaEvent<ApiGatewayProxyRequest>) -> Request {
     let payload = event.payload;
     let body = match payload.body {
@@ -144,7 +144,7 @@ pub fn request(event: LambdaEvent<ApiGatewayProxyRequest>) -> Request {
     *request.method_mut() = payload.http_method;
     *request.headers_mut() = payload.multi_value_headers;
     request.headers_mut().extend(payload.headers);
-    // Parameters with all their values have those with one value too.
+    // The multi-value parameters include those with one value.
     let query = if payload.multi_value_query_string_parameters.is_empty() {
         payload.query_string_parameters
     } else {
@@ -194,7 +194,7 @@ pub fn error(status: StatusCode, code: &str, message: &str) -> Response<Body> {
     json(status, serde_json::json!({"error_code": code, "error_message": message}).to_string())
 }
 
-/// 405 with the methods that the route has.
+/// 405, with the methods of the route.
 #[must_use]
 pub fn method_not_allowed(methods: &'static str) -> Response<Body> {
     let message = format!("this route takes {methods}");
@@ -203,7 +203,7 @@ pub fn method_not_allowed(methods: &'static str) -> Response<Body> {
     response
 }
 
-/// 503 with the seconds after which a new try makes sense.
+/// 503, with the seconds after which a retry makes sense.
 #[must_use]
 pub fn unavailable(message: &str, retry_after_seconds: u16) -> Response<Body> {
     let mut response = error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message);
@@ -320,7 +320,7 @@ mod tests {
         let own = [some("https://a.example"), some("true"), some("Origin")];
         assert_eq!(answered("*", Some("https://a.example")), own);
         assert_eq!(answered("https://a.example", Some("https://a.example")), own);
-        // What no browser sends, and what is not allowed.
+        // Requests that no browser sends, and origins that are not allowed.
         assert_eq!(answered("*", None), [some("*"), None, None]);
         assert_eq!(answered("https://a.example", Some("https://b.example")), [None, None, some("Origin")]);
         assert_eq!(answered("https://a.example", None), [None, None, some("Origin")]);

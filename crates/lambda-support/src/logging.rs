@@ -1,4 +1,4 @@
-//! Logs as Lambda wants them.
+//! Logs in the form that Lambda expects.
 
 use tracing_subscriber::filter::LevelFilter;
 
@@ -10,7 +10,7 @@ const LAMBDA_LEVEL_VARIABLE: &str = "AWS_LAMBDA_LOG_LEVEL";
 /// Set by Lambda from `LoggingConfig.LogFormat`.
 const LAMBDA_FORMAT_VARIABLE: &str = "AWS_LAMBDA_LOG_FORMAT";
 
-/// The level for all of the function: `error`, `warn`, `info`, `debug` or `trace`.
+/// The level of the whole function: `error`, `warn`, `info`, `debug` or `trace`.
 const RUST_LOG: &str = "RUST_LOG";
 
 /// Writes logs to standard output, as text or as JSON, whichever the function is configured for. Lambda adds the time.

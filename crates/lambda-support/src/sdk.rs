@@ -14,12 +14,12 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 use crate::environment::{Environment, EnvironmentError};
 
-/// How long opening a connection, TLS included, may take. Within a Region it takes milliseconds; what needs a second
-/// will not come.
+/// The time-out for opening a connection, TLS included. Within a Region it takes milliseconds; after a second, it will not
+/// succeed.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long one call may take. Firehose and DynamoDB answer in tens of milliseconds; after this a new try on a new
-/// connection has better chances than more patience.
+/// The time-out for one attempt of a call. Firehose and DynamoDB answer in tens of milliseconds; after this time, a retry on
+/// a new connection is more likely to succeed.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Set by Lambda.
@@ -28,11 +28,11 @@ const AWS_REGION_VARIABLE: &str = "AWS_REGION";
 /// Another endpoint for all services, such as an emulator's.
 const ENDPOINT_VARIABLE: &str = "AWS_ENDPOINT_URL";
 
-/// The configuration that the Lambda environment gives: its credentials and Region, and another endpoint when one is set.
+/// The configuration from the Lambda environment: credentials, Region and, if it is set, another endpoint.
 ///
-/// Lambda gives all of it in variables. The SDK's search through profiles, containers and instance metadata would find
-/// nothing else, and would be most of the binary's start-up. Retries are off: they belong to the caller, who knows which
-/// part of a batch failed and how much time is left.
+/// Lambda sets all of it in variables. The SDK's search through profiles, containers and instance metadata would find
+/// nothing else, and would take most of the start-up time. Retries are off: the caller knows which part of a batch failed
+/// and how much time is left.
 ///
 /// # Errors
 /// When the Region is not set.

@@ -1,4 +1,4 @@
-//! What the function needs to work.
+//! The configuration and clients of the function.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,10 +13,10 @@ use crate::recent::Recent;
 const METRIC_NAMESPACE: &str = "METRIC_NAMESPACE";
 const STACK_NAME: &str = "STACK_NAME";
 
-/// A lost count is gone for good, while Firehose waits for the function gladly: three tries with short waits.
-const MAX_TRIES: u32 = 3;
+/// A lost count cannot be recovered, and Firehose tolerates slow answers: three attempts with short waits.
+const MAX_ATTEMPTS: u32 = 3;
 
-/// What the function needs to work: where metrics go, and whose delivery streams call it.
+/// The configuration and clients of the function.
 #[derive(Debug)]
 pub struct Context<M> {
     pub(crate) metrics: M,
@@ -29,11 +29,11 @@ pub struct Context<M> {
 /// The configuration of the client, with its retries.
 pub(crate) fn with_retries(config: &SdkConfig) -> aws_sdk_cloudwatch::config::Builder {
     aws_sdk_cloudwatch::config::Builder::from(config)
-        .retry_config(RetryConfig::standard().with_max_attempts(MAX_TRIES).with_max_backoff(Duration::from_secs(1)))
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_max_backoff(Duration::from_secs(1)))
 }
 
 impl Context<CloudWatch> {
-    /// Reads the environment and makes the CloudWatch client.
+    /// Reads the environment and creates the CloudWatch client.
     ///
     /// # Errors
     /// When a variable is missing; the error names it.
@@ -48,12 +48,12 @@ impl Context<CloudWatch> {
 }
 
 impl<M: Metrics> Context<M> {
-    /// A context around any metrics.
+    /// A context around any metrics service.
     pub fn new(metrics: M, namespace: String, stack: String) -> Self {
         Self { metrics, namespace, stack, recent: Recent::default(), clock: SystemTime::now }
     }
 
-    /// Where its metrics go.
+    /// The metrics service.
     pub const fn metrics(&self) -> &M {
         &self.metrics
     }
@@ -72,13 +72,13 @@ impl<M: Metrics> Context<M> {
         Some(pascal.collect())
     }
 
-    /// The event type of a delivery stream, if it had a schema when this was built.
+    /// The event type of a delivery stream, if it had a schema at build time.
     pub(crate) fn event_type_of(&self, delivery_stream_arn: &str) -> Option<&'static EventType> {
         let name = self.type_name_of(delivery_stream_arn)?.replace('-', "_");
         events::ALL.iter().copied().find(|event_type| event_type.name == name)
     }
 
-    /// What comes behind the stack in the name of a delivery stream.
+    /// The part of a delivery stream's name after the name of the stack.
     fn type_name_of<'a>(&self, delivery_stream_arn: &'a str) -> Option<&'a str> {
         delivery_stream_arn.rsplit('/').next()?.strip_prefix(&self.stack)?.strip_prefix('-')
     }

@@ -7,34 +7,34 @@ use events::EventType;
 use events::raw_line::{is_event, is_object};
 
 use crate::event::Record;
-use crate::metrics::is_time_taken;
+use crate::metrics::is_time_accepted;
 
 const SECONDS_PER_MINUTE: i64 = 60;
 
-/// What a minute brought.
+/// The counts of a minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) events: u64,
-    /// Lines in which the ETL will find no event of the type, and records that are not base64: they are handed on like the
-    /// others, and the ETL sets them aside. Together with the events they are the raw lines that the ledger counts.
+    /// Lines in which the ETL will not find an event of the type, and records that are not base64. They are passed on like
+    /// the others, and the ETL rejects them. Together with the events, they are the raw lines that the ledger counts.
     pub(crate) malformed: u64,
 }
 
-/// Counts by minute, the minute being the seconds since 1970 of its start. A record whose time is missing, or such that
-/// CloudWatch would refuse the whole call for it, counts in the minute of `now`. Of a type that is not known here, such as one
-/// without a schema, every JSON object is an event.
+/// Counts by minute; the key is the start of the minute in seconds since 1970. A record counts in the minute of `now` if it
+/// has no time, or one for which CloudWatch would refuse the whole call. Of an unknown type, such as one without a schema,
+/// every JSON object is an event.
 ///
-/// Lines end at newlines, not with records: Firehose joins records as they are, so that one without a newline at its end goes
-/// on in the next. Such a line counts in the minute of the record that it begins in.
+/// Lines end at newlines, not at the end of a record: Firehose concatenates records, so a record without a newline at its end
+/// continues in the next. Such a line counts in the minute of the record in which it begins.
 pub(crate) fn count(event_type: Option<&EventType>, records: &[Record<'_>], now: SystemTime) -> BTreeMap<i64, Counts> {
     let holds_event = |line: &[u8]| event_type.map_or_else(|| is_object(line), |known| is_event(known, line));
     let now = i64::try_from(now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()).unwrap_or(i64::MAX);
     let mut minutes: BTreeMap<i64, Counts> = BTreeMap::new();
-    // The line that no newline has ended yet, and its minute.
+    // The line that has not ended yet, and its minute.
     let (mut open, mut open_minute) = (Vec::new(), 0);
     for record in records {
         let arrived_at = record.arrived_at().map(|millis| millis.div_euclid(1_000));
-        let arrived_at = arrived_at.filter(|&at| is_time_taken(at, now)).unwrap_or(now);
+        let arrived_at = arrived_at.filter(|&at| is_time_accepted(at, now)).unwrap_or(now);
         let minute = arrived_at.div_euclid(SECONDS_PER_MINUTE) * SECONDS_PER_MINUTE;
         let searched = open.len();
         let decoded = record.base64().map(|text| base64_simd::STANDARD.decode_append(text.as_bytes(), &mut open));

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::error::SinkError;
 
-/// What called the function.
+/// An event, by the service that sent it.
 #[derive(Debug)]
 pub(crate) enum Event<'a> {
     Firehose { delivery_stream_arn: Cow<'a, str>, records: Vec<Record<'a>> },
@@ -16,8 +16,8 @@ pub(crate) enum Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// Tells the kinds apart by the field that only one of them has. An event with both or neither is of no known kind:
-    /// to guess would be to count it twice or to lose records.
+    /// Distinguishes the kinds by the field that only one of them has. An event with both or neither is refused: a guess
+    /// could count it twice or lose records.
     pub(crate) fn parse(payload: &'a str) -> Result<Self, SinkError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -37,11 +37,11 @@ impl<'a> Event<'a> {
     }
 }
 
-/// A string that is borrowed where it has no escapes.
+/// A string, borrowed unless it has escapes.
 #[derive(Debug, Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// A record of either kind. What goes back is kept as it was written, so that no reading of it can change it.
+/// A record of either kind. What is returned is kept as raw JSON, so that parsing cannot change it.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Record<'a> {
@@ -54,12 +54,12 @@ pub(crate) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// When Firehose got it, in milliseconds since 1970.
+    /// When Firehose received it, in milliseconds since 1970.
     pub(crate) fn arrived_at(&self) -> Option<i64> {
         self.approximate_arrival_timestamp?.get().parse().ok()
     }
 
-    /// Its base64, without the quotes.
+    /// Its data in base64, without the quotes.
     pub(crate) fn base64(&self) -> Option<Cow<'a, str>> {
         let written = self.data?.get();
         match written.strip_prefix('"')?.strip_suffix('"')? {

@@ -1,4 +1,4 @@
-//! One batch: counted, and handed back.
+//! Counts the events of a batch and returns its records.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,18 +12,19 @@ use crate::count::{Counts, count};
 use crate::error::SinkError;
 use crate::event::{Answer, AnswerRecord, Event, Record};
 use crate::metrics::{
-    MAX_NAME_BYTES, MAX_VALUE, MAX_VALUES_PER_METRIC, Metric, Metrics, STACK_DIMENSION, calls, is_time_taken,
+    MAX_NAME_BYTES, MAX_VALUE, MAX_VALUES_PER_METRIC, Metric, Metrics, STACK_DIMENSION, calls, is_time_accepted,
 };
 use crate::recent::fingerprint;
 
-/// What of the invocation's time is kept for answering.
+/// The part of the invocation's time that is reserved for sending the answer.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
 
-/// Counts the events of a batch, publishes the counts, and answers for every record. `deadline` is when Lambda ends
-/// the invocation.
+/// Counts the events of a batch, publishes the counts, and returns a result for every record. At `deadline`, Lambda ends the
+/// invocation.
 ///
 /// # Errors
-/// When the payload is no event of either kind. A failure of CloudWatch is no error for Firehose: it fails open.
+/// When the payload is not an event of either kind. A failure of CloudWatch is not an error for Firehose: the function fails
+/// open.
 pub async fn handle<M: Metrics>(
     payload: &str,
     deadline: SystemTime,
@@ -62,7 +63,7 @@ async fn count_and_publish<M: Metrics>(
     let batch = fingerprint(delivery_stream_arn, records);
     if context.recent.contains(batch) {
         let events = events_of(&minutes);
-        return tracing::warn!(events, metric = name, "a batch came again: its events are counted already");
+        return tracing::warn!(events, metric = name, "a batch was repeated: its events are counted already");
     }
     let metrics: Vec<Metric> = minutes.iter().flat_map(|(&at, counts)| metrics_of(&name, at, *counts)).collect();
     match publish(&metrics, left, context).await {
@@ -76,7 +77,7 @@ async fn count_and_publish<M: Metrics>(
 }
 
 fn events_of(minutes: &BTreeMap<i64, Counts>) -> f64 {
-    // Counts are far below 2^53: nothing is lost on the way to a double.
+    // Counts are far below 2^53, so a double holds them exactly.
     minutes.values().map(|counts| counts.events as f64).sum()
 }
 
@@ -87,26 +88,26 @@ fn metrics_of(name: &str, at: i64, counts: Counts) -> impl Iterator<Item = Metri
     events.into_iter().chain(malformed)
 }
 
-/// Metrics that CloudWatch did not take: those from an index on.
+/// The metrics from an index on were not published.
 struct Unpublished {
     code: String,
     from: usize,
 }
 
 async fn publish<M: Metrics>(metrics: &[Metric], left: Duration, context: &Context<M>) -> Result<(), Unpublished> {
-    let taken = AtomicUsize::new(0);
+    let published = AtomicUsize::new(0);
     let all = async {
         for call in calls(metrics) {
             context.metrics.publish(call).await.map_err(|error| error.to_string())?;
-            taken.fetch_add(call.len(), Ordering::Relaxed);
+            published.fetch_add(call.len(), Ordering::Relaxed);
         }
         Ok(())
     };
-    let published = tokio::time::timeout(left, all).await.unwrap_or_else(|_| Err("Timeout".to_owned()));
-    published.map_err(|code| Unpublished { code, from: taken.load(Ordering::Relaxed) })
+    let result = tokio::time::timeout(left, all).await.unwrap_or_else(|_| Err("Timeout".to_owned()));
+    result.map_err(|code| Unpublished { code, from: published.load(Ordering::Relaxed) })
 }
 
-/// Writes the failure as a metric into the log, where CloudWatch Logs finds it.
+/// Writes the failure to the log as a metric, from which CloudWatch Logs publishes it.
 fn report_failure<M>(context: &Context<M>, metric: &str, uncounted_events: f64) {
     let now = (context.clock)().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let line = serde_json::json!({
@@ -126,7 +127,7 @@ fn report_failure<M>(context: &Context<M>, metric: &str, uncounted_events: f64) 
     println!("{line}");
 }
 
-/// A metric as an analytics application writes it.
+/// A metric in the form in which an analytics application sends it.
 #[derive(Debug, Deserialize)]
 struct AnalyticsMetric {
     namespace: String,
@@ -145,28 +146,29 @@ async fn deliver<'a, M: Metrics>(
     let now = i64::try_from(now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()).unwrap_or(i64::MAX);
     let read: Vec<Option<AnalyticsMetric>> =
         records.iter().map(|record| read_metric(record, &context.namespace, now)).collect();
-    let Merged { metrics, place } = merge(&read);
-    // The application sends failed records again, and a metric that was taken must not be sent twice: each record is
-    // answered for by the call that its value was in.
-    let taken = match publish(&metrics, left, context).await {
+    let Merged { metrics, metric_of_record } = merge(&read);
+    // The application sends failed records again, and a metric must not be published twice. The result of a record is
+    // therefore the result of the call that its value was in.
+    let published = match publish(&metrics, left, context).await {
         Ok(()) => metrics.len(),
         Err(Unpublished { code, from }) => {
             tracing::error!(code, "metrics of the application were not published");
             from
         }
     };
-    let records = records.iter().zip(place).map(|(record, place)| AnswerRecord {
+    let records = records.iter().zip(metric_of_record).map(|(record, metric)| AnswerRecord {
         record_id: record.record_id,
-        result: if place.is_some_and(|place| place < taken) { "Ok" } else { "DeliveryFailed" },
+        result: if metric.is_some_and(|metric| metric < published) { "Ok" } else { "DeliveryFailed" },
         data: None,
     });
     Answer { records: records.collect() }
 }
 
-/// The metric of a record, when it is ours and CloudWatch will take it. It refuses a whole call for one bad metric.
+/// The metric of a record, if it is in our namespace and CloudWatch will accept it: it refuses a whole call for one invalid
+/// metric.
 fn read_metric(record: &Record<'_>, namespace: &str, now: i64) -> Option<AnalyticsMetric> {
     let data = base64_simd::STANDARD.decode_to_vec(record.base64()?.as_bytes()).ok()?;
-    // serde_json does not look at the text of members that nothing reads, and what is no UTF-8 is no JSON.
+    // JSON must be UTF-8, which serde_json does not check in members that are ignored.
     let metric: AnalyticsMetric = serde_json::from_str(std::str::from_utf8(&data).ok()?).ok()?;
     let name = metric.name.as_str();
     let has_good_name = (1..=MAX_NAME_BYTES).contains(&name.len())
@@ -176,7 +178,7 @@ fn read_metric(record: &Record<'_>, namespace: &str, now: i64) -> Option<Analyti
     if metric.namespace != namespace
         || !has_good_name
         || metric.value.abs() > MAX_VALUE
-        || !is_time_taken(metric.at, now)
+        || !is_time_accepted(metric.at, now)
     {
         tracing::warn!(namespace = metric.namespace, name, at = metric.at, "a metric is not ours to publish");
         return None;
@@ -184,20 +186,20 @@ fn read_metric(record: &Record<'_>, namespace: &str, now: i64) -> Option<Analyti
     Some(metric)
 }
 
-/// Metrics with all their values, and which of them each record went into.
+/// The metrics with all their values, and the index of the metric that each record went into.
 struct Merged {
     metrics: Vec<Metric>,
-    place: Vec<Option<usize>>,
+    metric_of_record: Vec<Option<usize>>,
 }
 
-/// Gathers the values of the same name and time into one metric: the sum stays what it is, and so do the number of samples,
-/// the least and the greatest.
+/// Merges the values of the same name and time into one metric. Their sum, number, minimum and maximum stay the same.
 fn merge(read: &[Option<AnalyticsMetric>]) -> Merged {
     let mut metrics: Vec<Metric> = Vec::new();
-    // Where the values of a name and time go, and the value at which place; bits, for a double is no key.
+    // The metric to which values of a name and time are added, and the index of each value in it. The keys are the bits of
+    // the values, since a double cannot be a key.
     let mut open: BTreeMap<(&str, i64), usize> = BTreeMap::new();
     let mut values: BTreeMap<(usize, u64), usize> = BTreeMap::new();
-    let place = read.iter().map(|metric| {
+    let metric_of_record = read.iter().map(|metric| {
         let AnalyticsMetric { name, at, value, .. } = metric.as_ref()?;
         let mut index = *open.entry((name, *at)).or_insert(metrics.len());
         if let Some(&known) = values.get(&(index, value.to_bits())) {
@@ -215,8 +217,8 @@ fn merge(read: &[Option<AnalyticsMetric>]) -> Merged {
         metrics[index].values.push((*value, 1.0));
         Some(index)
     });
-    let place = place.collect();
-    Merged { metrics, place }
+    let metric_of_record = metric_of_record.collect();
+    Merged { metrics, metric_of_record }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use lambda_support::logging;
 use metrics_sink::{Context, handle};
 use serde_json::value::RawValue;
 
-// One batch at a time is all that a Lambda environment ever gets: one thread starts and runs fastest.
+// A Lambda environment gets one batch at a time, so a single thread is fastest.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     logging::init(&Process);

@@ -11,12 +11,12 @@ use lambda_support::service::ServiceError;
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html>
 pub const MAX_METRICS_PER_CALL: usize = 1_000;
 
-/// The largest body of one `PutMetricData`. The SDK compresses what is over 10 KB; whether the limit is meant before or
-/// after that is not documented, so it is kept before.
+/// The largest body of one `PutMetricData`. The SDK compresses bodies over 10 KB. Whether the limit applies before or after
+/// compression is not documented, so it is applied before.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html>
 pub const MAX_BODY_BYTES: usize = 1_000_000;
 
-/// The most different values of one metric in a call, each with how often it came.
+/// The most distinct values of one metric in a call, each with its count.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html>
 pub const MAX_VALUES_PER_METRIC: usize = 150;
 
@@ -28,11 +28,11 @@ pub const MAX_NAME_BYTES: usize = 255;
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html>
 pub const MAX_VALUE: f64 = 2.348_542_582_773_833_3e108;
 
-/// How old a metric may be: two weeks, less what a call may take.
+/// How old a metric may be: two weeks, minus a margin for the duration of a call.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html>
 const MAX_AGE_SECONDS: i64 = 14 * 86_400 - 300;
 
-/// How far ahead it may be: two hours, less what clocks may differ.
+/// How far in the future a metric may be: two hours, minus a margin for clock skew.
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html>
 const MAX_AHEAD_SECONDS: i64 = 2 * 3_600 - 300;
 
@@ -49,8 +49,8 @@ pub const STACK_DIMENSION: &str = "Stack";
 /// A value and its count in a call's body.
 const VALUE_BYTES: usize = 18;
 
-/// Whether CloudWatch takes a metric of this time: for one that it does not, it refuses the whole call.
-pub(crate) fn is_time_taken(at: i64, now: i64) -> bool {
+/// Whether CloudWatch accepts a metric of this time. It refuses a whole call for one that it does not.
+pub(crate) fn is_time_accepted(at: i64, now: i64) -> bool {
     (now - MAX_AGE_SECONDS..=now.saturating_add(MAX_AHEAD_SECONDS)).contains(&at)
 }
 
@@ -61,7 +61,7 @@ pub struct Metric {
     pub name: String,
     /// Seconds since 1970.
     pub at: i64,
-    /// The values, counts of something, each with how often it came. No more than [`MAX_VALUES_PER_METRIC`].
+    /// The values and how often each occurred; at most [`MAX_VALUES_PER_METRIC`].
     pub values: Vec<(f64, f64)>,
 }
 
@@ -71,7 +71,7 @@ impl Metric {
         Self { name, at, values: vec![(value, 1.0)] }
     }
 
-    /// No less than what it takes in the body of a call.
+    /// An upper bound of its length in the body of a call.
     fn max_body_bytes(&self) -> usize {
         METRIC_BYTES + self.name.len() + VALUE_BYTES * self.values.len()
     }
@@ -93,7 +93,7 @@ pub fn calls(metrics: &[Metric]) -> impl Iterator<Item = &[Metric]> {
     })
 }
 
-/// Takes metrics, no more at once than the limits of a call allow.
+/// Publishes metrics, as many per call as the limits allow.
 pub trait Metrics: Send + Sync {
     /// Publishes the metrics, all or none.
     fn publish(&self, metrics: &[Metric]) -> impl Future<Output = Result<(), ServiceError>> + Send;
@@ -209,7 +209,7 @@ mod tests {
             .http_client(client)
             .disable_request_compression(!compressed)
             .build();
-        // The answer of the capturing client is of no use here.
+        // The capturing client's answer is not needed.
         let _ =
             CloudWatch::new(Client::from_conf(config), NAMESPACE.to_owned(), "s".repeat(128)).publish(metrics).await;
         let request = requests.expect_request();
@@ -265,7 +265,7 @@ mod tests {
             (MAX_AHEAD_SECONDS, true),
             (MAX_AHEAD_SECONDS + 1, false),
         ] {
-            assert_eq!(is_time_taken(MINUTE + at, MINUTE), expected, "{at}");
+            assert_eq!(is_time_accepted(MINUTE + at, MINUTE), expected, "{at}");
         }
     }
 

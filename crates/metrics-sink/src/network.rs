@@ -14,7 +14,7 @@ use crate::context::{Context, with_retries};
 use crate::handler::handle;
 use crate::metrics::CloudWatch;
 
-/// CloudWatch's answer when it took metrics: a map without entries.
+/// CloudWatch's answer when it accepted metrics: a map without entries.
 fn taken() -> Answer {
     Answer {
         status: 200,
@@ -24,7 +24,7 @@ fn taken() -> Answer {
     }
 }
 
-/// A failure that CloudWatch words in CBOR: `{"__type": "InternalServiceFault"}`.
+/// An error of CloudWatch in CBOR: `{"__type": "InternalServiceFault"}`.
 fn failed() -> Answer {
     let body = [b"\xa1\x66__type\x74".as_slice(), b"InternalServiceFault"].concat();
     let headers = vec![("smithy-protocol", "rpc-v2-cbor"), ("x-amzn-query-error", "InternalServiceError;Receiver")];
@@ -56,7 +56,7 @@ fn batch() -> String {
     .to_string()
 }
 
-/// Hands the batch over, and checks that every record comes back as it was.
+/// Sends the batch to the function, and checks that every record is returned unchanged.
 async fn handed_over(batch: &str, context: &Context<CloudWatch>, time: Duration) {
     let answer = handle(batch, now() + time, context).await.unwrap();
     let answer: Value = serde_json::from_str(answer.get()).unwrap();
@@ -82,10 +82,10 @@ async fn counts_are_sent_again_until_cloudwatch_says_that_it_took_them() {
             handed_over(&batch, &context, LONG).await;
             let requests = service.requests();
             assert_eq!((requests.len(), service.unused()), (2, 0), "{fate:?}");
-            // The second may count a second time what CloudWatch had taken: the same metrics.
+            // The second call may count the same metrics twice.
             assert_eq!(requests[0].body, requests[1].body);
             assert!(requests[0].body.windows(6).any(|bytes| bytes == b"Clicks"));
-            // They are known to be counted: the same batch again counts nothing.
+            // The counts are known to be published: the same batch is not counted again.
             handed_over(&batch, &context, LONG).await;
             assert_eq!(service.requests().len(), 2, "{fate:?}");
         });

@@ -1,4 +1,4 @@
-//! Knowing a batch that comes again.
+//! Recognises repeated batches.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,8 +11,8 @@ const REMEMBERED: usize = 256;
 
 /// The batches whose counts this execution environment has published.
 ///
-/// Firehose gives each record an id, and a batch that it sends again has the same ones. What is remembered is a hash of
-/// them: two of 256 batches have the same one in fewer than one in 10^14 cases, and then a minute counts too few.
+/// Firehose gives each record an id, and a repeated batch has the same ids. Only a hash of them is stored. The probability
+/// that two of 256 batches have the same hash is below 1 in 10^14; the count of a minute would then be too low.
 #[derive(Debug, Default)]
 pub(crate) struct Recent(Mutex<VecDeque<u64>>);
 
@@ -30,7 +30,7 @@ impl Recent {
     }
 }
 
-/// What tells a batch from others: its stream and the ids of its records.
+/// Identifies a batch by its stream and the ids of its records.
 pub(crate) fn fingerprint(delivery_stream_arn: &str, records: &[Record<'_>]) -> u64 {
     let mut hasher = DefaultHasher::new();
     delivery_stream_arn.hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! What the function needs to work.
+//! The configuration and clients of the function.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,10 +11,10 @@ use crate::test_event::TestEvent;
 const NEW_VERSION: &str = "NEW_VERSION";
 const TEST_EVENT: &str = "TEST_EVENT";
 
-/// A new version starts cold, and its own calls may wait: longer than any of the functions runs.
+/// Longer than any of the functions runs: a new version starts cold, and its own calls may be slow.
 const CALL_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// What the function needs to work: who is called with what, and who is told.
+/// The configuration and clients of the function.
 #[derive(Debug)]
 pub struct Context<F, D> {
     pub(crate) functions: F,
@@ -25,10 +25,10 @@ pub struct Context<F, D> {
 }
 
 impl Context<Lambda, CodeDeploy> {
-    /// Reads the environment and makes the clients.
+    /// Reads the environment and creates the clients.
     ///
     /// # Errors
-    /// When a variable is missing or no known test event; the error names it.
+    /// When a variable is missing or not a known test event; the error names it.
     pub fn from_env() -> Result<Self, EnvironmentError> {
         let (version, test_event) = read(&Process)?;
         let config = sdk::config(&Process)?;

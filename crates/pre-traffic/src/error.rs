@@ -1,17 +1,18 @@
-//! What can go wrong, and who hears of it.
+//! Errors of the function.
 
 use lambda_support::service::ServiceError;
 use thiserror::Error;
 
-/// CodeDeploy could not be told. It waits for its own time limit, and then takes the hook as failed: the safe side.
+/// The result could not be reported. CodeDeploy waits for its own time limit and then treats the hook as failed, which is
+/// safe.
 #[derive(Debug, Error)]
 pub enum HookError {
-    /// It did not take the status.
-    #[error("CodeDeploy was not told that the check {status}: {source}")]
+    /// CodeDeploy did not accept the status.
+    #[error("failed to report to CodeDeploy that the check {status}: {source}")]
     Report {
-        /// What it was not told.
+        /// The status that was not reported.
         status: &'static str,
-        /// Why.
+        /// The cause.
         source: ServiceError,
     },
 }

@@ -1,4 +1,4 @@
-//! One check: called, judged, reported.
+//! Runs one check and reports the result.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::error::HookError;
 use crate::services::{Deployments, Functions, Status};
 
-/// What CodeDeploy sends.
+/// The event from CodeDeploy.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "PascalCase")]
 pub struct Hook {
@@ -16,7 +16,7 @@ pub struct Hook {
     pub lifecycle_event_hook_execution_id: String,
 }
 
-/// What a caller by hand sees. CodeDeploy looks at the status that it was told.
+/// The answer, for calls by hand. CodeDeploy uses the reported status.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
 pub struct Answer {
     /// `Succeeded` or `Failed`.
@@ -26,18 +26,18 @@ pub struct Answer {
     pub problem: Option<String>,
 }
 
-/// Sends the test event to the new version and tells CodeDeploy whether its answer is right.
+/// Sends the test event to the new version and reports to CodeDeploy whether the answer is as expected.
 ///
 /// # Errors
-/// When CodeDeploy cannot be told. Whatever is wrong with the new version is no error but a status.
+/// When the report fails. A fault of the new version is not an error but a status.
 pub async fn handle<F: Functions, D: Deployments>(hook: &Hook, context: &Context<F, D>) -> Result<Answer, HookError> {
     let problem = match context.functions.call(&context.version, &context.test_event.event((context.clock)())).await {
-        Ok(answer) => context.test_event.judge(&answer).err(),
+        Ok(answer) => context.test_event.check(&answer).err(),
         Err(error) => Some(error.to_string()),
     };
     let status = if problem.is_none() { Status::Succeeded } else { Status::Failed };
     match &problem {
-        None => tracing::info!(version = context.version, "the new version answers as it must"),
+        None => tracing::info!(version = context.version, "the new version answers as expected"),
         Some(problem) => tracing::error!(version = context.version, problem, "the new version gets no traffic"),
     }
     context
@@ -70,14 +70,14 @@ mod tests {
     }
 
     #[derive(Default)]
-    struct Told {
+    struct Reports {
         statuses: Mutex<Vec<(String, String, Status)>>,
-        deaf: bool,
+        fails: bool,
     }
 
-    impl Deployments for Told {
+    impl Deployments for Reports {
         async fn report(&self, deployment: &str, execution: &str, status: Status) -> Result<(), ServiceError> {
-            if self.deaf {
+            if self.fails {
                 return Err(ServiceError::permanent("DeploymentDoesNotExistException", ""));
             }
             self.statuses.lock().unwrap().push((deployment.to_owned(), execution.to_owned(), status));
@@ -85,15 +85,15 @@ mod tests {
         }
     }
 
-    async fn check(answer: Result<Value, ServiceError>, told: Told) -> (Result<Answer, HookError>, Vec<Status>) {
+    async fn check(answer: Result<Value, ServiceError>, reports: Reports) -> (Result<Answer, HookError>, Vec<Status>) {
         let hook: Hook =
             serde_json::from_value(json!({"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "e-1"})).unwrap();
         let event = TestEvent::from_name("impressions").unwrap();
-        let context = Context::new(Version(answer), told, "arn:v7".to_owned(), event);
+        let context = Context::new(Version(answer), reports, "arn:v7".to_owned(), event);
         let result = handle(&hook, &context).await;
-        let told = context.deployments.statuses.into_inner().unwrap();
-        assert!(told.iter().all(|(deployment, execution, _)| deployment == "d-1" && execution == "e-1"));
-        (result, told.into_iter().map(|(_, _, status)| status).collect())
+        let reported = context.deployments.statuses.into_inner().unwrap();
+        assert!(reported.iter().all(|(deployment, execution, _)| deployment == "d-1" && execution == "e-1"));
+        (result, reported.into_iter().map(|(_, _, status)| status).collect())
     }
 
     fn right() -> Value {
@@ -104,30 +104,30 @@ mod tests {
 
     #[tokio::test]
     async fn a_right_answer_lets_traffic_shift() {
-        let (answer, told) = check(Ok(right()), Told::default()).await;
+        let (answer, reported) = check(Ok(right()), Reports::default()).await;
         assert_eq!(answer.unwrap(), Answer { status: "Succeeded", problem: None });
-        assert_eq!(told, [Status::Succeeded]);
+        assert_eq!(reported, [Status::Succeeded]);
     }
 
     #[tokio::test]
     async fn a_wrong_answer_keeps_the_old_version() {
-        let (answer, told) = check(Ok(json!({"statusCode": 502})), Told::default()).await;
+        let (answer, reported) = check(Ok(json!({"statusCode": 502})), Reports::default()).await;
         assert_eq!(answer.unwrap().problem.unwrap(), "statusCode is 502, not 200");
-        assert_eq!(told, [Status::Failed]);
+        assert_eq!(reported, [Status::Failed]);
     }
 
     #[tokio::test]
     async fn a_version_that_does_not_start_keeps_the_old_version() {
         let error = ServiceError::permanent("Unhandled", "DELIVERY_STREAM_NAME is not set");
-        let (answer, told) = check(Err(error), Told::default()).await;
+        let (answer, reported) = check(Err(error), Reports::default()).await;
         assert_eq!(answer.unwrap().problem.unwrap(), "Unhandled: DELIVERY_STREAM_NAME is not set");
-        assert_eq!(told, [Status::Failed]);
+        assert_eq!(reported, [Status::Failed]);
     }
 
     #[tokio::test]
     async fn a_status_that_codedeploy_does_not_take_is_an_error() {
-        let (answer, told) = check(Ok(right()), Told { deaf: true, ..Told::default() }).await;
-        assert!(answer.unwrap_err().to_string().starts_with("CodeDeploy was not told that the check Succeeded"));
-        assert_eq!(told, []);
+        let (answer, reported) = check(Ok(right()), Reports { fails: true, ..Reports::default() }).await;
+        assert!(answer.unwrap_err().to_string().starts_with("failed to report to CodeDeploy that the check Succeeded"));
+        assert_eq!(reported, []);
     }
 }

@@ -1,4 +1,4 @@
-//! The Lambda that CodeDeploy asks before it shifts traffic.
+//! The Lambda function that CodeDeploy calls before it shifts traffic.
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use lambda_support::environment::Process;

@@ -1,4 +1,4 @@
-//! A check whose calls meet the faults of a network: they decide nothing about the new version.
+//! A check whose calls meet the faults of a network, which must not decide about the new version.
 
 use std::time::Duration;
 
@@ -53,11 +53,11 @@ async fn a_version_that_fails_is_not_called_again() {
 #[tokio::test]
 async fn codedeploy_is_told_though_its_answer_was_lost() {
     let refused = |code: &str| Fate::Answer(Answer::json(400, &format!(r#"{{"__type":"{code}","message":"No."}}"#)));
-    let told = || Fate::Answer(Answer::json(200, r#"{"lifecycleEventHookExecutionId":"e-1"}"#));
+    let accepted = || Fate::Answer(Answer::json(200, r#"{"lifecycleEventHookExecutionId":"e-1"}"#));
     for script in [
         vec![Fate::LostAnswer, refused("LifecycleEventAlreadyCompletedException")],
-        vec![Fate::Cut, told()],
-        vec![refused("ThrottlingException"), told()],
+        vec![Fate::Cut, accepted()],
+        vec![refused("ThrottlingException"), accepted()],
     ] {
         let service = Service::start(script.clone());
         let reported = CodeDeploy::new(&config(&service)).report("d-1", "e-1", Status::Succeeded).await;

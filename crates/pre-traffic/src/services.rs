@@ -12,7 +12,7 @@ use serde_json::Value;
 
 /// Calls functions.
 pub trait Functions: Send + Sync {
-    /// Calls a version with an event and gives its answer.
+    /// Calls a version with an event and returns its answer.
     fn call(&self, version: &str, event: &Value) -> impl Future<Output = Result<Value, ServiceError>> + Send;
 }
 
@@ -35,9 +35,9 @@ impl Status {
     }
 }
 
-/// Hears how a check ended.
+/// Receives the result of a check.
 pub trait Deployments: Send + Sync {
-    /// Tells the deployment.
+    /// Reports the status to the deployment.
     fn report(
         &self,
         deployment: &str,
@@ -52,10 +52,10 @@ pub struct Lambda {
     client: aws_sdk_lambda::Client,
 }
 
-/// A connection that breaks is not the new version's fault, and a test event leaves no trace: it may come again.
-const CALL_TRIES: u32 = 3;
+/// A broken connection is not the new version's fault, and a test event leaves no trace, so it may be sent again.
+const CALL_ATTEMPTS: u32 = 3;
 
-/// How long all of them may take, of the minute that this function has; the rest is for telling CodeDeploy.
+/// The time for all attempts, out of the minute that this function has; the rest is for the report to CodeDeploy.
 const CALLS_TIMEOUT: Duration = Duration::from_secs(40);
 
 impl Lambda {
@@ -65,7 +65,7 @@ impl Lambda {
             .operation_attempt_timeout(timeout)
             .operation_timeout(CALLS_TIMEOUT)
             .build();
-        let retries = aws_sdk_lambda::config::retry::RetryConfig::standard().with_max_attempts(CALL_TRIES);
+        let retries = aws_sdk_lambda::config::retry::RetryConfig::standard().with_max_attempts(CALL_ATTEMPTS);
         let config =
             aws_sdk_lambda::config::Builder::from(config).timeout_config(timeouts).retry_config(retries).build();
         Self { client: aws_sdk_lambda::Client::from_conf(config) }
@@ -81,7 +81,7 @@ impl Functions for Lambda {
         match (output.function_error(), answer) {
             (None, Ok(answer)) => Ok(answer),
             (None, Err(error)) => Err(ServiceError::permanent("Answer", format!("not JSON: {error}"))),
-            // The version started, or tried to, and said why it could not go on.
+            // The version started, or tried to, and reported why it failed.
             (Some(code), answer) => {
                 let message = answer.map(|answer: Value| answer.to_string()).unwrap_or_default();
                 Err(ServiceError::permanent(code, message))
@@ -96,15 +96,15 @@ pub struct CodeDeploy {
     client: aws_sdk_codedeploy::Client,
 }
 
-/// A status that is lost makes a good deployment fail an hour later.
-const REPORT_TRIES: u32 = 4;
+/// A lost status makes a good deployment fail an hour later.
+const REPORT_ATTEMPTS: u32 = 4;
 
 /// CodeDeploy's error for a status that it has already: the answer to an earlier attempt was lost.
 const ALREADY_REPORTED: &str = "LifecycleEventAlreadyCompletedException";
 
 impl CodeDeploy {
     pub(crate) fn new(config: &lambda_support::sdk::SdkConfig) -> Self {
-        let retries = aws_sdk_codedeploy::config::retry::RetryConfig::standard().with_max_attempts(REPORT_TRIES);
+        let retries = aws_sdk_codedeploy::config::retry::RetryConfig::standard().with_max_attempts(REPORT_ATTEMPTS);
         let config = aws_sdk_codedeploy::config::Builder::from(config).retry_config(retries).build();
         Self { client: aws_sdk_codedeploy::Client::from_conf(config) }
     }

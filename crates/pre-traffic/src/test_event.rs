@@ -1,4 +1,4 @@
-//! Events that a function answers without storing or counting anything, and what the right answers are.
+//! Test events, for which a function stores and counts nothing, and the expected answers.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 /// A test event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TestEvent {
-    /// A batch of a type's events without a good one.
+    /// A batch with one event of a type, which is not valid.
     Capture(&'static Sample),
-    /// A question for an ad that cannot exist.
+    /// A query for an ad that cannot exist.
     Traffic,
-    /// A metric that is not the sink's to publish.
+    /// A metric that the sink must not publish.
     Metrics,
 }
 
-/// An event of a type, valid but for its time and its own id.
+/// An event of a type, valid except for its time and its own id.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Sample {
     name: &'static str,
@@ -31,28 +31,28 @@ pub struct Sample {
 /// One of each type in `events/`. `build.rs` makes them.
 const SAMPLES: &[Sample] = include!(concat!(env!("OUT_DIR"), "/samples.rs"));
 
-/// What API Gateway sends, but for method, route and body.
+/// A request from API Gateway, without method, route and body.
 const REQUEST: &str = include_str!("events/request.json");
 
-/// What an analytics application sends.
+/// A request from an analytics application.
 const ANALYTICS: &str = include_str!("events/analytics.json");
 
-/// A UUID that no generator makes: all zero but for its version and variant.
+/// A UUID that no generator makes: all zeros except for its version and variant.
 const NO_AD: &str = "00000000-0000-4000-8000-000000000000";
 
-/// What is no id. Each function that captures events refuses an event with it, so nothing is ever stored.
+/// A value that is not an id. Every capture function refuses an event with it, so nothing is ever stored.
 const NO_ID: &str = "none";
 
-/// What it says of an event whose id is none.
+/// The error code of an event with that value.
 const BAD_ID: &str = "InvalidId";
 
 impl TestEvent {
-    /// What the variable may be.
+    /// The values of the variable.
     pub fn names() -> impl Iterator<Item = &'static str> {
         SAMPLES.iter().map(|sample| sample.name).chain(["traffic", "metrics"])
     }
 
-    /// The event of a name.
+    /// The event with a name.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "traffic" => Some(Self::Traffic),
@@ -79,11 +79,11 @@ impl TestEvent {
         }
     }
 
-    /// Whether the answer is the one that it must be.
+    /// Compares the answer with the expected one.
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub fn judge(self, answer: &Value) -> Result<(), String> {
+    /// The difference.
+    pub fn check(self, answer: &Value) -> Result<(), String> {
         match self {
             Self::Capture(_) => {
                 let body = body(answer)?;
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(TestEvent::from_name("views"), None);
     }
 
-    /// What a function that captures events of the type makes of a body.
+    /// The results of a body in the capture function of the type.
     fn capture(event_type: &'static EventType, body: &str) -> Vec<Result<(), EventErrorCode>> {
         let batch = Batch::parse(event_type, body.as_bytes(), DateTime::<Utc>::from(now()), Uuid::nil).unwrap();
         batch.events().iter().map(|event| event.as_ref().map(|_| ()).map_err(|error| error.code())).collect()
@@ -191,13 +191,13 @@ mod tests {
     fn what_is_wrong_is_named() {
         let answer = |body: Value| json!({"statusCode": 200, "body": body.to_string()});
         let stored = answer(json!({"failed_count": 0, "records": [{"failed": false}]}));
-        assert_eq!(named("clicks").judge(&stored), Err("/failed_count is 0, not 1".to_owned()));
-        assert_eq!(TestEvent::Traffic.judge(&answer(json!({"count": 0}))), Err("/days is missing".to_owned()));
-        assert_eq!(TestEvent::Traffic.judge(&answer(json!({"count": 0, "days": []}))), Ok(()));
-        assert_eq!(TestEvent::Traffic.judge(&json!({"statusCode": 500})), Err("statusCode is 500, not 200".to_owned()));
+        assert_eq!(named("clicks").check(&stored), Err("/failed_count is 0, not 1".to_owned()));
+        assert_eq!(TestEvent::Traffic.check(&answer(json!({"count": 0}))), Err("/days is missing".to_owned()));
+        assert_eq!(TestEvent::Traffic.check(&answer(json!({"count": 0, "days": []}))), Ok(()));
+        assert_eq!(TestEvent::Traffic.check(&json!({"statusCode": 500})), Err("statusCode is 500, not 200".to_owned()));
         let published = json!({"records": [{"recordId": "test", "result": "Ok"}]});
         assert_eq!(
-            TestEvent::Metrics.judge(&published),
+            TestEvent::Metrics.check(&published),
             Err(r#"/records/0/result is "Ok", not "DeliveryFailed""#.to_owned())
         );
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// Keeps what is published. From the call `fails_from` on it refuses; or it hangs.
+/// Records what is published. Calls fail from number `fails_from` on, or hang.
 struct Memory {
     published: Mutex<Vec<Metric>>,
     calls: AtomicUsize,
@@ -66,7 +66,7 @@ fn event(stream: &str, records: &[Value]) -> String {
     .to_string()
 }
 
-/// The line of a click, which has all that an impression must have, too.
+/// The line of a click, which also has every required field of an impression.
 fn line(note: &str) -> String {
     const ID: &str = "0192d3c4-9a5b-7c6d-8e7f-001122334455";
     let event = json!({
@@ -100,13 +100,13 @@ fn single(name: &str, at: i64, value: f64) -> Metric {
     Metric { name: name.to_owned(), at, values: vec![(value, 1.0)] }
 }
 
-/// Every record is there, `Ok`, with the data that came.
+/// Every record is returned as `Ok`, with the data that was sent.
 fn assert_unchanged(payload: &str, answer: &Value) {
-    let came: Value = serde_json::from_str(payload).unwrap();
-    let (came, went) = (came["records"].as_array().unwrap(), answer["records"].as_array().unwrap());
-    assert_eq!(came.len(), went.len());
-    for (came, went) in came.iter().zip(went) {
-        assert_eq!(went, &json!({"recordId": came["recordId"], "result": "Ok", "data": came["data"]}));
+    let sent: Value = serde_json::from_str(payload).unwrap();
+    let (sent, returned) = (sent["records"].as_array().unwrap(), answer["records"].as_array().unwrap());
+    assert_eq!(sent.len(), returned.len());
+    for (sent, returned) in sent.iter().zip(returned) {
+        assert_eq!(returned, &json!({"recordId": sent["recordId"], "result": "Ok", "data": sent["data"]}));
     }
 }
 
@@ -200,7 +200,7 @@ async fn an_empty_batch_is_answered_without_a_call() {
     assert_eq!(context.metrics.calls.load(Ordering::Relaxed), 0);
 }
 
-/// What Lambda takes from a caller, and gives back to it.
+/// The largest payload of a synchronous call, and of its answer.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 
