@@ -3,12 +3,12 @@
 #[path = "build/model.rs"]
 mod model;
 #[path = "src/table.rs"]
-#[allow(dead_code, reason = "it writes the tables and does not read them")]
+#[allow(dead_code, reason = "the tables are only written here")]
 mod table;
 
 use std::path::Path;
 
-/// The folder of the schemas, from this crate's.
+/// The folder of the schemas, relative to this crate.
 const SCHEMAS: &str = "../../events";
 
 fn main() {

@@ -1,7 +1,7 @@
 //! From the model of the schemas to the tables of the validator, and from the tables to their source text.
 //!
-//! `build.rs` uses both; tests make tables of their own schemas at run time with the first. Either has a module `table`
-//! beside this one.
+//! `build.rs` uses both. Tests use the first, to make tables of their own schemas at run time. Both have a module `table` next
+//! to this one.
 
 use event_types::Value as Model;
 
@@ -17,13 +17,13 @@ pub fn table(model: &event_types::EventType) -> EventType {
 fn object(model: &event_types::Object, time: Option<&str>) -> Object {
     let mut required = 0;
     let mut fields = Vec::new();
-    for (place, field) in model.fields.iter().enumerate() {
-        required |= u128::from(field.required) << place;
+    for (index, field) in model.fields.iter().enumerate() {
+        required |= u128::from(field.required) << index;
         let value = if time == Some(&field.name) { Value::EventTime } else { value(&field.value) };
         fields.push(Field {
             name: leak(&field.name),
             key: leak(&format!(",\"{}\":", field.name)),
-            bit: 1 << place,
+            bit: 1 << index,
             value,
         });
     }
@@ -90,7 +90,7 @@ fn value_source(value: &Value) -> String {
             format!("Value::Array {{ items: &{}, min: {min}, max: {max} }}", value_source(items))
         }
         Value::Object(object) => format!("Value::Object({})", object_source(object)),
-        // Numbers and their options are written as Rust has them.
+        // The debug form of numbers and options is Rust source.
         simple => format!("Value::{simple:?}"),
     }
 }

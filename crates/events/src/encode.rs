@@ -1,4 +1,4 @@
-//! One pass over an event: each value is checked and written as soon as it is read.
+//! Validates and encodes an event in one pass: each value is checked and written as soon as it is read.
 
 use chrono::{DateTime, Utc};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -12,62 +12,62 @@ use crate::table::{EventType, Field, Object, Value};
 use crate::text;
 use crate::time::{OutOfRange, Range, Time, is_date};
 
-/// What a check says of a value: nothing, or what is wrong with it.
+/// The result of a check: a value, or the problem.
 type Checked<T = ()> = Result<T, Box<Problem>>;
 
-/// Checks events and writes their lines, one behind the other.
+/// Checks events and writes their lines, one after another.
 pub(crate) struct Encoder {
     event_type: &'static EventType,
     range: Range,
     /// The lines.
     out: Vec<u8>,
-    /// Where the line of the event that is being read begins.
+    /// The start of the line of the current event.
     event_start: usize,
-    /// The members that were written of the objects that are being read, the outermost object's first.
+    /// The members written so far of the open objects, those of the outermost object first.
     members: Vec<Member>,
-    /// For objects whose fields must change places.
+    /// A buffer to reorder the members of an object.
     scratch: Vec<u8>,
-    /// Whether values are first looked at as a whole, so that the reader never fails at one.
+    /// Whether each value is first read as raw JSON, so that an invalid one does not stop the reader.
     careful: bool,
 }
 
-/// A member as it was written, with the comma before it.
+/// A written member of an object, with the comma before it.
 #[derive(Clone, Copy)]
 struct Member {
-    /// The place of its field in the schema.
-    place: usize,
+    /// The index of its field in the schema.
+    index: usize,
     start: usize,
     end: usize,
 }
 
-/// What was found of an object while it is read.
+/// The state of an object while it is read.
 #[derive(Default)]
-struct Found {
-    /// The bits of the fields that were there.
+struct ObjectState {
+    /// The bits of the fields that were read.
     seen: u128,
-    /// The place behind that of the last member that was in the schema's order.
+    /// The index after that of the last member in the schema's order.
     next: usize,
-    /// Whether a member came behind one that it belongs before.
+    /// Whether a member came after one that follows it in the schema.
     is_disordered: bool,
-    /// Where the digits of the event's own id belong.
-    id_hole: Option<usize>,
-    /// The first field, in the order of the body, that does not belong there.
+    /// Where to write the digits of the event's own id, if the client gave none.
+    id_slot: Option<usize>,
+    /// The first field, in the order of the body, that is unknown or a duplicate.
     misplaced: Option<Box<Problem>>,
-    /// The first field, in the order of the schema, whose value is not good, with its place.
+    /// The first field, in the order of the schema, with an invalid value, and its index.
     invalid: Option<(usize, Box<Problem>)>,
 }
 
-impl Found {
-    /// The place of the next member, unless it does not belong there.
+impl ObjectState {
+    /// The index of a member's field. None if the member is unknown or a duplicate.
     #[inline(always)]
-    fn place(&mut self, object: &'static Object, name: Name) -> Option<usize> {
+    fn index(&mut self, object: &'static Object, name: Name) -> Option<usize> {
         match name {
-            Name::Field(place) if self.seen & object.fields[place].bit == 0 => {
-                self.seen |= object.fields[place].bit;
-                return Some(place);
+            Name::Field(index) if self.seen & object.fields[index].bit == 0 => {
+                self.seen |= object.fields[index].bit;
+                return Some(index);
             }
-            Name::Field(place) => {
-                self.misplace(Problem::new(Reason::Duplicate).in_field(object.fields[place].name));
+            Name::Field(index) => {
+                self.misplace(Problem::new(Reason::Duplicate).in_field(object.fields[index].name));
             }
             Name::Unknown(problem) => self.misplace(problem),
         }
@@ -80,14 +80,14 @@ impl Found {
     }
 
     #[cold]
-    fn refuse(&mut self, place: usize, problem: Box<Problem>, name: &str) {
-        if self.invalid.as_ref().is_none_or(|(first, _)| place < *first) {
-            self.invalid = Some((place, problem.in_field(name)));
+    fn refuse(&mut self, index: usize, problem: Box<Problem>, name: &str) {
+        if self.invalid.as_ref().is_none_or(|(first, _)| index < *first) {
+            self.invalid = Some((index, problem.in_field(name)));
         }
     }
 
-    /// The one error that the object has, if any: that a field does not belong there, in the order of the body;
-    /// otherwise that a field is missing or has no good value, in the order of the schema.
+    /// The one error of the object, if it has any: the first unknown or duplicate field in the order of the body; otherwise
+    /// the first field in the order of the schema that is missing or invalid.
     fn problem(self, object: &'static Object) -> Option<Box<Problem>> {
         if self.misplaced.is_some() {
             return self.misplaced;
@@ -95,18 +95,18 @@ impl Found {
         let missing = object.required & !self.seen;
         let missing = (missing != 0).then(|| missing.trailing_zeros() as usize);
         match (self.invalid, missing) {
-            (Some((place, problem)), missing) if missing.is_none_or(|missing| place < missing) => Some(problem),
-            (_, Some(place)) => Some(Problem::new(Reason::Missing).in_field(object.fields[place].name)),
+            (Some((index, problem)), missing) if missing.is_none_or(|missing| index < missing) => Some(problem),
+            (_, Some(index)) => Some(Problem::new(Reason::Missing).in_field(object.fields[index].name)),
             _ => None,
         }
     }
 }
 
-/// A valid event whose line is written, but for the id that the server must give it.
+/// A valid event whose line is written, except for an id that the server must give it.
 pub(crate) struct Encoded {
     pub(crate) start: usize,
-    /// Where the digits of its own id belong, if the client gave none.
-    pub(crate) id_hole: Option<usize>,
+    /// Where to write the digits of its own id, if the client gave none.
+    pub(crate) id_slot: Option<usize>,
 }
 
 impl Encoder {
@@ -124,8 +124,8 @@ impl Encoder {
         }
     }
 
-    /// Forgets the lines. From now on a value that is not what it must be never fails the reader, which takes longer.
-    pub(crate) fn start_again_with_care(&mut self) {
+    /// Drops the lines. From now on an invalid value never stops the reader, at some cost in speed.
+    pub(crate) fn restart_careful(&mut self) {
         self.out.clear();
         self.careful = true;
     }
@@ -134,7 +134,7 @@ impl Encoder {
         &mut self.out
     }
 
-    /// Takes back what was written of an event at which the reader failed.
+    /// Drops what was written of an event at which the reader failed.
     pub(crate) fn drop_event(&mut self) {
         self.out.truncate(self.event_start);
     }
@@ -146,17 +146,17 @@ impl Encoder {
         self.members.clear();
         let mut checked = event.deserialize_any(AnySeed { value: None, encoder: self })?;
         if self.out.len() - start >= MAX_LINE_BYTES {
-            // Not before: what is wrong with a field says more.
+            // Only now: the problem of a field is more helpful.
             checked = checked.and_then(|_| Err(Problem::new(Reason::TooLong)));
         }
         match &checked {
             Ok(_) => self.out.push(b'\n'),
             Err(_) => self.out.truncate(start),
         }
-        Ok(checked.map(|id_hole| Encoded { start, id_hole }))
+        Ok(checked.map(|id_slot| Encoded { start, id_slot }))
     }
 
-    /// Reads an object and writes its members. Says where the digits of its own id belong, if it has none.
+    /// Reads an object and writes its members. Returns where to write the digits of its own id, if it has none.
     fn object<'de, A: MapAccess<'de>>(
         &mut self,
         object: &'static Object,
@@ -164,48 +164,48 @@ impl Encoder {
         mut map: A,
     ) -> Result<Checked<Option<usize>>, A::Error> {
         let (base, start) = (self.members.len(), self.out.len());
-        let mut found = Found::default();
-        while let Some(name) = map.next_key_seed(NameSeed { object, next: found.next })? {
-            let Some(place) = found.place(object, name) else {
+        let mut state = ObjectState::default();
+        while let Some(name) = map.next_key_seed(NameSeed { object, next: state.next })? {
+            let Some(index) = state.index(object, name) else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            if place < found.next {
-                found.is_disordered = true;
+            if index < state.next {
+                state.is_disordered = true;
             } else {
-                if let Some(own_id) = own_id.filter(|own_id| (found.next..place).contains(own_id)) {
-                    found.id_hole = Some(self.hole(own_id, &object.fields[own_id]));
+                if let Some(own_id) = own_id.filter(|own_id| (state.next..index).contains(own_id)) {
+                    state.id_slot = Some(self.write_id_slot(own_id, &object.fields[own_id]));
                 }
-                found.next = place + 1;
+                state.next = index + 1;
             }
-            let field = &object.fields[place];
+            let field = &object.fields[index];
             let member_start = self.out.len();
             self.out.extend_from_slice(field.key.as_bytes());
             if let Err(problem) = map.next_value_seed(ValueSeed { value: &field.value, encoder: self })? {
-                found.refuse(place, problem, field.name);
+                state.refuse(index, problem, field.name);
             }
-            self.members.push(Member { place, start: member_start, end: self.out.len() });
+            self.members.push(Member { index, start: member_start, end: self.out.len() });
         }
         if let Some(own_id) = own_id {
-            self.settle_hole(own_id, &object.fields[own_id], &mut found);
+            self.settle_id_slot(own_id, &object.fields[own_id], &mut state);
         }
-        let (is_disordered, id_hole) = (found.is_disordered, found.id_hole);
-        if let Some(problem) = found.problem(object) {
+        let (is_disordered, id_slot) = (state.is_disordered, state.id_slot);
+        if let Some(problem) = state.problem(object) {
             return Ok(Err(problem));
         }
         if is_disordered {
             self.rearrange(base, start);
         }
-        let id_hole = match (id_hole, own_id) {
+        let id_slot = match (id_slot, own_id) {
             (Some(_), Some(own_id)) if is_disordered => self.digits_of(own_id, base, start, &object.fields[own_id]),
-            _ => id_hole,
+            _ => id_slot,
         };
         self.members.truncate(base);
         self.close(start, b"{}");
-        Ok(Ok(id_hole))
+        Ok(Ok(id_slot))
     }
 
-    /// Puts brackets around members or items: the first in place of the first comma.
+    /// Puts brackets around members or items. The opening one replaces the first comma.
     fn close(&mut self, start: usize, [open, close]: &[u8; 2]) {
         match self.out.get_mut(start) {
             Some(comma) => *comma = *open,
@@ -214,33 +214,32 @@ impl Encoder {
         self.out.push(*close);
     }
 
-    /// Writes the event's own id, whose digits are not known yet, and says where they belong.
-    fn hole(&mut self, place: usize, field: &Field) -> usize {
+    /// Writes the event's own id with zeros, and returns where to write its digits.
+    fn write_id_slot(&mut self, index: usize, field: &Field) -> usize {
         let start = self.out.len();
         self.out.extend_from_slice(field.key.as_bytes());
         let digits = self.out.len() + 1;
         self.out.extend_from_slice(b"\"00000000-0000-0000-0000-000000000000\"");
-        self.members.push(Member { place, start, end: self.out.len() });
+        self.members.push(Member { index, start, end: self.out.len() });
         digits
     }
 
-    /// At the end of the event there is a hole exactly if it has no id of its own.
+    /// Adds the slot of the own id at the end of an event without one, or removes the slot if the id came after it.
     #[inline(never)]
-    fn settle_hole(&mut self, own_id: usize, field: &Field, found: &mut Found) {
-        if found.seen & field.bit == 0 {
-            if found.id_hole.is_none() {
-                found.id_hole = Some(self.hole(own_id, field));
+    fn settle_id_slot(&mut self, own_id: usize, field: &Field, state: &mut ObjectState) {
+        if state.seen & field.bit == 0 {
+            if state.id_slot.is_none() {
+                state.id_slot = Some(self.write_id_slot(own_id, field));
             }
-        } else if found.id_hole.take().is_some() {
-            // The id came late. The hole was written before it.
-            let hole = self.members.iter().position(|member| member.place == own_id);
-            self.members.remove(hole.unwrap_or_default());
+        } else if state.id_slot.take().is_some() {
+            let slot = self.members.iter().position(|member| member.index == own_id);
+            self.members.remove(slot.unwrap_or_default());
         }
     }
 
     /// Where the digits of the own id are, once the members are in the schema's order.
     fn digits_of(&self, own_id: usize, base: usize, start: usize, field: &Field) -> Option<usize> {
-        let before = self.members[base..].iter().filter(|member| member.place < own_id);
+        let before = self.members[base..].iter().filter(|member| member.index < own_id);
         let before: usize = before.map(|member| member.end - member.start).sum();
         Some(start + before + field.key.len() + 1)
     }
@@ -248,7 +247,7 @@ impl Encoder {
     /// Writes the members of an object again, in the order of the schema.
     fn rearrange(&mut self, base: usize, start: usize) {
         self.scratch.clear();
-        self.members[base..].sort_unstable_by_key(|member| member.place);
+        self.members[base..].sort_unstable_by_key(|member| member.index);
         for member in &self.members[base..] {
             self.scratch.extend_from_slice(&self.out[member.start..member.end]);
         }
@@ -256,7 +255,7 @@ impl Encoder {
         self.out.extend_from_slice(&self.scratch);
     }
 
-    /// Reads the items of an array. What is wrong with their number goes before what is wrong with one of them.
+    /// Reads the items of an array. A wrong number of items takes precedence over an invalid item.
     fn array<'de, A: SeqAccess<'de>>(
         &mut self,
         value: &'static Value,
@@ -289,7 +288,7 @@ impl Encoder {
         Ok(invalid.map_or(Ok(()), Err))
     }
 
-    /// Checks a text, which in the body `is_plain` if it had no escapes, and writes it.
+    /// Checks a text and writes it. `is_plain`: it has no escapes in the body.
     fn text(&mut self, value: &'static Value, text: &str, is_plain: bool) -> Checked {
         let invalid = || Err(Problem::new(Reason::Invalid(value)));
         match value {
@@ -320,7 +319,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Checks a value that must be a number, and writes it as it is.
+    /// Checks a value that must be a number, and writes it unchanged.
     #[inline]
     fn number(&mut self, value: &'static Value, raw: &str) -> Checked {
         let is_valid = match value {
@@ -357,7 +356,7 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
         let careful = encoder.careful;
         let seed = AnySeed { value: Some(value), encoder };
         let checked = if careful {
-            // Whatever the value is, the reader can go on behind it.
+            // The reader continues after the value, valid or not.
             let raw = <&RawValue>::deserialize(deserializer)?.get();
             serde_json::Deserializer::from_str(raw).deserialize_any(seed).unwrap_or_else(|_| {
                 let is_text = matches!(value, Value::Text { .. }) && raw.starts_with('"');
@@ -370,9 +369,9 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     }
 }
 
-/// Reads any JSON value but those that must be numbers, which are wanted as they are written.
+/// Reads any JSON value, except where a number is expected: numbers are read as raw text.
 struct AnySeed<'e> {
-    /// What it must be. None for the event itself, which says where its own id is missing.
+    /// The valid values. None for the event itself, for which the slot of its own id is returned.
     value: Option<&'static Value>,
     encoder: &'e mut Encoder,
 }
@@ -421,7 +420,7 @@ impl<'de> Visitor<'de> for AnySeed<'_> {
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
         let Some(value) = self.value else { return self.refused() };
-        // The reader would have made a copy if there were escapes in it.
+        // A text with escapes would have been copied.
         Ok(self.encoder.text(value, text, true).map(|()| None))
     }
 
@@ -453,13 +452,13 @@ impl<'de> Visitor<'de> for AnySeed<'_> {
     }
 }
 
-/// A name in an object: the place of its field, or the problem that there is none.
+/// A name in an object: the index of its field, or the problem that there is none.
 enum Name {
     Field(usize),
     Unknown(Box<Problem>),
 }
 
-/// Reads a name. The field that the schema has `next` is the most likely one.
+/// Reads a name. The `next` field of the schema is the most likely one.
 struct NameSeed {
     object: &'static Object,
     next: usize,
@@ -483,8 +482,8 @@ impl Visitor<'_> for NameSeed {
     fn visit_str<E>(self, name: &str) -> Result<Name, E> {
         let (before, after) = self.object.fields.split_at(self.next);
         let find = |fields: &[Field]| fields.iter().position(|field| field.name == name);
-        Ok(match find(after).map(|place| self.next + place).or_else(|| find(before)) {
-            Some(place) => Name::Field(place),
+        Ok(match find(after).map(|index| self.next + index).or_else(|| find(before)) {
+            Some(index) => Name::Field(index),
             None => Name::Unknown(Problem::unknown(self.object, name)),
         })
     }

@@ -17,13 +17,13 @@ pub enum EventErrorCode {
     MissingField,
     /// The event, or an object in it, has a field that its type does not have.
     UnknownField,
-    /// A field stands more than once.
+    /// A field occurs more than once.
     DuplicateField,
     /// An id is not a hyphenated UUID.
     InvalidId,
     /// A time is not in one of the two forms.
     InvalidTime,
-    /// Any other value is not what its field holds.
+    /// Any other value is not valid for its field.
     InvalidValue,
     /// The event's time is more than 15 minutes ahead of the server's clock.
     TooEarly,
@@ -82,7 +82,7 @@ impl EventError {
                 EventErrorCode::UnknownField,
                 format!("unknown field `{path}`: remove it, the fields are {}", field_names(object)),
             ),
-            Reason::Duplicate => (EventErrorCode::DuplicateField, format!("`{path}` stands more than once: keep one")),
+            Reason::Duplicate => (EventErrorCode::DuplicateField, format!("`{path}` occurs more than once: keep one")),
             Reason::Early => (
                 EventErrorCode::TooEarly,
                 format!("`{path}` is more than 15 minutes ahead: it is UTC, check the clock and the time zone"),
@@ -119,7 +119,7 @@ impl EventError {
     }
 }
 
-/// How long a list of names or values in a message gets: an answer has up to 500 of them.
+/// The longest list of names or values in a message: an answer has up to 500 messages.
 const MAX_LIST_BYTES: usize = 300;
 
 fn field_names(object: &Object) -> String {
@@ -141,7 +141,7 @@ fn list<'t>(texts: impl Iterator<Item = &'t str>) -> String {
     list
 }
 
-/// What a value must be, as the object of "write".
+/// The valid values, as the object of "write".
 fn expected(value: &Value) -> String {
     match value {
         Value::Uuid => "a UUID".to_owned(),
@@ -186,7 +186,7 @@ fn limits<T: std::fmt::Display>(min: Option<&T>, max: Option<&T>) -> String {
     }
 }
 
-/// A decimal in units of its last digit, and how many digits it has after the point.
+/// A decimal in units of its last digit, and its number of digits after the point.
 struct Decimal(i128, u8);
 
 impl std::fmt::Display for Decimal {
@@ -205,22 +205,22 @@ impl std::fmt::Display for Decimal {
     }
 }
 
-/// A body that is no batch: nothing of it is taken.
+/// A body that is not a batch: none of it is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BatchError {
     /// The body is not JSON in UTF-8.
     #[error("the body is not JSON: {0}")]
     InvalidJson(String),
-    /// The body is JSON, yet not an object whose one key is the type's, with an array of events.
+    /// The body is JSON, but not an object with the key of the type alone and an array of events.
     #[error("the body is not a batch: {problem}; send {{\"{key}\":[…]}} with 1 to {MAX} events", MAX = crate::MAX_EVENTS)]
     InvalidBatch {
         /// What is wrong with it.
         problem: String,
-        /// The key that belongs there.
+        /// The expected key.
         key: &'static str,
     },
     /// The batch has more events than a batch may.
-    #[error("the batch has {0} events: send at most {MAX} a request", MAX = crate::MAX_EVENTS)]
+    #[error("the batch has {0} events: send at most {MAX} per request", MAX = crate::MAX_EVENTS)]
     TooManyEvents(usize),
 }
 

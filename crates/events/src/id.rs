@@ -1,4 +1,4 @@
-//! UUIDs, which are copied as they are: nobody needs the numbers that they write.
+//! UUIDs, which are checked and copied as text: their values are never needed.
 
 /// The length of a UUID in its hyphenated form.
 pub(crate) const ID_LEN: usize = uuid::fmt::Hyphenated::LENGTH;
@@ -10,13 +10,13 @@ const HYPHENS: [u8; ID_LEN] = {
     hyphens
 };
 
-/// Writes a UUID in lower case and with quotes around it, if the text is one, and says whether it is.
+/// Writes a UUID in lower case and in quotes, if the text is one. Returns whether it is.
 pub(crate) fn write(text: &str, out: &mut Vec<u8>) -> bool {
     let Ok(text) = <&[u8; ID_LEN]>::try_from(text.as_bytes()) else { return false };
     let mut wrong = 0;
-    // The bit that tells lower case from upper case. Digits and hyphens have it too.
+    // The bit that is set in lower case, and in digits and hyphens too.
     let mut lower = 0x20;
-    // Without a branch or a table, so that many bytes are compared at once.
+    // No branch and no table, so that the compiler can compare many bytes at once.
     for (byte, hyphen) in text.iter().zip(&HYPHENS) {
         let is_digit = u8::from(byte.wrapping_sub(b'0') < 10);
         let is_letter = u8::from((byte | 0x20).wrapping_sub(b'a') < 6);

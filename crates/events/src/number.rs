@@ -1,30 +1,30 @@
-//! Numbers, from the text that a writer chose for them. It has passed the JSON reader; it may be another value's.
+//! Numbers, from their text in the JSON. The text is valid JSON, but may be a value of another type.
 
-/// The most digits that the exponent of a number may have: the lake takes a number with more for text.
+/// The most digits of an exponent: the lake reads a number with more as text.
 const MAX_EXPONENT_DIGITS: usize = 4;
 
-/// The most digits of a decimal, which the lake's widest holds.
+/// The most digits of a decimal in the lake.
 const MAX_DIGITS: u32 = 38;
 
 /// An integer: digits without a point or an exponent. `-0` is 0.
 pub(crate) fn integer(text: &str) -> Option<i64> {
-    // Of JSON's values only numbers parse, and `+1` and `01` are not JSON.
+    // Among JSON values, only integers parse: `+1` and `01` are not JSON.
     text.parse().ok()
 }
 
-/// The double that is nearest to a number. None when it is not finite.
+/// The double nearest to a number. None when it is not finite.
 pub(crate) fn double(text: &str) -> Option<f64> {
     split_exponent(text)?;
     text.parse().ok().filter(|value: &f64| value.is_finite())
 }
 
 /// A decimal in units of its last digit: with scale 2, 19.9 is 1990. None when it has more digits after the point than
-/// `scale`, zeros at its end aside, or does not fit into 38 digits.
+/// `scale`, not counting zeros at its end, or does not fit into 38 digits.
 pub(crate) fn decimal(text: &str, scale: u8) -> Option<i128> {
     short_decimal(text.as_bytes(), scale).or_else(|| any_decimal(text, scale))
 }
 
-/// Nearly every decimal: up to 18 digits, no more after the point than `scale`, and no exponent.
+/// The fast path for nearly every decimal: up to 18 digits, at most `scale` after the point, and no exponent.
 fn short_decimal(text: &[u8], scale: u8) -> Option<i128> {
     let (is_negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
@@ -45,7 +45,7 @@ fn short_decimal(text: &[u8], scale: u8) -> Option<i128> {
     let after_point = point.map_or(0, |point| digits.len() - point - 1);
     let zeros = u32::from(scale).checked_sub(u32::try_from(after_point).ok()?)?;
     let value = if is_negative { -value } else { value };
-    // Up to this power of ten the product has at most 37 digits.
+    // With these powers of ten, the product has at most 37 digits.
     (zeros < 20).then(|| i128::from(value) * i128::from(10_u64.pow(zeros)))
 }
 
@@ -53,7 +53,7 @@ fn any_decimal(text: &str, scale: u8) -> Option<i128> {
     let (number, exponent) = split_exponent(text)?;
     let (is_negative, digits) = number.strip_prefix('-').map_or((false, number), |digits| (true, digits));
     let mut value: i128 = 0;
-    // Zeros that wait for another digit behind them: at the end they are not part of the value.
+    // Zeros since the last other digit. At the end of the number, they are not part of the value.
     let mut zeros: i64 = 0;
     let mut after_point: i64 = 0;
     let mut point = false;
@@ -70,7 +70,7 @@ fn any_decimal(text: &str, scale: u8) -> Option<i128> {
             zeros = 0;
         }
     }
-    // The value is what the digits up to the last that is not zero write, times ten to the power of what follows.
+    // The digits up to the last one that is not zero, times a power of ten.
     let value = shifted(value, i64::from(exponent) + i64::from(scale) + zeros - after_point)?;
     Some(if is_negative { -value } else { value })
 }
@@ -84,7 +84,7 @@ fn shifted(value: i128, power: i64) -> Option<i128> {
     (shifted.ilog10() < MAX_DIGITS).then_some(shifted)
 }
 
-/// A number's text up to its exponent, and the exponent. None when the text is no number, or the exponent too long.
+/// A number's text up to its exponent, and the exponent. None when the text is not a number, or the exponent is too long.
 fn split_exponent(text: &str) -> Option<(&str, i32)> {
     if !matches!(text.as_bytes().first(), Some(b'-' | b'0'..=b'9')) {
         return None;
@@ -99,8 +99,9 @@ fn split_exponent(text: &str) -> Option<(&str, i32)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn an_integer_is_digits_within_64_bits() {

@@ -1,8 +1,8 @@
-//! What is wrong with a value, and where it is.
+//! Problems of values, with their paths.
 
 use crate::table::{EventType, Object, Value};
 
-/// How much of a client's own text an error message repeats.
+/// How much of a client's text an error message repeats.
 const MAX_SHOWN_CHARS: usize = 40;
 
 /// What is wrong with a value.
@@ -10,13 +10,13 @@ const MAX_SHOWN_CHARS: usize = 40;
 pub(crate) enum Reason {
     /// The event is not an object.
     NotAnObject(&'static EventType),
-    /// A field that must be there is not.
+    /// A required field is missing.
     Missing,
-    /// The field is none of this object's.
+    /// The object does not have this field.
     Unknown(&'static Object),
-    /// A field stands more than once.
+    /// A field occurs more than once.
     Duplicate,
-    /// A value is not what it must be.
+    /// A value is not valid.
     Invalid(&'static Value),
     /// A text has half of a surrogate pair.
     HalfPair,
@@ -36,10 +36,10 @@ pub(crate) struct Problem {
     first: Step,
 }
 
-/// What a path begins with, which decides what joins it to what comes before.
+/// The first step of a path, which decides how a longer path is joined to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// Nothing yet: the problem is that of the value itself.
+    /// No step: the problem is that of the value itself.
     None,
     Field,
     Item,
@@ -50,7 +50,7 @@ impl Problem {
         Box::new(Self { reason, path: String::new(), first: Step::None })
     }
 
-    /// A field that its object does not have, under the beginning of the name that the client gave it.
+    /// A field that its object does not have, with the first characters of its name.
     pub(crate) fn unknown(object: &'static Object, name: &str) -> Box<Self> {
         let path = name.chars().take(MAX_SHOWN_CHARS).collect();
         Box::new(Self { reason: Reason::Unknown(object), path, first: Step::Field })

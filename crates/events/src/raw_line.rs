@@ -1,6 +1,6 @@
 //! Whether the ETL will find an event in a raw line, by the definition of `docs/lake.md`.
 //!
-//! The beacons write nothing else, so this is for who counts lines that something else put on a stream.
+//! Capture functions write only events. This is for counting lines that something else put on a stream.
 
 use std::borrow::Cow;
 
@@ -14,14 +14,14 @@ use crate::table::{EventType, Object, Value};
 #[must_use]
 pub fn is_object(line: &[u8]) -> bool {
     let Some(text) = text(line) else { return false };
-    // It goes into any depth and past numbers of any length.
+    // It accepts any depth, and numbers of any length.
     text.trim_ascii_start().starts_with('{')
         && serde_json::from_str::<IgnoredAny>(text).is_ok()
         && has_whole_pairs(text)
 }
 
-/// Whether a raw line is an event of the type: an object with a good value in every required field. Whether it is `early`, late
-/// or a repeat is not in the line.
+/// Whether a raw line is an event of the type: an object with a valid value in every required field. Whether the event is
+/// `early`, late or a repeat cannot be seen in the line.
 #[must_use]
 pub fn is_event(event_type: &EventType, line: &[u8]) -> bool {
     let Some(text) = text(line) else { return false };
@@ -34,10 +34,10 @@ fn text(line: &[u8]) -> Option<&str> {
     std::str::from_utf8(line).ok().map(|text| text.trim_start_matches('\u{feff}'))
 }
 
-/// Whether each half of a surrogate pair has its other half. serde_json doesn't look at what it ignores.
+/// Whether each half of a surrogate pair has its other half. serde_json does not check this in values that it ignores.
 fn has_whole_pairs(json: &str) -> bool {
     let mut rest = json.as_bytes();
-    // Nearly no line has one, and this looks at many bytes at a time.
+    // Almost no line has a backslash, and this search is fast.
     if !rest.contains(&b'\\') {
         return true;
     }
@@ -46,7 +46,7 @@ fn has_whole_pairs(json: &str) -> bool {
         rest = match escaped_unit(rest) {
             Some(0xd800..=0xdbff) if matches!(escaped_unit(&rest[6..]), Some(0xdc00..=0xdfff)) => &rest[12..],
             Some(0xd800..=0xdfff) => return false,
-            // Another escape is two bytes, and what follows in `\uXXXX` has no backslash.
+            // Another escape has two bytes, or it is `\uXXXX`, which has no other backslash.
             _ => &rest[2..],
         };
     }
@@ -59,19 +59,19 @@ fn escaped_unit(text: &[u8]) -> Option<u16> {
     u16::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()
 }
 
-/// Whether the text is an object, and each required field has a good value.
+/// Whether the text is an object in which each required field has a valid value.
 fn has_required(json: &str, members: Members<'_>) -> bool {
     let required = members.required;
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    let good = members.deserialize(&mut deserializer);
-    good.is_ok_and(|good| good == required) && deserializer.end().is_ok()
+    let valid = members.deserialize(&mut deserializer);
+    valid.is_ok_and(|valid| valid == required) && deserializer.end().is_ok()
 }
 
-/// Reads an object; gives the bits of those required fields whose value is good.
+/// Reads an object. The result has the bits of the required fields with a valid value.
 struct Members<'t> {
     object: &'t Object,
     required: u128,
-    /// Whether it is the event itself, where some text must have a form.
+    /// Whether it is the event itself, in which ids, times and dates must have their form.
     is_event: bool,
 }
 
@@ -91,25 +91,25 @@ impl<'de> Visitor<'de> for Members<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<u128, A::Error> {
-        let mut good = 0;
-        while let Some(place) = map.next_key_seed(Name(self.object))? {
-            let field = place.map(|place| &self.object.fields[place]).filter(|field| self.required & field.bit != 0);
+        let mut valid = 0;
+        while let Some(index) = map.next_key_seed(Name(self.object))? {
+            let field = index.map(|index| &self.object.fields[index]).filter(|field| self.required & field.bit != 0);
             let Some(field) = field else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            // Of several members of one name the last counts that is null or fits.
-            match look(&field.value, map.next_value::<&RawValue>()?.get(), self.is_event) {
-                Look::Good => good |= field.bit,
-                Look::Bad => good &= !field.bit,
-                Look::Unfit => {}
+            // Of several members with one name, the last one that is null or of the column's type counts.
+            match check(&field.value, map.next_value::<&RawValue>()?.get(), self.is_event) {
+                Check::Valid => valid |= field.bit,
+                Check::Invalid => valid &= !field.bit,
+                Check::WrongType => {}
             }
         }
-        Ok(good)
+        Ok(valid)
     }
 }
 
-/// Reads a name; gives the place of the field that has it.
+/// Reads a name. The result is the index of its field.
 struct Name<'t>(&'t Object);
 
 impl<'de> DeserializeSeed<'de> for Name<'_> {
@@ -132,34 +132,34 @@ impl Visitor<'_> for Name<'_> {
     }
 }
 
-/// What a value is to its column.
+/// Whether a value is valid for its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
-    Good,
-    /// Null, or of the column's type and not good.
-    Bad,
-    /// Of another type, as if it were not there.
-    Unfit,
+enum Check {
+    Valid,
+    /// Null, or of the column's type but not valid.
+    Invalid,
+    /// Of another type, which counts as absent.
+    WrongType,
 }
 
-/// Looks at a value, which is JSON. `is_field`: of the event itself.
-fn look(value: &Value, json: &str, is_field: bool) -> Look {
+/// Checks a value, which is JSON. `is_field`: it is a field of the event itself.
+fn check(value: &Value, json: &str, is_field: bool) -> Check {
     if json == "null" {
-        return Look::Bad;
+        return Check::Invalid;
     }
-    let good_if = |good: bool| if good { Look::Good } else { Look::Bad };
-    let fits_if = |fits: bool| if fits { Look::Good } else { Look::Unfit };
+    let valid_if = |is_valid: bool| if is_valid { Check::Valid } else { Check::Invalid };
+    let fits_if = |fits: bool| if fits { Check::Valid } else { Check::WrongType };
     match value {
-        Value::Uuid if is_field => good_if(unquoted(json).is_some_and(|text| is_uuid(text.as_bytes()))),
-        Value::EventTime | Value::DateTime if is_field => good_if(unquoted(json).is_some_and(|text| is_moment(&text))),
-        Value::Date if is_field => good_if(unquoted(json).is_some_and(|text| is_day(&text))),
-        // Text takes anything.
+        Value::Uuid if is_field => valid_if(unquoted(json).is_some_and(|text| is_uuid(text.as_bytes()))),
+        Value::EventTime | Value::DateTime if is_field => valid_if(unquoted(json).is_some_and(|text| is_moment(&text))),
+        Value::Date if is_field => valid_if(unquoted(json).is_some_and(|text| is_day(&text))),
+        // A text column accepts anything.
         Value::Uuid | Value::EventTime | Value::DateTime | Value::Date | Value::Text { .. } | Value::Enum(_) => {
-            Look::Good
+            Check::Valid
         }
         Value::Integer { .. } => fits_if(json.parse::<i64>().is_ok() && !json.starts_with('+')),
-        Value::Number { .. } if !is_number(json) => Look::Unfit,
-        Value::Number { .. } => good_if(json.parse::<f64>().is_ok_and(f64::is_finite)),
+        Value::Number { .. } if !is_number(json) => Check::WrongType,
+        Value::Number { .. } => valid_if(json.parse::<f64>().is_ok_and(f64::is_finite)),
         Value::Decimal { scale, min, max } => {
             let most = min.unsigned_abs().max(max.unsigned_abs());
             let precision = (most.checked_ilog10().unwrap_or(0) as usize + 1).max(usize::from(*scale));
@@ -168,9 +168,9 @@ fn look(value: &Value, json: &str, is_field: bool) -> Look {
         Value::Boolean => fits_if(json == "true" || json == "false"),
         Value::Array { items, .. } => fits_if(all_fit(json, items)),
         Value::Object(object) if json.starts_with('{') => {
-            good_if(has_required(json, Members { object, required: object.required, is_event: false }))
+            valid_if(has_required(json, Members { object, required: object.required, is_event: false }))
         }
-        Value::Object(_) => Look::Unfit,
+        Value::Object(_) => Check::WrongType,
     }
 }
 
@@ -181,11 +181,11 @@ fn unquoted(json: &str) -> Option<Cow<'_, str>> {
 }
 
 fn is_uuid(text: &[u8]) -> bool {
-    let is_good = |(place, byte): (usize, &u8)| match place {
+    let is_valid = |(index, byte): (usize, &u8)| match index {
         8 | 13 | 18 | 23 => *byte == b'-',
         _ => byte.is_ascii_hexdigit(),
     };
-    text.len() == 36 && text.iter().enumerate().all(is_good)
+    text.len() == 36 && text.iter().enumerate().all(is_valid)
 }
 
 /// `YYYY-MM-DD`, a day of the calendar in the years 0001 to 9999.
@@ -200,20 +200,20 @@ fn is_moment(text: &str) -> bool {
     has_form && is_day(&text[..10]) && &text[11..13] < "24" && &text[14..16] < "60" && &text[17..19] < "60"
 }
 
-/// Whether the text has a digit wherever the form has one, and the same character elsewhere.
+/// Whether the text has digits where the form has zeros, and is the same elsewhere.
 fn has_form(text: &str, form: &[u8]) -> bool {
     let same = |(byte, wanted): (u8, &u8)| if *wanted == b'0' { byte.is_ascii_digit() } else { byte == *wanted };
     text.len() == form.len() && text.bytes().zip(form).all(same)
 }
 
-/// Whether JSON is a number. With an exponent of more than four digits it is taken for text.
+/// Whether JSON is a number. With an exponent of more than four digits, the lake reads it as text.
 fn is_number(json: &str) -> bool {
     let exponent = json.find(['e', 'E']).map_or("", |at| json[at + 1..].trim_start_matches(['+', '-']));
     json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) && exponent.len() <= 4
 }
 
-/// Whether a number, or text that Java reads as one once its commas are left out, has at most `precision` digits when it is
-/// rounded, half up, to `scale` digits after the point. (Java also reads the digits of other scripts.)
+/// Whether a number has at most `precision` digits when it is rounded, half up, to `scale` digits after the point. It may also
+/// be text that Java reads as a number once commas are removed. (Java also reads the digits of other scripts.)
 fn is_decimal(json: &str, precision: usize, scale: i64) -> bool {
     let text = match unquoted(json) {
         Some(text) if text.contains(',') => Cow::Owned(text.replace(',', "")),
@@ -238,15 +238,15 @@ fn is_decimal(json: &str, precision: usize, scale: i64) -> bool {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return false;
     }
-    // How many digits come before the one that decides about rounding; more than there are when zeros follow.
+    // How many digits come before the one that decides about rounding. With zeros after the digits, it is more than there are.
     let fraction = i64::try_from(fraction.len()).unwrap_or(i64::MAX);
     let all = i64::try_from(digits.len()).unwrap_or(i64::MAX);
     let end = all + exponent - fraction + scale;
     rounded_length(&digits, end) <= precision
 }
 
-/// How many digits an integer has that begins with these, is cut behind `end` of them, or has zeros up to there, and is rounded
-/// half up. Zero has none.
+/// How many digits an integer has when these digits are cut after `end` of them, or filled up with zeros, and rounded half up.
+/// Zero has none.
 fn rounded_length(digits: &[u8], end: i64) -> usize {
     let Ok(end) = usize::try_from(end) else { return 0 };
     let kept = &digits[..end.min(digits.len())];
@@ -257,7 +257,7 @@ fn rounded_length(digits: &[u8], end: i64) -> usize {
     end - first + usize::from(carries)
 }
 
-/// Whether JSON is an array of which each element is null or fits.
+/// Whether JSON is an array in which each element is null or fits.
 fn all_fit(json: &str, items: &Value) -> bool {
     struct Elements<'t>(&'t Value);
 
@@ -271,7 +271,7 @@ fn all_fit(json: &str, items: &Value) -> bool {
         fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<bool, A::Error> {
             let mut fit = true;
             while let Some(element) = elements.next_element::<&RawValue>()? {
-                fit &= look(self.0, element.get(), false) != Look::Unfit;
+                fit &= check(self.0, element.get(), false) != Check::WrongType;
             }
             Ok(fit)
         }

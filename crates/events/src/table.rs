@@ -1,13 +1,13 @@
 //! Event types as static data. `build.rs` writes it from `events/*.json`, and the validator walks it.
 
-/// An event type: it decides the key of a batch, the fields of its events and the table that they end in.
+/// An event type: the key of a batch, the fields of its events, and the table in which they are stored.
 ///
-/// It is data that the validator walks, made from the schema `events/<name>.json`.
+/// It is data for the validator, made from the schema `events/<name>.json`.
 #[derive(Debug)]
 pub struct EventType {
     /// The key of a batch's array, which is the name of the table too.
     pub name: &'static str,
-    /// The place of the event's own id among the fields. The server gives an id when the client does not.
+    /// The index of the event's own id among the fields. The server gives an id when the client does not.
     pub id: usize,
     /// The fields of an event.
     pub object: Object,
@@ -26,12 +26,12 @@ impl EventType {
     }
 }
 
-/// What an object must be.
+/// The fields of an object.
 #[derive(Clone, Copy, Debug)]
 pub struct Object {
-    /// Its fields, in the order in which they are written.
+    /// The fields, in the order in which they are written.
     pub fields: &'static [Field],
-    /// A bit for the place of each field that must be there.
+    /// A bit for the index of each required field.
     pub required: u128,
 }
 
@@ -42,13 +42,13 @@ pub struct Field {
     pub name: &'static str,
     /// Its name as it is written, with the comma before it: `,"name":`.
     pub key: &'static str,
-    /// The bit of its place, as in [`Object::required`].
+    /// The bit of its index, as in [`Object::required`].
     pub bit: u128,
-    /// What its value must be.
+    /// Its valid values.
     pub value: Value,
 }
 
-/// What a value must be.
+/// The valid values of a field or an item.
 #[derive(Clone, Copy, Debug)]
 pub enum Value {
     /// A hyphenated UUID.
@@ -59,47 +59,47 @@ pub enum Value {
     DateTime,
     /// A day of the calendar.
     Date,
-    /// Text, by its number of characters.
+    /// Text with a number of characters within limits.
     Text {
-        /// At least so many.
+        /// The minimum.
         min: u32,
-        /// At most so many.
+        /// The maximum.
         max: u32,
     },
-    /// One of these texts, each as it is written: with its quotes, and escapes where JSON needs them.
+    /// One of these texts. Each is in its JSON form, with quotes and escapes.
     Enum(&'static [&'static str]),
     /// An integer.
     Integer {
-        /// The least.
+        /// The minimum.
         min: i64,
-        /// The greatest.
+        /// The maximum.
         max: i64,
     },
     /// A finite double.
     Number {
-        /// The least.
+        /// The minimum.
         min: Option<f64>,
-        /// The greatest.
+        /// The maximum.
         max: Option<f64>,
     },
     /// An exact decimal. The limits are in units of its last digit: with scale 2, `1999` is 19.99.
     Decimal {
         /// Digits after the point.
         scale: u8,
-        /// The least.
+        /// The minimum.
         min: i128,
-        /// The greatest.
+        /// The maximum.
         max: i128,
     },
     /// `true` or `false`.
     Boolean,
-    /// An array of values of one form.
+    /// An array of values of one type, with a number of items within limits.
     Array {
-        /// What each item must be.
+        /// The valid items.
         items: &'static Value,
-        /// At least so many.
+        /// The minimum.
         min: u32,
-        /// At most so many.
+        /// The maximum.
         max: u32,
     },
     /// An object within the event.

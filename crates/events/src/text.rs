@@ -1,8 +1,7 @@
-//! Texts, counted, and written in one form only.
+//! Counts the characters of texts, and writes texts in their canonical form.
 
-/// Writes a text as JSON: `"` and `\` with a backslash before them, control characters as their short escapes or as
-/// `\u00xx`, everything else as it is. So the same text always has the same bytes. A text that `is_plain` has nothing
-/// that needs an escape.
+/// Writes a text as JSON: `"` and `\` after a backslash, control characters as their short escapes or as `\u00xx`, everything
+/// else unchanged. The same text therefore always has the same bytes. A text that `is_plain` needs no escapes.
 pub(crate) fn write(text: &str, is_plain: bool, out: &mut Vec<u8>) {
     if is_plain {
         out.push(b'"');

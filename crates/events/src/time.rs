@@ -1,4 +1,4 @@
-//! Times and days: what is accepted of them, and the one form in which times are written.
+//! Times and days: the accepted forms, and the one form in which times are written.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
 
@@ -12,11 +12,11 @@ pub const MAX_BEHIND: TimeDelta = TimeDelta::days(30);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Time<'t> {
     at: NaiveDateTime,
-    /// The text that has the raw form's digits in the raw form's places, milliseconds perhaps excepted.
+    /// The text, if its digits are those of the raw form, in the same positions. Milliseconds may be missing.
     plain: Option<&'t [u8]>,
 }
 
-/// On which side of the accepted range an event's time is.
+/// The side of the accepted range on which an event's time is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OutOfRange {
     /// More than [`MAX_AHEAD`] ahead.
@@ -48,12 +48,12 @@ impl<'t> Time<'t> {
     /// to milliseconds. `api.yaml` has the same rule as a pattern.
     pub(crate) fn parse(text: &'t str) -> Option<Self> {
         parse_plain(text.as_bytes()).or_else(|| parse_rfc3339(text).map(|at| Self { at, plain: None })).filter(|time| {
-            // An offset may lead out of the years that have four digits.
+            // An offset can move a time out of the years with four digits.
             (1..=9999).contains(&time.at.year())
         })
     }
 
-    /// Holds the time against the range that is accepted now.
+    /// Checks that the time is in the accepted range.
     pub(crate) fn check(self, range: Range) -> Result<(), OutOfRange> {
         if self.at > range.latest {
             return Err(OutOfRange::Early);
@@ -136,19 +136,20 @@ fn digits(text: &[u8]) -> Option<u32> {
 }
 
 fn parse_rfc3339(text: &str) -> Option<NaiveDateTime> {
-    // Chrono also takes a blank for the `T`, and the minus sign U+2212.
+    // Chrono also accepts a blank for the `T`, and the minus sign U+2212.
     if !text.is_ascii() || !matches!(text.as_bytes().get(10), Some(b'T' | b't')) {
         return None;
     }
     let time = DateTime::parse_from_rfc3339(text).ok()?;
-    // By way of milliseconds: it cuts the fraction, and a leap second (`:60`) becomes the second after it.
+    // The conversion to milliseconds cuts the fraction, and turns a leap second (`:60`) into the second after it.
     DateTime::from_timestamp_millis(time.timestamp_millis()).map(|time| time.naive_utc())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn now() -> DateTime<Utc> {
         "2026-11-20T12:00:00Z".parse().unwrap()

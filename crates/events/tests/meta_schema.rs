@@ -10,7 +10,7 @@ use fastrand::Rng;
 use serde_json::{Map, Value, json};
 use support::{ORDERS, READINGS, random_schema};
 
-/// What only `event-types` can know, by the words of its errors.
+/// What only `event-types` can check, by the text of its errors.
 const BEYOND_JSON_SCHEMA: [&str; 9] = [
     // One part of the schema must agree with another.
     "there is no property",
@@ -94,10 +94,10 @@ fn a_changed_schema_gets_the_same_verdict() {
         }
     }
     assert!(taken > 500 && refused > 2000, "{taken} taken, {refused} refused");
-    assert_eq!(beyond, BTreeSet::from(BEYOND_JSON_SCHEMA), "reasons that are none any more");
+    assert_eq!(beyond, BTreeSet::from(BEYOND_JSON_SCHEMA), "reasons that no longer occur");
 }
 
-/// Changes one place of a schema: a member goes, gets another value, another name, or comes in addition.
+/// Makes one change to a schema: a member is removed, gets another value or another name, or is added.
 fn change(rng: &mut Rng, schema: &mut Value) {
     let names = names(schema);
     let mut objects = Vec::new();

@@ -1,4 +1,4 @@
-//! JSON Schema's own validator says of each event what this crate says, but for differences that are meant.
+//! JSON Schema's own validator gives each event the same verdict as this crate, with intended exceptions.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -12,7 +12,7 @@ fn validator(schema: &str) -> jsonschema::Validator {
 }
 
 fn is_valid(validator: &jsonschema::Validator, event: &str) -> bool {
-    // What serde_json refuses is no value: a number beyond the doubles, half a surrogate pair.
+    // serde_json refuses some values: a number beyond the doubles, half a surrogate pair.
     serde_json::from_str(event).is_ok_and(|event| validator.is_valid(&event))
 }
 
@@ -21,7 +21,7 @@ fn schema_of(name: &str) -> String {
     std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap()
 }
 
-/// What is taken here and not by JSON Schema, and the other way round. Random events contain each of them; see
+/// What this crate accepts and JSON Schema does not, and the other way round. Random events contain each of them; see
 /// `Sample::judged`.
 #[test]
 fn the_differences_that_are_meant() {
@@ -53,10 +53,10 @@ fn the_differences_that_are_meant() {
         ("count", "9223372036854775808"),
         // A decimal has as many digits below zero as above.
         ("tiny", "-0.50000001"),
-        // The lake takes a number with a longer exponent for text.
+        // The lake reads a number with a longer exponent as text.
         ("ratio", "1e-10000"),
         ("steps", "0e10000"),
-        // A name stands once.
+        // A name occurs once.
         ("count", "1,\"count\":1"),
         ("place", "{\"room\":\"a\",\"room\":\"a\"}"),
     ];
@@ -89,7 +89,7 @@ macro_rules! same_verdict {
         #[test]
         fn $name() {
             let (event_type, validator) = (Type::new($type, &$schema), validator(&$schema));
-            // Events that are valid but for the odd one have to be most, or only the first check is ever seen.
+            // Most events have at most one fault, since otherwise only the first check would be tested.
             for (oddness, count) in [(0.0, 500), (0.02, 3000), (0.2, 1000)] {
                 for seed in 0..count {
                     check(&event_type, &validator, seed, oddness);

@@ -1,5 +1,5 @@
-//! What is taken for an event of a raw line, held against the lines that the jobs are tested with. `glue/tests/raw_lines.py`
-//! writes the file from them.
+//! The check of raw lines gives the expected result for the lines with which the jobs are tested. `glue/tests/raw_lines.py`
+//! writes them to the file.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;

@@ -1,4 +1,4 @@
-//! What tests, benchmarks and the long run of random bodies share: tables of any schema, and random events of it.
+//! Shared by tests, benchmarks and the long run of random bodies: tables of any schema, and random events of it.
 #![allow(dead_code, reason = "none of them needs everything")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,19 +6,18 @@
 mod model;
 pub mod random;
 pub mod random_schema;
-use events::table;
-
 use chrono::{DateTime, Utc};
+use events::table;
 use events::{Batch, BatchError, EventType};
 use uuid::Uuid;
 
 /// The id that the server gives.
 pub const GIVEN: Uuid = Uuid::from_u128(0x0192_d3c4_9a5b_7c6d_8e7f_0011_2233_4455);
 
-/// Every type that a schema may have.
+/// A schema with every type.
 pub const READINGS: &str = include_str!("../schemas/readings.json");
 
-/// Ten fields and items.
+/// A schema with ten fields, and items.
 pub const ORDERS: &str = include_str!("../schemas/orders.json");
 
 /// An event type in both of its forms.
@@ -28,20 +27,20 @@ pub struct Type {
 }
 
 impl Type {
-    /// Reads a schema that must be one of an event type.
+    /// Reads the schema of an event type.
     pub fn new(name: &str, schema: &str) -> Self {
         let model = event_types::read_type(name, schema).unwrap_or_else(|error| panic!("{error}\n{schema}"));
         let table = Box::leak(Box::new(model::table(&model)));
         Self { model, table }
     }
 
-    /// Reads a body with these events, as JSON each.
+    /// Parses a body with these events, each as JSON.
     pub fn parse(&self, events: &str) -> Result<Batch, BatchError> {
         let body = format!("{{\"{}\":[{events}]}}", self.model.name);
         Batch::parse(self.table, body.as_bytes(), now(), || GIVEN)
     }
 
-    /// The line of an event, or code and message of what is wrong with it.
+    /// The line of an event, or the code and message of its error.
     pub fn line(&self, event: &str) -> Result<String, (&'static str, String)> {
         let batch = self.parse(event).unwrap_or_else(|error| panic!("{error}\n{event}"));
         match &batch.events()[0] {

@@ -1,4 +1,4 @@
-//! Random events of a type: valid ones, and some that are not quite.
+//! Random events of a type: valid ones, and some with faults.
 
 use chrono::{DateTime, Days, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use event_types::{Decimal, EventType, Object, Value};
@@ -12,9 +12,9 @@ use super::{GIVEN, now};
 pub struct Sample {
     /// As a client may write it.
     pub written: String,
-    /// What JSON Schema is asked about. It is the same value, unless the two are meant to differ.
+    /// The value for JSON Schema. It is the same, unless the verdicts are meant to differ.
     pub judged: String,
-    /// As the raw line must have it, if it is valid.
+    /// The form in the raw line, if it is valid.
     pub line: String,
 }
 
@@ -25,7 +25,7 @@ impl Sample {
         Self { written: text.clone(), judged: text.clone(), line: text }
     }
 
-    /// A value that JSON Schema takes and we refuse, on purpose.
+    /// A value that JSON Schema accepts and we refuse, on purpose.
     fn refused(text: impl Into<String>) -> Self {
         Self { judged: "null".to_owned(), ..Self::plain(text) }
     }
@@ -52,10 +52,35 @@ const ODD: [&str; 17] = [
     "[[[[]]]]",
 ];
 
-/// Values that serde_json takes for no value at all.
+/// Texts that are nearly times.
+const ODD_TIMES: [&str; 10] = [
+    "\"2026-11-20\"",
+    "\"2026-11-20T11:59:58\"",
+    "\"2026-02-29T11:59:58Z\"",
+    "\"2026-11-20T24:00:00Z\"",
+    "\"2026-11-20T11:59Z\"",
+    "\"2026-11-20T11:59:58.Z\"",
+    "\"2026-11-20T11:59:58+0100\"",
+    "\"2026-11-20 11:59:58.1\"",
+    "\"now\"",
+    "1763640000",
+];
+
+/// Texts that are nearly dates.
+const ODD_DATES: [&str; 7] = [
+    "\"2026-02-29\"",
+    "\"2026-13-01\"",
+    "\"2026-1-01\"",
+    "\"20261120\"",
+    "\"2026-11-20 \"",
+    "\"2026-11-20T00:00:00Z\"",
+    "20261120",
+];
+
+/// Values that serde_json refuses.
 const NO_VALUES: [&str; 5] = ["1e999", "-1e400", "\"\\ud800\"", "\"\\udc00\\ud800\"", "{\"\\ud800\":1}"];
 
-/// An event. `oddness` is the probability with which each value, and each object, is not what it should be.
+/// An event. `oddness` is the probability that a value, or an object, has a fault.
 pub fn event(rng: &mut Rng, event_type: &EventType, oddness: f64) -> Sample {
     Random { rng, oddness, own: Some((&event_type.id, &event_type.time)) }.object(&event_type.object)
 }
@@ -106,7 +131,7 @@ impl Random<'_> {
         }
         let judged: Vec<_> = members.iter().map(|(name, sample)| format!("\"{name}\":{}", sample.judged)).collect();
         if self.is_odd() && !members.is_empty() {
-            // A name that comes twice: JSON Schema sees one of the two.
+            // A duplicate name, of which JSON Schema sees only one member.
             let again = self.one_of(&members);
             members.insert(self.rng.usize(..=members.len()), again);
             is_refused = true;
@@ -133,7 +158,7 @@ impl Random<'_> {
         match value {
             Value::Uuid => self.uuid(),
             Value::DateTime => {
-                // A day from either end of the years, so that no offset leads out of them.
+                // At least a day from either end of the valid years, so that no offset leaves them.
                 let time = self.rng.i64(-62_135_510_400_000..253_402_214_400_000);
                 self.time(DateTime::from_timestamp_millis(time).unwrap())
             }
@@ -165,7 +190,7 @@ impl Random<'_> {
         }
     }
 
-    /// A value that is nearly right, or anything.
+    /// A value that is nearly valid, or any value.
     fn odd(&mut self, value: &Value) -> Sample {
         if self.rng.u8(..3) == 0 {
             return Sample::plain(self.one_of(&ODD));
@@ -174,41 +199,9 @@ impl Random<'_> {
             return Sample::plain(self.one_of(&NO_VALUES));
         }
         match value {
-            Value::Uuid => {
-                let id = Uuid::from_u128(self.rng.u128(..)).to_string();
-                let text = self.one_of(&[
-                    id.replace('-', ""),
-                    id.replacen('-', "_", 1),
-                    id.replacen('-', "--", 1),
-                    id[1..].to_owned(),
-                    format!("{{{id}}}"),
-                    format!("urn:uuid:{id}"),
-                    format!("g{}", &id[1..]),
-                    format!("{id} "),
-                ]);
-                Sample::plain(format!("\"{text}\""))
-            }
-            Value::DateTime => Sample::plain(self.one_of(&[
-                "\"2026-11-20\"",
-                "\"2026-11-20T11:59:58\"",
-                "\"2026-02-29T11:59:58Z\"",
-                "\"2026-11-20T24:00:00Z\"",
-                "\"2026-11-20T11:59Z\"",
-                "\"2026-11-20T11:59:58.Z\"",
-                "\"2026-11-20T11:59:58+0100\"",
-                "\"2026-11-20 11:59:58.1\"",
-                "\"now\"",
-                "1763640000",
-            ])),
-            Value::Date => Sample::plain(self.one_of(&[
-                "\"2026-02-29\"",
-                "\"2026-13-01\"",
-                "\"2026-1-01\"",
-                "\"20261120\"",
-                "\"2026-11-20 \"",
-                "\"2026-11-20T00:00:00Z\"",
-                "20261120",
-            ])),
+            Value::Uuid => self.odd_uuid(),
+            Value::DateTime => Sample::plain(self.one_of(&ODD_TIMES)),
+            Value::Date => Sample::plain(self.one_of(&ODD_DATES)),
             Value::Text { min_chars, max_chars } => {
                 let counts = [min_chars.saturating_sub(1), max_chars + 1];
                 let count = self.one_of(&counts);
@@ -220,36 +213,9 @@ impl Random<'_> {
                 let text = self.one_of(&texts);
                 self.written_text(&text)
             }
-            Value::Integer { min, max } => {
-                let inside = self.rng.i64(*min..=*max);
-                match self.rng.u8(..6) {
-                    0 if *min > i64::MIN => Sample::plain((min - 1).to_string()),
-                    1 if *max < i64::MAX => Sample::plain((max + 1).to_string()),
-                    2 => Sample::plain(format!("\"{inside}\"")),
-                    3 => Sample::plain(format!("{}.5", inside / 1_000_000)),
-                    // A writer of doubles may mean something else than the integer that it wrote.
-                    4 => Sample::refused(format!("{inside}.0")),
-                    _ => Sample::refused(self.one_of(&["9223372036854775808", "-9223372036854775809", "1e1", "12E0"])),
-                }
-            }
-            Value::Number { min, max } => match self.rng.u8(..4) {
-                0 => Sample::plain(min.map_or("\"1\"".to_owned(), |min| format!("{:?}", min - 0.001))),
-                1 => Sample::plain(max.map_or("\"NaN\"".to_owned(), |max| format!("{:?}", max + 0.001))),
-                2 => Sample::plain("\"0\""),
-                // The lake takes such an exponent for text.
-                _ => Sample::refused("1e-10000"),
-            },
-            Value::Decimal(decimal) => {
-                let Decimal { scale, min, max, .. } = *decimal;
-                match self.rng.u8(..5) {
-                    // Without a minimum it is the negative of the maximum, which JSON Schema does not know.
-                    0 => Sample::refused(point(min - 1, scale)),
-                    1 => Sample::plain(point(max + 1, scale)),
-                    2 => Sample::plain(point(self.units(*decimal) * 10 + 3, scale + 1)),
-                    3 => Sample::plain(format!("\"{}\"", point(max, scale))),
-                    _ => Sample::refused("0e10000"),
-                }
-            }
+            Value::Integer { min, max } => self.odd_integer(*min, *max),
+            Value::Number { min, max } => self.odd_number(*min, *max),
+            Value::Decimal(decimal) => self.odd_decimal(*decimal),
             Value::Boolean => Sample::plain(self.one_of(&["\"true\"", "0", "1", "\"false\""])),
             Value::Array { items, min_items, max_items, .. } => {
                 let counts = [min_items.saturating_sub(1), max_items + 1];
@@ -257,6 +223,56 @@ impl Random<'_> {
                 self.array(items, count)
             }
             Value::Object(_) => Sample::plain(self.one_of(&["[]", "null", "[{}]", "\"{}\"", "7"])),
+        }
+    }
+
+    fn odd_uuid(&mut self) -> Sample {
+        let id = Uuid::from_u128(self.rng.u128(..)).to_string();
+        let text = self.one_of(&[
+            id.replace('-', ""),
+            id.replacen('-', "_", 1),
+            id.replacen('-', "--", 1),
+            id[1..].to_owned(),
+            format!("{{{id}}}"),
+            format!("urn:uuid:{id}"),
+            format!("g{}", &id[1..]),
+            format!("{id} "),
+        ]);
+        Sample::plain(format!("\"{text}\""))
+    }
+
+    fn odd_integer(&mut self, min: i64, max: i64) -> Sample {
+        let inside = self.rng.i64(min..=max);
+        match self.rng.u8(..6) {
+            0 if min > i64::MIN => Sample::plain((min - 1).to_string()),
+            1 if max < i64::MAX => Sample::plain((max + 1).to_string()),
+            2 => Sample::plain(format!("\"{inside}\"")),
+            3 => Sample::plain(format!("{}.5", inside / 1_000_000)),
+            // A client that sends doubles may mean another value than this integer.
+            4 => Sample::refused(format!("{inside}.0")),
+            _ => Sample::refused(self.one_of(&["9223372036854775808", "-9223372036854775809", "1e1", "12E0"])),
+        }
+    }
+
+    fn odd_number(&mut self, min: Option<f64>, max: Option<f64>) -> Sample {
+        match self.rng.u8(..4) {
+            0 => Sample::plain(min.map_or("\"1\"".to_owned(), |min| format!("{:?}", min - 0.001))),
+            1 => Sample::plain(max.map_or("\"NaN\"".to_owned(), |max| format!("{:?}", max + 0.001))),
+            2 => Sample::plain("\"0\""),
+            // The lake reads such an exponent as text.
+            _ => Sample::refused("1e-10000"),
+        }
+    }
+
+    fn odd_decimal(&mut self, decimal: Decimal) -> Sample {
+        let Decimal { scale, min, max, .. } = decimal;
+        match self.rng.u8(..5) {
+            // Without a minimum it is the negative of the maximum, which JSON Schema does not know.
+            0 => Sample::refused(point(min - 1, scale)),
+            1 => Sample::plain(point(max + 1, scale)),
+            2 => Sample::plain(point(self.units(decimal) * 10 + 3, scale + 1)),
+            3 => Sample::plain(format!("\"{}\"", point(max, scale))),
+            _ => Sample::refused("0e10000"),
         }
     }
 
