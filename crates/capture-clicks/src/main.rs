@@ -2,7 +2,7 @@
 
 use lambda_http::Error;
 
-// One request at a time is all that a Lambda environment ever gets: one thread starts and runs fastest.
+// A Lambda environment gets one request at a time, so a single thread is fastest.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     capture::run(&events::CLICKS).await

@@ -49,7 +49,7 @@ const MAIN: &str = r#"#![doc = include_str!("../README.md")]
 
 use lambda_http::Error;
 
-// One request at a time is all that a Lambda environment ever gets: one thread starts and runs fastest.
+// A Lambda environment gets one request at a time, so a single thread is fastest.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     capture::run(&events::<<CONSTANT>>).await
@@ -72,7 +72,7 @@ pub fn folder(event_type: &str) -> String {
 pub fn files(event_type: &EventType) -> [(String, String); 3] {
     let kebab = event_type.kebab_case();
     let about = format!(
-        "The Lambda behind `POST /{}`. All it does is in the crate `capture`; it only says which event type it takes.",
+        "The Lambda function behind `POST /{}`. Its code is in the crate `capture`; this crate only names the event type.",
         event_type.name
     );
     let values: [(&str, &str); 5] = [
@@ -92,27 +92,28 @@ pub const LOCK: &str = "Cargo.lock";
 
 /// A `Cargo.lock` to which the crates of the functions can't be added.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("it has no package `capture-…` whose form a new one could have: restore it from Git")]
+#[error("it has no package `capture-…` to copy for a new one: restore it from Git")]
 pub struct LockError;
 
-/// `Cargo.lock` with the crate of each type, as Cargo would write it, and without those of types in `gone`.
+/// `Cargo.lock` with the crate of each type, as Cargo would write it, and without those of the `removed` types.
 ///
 /// # Errors
-/// When it has no crate of a type already.
-pub fn lock(types: &[EventType], gone: &[String], present: &str) -> Result<String, LockError> {
+/// When it does not have the crate of any type yet.
+pub fn lock(types: &[EventType], removed: &[String], present: &str) -> Result<String, LockError> {
     const BETWEEN: &str = "\n[[package]]\n";
     let mut parts = present.split(BETWEEN);
     let head = parts.next().unwrap_or_default();
     let mut packages: Vec<String> = parts.map(str::to_owned).collect();
-    let form = packages.iter().find(|package| name_of(package).starts_with("capture-")).cloned().ok_or(LockError)?;
-    packages.retain(|entry| !gone.iter().any(|event_type| name_of(entry) == package(event_type)));
+    let template =
+        packages.iter().find(|package| name_of(package).starts_with("capture-")).cloned().ok_or(LockError)?;
+    packages.retain(|entry| !removed.iter().any(|event_type| name_of(entry) == package(event_type)));
     for event_type in types {
         let name = package(&event_type.name);
         if packages.iter().any(|package| name_of(package) == name) {
             continue;
         }
-        let place = packages.iter().position(|package| *name_of(package) > *name).unwrap_or(packages.len());
-        packages.insert(place, form.replacen(&format!("\"{}\"", name_of(&form)), &format!("\"{name}\""), 1));
+        let index = packages.iter().position(|package| *name_of(package) > *name).unwrap_or(packages.len());
+        packages.insert(index, template.replacen(&format!("\"{}\"", name_of(&template)), &format!("\"{name}\""), 1));
     }
     let packages = packages.iter().map(|package| format!("{BETWEEN}{package}"));
     Ok(format!("{head}{}", packages.collect::<String>()))

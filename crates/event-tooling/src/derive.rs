@@ -1,4 +1,4 @@
-//! The derived files: which there are, and what each must be.
+//! The list of derived files, with their text.
 
 use event_types::EventType;
 use thiserror::Error;
@@ -12,7 +12,7 @@ use crate::{api, capture, dashboards, data_pipeline, lock, page, root, sizes, ta
 pub struct DeriveError {
     /// The file, from the root of the repository.
     pub path: String,
-    /// What is wrong with it, and what to do.
+    /// The problem, and what to do.
     pub problem: String,
 }
 
@@ -21,21 +21,21 @@ pub struct DeriveError {
 pub struct Derived {
     /// Its path from the root of the repository.
     pub path: String,
-    /// What it must be; nothing when it must not be there.
+    /// Its text; none if the file must not exist.
     pub text: Option<String>,
 }
 
-/// A file with derived parts: what it must be, from the types and what it is.
+/// A file with derived parts: its new text, from the types and its present text.
 type Part = fn(&[EventType], &str) -> Result<String, MarkerError>;
 
-/// Every derived file, from the types and the files that are there. `read` gives a file's text, or nothing when there is
-/// none; `gone` are types whose crates go.
+/// Every derived file, from the types and the present files. `read` returns a file's text, or nothing if it does not exist.
+/// `removed` are types whose crates are removed.
 ///
 /// # Errors
-/// When a file that is only partly derived is missing, or has no place for its part.
+/// When a file that is only partly derived is missing, or has no markers for its part.
 pub fn all(
     types: &[EventType],
-    gone: &[String],
+    removed: &[String],
     read: &dyn Fn(&str) -> Result<Option<String>, DeriveError>,
 ) -> Result<Vec<Derived>, DeriveError> {
     let mut files = Vec::new();
@@ -60,9 +60,9 @@ pub fn all(
     for (path, text) in parts {
         push(path, Some(text(types, &present(path)?).map_err(|error| failed(path, &error))?));
     }
-    let packages = capture::lock(types, gone, &present(capture::LOCK)?);
+    let packages = capture::lock(types, removed, &present(capture::LOCK)?);
     push(capture::LOCK, Some(packages.map_err(|error| failed(capture::LOCK, &error))?));
-    // A crate is written once: a team may add to it.
+    // A crate is written only once, since a team may add to it.
     for (path, text) in types.iter().flat_map(capture::files) {
         push(&path, Some(read(&path)?.unwrap_or(text)));
     }

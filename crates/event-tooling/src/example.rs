@@ -1,4 +1,4 @@
-//! An example of each value, the same each time.
+//! Examples of values, always the same.
 
 use event_types::{Decimal, EventType, Field, Object, Value};
 
@@ -7,7 +7,7 @@ use crate::words::{capitalised, spaced};
 /// The time of examples.
 const TIME: &str = "2026-11-21T08:15:30.250Z";
 
-/// An event as JSON text, without its own id when `with_id` is false. Optional fields are in it.
+/// An event as JSON text, with its optional fields, and without its own id if `with_id` is false.
 pub fn event(event_type: &EventType, with_id: bool) -> String {
     let members = members(event_type, with_id);
     let members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
@@ -20,12 +20,12 @@ pub fn members(event_type: &EventType, with_id: bool) -> Vec<(String, String)> {
     fields.map(|field| (field.name.clone(), of_field(field))).collect()
 }
 
-/// The first example of the schema, or one that is made up.
+/// The first example of the schema, or a generated one.
 pub fn of_field(field: &Field) -> String {
     if let Some(example) = field.examples.first() {
         return example.clone();
     }
-    // A reference shows the id that the other type shows.
+    // A reference has the id in the example of the other type.
     let name = field.references.as_ref().map_or(&field.name, |reference| &reference.field);
     of_value(name, &field.value)
 }
@@ -67,7 +67,7 @@ fn number(min: Option<f64>, max: Option<f64>) -> String {
     serde_json::Number::from_f64(value).map_or_else(|| "0".to_owned(), |number| number.to_string())
 }
 
-/// 12.5 where the limits allow it: its half is exact in binary too, so that every validator takes it for a multiple.
+/// 12.5 where the limits allow it. It is exact in binary too, so every validator accepts it as a multiple.
 fn decimal_example(decimal: Decimal) -> i128 {
     let one = 10_i128.pow(u32::from(decimal.scale));
     (12 * one + one / 2).clamp(decimal.min, decimal.max)

@@ -1,13 +1,13 @@
-//! `events/lock.json`: the columns that the lake has, in their order. A schema alone can't say that it was reordered.
+//! `events/lock.json`: the columns that the lake has, in their order. A schema alone can't show that it was reordered.
 
 use event_types::{EventType, Json};
 
-use crate::compat::{Incompatible, way_out};
+use crate::compat::{Incompatible, remedy};
 
 /// The file.
 pub const PATH: &str = "events/lock.json";
 
-/// What the file must be.
+/// The text of the file.
 #[must_use]
 pub fn text(types: &[EventType]) -> String {
     let types: Vec<String> = types.iter().map(entry).collect();
@@ -32,9 +32,9 @@ fn columns(event_type: &EventType) -> Vec<String> {
     fields.map(|field| format!("{} {}", field.name, field.value.lake_type())).collect()
 }
 
-/// What a locked type was.
+/// A type as it was when it was locked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Locked {
+struct LockedType {
     name: String,
     group: String,
     id: String,
@@ -42,7 +42,7 @@ struct Locked {
     columns: Vec<String>,
 }
 
-/// What of the present types does not continue what the lock has. New types and new columns at the end do.
+/// The differences of the current types from the lock. New types, and new columns at the end, are none.
 ///
 /// # Errors
 /// When the lock is not what [`text`] writes.
@@ -51,7 +51,7 @@ pub fn conflicts(lock: &str, types: &[EventType]) -> Result<Vec<Incompatible>, S
     for locked in read(lock)? {
         match types.iter().find(|event_type| event_type.name == locked.name) {
             None => found.push(Incompatible {
-                way_out: format!(
+                remedy: format!(
                     "Restore it from Git; `cargo dataless events remove {}` removes a type with all that follows from it",
                     locked.name
                 ),
@@ -63,14 +63,9 @@ pub fn conflicts(lock: &str, types: &[EventType]) -> Result<Vec<Incompatible>, S
     Ok(found)
 }
 
-fn compare(locked: &Locked, event_type: &EventType, found: &mut Vec<Incompatible>) {
-    let mut push = |place: &str, problem: String| {
-        found.push(Incompatible {
-            event_type: locked.name.clone(),
-            place: place.to_owned(),
-            problem,
-            way_out: way_out(),
-        });
+fn compare(locked: &LockedType, event_type: &EventType, found: &mut Vec<Incompatible>) {
+    let mut push = |path: &str, problem: String| {
+        found.push(Incompatible { event_type: locked.name.clone(), path: path.to_owned(), problem, remedy: remedy() });
     };
     for (key, was, is) in [
         ("x-group", &locked.group, &event_type.group),
@@ -82,31 +77,31 @@ fn compare(locked: &Locked, event_type: &EventType, found: &mut Vec<Incompatible
         }
     }
     let now = columns(event_type);
-    for (place, was) in locked.columns.iter().enumerate() {
-        if now.get(place) == Some(was) {
+    for (index, was) in locked.columns.iter().enumerate() {
+        if now.get(index) == Some(was) {
             continue;
         }
         let (name, kind) = was.split_once(' ').unwrap_or((was, ""));
         let present = event_type.object.fields.iter().position(|field| field.name == name);
         let problem = match present {
             None => "it is gone".to_owned(),
-            Some(other) if other != place => {
-                format!("it was field number {} and is number {}", place + 1, other + 1)
+            Some(other) if other != index => {
+                format!("it was field number {} and is number {}", index + 1, other + 1)
             }
             Some(_) => {
-                let is = event_type.object.fields[place].value.lake_type();
+                let is = event_type.object.fields[index].value.lake_type();
                 format!("the lake's column was {kind} and would be {is}")
             }
         };
         push(&format!("properties.{name}"), problem);
-        // Everything behind a field that is gone or elsewhere has moved too.
-        if present != Some(place) {
+        // All fields after one that is gone or has moved have moved too.
+        if present != Some(index) {
             return;
         }
     }
 }
 
-fn read(lock: &str) -> Result<Vec<Locked>, String> {
+fn read(lock: &str) -> Result<Vec<LockedType>, String> {
     let damaged = |what: &str| format!("{PATH} is damaged ({what}): restore it from Git");
     let json = Json::parse(lock).map_err(|error| damaged(&error.to_string()))?;
     let Json::Object(types) = json else { return Err(damaged("it is not an object")) };
@@ -124,7 +119,7 @@ fn read(lock: &str) -> Result<Vec<Locked>, String> {
             _ => Err(damaged(&format!("{name}.columns"))),
         });
         let columns = columns.collect::<Result<_, _>>()?;
-        all.push(Locked { group: text("group")?, id: text("id")?, time: text("time")?, columns, name });
+        all.push(LockedType { group: text("group")?, id: text("id")?, time: text("time")?, columns, name });
     }
     Ok(all)
 }

@@ -1,14 +1,14 @@
-//! Text between two comments of a file that is otherwise written by hand.
+//! Generated text between two comments of a file that is otherwise written by hand.
 
 use thiserror::Error;
 
-/// A file in which a generated part has no place.
+/// A file without the comments around a generated part.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum MarkerError {
     /// There is no such part.
     #[error("it has no line `# begin: {0}`: restore it from Git")]
     Missing(String),
-    /// A part has no end of its own.
+    /// A part has no end.
     #[error("line {1}: `# begin: {0}` has no `# end: {0}` of its own: restore it from Git")]
     NoEnd(String, usize),
     /// A part has no beginning.
@@ -16,15 +16,15 @@ pub enum MarkerError {
     NoBegin(String, usize),
 }
 
-/// The text with `part` wherever it has the comments `# begin: <name>` and `# end: <name>`, instead of what is between them.
-/// The part is indented as its first comment is.
+/// Replaces the text between the comments `# begin: <name>` and `# end: <name>` by `part`, wherever they are. The part is
+/// indented like the first comment.
 ///
 /// # Errors
-/// When there are no such comments, or one has no partner.
+/// When there are no such comments, or one has no counterpart.
 pub fn replace(text: &str, name: &str, part: &str) -> Result<String, MarkerError> {
     let (begin, end) = (format!("# begin: {name}"), format!("# end: {name}"));
     let mut out = String::with_capacity(text.len() + part.len());
-    // The line of the beginning, within a part.
+    // The line of the begin comment, inside a part.
     let mut open = None;
     let mut parts = 0;
     for (number, line) in text.split_inclusive('\n').enumerate() {

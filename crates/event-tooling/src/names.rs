@@ -2,7 +2,7 @@
 
 use event_types::{EventType, TAKEN_BY_EVENTS};
 
-/// Tables and metrics that are something else here.
+/// Names of other tables and metrics.
 const TAKEN: [&str; 9] = [
     "ad_traffic",
     "advertising",
@@ -18,10 +18,10 @@ const TAKEN: [&str; 9] = [
 /// Routes of the API that are not those of event types.
 const ROUTES: [&str; 1] = ["traffic"];
 
-/// What names of raw tables, and of metrics of malformed lines, begin with.
-const TAKEN_BEGINNINGS: [&str; 2] = ["raw_", "malformed_"];
+/// Prefixes of raw tables, and of metrics of malformed lines.
+const TAKEN_PREFIXES: [&str; 2] = ["raw_", "malformed_"];
 
-/// Words that SQL has for itself, in Athena, Spark, Hive or Redshift: each query on such a table would need quotes.
+/// Reserved words of SQL in Athena, Spark, Hive or Redshift: every query on such a table would need quotes.
 const SQL: &str = "\
     add all alter analyze and any array as asc between both by case cast column columns constraint \
     create cross cube current cursor database date deallocate default delete desc describe distinct drop \
@@ -33,7 +33,7 @@ const SQL: &str = "\
     to top trigger true truncate union unique unnest update user using values view when where window \
     with";
 
-/// Why the name can't be that of a type beside the others, if it can't.
+/// Why a type can't have this name next to the others, if it can't.
 #[must_use]
 pub fn problem(name: &str, others: &[EventType]) -> Option<String> {
     if let Err(error) = event_types::check_name(name) {
@@ -45,7 +45,7 @@ pub fn problem(name: &str, others: &[EventType]) -> Option<String> {
     if TAKEN.contains(&name)
         || TAKEN_BY_EVENTS.contains(&name)
         || ROUTES.contains(&name)
-        || TAKEN_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+        || TAKEN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     {
         return Some(format!("`{name}` is the name of something else in the warehouse: use another name"));
     }

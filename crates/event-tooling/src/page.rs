@@ -1,4 +1,4 @@
-//! `docs/events.md`: the event types for those who read the lake, and for those who send events.
+//! `docs/events.md`: the event types, for readers of the lake and for developers of clients.
 
 use event_types::{EventType, Field, Json, Object, Value};
 
@@ -33,7 +33,7 @@ const READING: &str = "\
   `WHERE`: a query reads, and costs, only those.
 ";
 
-/// What the file must be.
+/// The text of the file.
 #[must_use]
 pub fn text(types: &[EventType]) -> String {
     let mut out = INTRODUCTION.to_owned();
@@ -113,7 +113,7 @@ fn code_list(names: &[String]) -> String {
     crate::words::list(&names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>())
 }
 
-/// The example as a batch, a field a line.
+/// The example as a batch, with one field per line.
 fn pretty_example(event_type: &EventType) -> String {
     let members = example::members(event_type, true);
     let members: Vec<String> =
@@ -125,7 +125,7 @@ fn spaced_text(json: &str) -> String {
     Json::parse(json).map_or_else(|_| json.to_owned(), |json| spaced(&json))
 }
 
-/// A row for each field, and below a field of objects one for each of theirs.
+/// A row for each field, and below a field of objects a row for each of their fields.
 fn rows(event_type: &EventType, object: &Object, prefix: &str, out: &mut String) {
     for field in &object.fields {
         let path = format!("{prefix}{}", field.name);
@@ -178,7 +178,7 @@ fn example_cell(field: &Field) -> String {
     }
     let example = example::of_field(field);
     let shown = serde_json::from_str::<String>(&example).unwrap_or(example);
-    // A code span has no escapes: what would end it, or the cell, is written as text.
+    // A code span has no escapes, so an example that would end it, or the cell, is written as text.
     if shown.contains(['`', '|', '\n']) { inline(&shown) } else { format!("`{shown}`") }
 }
 
@@ -232,7 +232,7 @@ fn range(min: Option<String>, max: Option<String>) -> String {
     }
 }
 
-/// A text within a line of Markdown or the cell of a table, as it is.
+/// A text in a line of Markdown or in the cell of a table, with escapes.
 fn inline(text: &str) -> String {
     let mut out = String::new();
     for letter in text.split_whitespace().collect::<Vec<_>>().join(" ").chars() {

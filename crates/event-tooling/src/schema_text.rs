@@ -1,11 +1,11 @@
-//! JSON as people write it.
+//! JSON formatted for people.
 
 use event_types::Json;
 
 /// The most columns of a line with an array on it.
 const WIDTH: usize = 100;
 
-/// A document in the form of the schemas in `events/`: a member a line, arrays of simple values on one.
+/// A document in the form of the schemas in `events/`: one member per line, and arrays of simple values on one line.
 pub fn pretty(json: &Json) -> String {
     let mut out = String::new();
     write(json, 0, &mut out);
@@ -13,7 +13,7 @@ pub fn pretty(json: &Json) -> String {
     out
 }
 
-/// On one line, with a blank behind commas and colons. YAML reads it too.
+/// On one line, with a blank after commas and colons. It is also YAML.
 pub fn spaced(json: &Json) -> String {
     match json {
         Json::Array(items) => format!("[{}]", items.iter().map(spaced).collect::<Vec<_>>().join(", ")),
@@ -55,8 +55,8 @@ fn block<'a>(
     out: &mut String,
 ) {
     out.push(open);
-    for (place, (before, value)) in parts.enumerate() {
-        out.push_str(if place == 0 { "\n" } else { ",\n" });
+    for (index, (before, value)) in parts.enumerate() {
+        out.push_str(if index == 0 { "\n" } else { ",\n" });
         out.push_str(&" ".repeat(indent + 2));
         out.push_str(&before);
         write(value, indent + 2, out);

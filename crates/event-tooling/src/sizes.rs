@@ -1,16 +1,16 @@
-//! `tools/costs/sizes.json`: how long the raw lines of each type are, for what they cost.
+//! `tools/costs/sizes.json`: the average length of each type's raw lines, for the cost model.
 
 use event_types::{EventType, Sampler};
 
 /// The file.
 pub const PATH: &str = "tools/costs/sizes.json";
 
-/// Lines that are averaged, and what they begin with: they are the same each time.
+/// The number of lines in the average, and their seed and time: they are always the same.
 const LINES: usize = 1_000;
 const SEED: u64 = 1;
 const NOW: i64 = 1_763_712_930_250;
 
-/// What the file must be.
+/// The text of the file.
 #[must_use]
 pub fn text(types: &[EventType]) -> String {
     let lines: Vec<String> =

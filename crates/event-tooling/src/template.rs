@@ -1,6 +1,6 @@
-//! Texts with `<<…>>` for what differs. CloudFormation has `${…}` and `{{…}}` for itself.
+//! Templates with `<<…>>` placeholders, since CloudFormation uses `${…}` and `{{…}}`.
 
-/// The text with each `<<name>>` replaced by its value. What a value has in it is not looked at again.
+/// The text with each `<<name>>` replaced by its value. Placeholders in values are not replaced.
 pub fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut out = String::with_capacity(template.len());
     let mut rest = template;

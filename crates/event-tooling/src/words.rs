@@ -13,7 +13,7 @@ pub fn capitalised(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
-/// One of what a plural names, as far as English is regular: `orders`, `entries`, `boxes`.
+/// The singular of a regular English plural: `orders`, `entries`, `boxes`.
 pub fn singular(plural: &str) -> String {
     let ending = |end: &str| plural.strip_suffix(end).filter(|stem| stem.len() > 1);
     if let Some(stem) = ending("ies") {
@@ -39,7 +39,7 @@ pub fn list(texts: &[String]) -> String {
     }
 }
 
-/// What the type is called in the API's description: its name in words.
+/// The name of a type in texts: in words.
 pub fn plural(event_type: &EventType) -> String {
     spaced(&event_type.name)
 }

@@ -5,7 +5,7 @@ pub fn scalar(text: &str) -> String {
     if is_plain(text) { text.to_owned() } else { quoted(text) }
 }
 
-/// A text as the value of a line of its own, in which a comma is no sign.
+/// A text as a value on a line of its own, where a comma has no meaning.
 pub fn line_scalar(text: &str) -> String {
     if is_plain(&text.replace(',', ".")) { text.to_owned() } else { quoted(text) }
 }
@@ -15,7 +15,7 @@ pub fn quoted(text: &str) -> String {
     escaped(&serde_json::Value::from(text).to_string())
 }
 
-/// JSON with escapes for the letters that YAML allows in no text, though JSON does.
+/// JSON with escapes for the characters that JSON allows in a text and YAML does not.
 pub fn escaped(json: &str) -> String {
     let is_refused = |letter: char| {
         matches!(letter, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
@@ -31,8 +31,8 @@ pub fn escaped(json: &str) -> String {
     out
 }
 
-/// Whether every reader takes it for this very text: letters, digits and a few signs within, and nothing that is a number,
-/// a date, a boolean or null.
+/// Whether every YAML reader reads it as this text: it has only letters, digits and a few signs, and is not a number, a date,
+/// a boolean or null.
 fn is_plain(text: &str) -> bool {
     let safe = |letter: char| letter.is_alphanumeric() || " _-./()'+".contains(letter);
     let first = text.chars().next();
@@ -43,7 +43,7 @@ fn is_plain(text: &str) -> bool {
             .contains(&text.to_lowercase().as_str())
 }
 
-/// Words in lines of at most 100 columns, each behind `indent` blanks.
+/// Words in lines of at most 100 columns, each after `indent` blanks.
 pub fn folded(text: &str, indent: usize) -> String {
     let mut lines = String::new();
     let mut width = 0;

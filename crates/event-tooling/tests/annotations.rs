@@ -1,4 +1,4 @@
-//! Days and descriptions of items, where analysts and developers of clients read them.
+//! First days, and descriptions of items, in the documents for analysts and developers of clients.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use event_tooling::{api, page};
@@ -53,7 +53,7 @@ fn they_are_in_the_description_of_the_api() {
     assert_eq!(field("gift")["description"], "Whether it is a gift (since 2026-11-30)");
     assert_eq!(field("tags")["items"]["description"], "Tag of the shop, as printed");
     assert_eq!(field("tags")["items"]["maxLength"], 8);
-    // Beside a plain `$ref` the description would not count.
+    // A description next to a plain `$ref` would be ignored.
     let parcel = &field("parcels")["items"];
     assert_eq!(parcel["description"], "Id at the | carrier");
     assert_eq!(parcel["allOf"][0]["$ref"], "#/components/schemas/Id");

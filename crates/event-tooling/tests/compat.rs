@@ -1,4 +1,4 @@
-//! What may change in a type, and what not.
+//! Which changes of a type are compatible, and which are not.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use event_tooling::{compat, lock};
@@ -57,7 +57,7 @@ fn wider_and_later_is_compatible() {
         vec![(", \"maximum\": 30", "")],
         vec![("\"minimum\": 1, \"maximum\": 9", "\"minimum\": 0, \"maximum\": 10")],
         vec![("\"maxItems\": 10", "\"maxItems\": 11"), ("\"maxLength\": 8", "\"maxLength\": 9")],
-        // Texts, and what no stored row depends on.
+        // Texts, and annotations on which no stored row depends.
         vec![("\"Order\"", "\"An order\""), ("A customer ordered.", "x"), ("\"When\"", "\"Then\"")],
         vec![("\"x-sort\": [\"ordered_at\"]", "\"x-sort\": [\"customer\"]"), (", \"x-erase\": [\"customer\"]", "")],
     ] {
@@ -66,120 +66,113 @@ fn wider_and_later_is_compatible() {
     assert!(compat::compare(&[], &[orders(&[])]).is_empty());
 }
 
+const UNDO: &str = "Undo it, and add a new optional field at the end, or a new type";
+
+/// The changes are refused with this one error: the path, the beginning of the reason, and a part of the remedy.
+fn assert_refused(changes: &[(&str, &str)], path: &str, reason: &str, remedy: &str) {
+    let found = problems(changes);
+    assert_eq!(found.len(), 1, "{changes:?}: {found:?}");
+    assert!(found[0].starts_with(&format!("events/orders.json: {path}: {reason}")), "{}", found[0]);
+    assert!(found[0].contains(remedy), "{}", found[0]);
+}
+
 #[test]
-fn everything_else_is_refused_with_the_reason_and_the_way_out() {
-    let way_out = "Undo it, and add a new optional field at the end, or a new type";
-    for (changes, place, reason, way_out) in [
-        (vec![("\"shop\"", "\"app\"")], "x-group", "it was `shop` and is `app`", way_out),
+fn another_group_is_refused() {
+    assert_refused(&[("\"shop\"", "\"app\"")], "x-group", "it was `shop` and is `app`", UNDO);
+}
+
+#[test]
+fn a_field_that_is_gone_is_refused() {
+    let renamed = [
+        ("\"customer\": {\"description\"", "\"buyer\": {\"description\""),
+        ("\"ordered_at\", \"customer\", \"total\"", "\"ordered_at\", \"total\""),
+        (", \"x-erase\": [\"customer\"]", ""),
+    ];
+    assert_refused(&renamed, "properties.customer", "it is gone", UNDO);
+}
+
+#[test]
+fn a_value_of_an_enum_that_is_gone_is_refused() {
+    assert_refused(&[("\"JPY\"", "\"CHF\"")], "properties.currency.enum", "`JPY` is gone", UNDO);
+}
+
+#[test]
+fn a_field_that_becomes_required_is_refused() {
+    let required = [(
+        "\"required\": [\"ordered_at\", \"customer\", \"total\"]",
+        "\"required\": [\"ordered_at\", \"customer\", \"total\", \"count\"]",
+    )];
+    let remedy = "Leave it optional, or add a new type";
+    assert_refused(&required, "properties.count", "it was optional and is required", remedy);
+    let inside = [("[\"sku\"]", "[\"sku\", \"gift\"]")];
+    assert_refused(&inside, "properties.items.items.properties.gift", "it was optional and is required", remedy);
+}
+
+#[test]
+fn a_field_that_becomes_optional_is_refused() {
+    let optional = [("\"ordered_at\", \"customer\", \"total\"", "\"ordered_at\", \"customer\"")];
+    let remedy = "Leave it required, or add a new type";
+    assert_refused(&optional, "properties.total", "it was required and is optional", remedy);
+}
+
+#[test]
+fn a_new_required_field_is_refused() {
+    let new = [
         (
-            vec![
-                ("\"customer\": {\"description\"", "\"buyer\": {\"description\""),
-                ("\"ordered_at\", \"customer\", \"total\"", "\"ordered_at\", \"total\""),
-                (", \"x-erase\": [\"customer\"]", ""),
-            ],
-            "properties.customer",
-            "it is gone",
-            way_out,
+            "      }\n    }\n  }\n}",
+            "      }\n    },\n    \"note\": {\"description\": \"Note\", \"type\": \"boolean\"}\n  }\n}",
         ),
+        ("\"customer\", \"total\"]", "\"customer\", \"total\", \"note\"]"),
+    ];
+    assert_refused(&new, "properties.note", "it is new and required", "Make it optional, or add a new type");
+}
+
+#[test]
+fn a_narrower_limit_is_refused() {
+    for (from, to, path, limits) in [
+        ("\"maxLength\": 40", "\"maxLength\": 39", "customer.maxLength", "was 40 and is 39"),
+        ("\"minLength\": 2", "\"minLength\": 3", "customer.minLength", "was 2 and is 3"),
+        ("50000", "49999", "total.maximum", "was 50000 and is 49999"),
+        ("\"maximum\": 30", "\"maximum\": 29.5", "weight.maximum", "was 30 and is 29.5"),
         (
-            vec![(
-                "\"required\": [\"ordered_at\", \"customer\", \"total\"]",
-                "\"required\": [\"ordered_at\", \"customer\", \"total\", \"count\"]",
-            )],
-            "properties.count",
-            "it was optional and is required",
-            "Leave it optional, or add a new type",
+            "\"type\": \"number\", \"maximum\": 30",
+            "\"type\": \"number\", \"minimum\": 0, \"maximum\": 30",
+            "weight.minimum",
+            "was absent and is 0",
         ),
-        (
-            vec![("\"ordered_at\", \"customer\", \"total\"", "\"ordered_at\", \"customer\"")],
-            "properties.total",
-            "it was required and is optional",
-            "Leave it required, or add a new type",
-        ),
-        (
-            vec![("\"maxLength\": 40", "\"maxLength\": 39")],
-            "properties.customer.maxLength",
-            "the limit was 40 and is 39",
-            "widen it",
-        ),
-        (
-            vec![("\"minLength\": 2", "\"minLength\": 3")],
-            "properties.customer.minLength",
-            "the limit was 2 and is 3",
-            "widen it",
-        ),
-        (vec![("\"JPY\"", "\"CHF\"")], "properties.currency.enum", "`JPY` is gone", way_out),
-        (
-            vec![("\"type\": \"integer\", \"minimum\": 1, \"maximum\": 9", "\"type\": \"number\"")],
-            "properties.count",
-            "it was an integer and is a number (double)",
-            way_out,
-        ),
-        (vec![("0.01", "0.001")], "properties.total.multipleOf", "it had 2 digits after the point and has 3", way_out),
-        (
-            vec![("50000", "100000")],
-            "properties.total.maximum",
-            "the column would change from decimal(7,2) to decimal(8,2)",
-            "Stay within 99999.99",
-        ),
-        (vec![("50000", "49999")], "properties.total.maximum", "the limit was 50000 and is 49999", "widen it"),
-        (
-            vec![("\"maximum\": 30", "\"maximum\": 29.5")],
-            "properties.weight.maximum",
-            "the limit was 30 and is 29.5",
-            "widen it",
-        ),
-        (
-            vec![("\"type\": \"number\", \"maximum\": 30", "\"type\": \"number\", \"minimum\": 0, \"maximum\": 30")],
-            "properties.weight.minimum",
-            "the limit was absent and is 0",
-            "widen it",
-        ),
-        (
-            vec![("\"maxItems\": 10", "\"maxItems\": 9")],
-            "properties.items.maxItems",
-            "the limit was 10 and is 9",
-            "widen it",
-        ),
-        (
-            vec![(
-                "{\"description\": \"Gift\"",
-                "{\"description\": \"x\", \"type\": \"boolean\"}, \"new\": {\"description\": \"x\"",
-            )],
-            "properties.items.items.properties.new",
-            "a new field inside an object changes the type of the lake's column",
-            "Add an optional field to the event itself",
-        ),
-        (
-            vec![("[\"sku\"]", "[\"sku\", \"gift\"]")],
-            "properties.items.items.properties.gift",
-            "it was optional and is required",
-            "Leave it optional",
-        ),
-        (
-            vec![
-                (
-                    "      }\n    }\n  }\n}",
-                    "      }\n    },\n    \"note\": {\"description\": \"Note\", \"type\": \"boolean\"}\n  }\n}",
-                ),
-                ("\"customer\", \"total\"]", "\"customer\", \"total\", \"note\"]"),
-            ],
-            "properties.note",
-            "it is new and required",
-            "Make it optional, or add a new type",
-        ),
-        (
-            vec![("\"currency\":", "\"note\": {\"description\": \"Note\", \"type\": \"boolean\"},\n    \"currency\":")],
-            "properties.currency",
-            "it is field number 6 and should be number 5",
-            "new fields go to the end",
-        ),
+        ("\"maxItems\": 10", "\"maxItems\": 9", "items.maxItems", "was 10 and is 9"),
     ] {
-        let found = problems(&changes);
-        assert_eq!(found.len(), 1, "{changes:?}: {found:?}");
-        assert!(found[0].starts_with(&format!("events/orders.json: {place}: {reason}")), "{}", found[0]);
-        assert!(found[0].contains(way_out), "{}", found[0]);
+        assert_refused(&[(from, to)], &format!("properties.{path}"), &format!("the limit {limits}"), "widen it");
     }
+}
+
+#[test]
+fn another_type_of_a_column_is_refused() {
+    let number = [("\"type\": \"integer\", \"minimum\": 1, \"maximum\": 9", "\"type\": \"number\"")];
+    assert_refused(&number, "properties.count", "it was an integer and is a number (double)", UNDO);
+    let finer = [("0.01", "0.001")];
+    assert_refused(&finer, "properties.total.multipleOf", "it had 2 digits after the point and has 3", UNDO);
+    let wider = [("50000", "100000")];
+    let reason = "the column would change from decimal(7,2) to decimal(8,2)";
+    assert_refused(&wider, "properties.total.maximum", reason, "Stay within 99999.99");
+}
+
+#[test]
+fn a_new_field_inside_an_object_is_refused() {
+    let new = [(
+        "{\"description\": \"Gift\"",
+        "{\"description\": \"x\", \"type\": \"boolean\"}, \"new\": {\"description\": \"x\"",
+    )];
+    let reason = "a new field inside an object changes the type of the lake's column";
+    let remedy = "Add an optional field to the event itself";
+    assert_refused(&new, "properties.items.items.properties.new", reason, remedy);
+}
+
+#[test]
+fn a_new_field_before_others_is_refused() {
+    let new = [("\"currency\":", "\"note\": {\"description\": \"Note\", \"type\": \"boolean\"},\n    \"currency\":")];
+    let reason = "it is field number 6 and should be number 5";
+    assert_refused(&new, "properties.currency", reason, "new fields go to the end");
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn a_field_is_what_all_its_values_are() {
         (0..20).map(|number| format!("\"country_code\": \"{}\"", ["de", "fr"][number % 2])).collect();
     let codes: Vec<&str> = codes.iter().map(String::as_str).collect();
     assert_eq!(field(&codes, "country_code"), r#""type": "string"; "maxLength": 16"#);
-    // One sample says little: text, not an enum, and a price by its name alone.
+    // From one sample: text, not an enum, and a price by its name alone.
     assert_eq!(field(&[r#""f": "EUR""#], "f"), r#""type": "string"; "maxLength": 16"#);
     assert_eq!(
         field(&[r#""unit_price": 1234567.5"#], "unit_price").split("; ").last(),

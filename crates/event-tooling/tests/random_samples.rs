@@ -1,4 +1,4 @@
-//! Samples of any form: a schema that they keep to, or an error.
+//! Random samples give a schema that they match, or an error.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use event_tooling::infer::{Given, from_samples};
@@ -34,7 +34,7 @@ fn uuid(bits: u128) -> String {
     [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }
 
-/// Lines of which each has an id, a time and a part of the same fields.
+/// Lines with an id, a time and some of the same fields each.
 fn samples() -> impl Strategy<Value = Vec<Value>> {
     let fields = proptest::collection::btree_map("[a-z][a-z0-9]{0,3}", (value(), any::<u8>()), 0..5);
     (fields, proptest::collection::vec((any::<u128>(), any::<u8>()), 1..30)).prop_map(|(fields, lines)| {
@@ -54,7 +54,7 @@ fn check(samples: &[Value]) -> Result<(), TestCaseError> {
     let text: String = samples.iter().map(|sample| format!("{sample}\n")).collect();
     let given = Given { name: "orders".into(), ..Given::default() };
     let Ok(inferred) = from_samples(&given, &text, &[]) else { return Ok(()) };
-    // What samples can't say, such as a name that the lake has for itself, is an error of the schema.
+    // What samples can't show, such as a reserved name of the lake, is an error of the schema.
     if read_type("orders", &inferred.schema).is_err() {
         return Ok(());
     }

@@ -1,9 +1,9 @@
-//! JSON with its objects' order, and its numbers as they are written.
+//! JSON that keeps the order of members and the text of numbers.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// How deep arrays and objects may be nested, which reading them calls itself for: as deep as in serde_json's own values.
+/// How deep arrays and objects may be nested, since they are read recursively. serde_json's own values have the same limit.
 const MAX_LEVELS: usize = 128;
 
 /// A JSON value. Objects have no key twice.
@@ -13,7 +13,7 @@ pub enum Json {
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// The digits as they are written: a double would round `0.1`.
+    /// The number as written: a double would round `0.1`.
     Number(String),
     /// A string, without its escapes.
     Text(String),
@@ -53,7 +53,7 @@ impl Json {
         }
     }
 
-    /// What the value is, in words for an error.
+    /// The type of the value, for error messages.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ impl Json {
     }
 }
 
-/// Whether more brackets are open somewhere than may be, outside strings.
+/// Whether brackets outside strings are nested too deeply.
 fn is_too_deep(text: &str) -> bool {
     let (mut levels, mut is_in_string, mut is_escaped) = (0_usize, false, false);
     for byte in text.bytes() {

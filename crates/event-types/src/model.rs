@@ -1,4 +1,4 @@
-//! An event type, with everything that its schema says resolved.
+//! The model of an event type, as its schema defines it.
 
 /// How deep objects and arrays may be nested. The event itself is the first level.
 pub const MAX_DEPTH: usize = 3;
@@ -23,7 +23,7 @@ pub struct EventType {
     pub title: String,
     /// `description`: what an event means, for analysts and for developers of clients.
     pub description: String,
-    /// `x-since`: the day from which on there are such events, `YYYY-MM-DD`.
+    /// `x-since`: the first day with such events, `YYYY-MM-DD`.
     pub since: Option<String>,
     /// `x-id`: the field of the event's own id, a uuid that is not in `required`: the server gives one when it is absent.
     pub id: String,
@@ -31,7 +31,7 @@ pub struct EventType {
     pub time: String,
     /// `x-sort`: the order of rows within a file of the lake, by simple top-level fields.
     pub sort: Vec<String>,
-    /// `x-erase`: top-level fields by which a person or a thing is erased.
+    /// `x-erase`: top-level fields by which the events of a person or a thing are erased.
     pub erase: Vec<String>,
     /// The fields, in the order of raw lines and of columns.
     pub object: Object,
@@ -53,27 +53,27 @@ pub struct Field {
     pub description: String,
     /// Whether an object without it is refused. The own id of an event is not: the server gives one when it is absent.
     pub required: bool,
-    /// What its value must be.
+    /// Its valid values.
     pub value: Value,
     /// `x-references`: the field of another type that it points to.
     pub references: Option<Reference>,
-    /// `x-since`: the day from which on events have it, `YYYY-MM-DD`.
+    /// `x-since`: the first day with the field, `YYYY-MM-DD`.
     pub since: Option<String>,
     /// `examples`: values as JSON, as the schema writes them.
     pub examples: Vec<String>,
-    /// `x-sample`: how often which value occurs in random events.
+    /// `x-sample`: the distribution of its values in random events.
     pub sample: Distribution,
 }
 
-/// How the values of random events are distributed. Validation and the lake do not care.
+/// How the values of random events are distributed. Validation and the lake ignore it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Distribution {
-    /// Each value as often as another.
+    /// All values are equally frequent.
     #[default]
     Uniform,
     /// `normal`: most values are near the middle between the limits.
     Normal,
-    /// `zipf`: few values are frequent, the first or the least of all most.
+    /// `zipf`: a few values are frequent, most of all the first or the least.
     Zipf,
 }
 
@@ -86,7 +86,7 @@ pub struct Reference {
     pub field: String,
 }
 
-/// What the value of a field must be.
+/// The valid values of a field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A hyphenated UUID, in lower case in raw lines.
@@ -122,9 +122,9 @@ pub enum Value {
     Decimal(Decimal),
     /// `true` or `false`.
     Boolean,
-    /// A list of values of one form.
+    /// A list of values of one type.
     Array {
-        /// What each item must be.
+        /// The valid items.
         items: Box<Value>,
         /// `description` of `items`: what an item means.
         item_description: Option<String>,
@@ -150,7 +150,7 @@ pub struct Decimal {
     pub max: i128,
 }
 
-/// The name of a type with hyphens, as names of functions, jobs and streams have it.
+/// The name of a type with hyphens, for names of functions, jobs and streams.
 #[must_use]
 pub fn kebab_case(event_type: &str) -> String {
     event_type.replace('_', "-")
@@ -163,7 +163,7 @@ impl EventType {
         self.object.fields.iter().find(|field| field.name == name)
     }
 
-    /// The name in Pascal case, as logical ids of the template have it: `order_items` is `OrderItems`.
+    /// The name in Pascal case, for logical ids in the template: `order_items` is `OrderItems`.
     #[must_use]
     pub fn pascal_case(&self) -> String {
         self.name
@@ -175,7 +175,7 @@ impl EventType {
             .collect()
     }
 
-    /// The name with hyphens, as names of functions, jobs and streams have it.
+    /// The name with hyphens, for names of functions, jobs and streams.
     #[must_use]
     pub fn kebab_case(&self) -> String {
         kebab_case(&self.name)
@@ -206,7 +206,7 @@ impl EventType {
 }
 
 impl Value {
-    /// The type of the lake's column, in Hive's words: `decimal(9,2)`, `array<struct<sku:string,price:decimal(9,2)>>`.
+    /// The type of the lake's column, in Hive's syntax: `decimal(9,2)`, `array<struct<sku:string,price:decimal(9,2)>>`.
     #[must_use]
     pub fn lake_type(&self) -> String {
         match self {

@@ -1,4 +1,4 @@
-//! From the text of a schema to the model.
+//! Reads the model of an event type from its schema.
 
 mod schema;
 mod value;
@@ -26,13 +26,13 @@ const NOT_TYPES: [&str; 2] = ["lock.json", "event-type.schema.json"];
 
 /// A schema that is not an event type.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("events/{file}: {place}{}{problem}", if place.is_empty() { "" } else { ": " })]
+#[error("events/{file}: {path}{}{problem}", if path.is_empty() { "" } else { ": " })]
 pub struct SchemaError {
     /// The file's name.
     pub file: String,
     /// Where in the schema, such as `properties.price.multipleOf`. Empty for the file as a whole.
-    pub place: String,
-    /// What is wrong, and what is allowed.
+    pub path: String,
+    /// The problem, and what is allowed.
     pub problem: String,
 }
 
@@ -44,14 +44,14 @@ pub fn is_schema(file: &str) -> bool {
     file.ends_with(".json") && !file.starts_with('.') && !NOT_TYPES.contains(&file)
 }
 
-/// Reads all event types of a folder, sorted by name, and holds their references against each other.
+/// Reads all event types of a folder, sorted by name, and checks their references.
 ///
 /// # Errors
-/// When the folder or a file can't be read, a schema is not an event type, or a reference leads nowhere.
+/// When the folder or a file can't be read, a schema is not an event type, or a reference has no target.
 pub fn read_all(folder: &Path) -> Result<Vec<EventType>, SchemaError> {
     let unreadable = |file: &str, error: std::io::Error| SchemaError {
         file: file.to_owned(),
-        place: String::new(),
+        path: String::new(),
         problem: format!("failed to read: {error}"),
     };
     let mut names = Vec::new();
@@ -74,9 +74,9 @@ pub fn read_all(folder: &Path) -> Result<Vec<EventType>, SchemaError> {
 /// Reads the schema of one event type. References to other types are not followed.
 ///
 /// # Errors
-/// When the text is not JSON, or not a schema that the API, the raw lines and the lake can all hold.
+/// When the text is not JSON, or not a schema that the API, the raw lines and the lake can all represent.
 pub fn read_type(name: &str, schema: &str) -> Result<EventType, SchemaError> {
-    let failed = |(place, problem): Problem| SchemaError { file: format!("{name}.json"), place, problem };
+    let failed = |(path, problem): Problem| SchemaError { file: format!("{name}.json"), path, problem };
     check_name(name)?;
     let json = Json::parse(schema).map_err(|error| failed((String::new(), format!("it is not JSON: {error}"))))?;
     event_type(name, &json).map_err(failed)
@@ -94,13 +94,13 @@ pub fn check_name(name: &str) -> Result<(), SchemaError> {
         "`{name}` can't name an event type: use a lower-case letter, then letters, digits and single underscores, at most \
          {MAX_TYPE_NAME} characters"
     );
-    Err(SchemaError { file: format!("{name}.json"), place: String::new(), problem })
+    Err(SchemaError { file: format!("{name}.json"), path: String::new(), problem })
 }
 
-/// Holds the references of all types against each other.
+/// Checks the references between types.
 ///
 /// # Errors
-/// When one leads to something else than the own id of a type.
+/// When one does not refer to the own id of a type.
 pub fn check_references(types: &[EventType]) -> Result<(), SchemaError> {
     for event_type in types {
         for field in &event_type.object.fields {
@@ -109,7 +109,7 @@ pub fn check_references(types: &[EventType]) -> Result<(), SchemaError> {
             if target.is_none_or(|target| target.id != reference.field) {
                 return Err(SchemaError {
                     file: format!("{}.json", event_type.name),
-                    place: format!("properties.{}.x-references", field.name),
+                    path: format!("properties.{}.x-references", field.name),
                     problem: format!(
                         "`{}.{}` is not the own id of an event type",
                         reference.event_type, reference.field
@@ -217,17 +217,17 @@ fn object(schema: &Schema<'_>, depth: usize) -> Result<Object, Problem> {
     }
     let mut fields = Vec::new();
     for (name, json) in properties {
-        let place = schema.place_of(&format!("properties.{name}"));
+        let path = schema.path_of(&format!("properties.{name}"));
         if !is_name(name, 64) {
             let problem = "the name must be a lower-case letter, then letters, digits and single underscores, at most 64 \
                            characters: it is a column of the lake";
-            return Err((place, problem.to_owned()));
+            return Err((path, problem.to_owned()));
         }
         if RESERVED.contains(&name.as_str()) {
             let problem = format!("the lake has a column or a partition key `{name}` of its own: use another name");
-            return Err((place, problem));
+            return Err((path, problem));
         }
-        fields.push(field(name, &Schema::of(json, &place)?, required.contains(name), depth)?);
+        fields.push(field(name, &Schema::of(json, &path)?, required.contains(name), depth)?);
     }
     Ok(Object { fields })
 }

@@ -9,15 +9,15 @@ use fastrand::Rng;
 
 use crate::model::{Distribution, EventType, Field, Object, Value};
 
-/// One in so many values is at a limit of its field, or next to it.
+/// One in this many values is at a limit of its field, or next to it.
 const AT_LIMIT: u32 = 32;
-/// One in so many optional fields is absent.
+/// One in this many optional fields is absent.
 const ABSENT: u32 = 8;
-/// How many texts or ids there are to draw from, where some are to be frequent.
+/// How many texts or ids to draw from, if some are to be frequent.
 const POPULAR: u64 = 1_000;
-/// How far numbers without a limit go, from 0 or from their other limit.
+/// The range of numbers without a limit, from 0 or from their other limit.
 const USUAL: i64 = 1_000;
-/// Longer texts and lists are made only where the schema demands them: `maxLength` may be a million.
+/// Longer texts and lists are made only if the schema requires them: `maxLength` may be a million.
 const LONGEST_TEXT: u32 = 1_000;
 const LONGEST_LIST: u32 = 50;
 /// The usual length of a text and of a list.
@@ -27,7 +27,7 @@ const USUAL_LIST: u32 = 4;
 const HOUR: i64 = 3_600_000;
 const YEAR: i64 = 365 * 24 * HOUR;
 
-/// Scripts of one to four bytes a character, from right to left, with combining marks, and what JSON has to escape.
+/// Scripts with one to four bytes per character, from right to left, with combining marks, and characters that JSON escapes.
 const WORDS: [&[&str]; 9] = [
     &["red", "wooden", "chair", "for", "the", "garden", "no. 7"],
     &["grüne", "Äpfel", "aus", "Österreich", "für", "Straße"],
@@ -63,19 +63,19 @@ impl Sampler {
         }
     }
 
-    /// Lets this share of the events, from 0 to 1, occur this long before the others.
+    /// Makes this share of the events, from 0 to 1, occur this long before the others.
     #[must_use]
     pub fn late(self, share: f64, by: Duration) -> Self {
         Self { late: (share, by), ..self }
     }
 
-    /// Writes times as raw lines have them, `YYYY-MM-DD HH:MM:SS.mmm`, and not by RFC 3339.
+    /// Writes times in the form of raw lines, `YYYY-MM-DD HH:MM:SS.mmm`, instead of RFC 3339.
     #[must_use]
     pub fn raw_times(self) -> Self {
         Self { raw_times: true, ..self }
     }
 
-    /// Draws the ids of references to an event type from these. Without any, they are random.
+    /// Draws the ids of references to an event type from these. If there are none, they are random.
     pub fn refer_to(&mut self, event_type: &str, ids: Vec<String>) {
         self.pools.insert(event_type.to_owned(), ids);
     }
@@ -92,8 +92,8 @@ impl Sampler {
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    /// Appends an event with this own id and time, whatever they are; `seed` decides on its other fields. `time`, in
-    /// milliseconds of Unix time, is what its other times and dates are near to.
+    /// Appends an event with this own id and time, which are not checked. `seed` determines its other fields. Its other times
+    /// and dates are near `time`, in milliseconds of Unix time.
     pub fn write(&self, seed: u64, id: &str, own_time: &str, time: i64, out: &mut Vec<u8>) {
         let mut event = Event { sampler: self, rng: Rng::with_seed(seed), id, own_time, time, out };
         event.object(&self.event_type.object, true);
@@ -147,7 +147,7 @@ impl Event<'_> {
         let pool = field.references.as_ref().and_then(|reference| sampler.pools.get(&reference.event_type));
         match pool {
             Some(ids) if !ids.is_empty() => {
-                let id = &ids[place(&mut self.rng, field.sample, ids.len())];
+                let id = &ids[index(&mut self.rng, field.sample, ids.len())];
                 self.text(id);
             }
             _ => self.value(&field.value, &field.name, field.sample),
@@ -174,7 +174,7 @@ impl Event<'_> {
                 self.text(&words);
             }
             Value::Enum(texts) => {
-                let text = &texts[place(&mut self.rng, sample, texts.len())];
+                let text = &texts[index(&mut self.rng, sample, texts.len())];
                 self.text(text);
             }
             Value::Integer { min, max } => {
@@ -220,11 +220,11 @@ impl Event<'_> {
             Some(_) => low,
             None => {
                 let share = share(&mut self.rng, sample, usual);
-                // Each by itself: their difference can be beyond all doubles.
+                // Without their difference, which can exceed all doubles.
                 (low * (1.0 - share) + high * share).clamp(low, high)
             }
         };
-        // A vector takes every write.
+        // Writing to a vector cannot fail.
         let _ = serde_json::to_writer(&mut *self.out, &number);
     }
 
@@ -237,7 +237,7 @@ impl Event<'_> {
         self.write(format_args!("{sign}{whole}{point}{fraction}"));
     }
 
-    /// How many characters or items: few, and now and then as many as there may be.
+    /// The number of characters or items: usually few, and sometimes as many as allowed.
     fn length(&mut self, min: u32, max: u32, usual: u32, longest: u32) -> u32 {
         match self.at_limit(Distribution::Uniform) {
             Some(limit) if limit.upper => max.min(longest).max(min),
@@ -246,14 +246,14 @@ impl Event<'_> {
         }
     }
 
-    /// What a text or an id is drawn with: for an even distribution anything, else the numbers of one of a few.
+    /// The generator for a text or an id: any one for a uniform distribution, otherwise one of a few.
     fn popular(&mut self, name: &str, sample: Distribution) -> Rng {
         if sample == Distribution::Uniform {
             return self.rng.fork();
         }
-        // By the name, so that a customer of one type is a customer of another one as well.
+        // Seeded by the name, so that the types share their customers.
         let seed = name.bytes().fold(0_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
-        let rank = place(&mut self.rng, sample, POPULAR as usize) as u64;
+        let rank = index(&mut self.rng, sample, POPULAR as usize) as u64;
         Rng::with_seed(seed.wrapping_mul(POPULAR).wrapping_add(rank))
     }
 
@@ -267,7 +267,7 @@ impl Event<'_> {
     }
 
     fn text(&mut self, text: &str) {
-        // A vector takes every write.
+        // Writing to a vector cannot fail.
         let _ = serde_json::to_writer(&mut *self.out, text);
     }
 
@@ -312,16 +312,16 @@ fn integer(rng: &mut Rng, sample: Distribution, min: i128, max: i128) -> i128 {
     min.wrapping_add(offset as i128)
 }
 
-/// One of `count` places.
-fn place(rng: &mut Rng, sample: Distribution, count: usize) -> usize {
+/// A random index below `count`.
+fn index(rng: &mut Rng, sample: Distribution, count: usize) -> usize {
     ((share(rng, sample, count as f64) * count as f64) as usize).min(count - 1)
 }
 
-/// A number from [0, 1). `steps` is how many values share it out among them.
+/// A number in [0, 1). `steps` is the number of values among which the range is divided.
 fn share(rng: &mut Rng, sample: Distribution, steps: f64) -> f64 {
     match sample {
         Distribution::Uniform => rng.f64(),
-        // The mean of four even numbers is near enough to a bell, and has its ends.
+        // The mean of four uniform numbers is close to a normal distribution, and bounded.
         Distribution::Normal => (rng.f64() + rng.f64() + rng.f64() + rng.f64()) / 4.0,
         // The inverse of a density that falls as 1 / rank.
         Distribution::Zipf => ((steps + 1.0).powf(rng.f64()) - 1.0) / steps.max(1.0),
@@ -346,7 +346,7 @@ fn uuid(rng: &mut Rng) -> String {
     uuid::Builder::from_random_bytes(rng.u128(..).to_be_bytes()).into_uuid().to_string()
 }
 
-/// A moment, or that of the epoch where the calendar does not reach.
+/// A time, or the epoch if it is beyond the calendar.
 fn utc(milliseconds: i64) -> NaiveDateTime {
     DateTime::from_timestamp_millis(milliseconds).unwrap_or(DateTime::UNIX_EPOCH).naive_utc()
 }

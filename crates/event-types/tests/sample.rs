@@ -1,4 +1,4 @@
-//! Random events: every one must be valid by its schema, which is read here anew, as plain JSON.
+//! Every random event must be valid by its schema, which is read here independently, as plain JSON.
 
 #![allow(clippy::unwrap_used, reason = "all of this is part of tests")]
 
@@ -73,7 +73,7 @@ fn every_type_of_value() -> String {
     )
 }
 
-/// Holds a value against its schema.
+/// Checks a value against its schema.
 fn check(schema: &Value, raw: &RawValue) {
     let text = raw.get();
     let limit = |key: &str, otherwise: f64| schema[key].as_f64().unwrap_or(otherwise);
@@ -185,10 +185,10 @@ fn keys_are_in_the_order_of_the_schema_and_the_own_id_is_always_there() {
     let mut sampler = Sampler::new(&orders, 3);
     for _ in 0..200 {
         let sample = sampler.next(NOW);
-        let place = |name: &str| sample.find(&format!("\"{name}\":"));
-        let places: Vec<usize> = orders.object.fields.iter().filter_map(|field| place(&field.name)).collect();
-        assert!(places.is_sorted() && places.len() > 5, "{sample}");
-        assert!(place("order_id").is_some(), "{sample}");
+        let position = |name: &str| sample.find(&format!("\"{name}\":"));
+        let positions: Vec<usize> = orders.object.fields.iter().filter_map(|field| position(&field.name)).collect();
+        assert!(positions.is_sorted() && positions.len() > 5, "{sample}");
+        assert!(position("order_id").is_some(), "{sample}");
     }
 }
 
@@ -206,7 +206,7 @@ fn numbers_reach_their_limits_to_the_last_digit() {
         "small": {"description": "i", "type": "integer", "minimum": -7, "maximum": 1_000_000},
         "free": {"description": "i", "type": "integer"}
     });
-    // Put in as text: a double would round it.
+    // Inserted as text, since a double would round it.
     let schema = schema(&properties, &["exact", "small", "free"]).replace("123456", &format!("{digits}.99"));
     let mut sampler = Sampler::new(&read_type("orders", &schema).unwrap(), 1);
     let events: Vec<String> = (0..2_000).map(|_| sampler.next(NOW)).collect();

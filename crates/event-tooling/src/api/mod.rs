@@ -12,7 +12,7 @@ use crate::yaml::{escaped, folded, line_scalar, quoted, scalar};
 /// The file.
 pub const PATH: &str = "api.yaml";
 
-/// The operations of a type, with `<<…>>` for what differs. API Gateway takes no references to responses.
+/// The operations of a type, with `<<…>>` as placeholders. API Gateway does not support references to responses.
 const OPERATIONS: &str = include_str!("path.yaml");
 
 const BATCH: &str = "\
@@ -29,10 +29,10 @@ const BATCH: &str = "\
         $ref: \"#/components/schemas/<<Pascal>>Event\"
 ";
 
-/// What the file must be, from what it is.
+/// The new text of the file, from its present text.
 ///
 /// # Errors
-/// When it lacks the comments between which the parts go.
+/// When the comments around a part are missing.
 pub fn text(types: &[EventType], present: &str) -> Result<String, MarkerError> {
     let paths: Vec<String> = types.iter().map(operations).collect();
     let with_paths = markers::replace(present, "paths of event types", &format!("{}\n", paths.join("\n")))?;
@@ -43,12 +43,12 @@ pub fn text(types: &[EventType], present: &str) -> Result<String, MarkerError> {
 fn operations(event_type: &EventType) -> String {
     let beacon = format!("{{\"{}\":[{}]}}", event_type.name, example::event(event_type, false));
     let description = format!(
-        "{} Takes 1 to 500 {}. Each is judged and stored by itself: a bad one fails alone, with 200 for the batch, and the \
-         answer has the result of each in the order they were sent. An event fails if it does not fit its schema, or if \
-         {} is over 15 minutes ahead or over 30 days back. Send again only events that failed with NotStored, and with \
-         the same ids: repeats of an id count once. A body sent as text/plain is read as JSON too; navigator.sendBeacon \
-         can send it without a preflight. A body may be packed once with Content-Encoding: gzip; its limit of 1 MiB holds \
-         for what it unpacks to.",
+        "{} Accepts 1 to 500 {}. Each event is validated and stored by itself: an invalid one fails alone, with 200 for the \
+         batch, and the answer has the result of each in the order they were sent. An event fails if it does not match its \
+         schema, or if {} is over 15 minutes ahead or over 30 days back. Send again only events that failed with \
+         NotStored, and with the same ids: repeats of an id count once. A body sent as text/plain is read as JSON too; \
+         navigator.sendBeacon can send it without a preflight. A body may be compressed once with Content-Encoding: gzip; \
+         the limit of 1 MiB then applies to the decompressed body too.",
         sentence(&event_type.description),
         plural(event_type),
         event_type.time
@@ -69,7 +69,7 @@ fn operations(event_type: &EventType) -> String {
     )
 }
 
-/// An event of an example, as an item of a list.
+/// An example event, as an item of a list.
 fn example_of(event_type: &EventType, with_id: bool) -> String {
     let mut lines = String::new();
     for (name, value) in example::members(event_type, with_id) {
@@ -79,7 +79,7 @@ fn example_of(event_type: &EventType, with_id: bool) -> String {
     lines
 }
 
-/// A value of JSON in YAML, which has JSON in it. Texts are plain where that is safe.
+/// A JSON value as YAML, of which JSON is a part. Texts are plain where that is safe.
 fn value_of(json: &str) -> String {
     match Json::parse(json) {
         Ok(Json::Text(text)) => scalar(&text),
@@ -88,7 +88,7 @@ fn value_of(json: &str) -> String {
     }
 }
 
-/// JSON in single quotes, in which YAML has no escapes but for the quote.
+/// JSON in single quotes, in which YAML escapes only the quote.
 fn single_quoted(json: &str) -> String {
     format!("'{}'", escaped(json).replace('\'', "''"))
 }
@@ -98,7 +98,7 @@ fn sentence(text: &str) -> String {
     if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
 }
 
-/// The text with the day from which on it holds.
+/// The text with the first day for which it holds.
 fn since(text: &str, day: Option<&str>) -> String {
     day.map_or_else(|| text.to_owned(), |day| format!("{} (since {day})", text.trim_end_matches('.')))
 }
@@ -142,8 +142,8 @@ fn property(field: &Field, indent: usize, time: Option<&str>, out: &mut String) 
     refer_or(reference, &field.value, indent, out);
 }
 
-/// A reference to a model where there is one, otherwise what the value must be. Beside a plain `$ref` the description that
-/// stands before it would not count.
+/// A reference to a model if there is one, otherwise the schema of the value. It is in `allOf`, since a description next to a
+/// plain `$ref` is ignored.
 fn refer_or(model: Option<&str>, of: &Value, indent: usize, out: &mut String) {
     let blanks = " ".repeat(indent);
     match model {
@@ -203,14 +203,14 @@ fn value(value_: &Value, indent: usize, out: &mut String) {
             }
             line("maxItems", &max_items.to_string());
             out.push_str(&format!("{blanks}items:\n"));
-            match item_description {
-                Some(meaning) => {
-                    out.push_str(&format!("{blanks}  description: {}\n", line_scalar(meaning)));
-                    refer_or((**items == Value::Uuid).then_some("Id"), items, indent + 2, out);
-                }
-                None => value(items, indent + 2, out),
-            }
+            item(items, item_description.as_deref(), indent + 2, out);
         }
         Value::Object(inner) => object(inner, indent, None, out),
     }
+}
+
+fn item(items: &Value, description: Option<&str>, indent: usize, out: &mut String) {
+    let Some(description) = description else { return value(items, indent, out) };
+    out.push_str(&format!("{}description: {}\n", " ".repeat(indent), line_scalar(description)));
+    refer_or((*items == Value::Uuid).then_some("Id"), items, indent, out);
 }

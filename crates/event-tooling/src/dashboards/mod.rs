@@ -1,8 +1,7 @@
-//! What the dashboards of `stacks/dashboards.yaml` show of each type: rows of widgets that all types share, and widgets of
-//! its own.
+//! The parts of `stacks/dashboards.yaml` for each type: its rows in the widgets of all types, and widgets of its own.
 //!
-//! Each type is named. `SEARCH` would find new ones by itself, but it needs double quotes around a reference, and the
-//! transform that writes the bodies doesn't escape what it puts in.
+//! Each type is named. `SEARCH` would find new types automatically, but it needs double quotes around a reference, and the
+//! transform that writes the bodies doesn't escape inserted values.
 
 use event_types::EventType;
 
@@ -14,7 +13,7 @@ use crate::yaml::scalar;
 /// The file.
 pub const PATH: &str = "stacks/dashboards.yaml";
 
-/// The rows that each type has in widgets of all types: `=== <name of the part>`, then the rows of a type.
+/// The rows of each type in widgets of all types: `=== <name of the part>`, then the rows of a type.
 const ROWS: &str = include_str!("rows.yaml");
 
 /// The widgets of a type on the real-time dashboard: 24 columns.
@@ -31,13 +30,13 @@ const HEIGHT: usize = 6;
 /// Colours of the example's types.
 const COLORS_OF_ADS: [(&str, &str); 2] = [("impressions", "#1f77b4"), ("clicks", "#2ca02c")];
 
-/// Colours of other types, one after the other: none that a row has that is written by hand.
+/// Colours of other types, in turn. No row that is written by hand has one of them.
 const COLORS: [&str; 8] = ["#17becf", "#bcbd22", "#e377c2", "#8c564b", "#ff7f0e", "#393b79", "#637939", "#843c39"];
 
-/// What the file must be, from what it is.
+/// The new text of the file, from its present text.
 ///
 /// # Errors
-/// When it lacks the comments between which the parts go.
+/// When the comments around a part are missing.
 pub fn text(types: &[EventType], present: &str) -> Result<String, MarkerError> {
     let mut out = present.to_owned();
     for section in ROWS.split("=== ").skip(1) {
@@ -52,8 +51,8 @@ pub fn text(types: &[EventType], present: &str) -> Result<String, MarkerError> {
     let first = bottom(&by_hand);
     let widgets: String = others
         .enumerate()
-        .map(|(place, event_type)| {
-            fill_for(event_type, types, REAL_TIME, &[("y", &(first + HEIGHT * place).to_string())])
+        .map(|(index, event_type)| {
+            fill_for(event_type, types, REAL_TIME, &[("y", &(first + HEIGHT * index).to_string())])
         })
         .collect();
     out = markers::replace(&out, REAL_TIME_PART, &widgets)?;
@@ -62,15 +61,15 @@ pub fn text(types: &[EventType], present: &str) -> Result<String, MarkerError> {
     let widgets: String = types
         .iter()
         .enumerate()
-        .map(|(place, event_type)| {
-            let (x, y) = (12 * (place % 2), first + HEIGHT * (place / 2));
+        .map(|(index, event_type)| {
+            let (x, y) = (12 * (index % 2), first + HEIGHT * (index / 2));
             fill_for(event_type, types, LEDGER, &[("x", &x.to_string()), ("y", &y.to_string())])
         })
         .collect();
     markers::replace(&out, LEDGER_PART, &widgets)
 }
 
-fn fill_for(event_type: &EventType, types: &[EventType], template: &str, place: &[(&str, &str)]) -> String {
+fn fill_for(event_type: &EventType, types: &[EventType], template: &str, position: &[(&str, &str)]) -> String {
     let words = plural(event_type);
     let kebab = event_type.kebab_case();
     let values: [(&str, &str); 8] = [
@@ -83,7 +82,7 @@ fn fill_for(event_type: &EventType, types: &[EventType], template: &str, place: 
         ("label", &scalar(&capitalised(&words))),
         ("color", color(event_type, types)),
     ];
-    fill(template, &[&values, place].concat())
+    fill(template, &[&values, position].concat())
 }
 
 fn color(event_type: &EventType, types: &[EventType]) -> &'static str {
@@ -94,7 +93,7 @@ fn color(event_type: &EventType, types: &[EventType]) -> &'static str {
     })
 }
 
-/// The query for cold starts. Comments have no place inside it, so it is a part as a whole.
+/// The query for cold starts. It can't contain comments, so all of it is one part.
 fn logs(types: &[EventType]) -> String {
     let functions = types.iter().map(|event_type| format!("capture-{}", event_type.kebab_case()));
     let functions = functions.chain(["ad-traffic", "metrics-sink"].map(str::to_owned));
@@ -110,7 +109,7 @@ fn logs(types: &[EventType]) -> String {
 /// The text of a dashboard above one of its parts. Empty without that part.
 fn above(text: &str, part: &str) -> String {
     let Some((before, _)) = text.split_once(&format!("# begin: {part}\n")) else { return String::new() };
-    // A resource begins with a key behind two blanks.
+    // A resource begins with a key after two blanks.
     let resource = before.match_indices("\n  ").filter(|(at, _)| !before[at + 3..].starts_with([' ', '#'])).last();
     before[resource.map_or(0, |(at, _)| at)..].to_owned()
 }

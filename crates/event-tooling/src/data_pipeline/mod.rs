@@ -1,4 +1,4 @@
-//! What AWS Data Pipeline runs for each type, in `stacks/data-pipeline.yaml`: an activity that starts its ETL job.
+//! The activity of each type in `stacks/data-pipeline.yaml`, which starts its ETL job.
 
 use event_types::EventType;
 
@@ -11,13 +11,13 @@ pub const PATH: &str = "stacks/data-pipeline.yaml";
 /// The activity of a type. Its job is named as `stacks/event.yaml` names it.
 const ACTIVITY: &str = include_str!("activity.yaml");
 
-/// In the fields of an activity that waits for all types.
+/// A field of an activity that waits for all types.
 const DEPENDENCY: &str = "- { Key: dependsOn, RefValue: <<Pascal>>Etl }\n";
 
-/// What the file must be, from what it is.
+/// The new text of the file, from its present text.
 ///
 /// # Errors
-/// When it lacks the comments between which the parts go.
+/// When the comments around a part are missing.
 pub fn text(types: &[EventType], present: &str) -> Result<String, MarkerError> {
     let of_types = |template: &str| -> String {
         let fill = |event_type: &EventType| {

@@ -1,4 +1,4 @@
-//! From what was seen to the fields of a schema.
+//! Infers the fields of a schema from samples.
 
 use event_types::{EventType, Json, MAX_DEPTH, MAX_PRECISION};
 
@@ -25,10 +25,10 @@ const MONEY: [&str; 17] = [
 /// Digits after the point that an amount of money may have.
 const MAX_MONEY_PLACES: usize = 4;
 
-/// The least digits before the point that an amount of money gets: more can't be added later.
+/// The minimum of digits before the point of an amount of money: more can't be added later.
 const MIN_MONEY_WHOLE: usize = 7;
 
-/// Fields by which a person or a thing is found, without the ending `_id`.
+/// Fields that identify a person or a thing, without the ending `_id`.
 const PERSONS: [&str; 14] = [
     "account", "buyer", "client", "customer", "device", "driver", "email", "member", "patient", "person", "phone",
     "player", "user", "visitor",
@@ -114,7 +114,7 @@ impl<'a> Fields<'a> {
             )));
         };
         let best = (*best).clone();
-        let also = also(rest);
+        let also = alternatives(rest);
         self.assume("x-id", format!("`{best}`: a uuid that no two samples share{also}"), "--id FIELD");
         Ok(best)
     }
@@ -135,7 +135,7 @@ impl<'a> Fields<'a> {
             // `ordered_at` is the time of orders.
             let stem = singular(&self.given.name);
             let own = name.strip_suffix("_at").is_some_and(|verb| verb.starts_with(&*stem));
-            if own { 0 } else { TIMES.iter().position(|best| *best == name).map_or(9, |place| place + 1) }
+            if own { 0 } else { TIMES.iter().position(|best| *best == name).map_or(9, |rank| rank + 1) }
         };
         found.sort_by_key(|name| rank(name));
         let [best, rest @ ..] = &found[..] else {
@@ -146,7 +146,7 @@ impl<'a> Fields<'a> {
             ));
         };
         let best = (*best).clone();
-        let also = also(rest);
+        let also = alternatives(rest);
         self.assume("x-time", format!("`{best}`: a time in every sample{also}"), "--time FIELD");
         Ok(best)
     }
@@ -185,7 +185,7 @@ impl<'a> Fields<'a> {
                 required.push(name.clone());
             } else if !is_id {
                 let (absent, of) = (seen.objects - field.count, seen.objects);
-                let assumed = format!("optional: {absent} of {of} {} don't have it", what(prefix));
+                let assumed = format!("optional: {absent} of {of} {} don't have it", owners(prefix));
                 self.assume(&path, assumed, format!("list it in `required` in {}", self.file()));
             }
             if field.nulls > 0 {
@@ -201,7 +201,7 @@ impl<'a> Fields<'a> {
         Ok((properties, required))
     }
 
-    /// The own id of another type that the field has the name of.
+    /// The own id of another type with the name of the field.
     fn reference(&self, name: &str, seen: &Seen) -> Option<String> {
         let is_uuid = matches!(&seen.kind, Some((Kind::Text(texts), _)) if texts.uuids);
         let other = self.others.iter().find(|other| is_uuid && other.id == name)?;
@@ -381,13 +381,13 @@ fn times(count: usize) -> String {
     if count == 1 { "1 sample".to_owned() } else { format!("{count} samples") }
 }
 
-/// What has the fields below this path.
-fn what(prefix: &str) -> &'static str {
+/// The owners of the fields below this path.
+fn owners(prefix: &str) -> &'static str {
     if prefix.is_empty() { "samples" } else { "objects" }
 }
 
-/// Other fields that would have done.
-fn also(names: &[&String]) -> String {
+/// Other candidates for a role.
+fn alternatives(names: &[&String]) -> String {
     match names {
         [] => String::new(),
         names => {

@@ -20,7 +20,7 @@ pub(crate) const MAX_ENUM: usize = 8;
 /// The group of a type for which none is given.
 pub const GROUP: &str = "app";
 
-/// What is known of a type before its samples are looked at.
+/// What is given about a type in addition to its samples.
 #[derive(Clone, Debug, Default)]
 pub struct Given {
     /// The type's name.
@@ -36,7 +36,7 @@ pub struct Given {
 /// A guess.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assumption {
-    /// What it is about: a field with its path, or an annotation of the schema.
+    /// The subject: a field with its path, or an annotation of the schema.
     pub about: String,
     /// What was assumed, and why.
     pub assumed: String,
@@ -59,7 +59,7 @@ pub struct Inferred {
     pub assumptions: Vec<Assumption>,
 }
 
-/// The least schema: an own id and a time.
+/// The minimal schema: an own id and a time.
 #[must_use]
 pub fn minimal(given: &Given) -> Inferred {
     let one = singular(&given.name);
@@ -85,8 +85,7 @@ pub fn minimal(given: &Given) -> Inferred {
     Inferred { schema: schema(given, &parts, &[time], properties), assumptions }
 }
 
-/// A schema that all samples keep to. `others` are the types that there are already: a field with the name of an own id
-/// refers to it.
+/// A schema that all samples match. `others` are the existing types: a field with the name of an own id refers to it.
 ///
 /// # Errors
 /// When a sample is not a JSON object, its fields can't be columns, or none is an own id or a time.
@@ -110,7 +109,7 @@ fn group_assumption(given: &Given) -> Assumption {
     Assumption::new("x-group", assumed, "--group NAME")
 }
 
-/// Which fields have a part in the type.
+/// Which fields have a role in the type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Parts {
     pub id: String,

@@ -1,4 +1,4 @@
-//! Samples: a JSON object a line.
+//! Samples: one JSON object per line.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use event_types::Json;
 /// A sample that no schema can be inferred from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SampleError {
-    /// Its line, from 1; nothing when it is about all of them.
+    /// Its line, from 1; none if it is about all samples.
     pub line: Option<usize>,
-    /// What is wrong with it, and what to do.
+    /// The problem, and what to do.
     pub problem: String,
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Sample>, SampleError> {
             continue;
         }
         let failed = |problem: String| SampleError { line: Some(number + 1), problem };
-        // First into a tree that refuses what is nested too deeply for any reader.
+        // serde_json refuses values that are nested too deeply.
         let checked = serde_json::from_str::<serde_json::Value>(line).and_then(|_| Json::parse(line));
         match checked {
             Ok(Json::Object(members)) => samples.push(Sample { line: number + 1, members }),

@@ -1,4 +1,4 @@
-//! What samples have at one place: in a field, or in the items of an array.
+//! What was seen in the samples of one field, or of the items of an array.
 
 use std::collections::BTreeSet;
 
@@ -7,10 +7,10 @@ use event_types::Json;
 use super::samples::SampleError;
 use super::text::{is_date, is_time, is_uuid};
 
-/// The most different texts that are remembered to tell an enum: one more than an enum gets.
+/// The most distinct texts that are kept to detect an enum: one more than an enum may have.
 const MAX_TEXTS: usize = super::MAX_ENUM + 1;
 
-/// Everything that was seen at a place.
+/// The values of a field in the samples.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     /// Values other than null.
@@ -18,7 +18,7 @@ pub(crate) struct Seen {
     pub nulls: usize,
     /// The line of the first null.
     pub first_null: usize,
-    /// What the values are, with the line of the first.
+    /// The type of the values, with the line of the first.
     pub kind: Option<(Kind, usize)>,
 }
 
@@ -54,9 +54,9 @@ pub(crate) struct Texts {
     pub times: bool,
     pub dates: bool,
     pub max_chars: usize,
-    /// Each text that was seen, up to a number, and how often.
+    /// The distinct texts, up to a limit, and how often each was seen.
     pub texts: Vec<(String, usize)>,
-    /// Texts that are UUIDs, in lower case, to see whether one comes twice.
+    /// UUIDs in lower case, to detect repeated ones.
     pub all_uuids: BTreeSet<String>,
     pub repeated: bool,
 }
@@ -75,19 +75,19 @@ pub(crate) struct Members {
 }
 
 impl Members {
-    /// Takes the members of an object in.
+    /// Adds the members of an object.
     pub fn add(&mut self, members: &[(String, Json)], path: &str, line: usize) -> Result<(), SampleError> {
         self.objects += 1;
         for (name, value) in members {
             let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            let place = match self.fields.iter().position(|(known, _)| known == name) {
-                Some(place) => place,
+            let index = match self.fields.iter().position(|(known, _)| known == name) {
+                Some(index) => index,
                 None => {
                     self.fields.push((name.clone(), Seen::default()));
                     self.fields.len() - 1
                 }
             };
-            self.fields[place].1.add(value, &path, line)?;
+            self.fields[index].1.add(value, &path, line)?;
         }
         Ok(())
     }
@@ -176,7 +176,7 @@ impl Texts {
             self.repeated |= !self.all_uuids.insert(text.to_ascii_lowercase());
         }
         match self.texts.iter().position(|(known, _)| known == text) {
-            Some(place) => self.texts[place].1 += 1,
+            Some(index) => self.texts[index].1 += 1,
             None if self.texts.len() < MAX_TEXTS => self.texts.push((text.to_owned(), 1)),
             None => {}
         }

@@ -1,17 +1,17 @@
-//! What a text is.
+//! The forms of texts.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 
 /// A UUID in hyphenated form, of any version.
 pub(crate) fn is_uuid(text: &str) -> bool {
     text.len() == 36
-        && text.bytes().enumerate().all(|(place, byte)| match place {
+        && text.bytes().enumerate().all(|(index, byte)| match index {
             8 | 13 | 18 | 23 => byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         })
 }
 
-/// A time in one of the two forms that the API takes.
+/// A time in one of the two forms that the API accepts.
 pub(crate) fn is_time(text: &str) -> bool {
     let (Some(day), Some(rest)) = (text.get(..10), text.get(10..)) else { return false };
     if !is_date(day) {
@@ -29,7 +29,7 @@ pub(crate) fn is_time(text: &str) -> bool {
 /// A day of the calendar, `YYYY-MM-DD`.
 pub(crate) fn is_date(text: &str) -> bool {
     let has_form = text.len() == 10
-        && text.bytes().enumerate().all(|(place, byte)| match place {
+        && text.bytes().enumerate().all(|(index, byte)| match index {
             4 | 7 => byte == b'-',
             _ => byte.is_ascii_digit(),
         });

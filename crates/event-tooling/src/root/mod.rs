@@ -1,4 +1,4 @@
-//! What `template.yaml` has for each type: a stack, a function with its check, outputs, and the lists that name them.
+//! The parts of `template.yaml` for each type: a stack, a function with its check, outputs, and the lists that name them.
 
 use event_types::EventType;
 
@@ -10,7 +10,7 @@ use crate::yaml::scalar;
 /// The file.
 pub const PATH: &str = "template.yaml";
 
-/// Each part that is made of a block per type: its name, the block, and what is between two of them.
+/// The parts with a block per type: the name of the part, the block, and the separator.
 const BLOCKS: [(&str, &str, &str); 4] = [
     ("stacks of event types", include_str!("stack.yaml"), "\n"),
     ("functions of event types", include_str!("function.yaml"), "\n"),
@@ -18,10 +18,10 @@ const BLOCKS: [(&str, &str, &str); 4] = [
     ("outputs of event types", include_str!("outputs.yaml"), ""),
 ];
 
-/// What the file must be, from what it is.
+/// The new text of the file, from its present text.
 ///
 /// # Errors
-/// When it lacks the comments between which the parts go.
+/// When the comments around a part are missing.
 pub fn text(types: &[EventType], present: &str) -> Result<String, MarkerError> {
     let mut out = present.to_owned();
     for (name, block, between) in BLOCKS {
@@ -29,7 +29,7 @@ pub fn text(types: &[EventType], present: &str) -> Result<String, MarkerError> {
         out = markers::replace(&out, name, &blocks.join(between))?;
     }
     let names: Vec<&str> = types.iter().map(|event_type| event_type.name.as_str()).collect();
-    // Several names with commas between them are plain in YAML; one may be a word that means something else.
+    // Several names with commas are plain in YAML. A single name may be a word with a meaning in YAML.
     let names = if let [name] = names[..] { scalar(name) } else { names.join(",") };
     out = markers::replace(&out, "names of event types", &format!("EventTypes: {names}\n"))?;
     let jobs: String =

@@ -10,17 +10,17 @@ use crate::yaml::{line_scalar, quoted, scalar};
 /// The file.
 pub const PATH: &str = "stacks/tables.yaml";
 
-/// The tables of a type, with `<<…>>` for what differs.
+/// The tables of a type, with `<<…>>` as placeholders.
 const TABLES: &str = include_str!("tables.yaml");
 
-/// The most characters that Glue takes as the comment of a column.
+/// The most characters of a column's comment in Glue.
 /// <https://docs.aws.amazon.com/glue/latest/dg/aws-glue-api-catalog-tables.html>
 const MAX_COMMENT: usize = 255;
 
-/// What the file must be, from what it is.
+/// The new text of the file, from its present text.
 ///
 /// # Errors
-/// When it lacks the comments between which the parts go.
+/// When the comments around a part are missing.
 pub fn text(types: &[EventType], present: &str) -> Result<String, MarkerError> {
     let tables: Vec<String> = types.iter().map(tables).collect();
     let with_tables = markers::replace(present, "tables of event types", &format!("\n{}\n", tables.join("\n")))?;
@@ -54,7 +54,7 @@ fn tables(event_type: &EventType) -> String {
     )
 }
 
-/// The title within a sentence. What begins with two capitals is an abbreviation.
+/// The title inside a sentence: in lower case, unless it begins with two capitals, as an abbreviation does.
 fn one(title: &str) -> String {
     let mut chars = title.chars();
     match (chars.next(), chars.next()) {
@@ -65,7 +65,7 @@ fn one(title: &str) -> String {
     }
 }
 
-/// What the columns of a table of events mean. `glue/lake/table.py` reads them.
+/// The roles of the columns, as parameters of the table. `glue/lake/table.py` reads them.
 fn parameters(event_type: &EventType) -> String {
     let fields = event_type.object.fields.iter();
     let uuids: Vec<String> =
@@ -79,7 +79,7 @@ fn parameters(event_type: &EventType) -> String {
         ("sort", event_type.sort.clone()),
         ("erase", event_type.erase.clone()),
     ] {
-        // Names with commas between them are plain; one name may be a word that YAML takes for something else.
+        // Names with commas are plain. A single name may be a word with a meaning in YAML.
         match &names[..] {
             [] => {}
             [name] => lines.push(format!("event.{key}: {}", scalar(name))),
@@ -91,7 +91,7 @@ fn parameters(event_type: &EventType) -> String {
 
 fn columns(event_type: &EventType, is_raw: bool) -> String {
     let lines = event_type.object.fields.iter().map(|field| {
-        // Glue takes no line breaks in a comment.
+        // Glue does not allow line breaks in a comment.
         let mut comment = field.description.split_whitespace().collect::<Vec<_>>().join(" ");
         if is_raw && field.value == Value::DateTime {
             comment.push_str(", YYYY-MM-DD HH:MM:SS.mmm");
@@ -104,7 +104,7 @@ fn columns(event_type: &EventType, is_raw: bool) -> String {
     lines.collect::<Vec<_>>().join("\n          ")
 }
 
-/// The type of a column of raw lines: the lake's, but what is text there is text, and decimals are too, as they came.
+/// The type of a column of raw lines: the lake's, except that times, dates and decimals are the text of the line.
 fn raw_type(value: &Value) -> String {
     match value {
         Value::DateTime | Value::Date | Value::Decimal(_) => "string".to_owned(),

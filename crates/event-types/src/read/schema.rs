@@ -1,28 +1,28 @@
-//! Access to the members of a schema, with errors that name their place.
+//! Access to the members of a schema, with errors that name their path.
 
 use super::Problem;
 use crate::json::Json;
 
-/// An object of a schema, with its place for errors.
+/// An object of a schema, with its path for errors.
 pub(super) struct Schema<'a> {
     members: &'a [(String, Json)],
-    place: String,
+    path: String,
 }
 
 impl<'a> Schema<'a> {
-    pub(super) fn of(json: &'a Json, place: &str) -> Result<Self, Problem> {
+    pub(super) fn of(json: &'a Json, path: &str) -> Result<Self, Problem> {
         match json {
-            Json::Object(members) => Ok(Self { members, place: place.to_owned() }),
-            other => Err((place.to_owned(), format!("a schema is an object, not {}", other.kind()))),
+            Json::Object(members) => Ok(Self { members, path: path.to_owned() }),
+            other => Err((path.to_owned(), format!("a schema is an object, not {}", other.kind()))),
         }
     }
 
-    pub(super) fn place_of(&self, key: &str) -> String {
-        if self.place.is_empty() { key.to_owned() } else { format!("{}.{key}", self.place) }
+    pub(super) fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     pub(super) fn problem(&self, key: &str, problem: String) -> Problem {
-        (self.place_of(key), problem)
+        (self.path_of(key), problem)
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&'a Json> {
@@ -54,13 +54,13 @@ impl<'a> Schema<'a> {
         Ok(text.to_owned())
     }
 
-    /// A text that may be absent; blank is absent too.
+    /// An optional text; blank counts as absent.
     pub(super) fn words(&self, key: &str) -> Result<Option<String>, Problem> {
         let text = self.get(key).map(|_| self.text(key)).transpose()?;
         Ok(text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned))
     }
 
-    /// A day that may be absent, `YYYY-MM-DD`.
+    /// An optional day, `YYYY-MM-DD`.
     pub(super) fn day(&self, key: &str) -> Result<Option<String>, Problem> {
         let Some(text) = self.get(key).map(|_| self.text(key)).transpose()? else { return Ok(None) };
         let is_day = text.len() == 10
@@ -111,7 +111,7 @@ impl<'a> Schema<'a> {
             .transpose()
     }
 
-    /// A least count, 0 when absent, and the greatest, which must be there: what has no bound has no place in a stream.
+    /// A minimum count, 0 when absent, and the maximum, which is required: values in a stream must be bounded.
     pub(super) fn bounds(&self, least: &str, greatest: &str) -> Result<(u32, u32), Problem> {
         let count = |key: &str| -> Result<Option<u32>, Problem> {
             self.number(key)?

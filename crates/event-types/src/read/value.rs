@@ -1,10 +1,10 @@
-//! What the value of a field must be, from its schema.
+//! Reads the valid values of a field from its schema.
 
 use super::schema::Schema;
 use super::{Problem, object};
 use crate::model::{Decimal, MAX_DEPTH, MAX_PRECISION, Value};
 
-/// What a value must be. `depth` is the number of objects and arrays around it, `also` what its schema may have besides.
+/// The valid values of a schema. `depth` is the number of objects and arrays around it; `also` are other allowed keywords.
 pub(super) fn value(schema: &Schema<'_>, depth: usize, also: &[&str]) -> Result<Value, Problem> {
     let only = |keys: &[&str]| schema.only(&[&["type"], keys, also].concat());
     match schema.text("type")? {
@@ -38,7 +38,7 @@ pub(super) fn value(schema: &Schema<'_>, depth: usize, also: &[&str]) -> Result<
             only(&["items", "minItems", "maxItems"])?;
             check_depth(schema, depth)?;
             let items = schema.get("items").ok_or_else(|| schema.problem("items", "it is missing".to_owned()))?;
-            let of_items = Schema::of(items, &schema.place_of("items"))?;
+            let of_items = Schema::of(items, &schema.path_of("items"))?;
             let items = value(&of_items, depth + 1, &["description"])?;
             let item_description = of_items.words("description")?;
             let (min_items, max_items) = schema.bounds("minItems", "maxItems")?;

@@ -34,7 +34,7 @@ pub fn check(root: &Path, options: &Check) -> Result<Outcome> {
         let mut found = before.map(|before| compat::compare(&before, &types)).unwrap_or_default();
         // Conflicts that the comparison has found are not listed again.
         let is_new = |conflict: &Incompatible| {
-            found.iter().all(|other| (&other.event_type, &other.place) != (&conflict.event_type, &conflict.place))
+            found.iter().all(|other| (&other.event_type, &other.path) != (&conflict.event_type, &conflict.path))
         };
         for conflict in conflicts.iter().filter(|conflict| is_new(conflict)) {
             problems.push(Problem { kind: "lock", text: conflict.to_string() });
