@@ -1,12 +1,13 @@
-//! How fast events leave: `cargo bench -p loadgen --bench http`.
+//! How fast events are sent: `cargo bench -p loadgen --bench http`.
 //!
-//! A null server in a process of its own answers every event as stored. loadgen, which makes every event fresh, and
+//! A null server in its own process answers every event as stored. loadgen, which makes every event fresh, and
 //! `wrk` and `oha` (if they are installed), which post one body over and over, take turns on the same cores with the
 //! same bodies and the same number of connections. Each line is the median of the rounds.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitCode, Stdio};
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -74,7 +75,7 @@ async fn connection(mut stream: TcpStream, answers: &[Vec<u8>]) -> Result<(), Fa
     }
 }
 
-/// The lengths of a request's head and body, once its head is there.
+/// The lengths of a request's head and body, once its head is complete.
 fn request(buffer: &[u8]) -> Result<Option<(usize, usize)>, Failure> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut request = httparse::Request::new(&mut headers);
@@ -167,7 +168,7 @@ fn children_cpu() -> f64 {
     (ticks(13) + ticks(14)) / 100.0
 }
 
-/// What a command prints, and the CPU time that it took; `None` when it's not installed.
+/// The output of a command, and the CPU time that it took. `None` if it is not installed.
 fn output(command: &mut Command) -> Result<Option<(String, f64)>, Failure> {
     let before = children_cpu();
     let output = match command.stderr(Stdio::inherit()).output() {

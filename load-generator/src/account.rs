@@ -1,27 +1,29 @@
-//! What was sent and what became of it.
+//! Counts of sent events and of their results.
 
-use crate::answer::Code;
-use crate::event::{Event, Kind, Table};
-use hdrhistogram::Histogram;
-use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What became of an event in the end.
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::answer::Code;
+use crate::event::{Event, Kind, Table};
+
+/// The final result of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     /// The server has it.
     Acknowledged,
     /// The server does not have it, for this reason.
     Refused(Code),
-    /// The server may have it: the last word on a try was lost.
+    /// The server may have it: the result of an attempt is not known.
     Unknown(Code),
 }
 
 /// The events of a table. `sent` = `acknowledged` + all `refused` + `unknown`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Count {
-    /// Events that were sent, each counted once however often it was tried.
+    /// Events that were sent, each counted once, however many attempts it took.
     pub sent: u64,
     /// Those that the server has.
     pub acknowledged: u64,
@@ -35,16 +37,16 @@ pub struct Count {
     pub late: u64,
     /// Of those sent: events made by bots.
     pub bots: u64,
-    /// Of those sent: events that were malformed on purpose, so that to refuse them is right.
+    /// Of those sent: events that were malformed on purpose, which the server must refuse.
     pub malformed: u64,
     /// Of the malformed events: those that the server refused.
     pub malformed_refused: u64,
-    /// How often an event was tried once more.
+    /// How often an event was retried.
     pub retried: u64,
 }
 
 impl Count {
-    /// Counts an event that is on its way.
+    /// Counts an event that is being sent.
     pub fn sent(&mut self, event: &Event) {
         self.sent += 1;
         self.late += u64::from(event.late);
@@ -56,7 +58,7 @@ impl Count {
         }
     }
 
-    /// Counts the end of an event that was [sent](Self::sent).
+    /// Counts the result of an event that was [sent](Self::sent).
     pub fn settled(&mut self, event: &Event, fate: &Fate) {
         match fate {
             Fate::Acknowledged => self.acknowledged += 1,
@@ -75,7 +77,7 @@ impl Count {
         }
     }
 
-    /// Every well-formed event was acknowledged, and every malformed one refused.
+    /// Whether every well-formed event was acknowledged, and every malformed one refused.
     pub fn is_complete(&self) -> bool {
         self.malformed == self.malformed_refused && self.acknowledged + self.malformed == self.sent
     }
@@ -105,7 +107,7 @@ fn add_all(to: &mut BTreeMap<Code, u64>, from: &BTreeMap<Code, u64>) {
 pub struct TableAccount {
     /// Its events.
     pub count: Count,
-    /// Of its batches: from when one was to be sent until the last of its events was settled.
+    /// Of its batches: from the intended time of sending until the last event was settled.
     pub latency: Times,
 }
 
@@ -118,7 +120,7 @@ pub struct Account {
     pub requests: u64,
     /// Requests that repeated events.
     pub retries: u64,
-    /// Why requests were repeated, or given up.
+    /// Why requests were retried or given up.
     pub causes: BTreeMap<Code, u64>,
     /// Bytes of request bodies.
     pub bytes_sent: u64,
@@ -129,7 +131,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// An account with nothing in it.
+    /// An empty account.
     pub fn new() -> Self {
         Self {
             tables: Vec::new(),
@@ -195,12 +197,12 @@ impl Times {
     }
 
     fn add(&mut self, other: &Self) {
-        // Fails only when the other can hold what this one can't.
+        // It fails only if the other has a wider range.
         let added = self.0.add(&other.0);
         debug_assert!(added.is_ok());
     }
 
-    /// What is told of them, in milliseconds.
+    /// A summary, in milliseconds.
     pub fn summary(&self) -> Summary {
         let ms = |microseconds: u64| microseconds as f64 / 1_000.0;
         let at = |quantile| ms(self.0.value_at_quantile(quantile));
@@ -243,9 +245,10 @@ pub struct Summary {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
     use crate::event::Defect;
-    use uuid::Uuid;
 
     fn event(kind: Kind) -> Event {
         let id = Uuid::nil();

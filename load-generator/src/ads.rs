@@ -1,13 +1,14 @@
-//! The ads on show and how popular each is.
+//! The ads and their popularity.
+
+use uuid::Uuid;
 
 use crate::random::{Key, Stream};
-use uuid::Uuid;
 
 /// The ads, most popular first: the ad of rank *k* is seen in proportion to 1 / *k*^s (Zipf), evenly with *s* = 0.
 #[derive(Debug, Clone)]
 pub struct Ads {
     ids: Vec<[u8; 36]>,
-    /// Walker's alias table, as Vose makes it (1991), which draws in the same short time however many ads there are.
+    /// Walker's alias table, built by Vose's method (1991), which draws in constant time.
     cells: Vec<Cell>,
 }
 
@@ -21,7 +22,7 @@ struct Cell {
 impl Ads {
     /// `count` ads (at least 1) with the Zipf exponent `exponent` (at least 0).
     ///
-    /// Their ids depend on nothing: the most popular ad is the same one in every run, so that it can be asked for.
+    /// Their ids do not depend on the seed: the most popular ad is the same in every run, so that it can be queried.
     pub fn new(count: u32, exponent: f64) -> Self {
         let key = Key::new(0).child(u64::MAX);
         let ids = (0..u64::from(count)).map(|ad| written(key.child(ad).stream().uuid())).collect();
@@ -33,9 +34,9 @@ impl Ads {
     #[inline]
     pub fn draw(&self, stream: &mut Stream) -> u32 {
         let point = stream.unit() * self.cells.len() as f64;
-        let place = (point as usize).min(self.cells.len() - 1);
-        let cell = self.cells[place];
-        if point - (place as f64) < cell.threshold { place as u32 } else { cell.alias }
+        let index = (point as usize).min(self.cells.len() - 1);
+        let cell = self.cells[index];
+        if point - (index as f64) < cell.threshold { index as u32 } else { cell.alias }
     }
 
     /// The id of an ad as written in events: 36 characters.
@@ -50,18 +51,18 @@ fn alias_table(weights: &[f64]) -> Vec<Cell> {
     let mut left: Vec<f64> = weights.iter().map(|weight| weight / mean).collect();
     let mut cells: Vec<Cell> = (0..weights.len()).map(|ad| Cell { threshold: 1.0, alias: ad as u32 }).collect();
     let (mut small, mut large): (Vec<usize>, Vec<usize>) = (0..weights.len()).partition(|&ad| left[ad] < 1.0);
-    while let (Some(poor), Some(&rich)) = (small.pop(), large.last()) {
-        cells[poor] = Cell { threshold: left[poor], alias: rich as u32 };
-        left[rich] -= 1.0 - left[poor];
-        if left[rich] < 1.0 {
+    while let (Some(under), Some(&over)) = (small.pop(), large.last()) {
+        cells[under] = Cell { threshold: left[under], alias: over as u32 };
+        left[over] -= 1.0 - left[under];
+        if left[over] < 1.0 {
             large.pop();
-            small.push(rich);
+            small.push(over);
         }
     }
     cells
 }
 
-/// A UUID as it is written: hyphenated, in small letters.
+/// A UUID as text: hyphenated, in lower case.
 #[inline]
 pub fn written(id: Uuid) -> [u8; 36] {
     let mut text = [0; 36];

@@ -1,60 +1,61 @@
-//! What an answer means for each event: stored, refused for good, or to be tried again.
+//! What an answer means for each event: stored, refused, or to be retried.
 
-use hyper::StatusCode;
-use serde::Deserialize;
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// The error code of an event that was right but could not be stored. Any other code is final.
+use hyper::StatusCode;
+use serde::Deserialize;
+
+/// The error code of a valid event that could not be stored. Every other code is final.
 pub const NOT_STORED: &str = "NotStored";
 
-/// Why an event was not acknowledged: the beacon's error code, `Http…`, or one of the words below.
+/// Why an event was not acknowledged: the beacon's error code, `Http…`, or one of the codes below.
 pub type Code = Cow<'static, str>;
 
 /// No connection could be made: nothing was sent.
 pub const CONNECT_FAILED: Code = Cow::Borrowed("ConnectFailed");
-/// The connection broke before the answer was read: nobody knows what the server did.
+/// The connection broke before the answer was read: what the server did is not known.
 pub const NO_ANSWER: Code = Cow::Borrowed("NoAnswer");
-/// The answer took too long: nobody knows what the server did.
+/// The answer took too long: what the server did is not known.
 pub const TIMEOUT: Code = Cow::Borrowed("Timeout");
-/// The server said 200, but not what became of each event.
+/// The server answered 200, but without a result for each event.
 pub const UNREADABLE: Code = Cow::Borrowed("UnreadableAnswer");
 
-/// What one try has settled of one event.
+/// The result of one attempt for one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The server has it.
     Acknowledged,
     /// The server will never take it.
     Refused(Code),
-    /// It's to be tried again.
-    Again(Trouble),
+    /// The event is to be sent again.
+    Retry(AttemptError),
 }
 
-/// Why a try is to be repeated.
+/// A failed attempt that is to be repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub struct AttemptError {
     /// What happened.
     pub code: Code,
-    /// The server may have stored the event all the same.
+    /// The server may have stored the event anyway.
     pub maybe_stored: bool,
     /// The server asked to wait this long.
     pub retry_after: Option<Duration>,
 }
 
-impl Trouble {
-    /// A try whose outcome is known: nothing was stored.
+impl AttemptError {
+    /// An attempt that stored nothing.
     pub fn not_stored(code: Code) -> Self {
         Self { code, maybe_stored: false, retry_after: None }
     }
 
-    /// A try whose outcome is not known.
+    /// An attempt whose result is not known.
     pub fn unknown(code: Code) -> Self {
         Self { code, maybe_stored: true, retry_after: None }
     }
 }
 
-/// What one try has settled of a batch.
+/// The result of one attempt for a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdicts {
     /// The same for every event.
@@ -82,11 +83,11 @@ struct Record<'a> {
 /// | answer | verdict |
 /// |---|---|
 /// | 200, `failed: false` | acknowledged |
-/// | 200, `failed: true`, `NotStored` | again |
+/// | 200, `failed: true`, `NotStored` | retry |
 /// | 200, `failed: true`, any other code | refused |
-/// | 200, not a record for each event | again, outcome unknown |
-/// | 429, 503 | again, after `Retry-After` |
-/// | 408, other 5xx | again, outcome unknown |
+/// | 200, not a record for each event | retry, result unknown |
+/// | 429, 503 | retry, after `Retry-After` |
+/// | 408, other 5xx | retry, result unknown |
 /// | any other status | refused |
 pub fn judge(status: StatusCode, retry_after: Option<Duration>, body: &[u8], count: usize) -> Verdicts {
     let code = || Cow::Owned(format!("Http{}", status.as_u16()));
@@ -94,10 +95,10 @@ pub fn judge(status: StatusCode, retry_after: Option<Duration>, body: &[u8], cou
         StatusCode::OK => judge_records(body, count),
         // API Gateway's and Lambda's throttles, and the beacon's "nothing could be stored".
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            Verdicts::All(Verdict::Again(Trouble { retry_after, ..Trouble::not_stored(code()) }))
+            Verdicts::All(Verdict::Retry(AttemptError { retry_after, ..AttemptError::not_stored(code()) }))
         }
         status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
-            Verdicts::All(Verdict::Again(Trouble { retry_after, ..Trouble::unknown(code()) }))
+            Verdicts::All(Verdict::Retry(AttemptError { retry_after, ..AttemptError::unknown(code()) }))
         }
         _ => Verdicts::All(Verdict::Refused(code())),
     }
@@ -106,14 +107,14 @@ pub fn judge(status: StatusCode, retry_after: Option<Duration>, body: &[u8], cou
 fn judge_records(body: &[u8], count: usize) -> Verdicts {
     let records = match serde_json::from_slice::<Answer>(body) {
         Ok(answer) if answer.records.len() == count => answer.records,
-        _ => return Verdicts::All(Verdict::Again(Trouble::unknown(UNREADABLE))),
+        _ => return Verdicts::All(Verdict::Retry(AttemptError::unknown(UNREADABLE))),
     };
     if records.iter().all(|record| !record.failed) {
         return Verdicts::All(Verdict::Acknowledged);
     }
     let verdict = |record: Record| match (record.failed, record.error_code) {
         (false, _) => Verdict::Acknowledged,
-        (true, Some(code)) if code == NOT_STORED => Verdict::Again(Trouble::not_stored(Cow::Borrowed(NOT_STORED))),
+        (true, Some(code)) if code == NOT_STORED => Verdict::Retry(AttemptError::not_stored(Cow::Borrowed(NOT_STORED))),
         (true, Some(code)) => Verdict::Refused(Cow::Owned(code.into_owned())),
         (true, None) => Verdict::Refused(Cow::Borrowed("NoCode")),
     };
@@ -133,17 +134,17 @@ pub fn retry_after(value: &str, now: i64) -> Option<Duration> {
 
 /// The wait before a first retry.
 const BACKOFF_BASE: Duration = Duration::from_millis(100);
-/// The longest wait between two tries that the server did not ask for.
+/// The longest wait between two attempts, unless the server asks for more.
 const BACKOFF_LIMIT: Duration = Duration::from_secs(10);
 /// The longest wait that a server can ask for.
 pub const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(120);
 
-/// How long to wait after try number `tries`: twice as long each time, less up to a half by `jitter` (in [0, 1)), so
-/// that those who failed together don't return together; and no shorter than the server asked.
+/// How long to wait after attempt number `tries`: twice as long each time, reduced by up to a half by `jitter` (in [0, 1)), so
+/// that requests that failed together are not retried together; and at least as long as the server asked.
 pub fn backoff(tries: u32, jitter: f64, asked: Option<Duration>) -> Duration {
     let doubled = BACKOFF_BASE.saturating_mul(1 << (tries.saturating_sub(1)).min(16)).min(BACKOFF_LIMIT);
     let own = doubled.mul_f64(1.0 - jitter / 2.0);
-    // What was asked for is spread as well, but only upwards.
+    // The requested wait is spread as well, but never shortened.
     let asked = asked.map_or(Duration::ZERO, |asked| asked.min(RETRY_AFTER_LIMIT) + BACKOFF_BASE.mul_f64(jitter));
     own.max(asked)
 }
@@ -167,8 +168,8 @@ mod tests {
         for (again, maybe_stored) in
             [(408, true), (429, false), (500, true), (502, true), (503, false), (504, true), (599, true)]
         {
-            let expected = Trouble { code: format!("Http{again}").into(), maybe_stored, retry_after: None };
-            assert_eq!(status(again), Verdict::Again(expected));
+            let expected = AttemptError { code: format!("Http{again}").into(), maybe_stored, retry_after: None };
+            assert_eq!(status(again), Verdict::Retry(expected));
         }
     }
 
@@ -182,7 +183,7 @@ mod tests {
             Verdicts::Each(vec![
                 Verdict::Acknowledged,
                 Verdict::Refused("InvalidEvent".into()),
-                Verdict::Again(Trouble::not_stored(NOT_STORED.into())),
+                Verdict::Retry(AttemptError::not_stored(NOT_STORED.into())),
                 Verdict::Refused("NoCode".into()),
             ])
         );
@@ -199,7 +200,7 @@ mod tests {
         for body in ["", "{}", "[]", r#"{"records":[{"failed":false}]}"#, r#"{"records":[{},{}]}"#] {
             assert_eq!(
                 judge(StatusCode::OK, None, body.as_bytes(), 2),
-                Verdicts::All(Verdict::Again(Trouble::unknown(UNREADABLE))),
+                Verdicts::All(Verdict::Retry(AttemptError::unknown(UNREADABLE))),
                 "{body}"
             );
         }
@@ -212,12 +213,12 @@ mod tests {
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:50:00 GMT", now), Some(Duration::from_secs(23)));
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now), Some(Duration::ZERO));
         assert_eq!(retry_after("soon", now), None);
-        let Verdicts::All(Verdict::Again(trouble)) =
+        let Verdicts::All(Verdict::Retry(error)) =
             judge(StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(7)), b"", 1)
         else {
             panic!("not tried again")
         };
-        assert_eq!(trouble.retry_after, Some(Duration::from_secs(7)));
+        assert_eq!(error.retry_after, Some(Duration::from_secs(7)));
     }
 
     #[test]

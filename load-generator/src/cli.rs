@@ -1,5 +1,18 @@
 //! The command line.
 
+use std::fmt::Display;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use chrono::{Days, NaiveDate, Utc};
+use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
+
 use crate::ads::Ads;
 use crate::client::Target;
 use crate::config::{Config, positive, share};
@@ -9,17 +22,6 @@ use crate::journal::Journal;
 use crate::plan::{Plan, Schedule, usual_impressions};
 use crate::run::{INTERRUPTED, run};
 use crate::types::Wanted;
-use anyhow::{Context, bail};
-use chrono::{Days, NaiveDate, Utc};
-use clap::{Args, Parser, Subcommand};
-use serde::Serialize;
-use std::fmt::Display;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
-use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// The configuration that is read when none is named.
 const CONFIG: &str = "load-generator/config.yaml";
@@ -58,7 +60,7 @@ enum Command {
     Ads(AdsArgs),
 }
 
-/// What decides which events there are.
+/// The options that determine the events.
 #[derive(Debug, Args)]
 struct TrafficArgs {
     /// The configuration
@@ -116,7 +118,7 @@ struct RunArgs {
     base_url: Option<String>,
 
     /// Make events of a past day (YYYY-MM-DD in UTC, or yesterday) and send them as fast as the server takes them
-    #[arg(long, value_name = "DAY", value_parser = past_day)]
+    #[arg(long, value_name = "DAY", value_parser = |text: &str| past_day(text, today()))]
     day: Option<NaiveDate>,
 
     /// Make this many impressions a second, whether the server keeps up or not: 20000/s
@@ -146,7 +148,7 @@ struct FilesArgs {
     traffic: TrafficArgs,
 
     /// The day on which the events arrive (YYYY-MM-DD in UTC, or yesterday)
-    #[arg(long, value_name = "DAY", value_parser = day)]
+    #[arg(long, value_name = "DAY", value_parser = |text: &str| day(text, today()))]
     day: NaiveDate,
 
     /// The folder for data/raw/<group>/<type>/year=…/month=…/day=…/hour=…/*.gz
@@ -169,7 +171,7 @@ struct AdsArgs {
     config: PathBuf,
 }
 
-/// What the process does, from its arguments to its exit status.
+/// Runs the command line and returns its exit status.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
@@ -183,17 +185,17 @@ pub fn main() -> ExitCode {
             Failure::Usage(error) => (error, 2),
             Failure::Run(error) => (error, 1),
         };
-        // `eprintln!` would panic where nobody reads it.
+        // `eprintln!` would panic if standard error is closed.
         let _ = writeln!(std::io::stderr(), "loadgen: {error:#}");
         ExitCode::from(status)
     })
 }
 
-/// What went wrong, and whose fault it is.
+/// An error, by its exit status.
 enum Failure {
     /// The command line or the configuration is wrong.
     Usage(anyhow::Error),
-    /// The rest.
+    /// Any other error.
     Run(anyhow::Error),
 }
 
@@ -212,7 +214,7 @@ impl TrafficArgs {
         Ok(config)
     }
 
-    /// The impressions of a day: as many as asked for, or as many as users make in the duration.
+    /// The impressions of a day: the given number, or as many as users make in the duration.
     fn impressions_of_day(&self, config: &Config) -> u64 {
         let duration = self.duration.unwrap_or(config.duration);
         self.impressions.unwrap_or_else(|| usual_impressions(&config.users, duration))
@@ -225,11 +227,11 @@ impl TrafficArgs {
         }
         let types = event_types::read_all(&self.schemas)
             .with_context(|| format!("failed to read the schemas in {}", self.schemas.display()))?;
-        let others = self.events.iter().enumerate().map(|(place, (name, count))| {
+        let others = self.events.iter().enumerate().map(|(index, (name, count))| {
             if SIMULATED.contains(&name.as_str()) {
                 bail!("--events: {name} are made by the simulation: use --impressions and --clickthrough");
             }
-            if self.events[..place].iter().any(|(before, _)| before == name) {
+            if self.events[..index].iter().any(|(before, _)| before == name) {
                 bail!("--events: {name} is there twice");
             }
             let event_type = types.iter().find(|event_type| event_type.name == *name).with_context(|| {
@@ -246,7 +248,7 @@ impl TrafficArgs {
     }
 
     fn seed(&self) -> u64 {
-        // Short enough to be typed again.
+        // Short enough to type.
         self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000_000)
     }
 }
@@ -332,27 +334,27 @@ fn print(report: &(impl Serialize + Display), json: bool) -> anyhow::Result<()> 
 fn write_out(text: &[u8]) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     match out.write_all(text).and_then(|()| out.flush()) {
-        // Whoever reads has read enough, as head does.
+        // The reader has read enough, as `head` does.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("failed to print the result"),
     }
 }
 
-fn yesterday() -> Option<NaiveDate> {
-    Utc::now().date_naive().checked_sub_days(Days::new(1))
+fn today() -> NaiveDate {
+    Utc::now().date_naive()
 }
 
-fn day(text: &str) -> anyhow::Result<NaiveDate> {
+fn day(text: &str, today: NaiveDate) -> anyhow::Result<NaiveDate> {
     if text == "yesterday" {
-        return yesterday().context("there is no yesterday");
+        return today.checked_sub_days(Days::new(1)).context("there is no yesterday");
     }
     NaiveDate::parse_from_str(text, "%Y-%m-%d").context("not a day like 2026-01-31, or yesterday")
 }
 
-/// A day that is over, as a server takes no events of the future.
-fn past_day(text: &str) -> anyhow::Result<NaiveDate> {
-    let day = day(text)?;
-    if day >= Utc::now().date_naive() {
+/// A day that is over, since a server refuses events of the future.
+fn past_day(text: &str, today: NaiveDate) -> anyhow::Result<NaiveDate> {
+    let day = day(text, today)?;
+    if day >= today {
         bail!("that day is not over yet in UTC");
     }
     Ok(day)
@@ -371,5 +373,29 @@ fn rate(text: &str) -> Result<f64, String> {
     match text.strip_suffix("/s").unwrap_or(text).parse() {
         Ok(rate) if (0.001..=100_000_000.0).contains(&rate) => Ok(rate),
         _ => Err("not a rate like 20000/s".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn date(day: u32) -> NaiveDate {
+        NaiveDate::from_ymd_opt(2026, 11, day).unwrap()
+    }
+
+    #[test]
+    fn a_day_is_a_date_or_yesterday() {
+        assert_eq!(day("2026-11-21", date(20)).unwrap(), date(21));
+        assert_eq!(day("yesterday", date(20)).unwrap(), date(19));
+        assert!(day("today", date(20)).is_err());
+    }
+
+    #[test]
+    fn a_run_takes_only_days_that_are_over() {
+        assert_eq!(past_day("2026-11-19", date(20)).unwrap(), date(19));
+        for text in ["2026-11-20", "2026-11-21"] {
+            assert_eq!(past_day(text, date(20)).unwrap_err().to_string(), "that day is not over yet in UTC");
+        }
     }
 }

@@ -1,9 +1,9 @@
-//! A connection to the beacons.
+//! Connections to the beacons.
 
-use crate::answer::{CONNECT_FAILED, NO_ANSWER, TIMEOUT, Trouble, retry_after};
-use crate::config::Requests;
-use crate::event::Table;
-use crate::types::Types;
+use std::future::poll_fn;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use chrono::Utc;
@@ -19,19 +19,21 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::{ClientConfig, RootCertStore};
-use std::future::poll_fn;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 use tokio::sync::Mutex;
 use tower_service::Service;
 
-/// The longest answer that is read: 500 records with a message each take a tenth of it.
+use crate::answer::{AttemptError, CONNECT_FAILED, NO_ANSWER, TIMEOUT, retry_after};
+use crate::config::Requests;
+use crate::event::Table;
+use crate::types::Types;
+
+/// The longest answer that is read. 500 records with a message each take a tenth of it.
 const ANSWER_LIMIT: usize = 1 << 20;
 
-/// Who sends the requests.
+/// The `User-Agent` of the requests.
 const AGENT: &str = concat!("loadgen/", env!("CARGO_PKG_VERSION"));
 
-/// A body that calls back when the connection takes it.
+/// A body with a callback for the moment when the connection sends it.
 type Body = MapFrame<Full<Bytes>, Box<dyn FnMut(Frame<Bytes>) -> Frame<Bytes> + Send>>;
 
 /// An answer.
@@ -54,7 +56,7 @@ pub struct Target {
     headers: HeaderMap,
     http2: bool,
     timeout: Duration,
-    /// Why a connection could not be made, the first time that one could not.
+    /// The first error of a connection that could not be made.
     error: OnceLock<String>,
 }
 
@@ -106,7 +108,7 @@ impl Target {
         request
     }
 
-    /// Why a connection could not be made, the first time that one could not.
+    /// The first error of a connection that could not be made.
     pub fn error(&self) -> Option<String> {
         self.error.get().cloned()
     }
@@ -115,7 +117,7 @@ impl Target {
         let mut connector = self.connector.clone();
         poll_fn(|context| connector.poll_ready(context)).await.map_err(anyhow::Error::from_boxed)?;
         let io = connector.call(self.uris[0].clone()).await.map_err(anyhow::Error::from_boxed)?;
-        // The end of a connection shows in its sender.
+        // When the connection ends, its sender returns errors.
         if self.http2 {
             let (sender, connection) = http2::Builder::new(TokioExecutor::new()).handshake(io).await?;
             tokio::spawn(connection);
@@ -130,7 +132,7 @@ impl Target {
 
 fn connector(secure: bool, requests: &Requests) -> anyhow::Result<HttpsConnector<HttpConnector>> {
     let builder = HttpsConnectorBuilder::new();
-    // The certificates that the machine trusts are read only when they are needed: small machines may have none.
+    // The machine's trusted certificates are read only if they are needed: small machines may have none.
     let builder = if secure {
         builder.with_native_roots().context("https needs root certificates on this machine")?
     } else {
@@ -156,7 +158,7 @@ enum Sender {
 }
 
 impl Sender {
-    /// Waits for the answer to the request before; false when the connection is closed.
+    /// Waits for the answer to the previous request. False when the connection is closed.
     async fn is_ready(&mut self) -> bool {
         match self {
             Self::Http1(sender) => sender.ready().await.is_ok(),
@@ -172,7 +174,7 @@ impl Sender {
     }
 }
 
-/// A connection that is made when it's first needed, and again when it broke.
+/// A connection that is made when it is first needed, and again after it broke.
 ///
 /// With HTTP/2, a clone is another stream of it. With HTTP/1.1, two requests at once take two connections.
 #[derive(Debug, Clone)]
@@ -187,15 +189,15 @@ impl Connection {
         Self { target, idle: Arc::default() }
     }
 
-    /// Posts a body to the beacon of a table; calls `sent` once the request is on its way.
+    /// Posts a body to the beacon of a table. Calls `sent` when the request is being sent.
     pub async fn post(
         &self,
         table: Table,
         body: Bytes,
         sent: impl Fn() + Clone + Send + 'static,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<Answer, AttemptError> {
         let exchange = self.exchange(table, body, sent);
-        tokio::time::timeout(self.target.timeout, exchange).await.unwrap_or(Err(Trouble::unknown(TIMEOUT)))
+        tokio::time::timeout(self.target.timeout, exchange).await.unwrap_or(Err(AttemptError::unknown(TIMEOUT)))
     }
 
     async fn exchange(
@@ -203,31 +205,31 @@ impl Connection {
         table: Table,
         body: Bytes,
         sent: impl Fn() + Clone + Send + 'static,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<Answer, AttemptError> {
         loop {
             let (mut sender, kept) = self.sender().await?;
             let request = self.target.request(table, body.clone(), sent.clone());
             match sender.send(request).await {
                 Ok(response) => {
-                    let answer = read(response).await.map_err(|_| Trouble::unknown(NO_ANSWER))?;
+                    let answer = read(response).await.map_err(|_| AttemptError::unknown(NO_ANSWER))?;
                     if matches!(sender, Sender::Http1(_)) {
                         *self.idle.lock().await = Some(sender);
                     }
                     return Ok(answer);
                 }
-                // A request that comes back was not sent. If it wasn't the first one, the server had closed the idle
-                // connection, which is no failure of this request.
+                // A returned request was not sent. On a kept connection, the server had closed it while it was idle, which is
+                // not a failure of this request.
                 Err(mut error) => match error.take_message() {
                     Some(_) if kept => {}
-                    Some(_) => return Err(Trouble::not_stored(CONNECT_FAILED)),
-                    None => return Err(Trouble::unknown(NO_ANSWER)),
+                    Some(_) => return Err(AttemptError::not_stored(CONNECT_FAILED)),
+                    None => return Err(AttemptError::unknown(NO_ANSWER)),
                 },
             }
         }
     }
 
-    /// What sends a request, and whether it has sent others before.
-    async fn sender(&self) -> Result<(Sender, bool), Trouble> {
+    /// A sender, and whether it was used before.
+    async fn sender(&self) -> Result<(Sender, bool), AttemptError> {
         let mut idle = self.idle.lock().await;
         if let Some(mut sender) = idle.take()
             && sender.is_ready().await
@@ -239,7 +241,7 @@ impl Connection {
         }
         let sender = self.target.connect().await.map_err(|error| {
             self.target.error.get_or_init(|| format!("{error:#}"));
-            Trouble::not_stored(CONNECT_FAILED)
+            AttemptError::not_stored(CONNECT_FAILED)
         })?;
         if let Sender::Http2(sender) = &sender {
             *idle = Some(Sender::Http2(sender.clone()));

@@ -1,17 +1,19 @@
-//! The configuration file: `serde-saphyr` reads it, `garde` checks it, and both errors show the line they are about.
+//! The configuration file. `serde-saphyr` reads it and `garde` checks it, and errors of both show the line.
 
-use crate::day::DayShape;
-use anyhow::{Context, anyhow};
-use garde::Validate;
-use serde::{Deserialize, Deserializer, de};
-use serde_saphyr::{Error as YamlError, MessageFormatter, UserMessageFormatter};
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-/// The most events that a beacon takes in one request.
+use anyhow::{Context, anyhow};
+use garde::Validate;
+use serde::{Deserialize, Deserializer, de};
+use serde_saphyr::{Error as YamlError, MessageFormatter, UserMessageFormatter};
+
+use crate::day::DayShape;
+
+/// The most events in a request to a beacon.
 pub const BATCH_LIMIT: usize = 500;
 
 /// The configuration.
@@ -22,17 +24,17 @@ pub struct Config {
     #[serde(rename = "BaseURL", default = "default_url")]
     #[garde(skip)]
     base_url: String,
-    /// How long users go on viewing.
+    /// How long users view.
     #[serde(deserialize_with = "read_duration")]
     #[garde(custom(above_0))]
     pub duration: Duration,
-    /// What there is to see.
+    /// The ads.
     #[garde(dive)]
     pub ads: AdsConfig,
-    /// Who sees it.
+    /// The users.
     #[garde(dive)]
     pub users: Users,
-    /// Users that click at once.
+    /// Users that click immediately.
     #[serde(default)]
     #[garde(dive)]
     pub bots: Bots,
@@ -48,7 +50,7 @@ pub struct Config {
     #[serde(default)]
     #[garde(dive)]
     pub malformed: Malformed,
-    /// How a day's traffic is spread over its hours.
+    /// How a day's traffic is distributed over its hours.
     #[serde(default)]
     #[garde(skip)]
     pub day: Day,
@@ -65,7 +67,7 @@ pub struct AdsConfig {
     /// How many ads.
     #[garde(custom(within(1..=1_000_000)))]
     pub count: u32,
-    /// How unequal their popularity is; 0 is even.
+    /// How unequal their popularity is; 0 is uniform.
     #[serde(default = "one")]
     #[garde(custom(within(0.0..=10.0)))]
     pub zipf_exponent: f64,
@@ -85,7 +87,7 @@ pub struct Users {
     #[serde(deserialize_with = "read_duration")]
     #[garde(custom(above_0))]
     pub view_frequency: Duration,
-    /// Each such time differs by up to this, either way, evenly.
+    /// The time varies uniformly by up to this, in both directions.
     #[serde(default, deserialize_with = "read_duration")]
     #[garde(custom(at_most("ViewFrequency", self.view_frequency)))]
     pub view_variance: Duration,
@@ -93,7 +95,7 @@ pub struct Users {
     #[serde(deserialize_with = "read_duration")]
     #[garde(skip)]
     pub consider_duration: Duration,
-    /// Each such time differs by up to this, either way, evenly.
+    /// The time varies uniformly by up to this, in both directions.
     #[serde(default, deserialize_with = "read_duration")]
     #[garde(custom(at_most("ConsiderDuration", self.consider_duration)))]
     pub consider_variance: Duration,
@@ -119,10 +121,10 @@ pub struct Bots {
 #[derive(Debug, Clone, Copy, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
 pub struct Repeats {
-    /// The chance of an event to be repeated.
+    /// The probability that an event is repeated.
     #[garde(custom(within(0.0..=1.0)))]
     pub share: f64,
-    /// How long after the event.
+    /// The time from the event to its repeat.
     #[serde(deserialize_with = "read_duration")]
     #[garde(skip)]
     pub delay: Duration,
@@ -132,7 +134,7 @@ pub struct Repeats {
 #[derive(Debug, Clone, Copy, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
 pub struct Late {
-    /// The chance of a view to be late; its click is then as late.
+    /// The probability that a view is late; its click is then late as well.
     #[garde(custom(within(0.0..=1.0)))]
     pub share: f64,
     /// How late.
@@ -145,7 +147,7 @@ pub struct Late {
 #[derive(Debug, Clone, Copy, Default, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
 pub struct Malformed {
-    /// Malformed events for every well-formed one.
+    /// The number of malformed events per well-formed one.
     #[garde(custom(within(0.0..=1.0)))]
     pub share: f64,
 }
@@ -165,14 +167,14 @@ pub struct Requests {
     /// The most events in a request.
     #[garde(custom(within(1..=BATCH_LIMIT)))]
     pub batch_size: usize,
-    /// The longest that an event waits for a batch to fill.
+    /// How long an event waits at most for its batch to fill.
     #[serde(deserialize_with = "read_duration")]
     #[garde(custom(above_0))]
     pub batch_age: Duration,
     /// The most connections that are open at once.
     #[garde(custom(within(1..=10_000)))]
     pub connections: usize,
-    /// Requests under way at once on a connection.
+    /// Concurrent requests on a connection.
     #[garde(custom(within(1..=1_000)), custom(streams_of(self.http2)))]
     pub streams: usize,
     /// HTTP/2 instead of HTTP/1.1.
@@ -181,10 +183,10 @@ pub struct Requests {
     /// Compressed bodies.
     #[garde(skip)]
     pub gzip: bool,
-    /// How often an event is tried before it's given up.
+    /// The number of attempts for an event.
     #[garde(custom(within(1..=100)))]
     pub tries: u32,
-    /// How long an answer is waited for.
+    /// The time-out of an answer.
     #[serde(deserialize_with = "read_duration")]
     #[garde(custom(above_0))]
     pub timeout: Duration,
@@ -264,7 +266,7 @@ impl Config {
     }
 }
 
-/// What the reader says to users, without the names that types have in Rust.
+/// The reader's messages, without the names of Rust types.
 struct Messages;
 
 impl MessageFormatter for Messages {

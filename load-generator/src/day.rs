@@ -1,12 +1,12 @@
-//! The shape of a day: how the traffic of 24 hours is spread over them.
+//! The shape of a day: how its traffic is distributed over 24 hours.
 
 use serde::Deserialize;
 
-/// A second, in the microseconds that clocks are kept in.
+/// A second in microseconds, the unit of clocks.
 pub const SECOND: u64 = 1_000_000;
 /// A day in microseconds.
 pub const DAY: u64 = 86_400 * SECOND;
-/// The last moment of a day at which an impression is made: a click one millisecond later is still of that day.
+/// The latest time of an impression: a click one millisecond later is still on the same day.
 const LAST_VIEW: u64 = DAY - 2_000;
 
 /// The weights of the 24 hours of a day.
@@ -17,7 +17,7 @@ pub struct DayShape {
     before: [f64; 25],
 }
 
-/// As much traffic in every hour.
+/// The same traffic in every hour.
 impl Default for DayShape {
     fn default() -> Self {
         Self::new(&[1.0; 24])
@@ -48,9 +48,9 @@ impl DayShape {
         Self { before }
     }
 
-    /// The time of day, in microseconds since midnight, by which the share `share` (in [0, 1)) of the traffic is past.
+    /// The time of day, in microseconds since midnight, at which this share (in [0, 1)) of the traffic is over.
     pub fn time(&self, share: f64) -> u64 {
-        // The first hour that ends after the share, so that hours without weight are passed over.
+        // The first hour that ends after the share, so that hours without weight are skipped.
         let hour = self.before[1..].partition_point(|&before| before <= share).min(23);
         let width = self.before[hour + 1] - self.before[hour];
         let within = if width > 0.0 { (share - self.before[hour]) / width } else { 1.0 };

@@ -1,7 +1,18 @@
-//! Takes batches from the feed and sees each through to its end.
+//! Takes batches from the feed and sends each until all of its events are settled.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::account::{Account, Fate};
-use crate::answer::{CONNECT_FAILED, Code, Trouble, Verdict, Verdicts, backoff, judge};
+use crate::answer::{AttemptError, CONNECT_FAILED, Code, Verdict, Verdicts, backoff, judge};
 use crate::client::Connection;
 use crate::config::Requests;
 use crate::dispatch::Batch;
@@ -11,20 +22,11 @@ use crate::journal::Entry;
 use crate::progress::Progress;
 use crate::random::Stream;
 use crate::types::Types;
-use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use serde::Serialize;
-use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
-use tokio::sync::watch;
 
-/// After so many batches in a row that no beacon took as a whole, the run ends.
+/// The run ends after this many failed batches in a row.
 ///
-/// Those are batches for which no connection could be made, or whose every event was refused by status (a wrong URL,
-/// a missing key): more of them would tell nothing new. A server that is slow or says to come back later is not left.
+/// A batch counts as failed if no connection could be made, or if it was refused by status (a wrong URL, a missing key): more
+/// of them would fail in the same way. A server that is slow or asks to retry later is not given up.
 pub const GIVE_UP_AFTER: u32 = 3;
 
 /// Why a run ended before its traffic did.
@@ -39,7 +41,7 @@ pub enum Stopped {
     Refused,
 }
 
-/// Ends a run before its time.
+/// Ends a run early.
 #[derive(Debug, Default)]
 pub struct Control {
     stopped: watch::Sender<Option<Stopped>>,
@@ -67,14 +69,14 @@ impl Control {
     }
 
     fn succeeded(&self) {
-        // Written only when it changes something, as every connection reads it.
+        // Written only if it changes, since every connection reads it.
         if self.failures.load(Ordering::Relaxed) > 0 {
             self.failures.store(0, Ordering::Relaxed);
         }
     }
 }
 
-/// What all couriers of a run share.
+/// The state that all workers of a run share.
 #[derive(Debug)]
 pub struct Shared {
     /// Where batches come from.
@@ -85,12 +87,12 @@ pub struct Shared {
     pub requests: Requests,
     /// Ends the run.
     pub control: Control,
-    /// Shown while the run goes on.
+    /// Shows the progress of the run.
     pub progress: Progress,
 }
 
 impl Shared {
-    /// Ends the run; the first reason stands.
+    /// Ends the run. The first reason is kept.
     pub fn stop(&self, reason: Stopped) {
         self.control.stop(reason);
         self.feed.stop();
@@ -105,7 +107,7 @@ impl Shared {
 
 /// Sends batches over one connection, one after another.
 #[derive(Debug)]
-pub struct Courier {
+pub struct Worker {
     shared: Arc<Shared>,
     connection: Connection,
     writer: Writer,
@@ -114,8 +116,8 @@ pub struct Courier {
     journal: Option<Entry>,
 }
 
-impl Courier {
-    /// A courier that spreads its retries by `jitter`.
+impl Worker {
+    /// A worker that spreads its retries by `jitter`.
     pub fn new(shared: Arc<Shared>, connection: Connection, jitter: Stream, journal: Option<Entry>) -> Self {
         Self { shared, connection, writer: Writer::default(), jitter, account: Account::new(), journal }
     }
@@ -145,18 +147,18 @@ impl Courier {
         while !events.is_empty() {
             tries += 1;
             let verdicts = self.try_once(table, &events, sent.clone()).await;
-            let Some(trouble) = self.settle(table, &mut events, verdicts, maybe_stored, tries) else { break };
-            maybe_stored |= trouble.maybe_stored;
-            *self.account.causes.entry(trouble.code.clone()).or_default() += 1;
-            if tries >= shared.requests.tries || !self.wait(tries, &trouble).await {
-                self.give_up(table, &events, trouble.code, maybe_stored, tries);
+            let Some(error) = self.settle(table, &mut events, verdicts, maybe_stored, tries) else { break };
+            maybe_stored |= error.maybe_stored;
+            *self.account.causes.entry(error.code.clone()).or_default() += 1;
+            if tries >= shared.requests.tries || !self.wait(tries, &error).await {
+                self.give_up(table, &events, error.code, maybe_stored, tries);
                 break;
             }
             self.account.retries += 1;
             self.account.count(table).retried += events.len() as u64;
             shared.progress.retried(events.len() as u64);
         }
-        // Whatever became of it, its clicks need wait no longer.
+        // Whatever the result, its clicks need not wait any longer.
         sent();
         self.account.table(table).latency.record(since.elapsed());
     }
@@ -168,7 +170,7 @@ impl Courier {
         let started = Instant::now();
         let answer = self.connection.post(table, body, sent).await;
         self.account.service.record(started.elapsed());
-        if !matches!(&answer, Err(trouble) if trouble.code == CONNECT_FAILED) {
+        if !matches!(&answer, Err(error) if error.code == CONNECT_FAILED) {
             self.account.bytes_sent += length;
         }
         match answer {
@@ -176,7 +178,7 @@ impl Courier {
                 self.account.bytes_received += answer.body.len() as u64;
                 judge(answer.status, answer.retry_after, &answer.body, events.len())
             }
-            Err(trouble) => Verdicts::All(Verdict::Again(trouble)),
+            Err(error) => Verdicts::All(Verdict::Retry(error)),
         }
     }
 
@@ -185,7 +187,7 @@ impl Courier {
         self.writer.batch(table, events, &self.shared.types, &mut body);
         if self.shared.requests.gzip {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-            // A vector takes every write.
+            // Writing to a vector cannot fail.
             let written = encoder.write_all(&body);
             debug_assert!(written.is_ok());
             body = encoder.finish().unwrap_or_default();
@@ -193,8 +195,8 @@ impl Courier {
         body.into()
     }
 
-    /// Settles what a try has settled and leaves the rest in `events`, with the reason. `maybe_stored` tells whether an
-    /// earlier try may have stored them.
+    /// Records the results of an attempt, and leaves the events that need a retry in `events`, with the reason.
+    /// `maybe_stored`: an earlier attempt may have stored them.
     fn settle(
         &mut self,
         table: Table,
@@ -202,7 +204,7 @@ impl Courier {
         verdicts: Verdicts,
         maybe_stored: bool,
         tries: u32,
-    ) -> Option<Trouble> {
+    ) -> Option<AttemptError> {
         let shared = Arc::clone(&self.shared);
         match verdicts {
             Verdicts::All(Verdict::Acknowledged) => {
@@ -212,12 +214,12 @@ impl Courier {
             }
             Verdicts::All(Verdict::Refused(code)) => {
                 shared.failed(Stopped::Refused);
-                // The status is about this request: what became of the one before is as unknown as it was.
+                // The status is about this request. The result of an earlier one is still unknown.
                 let fate = if maybe_stored { Fate::Unknown(code) } else { Fate::Refused(code) };
                 self.settle_all(table, events, &fate, tries);
                 None
             }
-            Verdicts::All(Verdict::Again(trouble)) => Some(trouble),
+            Verdicts::All(Verdict::Retry(error)) => Some(error),
             Verdicts::Each(verdicts) => {
                 shared.control.succeeded();
                 let mut again = None;
@@ -225,10 +227,10 @@ impl Courier {
                 events.retain(|event| {
                     let fate = match verdicts.next() {
                         Some(Verdict::Acknowledged) => Fate::Acknowledged,
-                        // This is about the event, which is what it was before.
+                        // This is about the event, which has not changed since earlier attempts.
                         Some(Verdict::Refused(code)) => Fate::Refused(code),
-                        Some(Verdict::Again(trouble)) => {
-                            again = Some(trouble);
+                        Some(Verdict::Retry(error)) => {
+                            again = Some(error);
                             return true;
                         }
                         None => return true,
@@ -260,9 +262,9 @@ impl Courier {
         self.settle_all(table, events, &fate, tries);
     }
 
-    /// Waits before the next try; `false` when there is to be none, as the run has been ended.
-    async fn wait(&mut self, tries: u32, trouble: &Trouble) -> bool {
-        let time = backoff(tries, self.jitter.unit(), trouble.retry_after);
+    /// Waits before the next attempt. False when the run was ended meanwhile.
+    async fn wait(&mut self, tries: u32, error: &AttemptError) -> bool {
+        let time = backoff(tries, self.jitter.unit(), error.retry_after);
         tokio::select! {
             () = tokio::time::sleep(time) => true,
             () = self.shared.control.wait() => false,

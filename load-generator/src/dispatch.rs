@@ -1,19 +1,20 @@
 //! Batches: which events go together, and when.
 //!
-//! [`Dispatcher`] is told the time and never looks at a clock. It makes an event only when a connection is free to
-//! take it, so a server that falls behind costs no memory: what is overdue is made when its turn comes.
+//! [`Dispatcher`] gets the time as a parameter and never reads a clock. It makes an event only when a connection is free to
+//! send it, so a slow server costs no memory: overdue events are made when they are sent.
 
-use crate::event::{Event, Table};
-use crate::traffic::Planned;
 use std::collections::VecDeque;
 use std::iter::Peekable;
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::event::{Event, Table};
+use crate::traffic::Planned;
+
 /// Events for one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// Where they go.
+    /// Their table.
     pub table: Table,
     /// The number of this batch among those of its table.
     pub number: u64,
@@ -23,14 +24,14 @@ pub struct Batch {
     pub intended: Duration,
 }
 
-/// What a connection that is free is to do.
+/// What a free connection is to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// To send this.
+    /// Send this.
     Batch(Batch),
-    /// To ask again at this time.
+    /// Ask again at this time.
     WaitUntil(Duration),
-    /// To ask again when an impression has been handed over: clicks wait for it.
+    /// Ask again when an impression was handed over: clicks wait for it.
     WaitForHandover,
     /// Nothing more.
     Finished,
@@ -45,7 +46,7 @@ pub struct Dispatcher<T: Iterator<Item = Planned>> {
     size: usize,
     /// The longest that an event waits for its batch to fill; without it, a batch is sent when full or at the end.
     age: Option<Duration>,
-    /// By the number of their table.
+    /// One per table, by its number.
     queues: Vec<Queue>,
     /// The batches of impressions that were not handed over yet, oldest first; the last is the one being filled.
     outstanding: VecDeque<Outstanding>,
@@ -55,13 +56,13 @@ pub struct Dispatcher<T: Iterator<Item = Planned>> {
 /// The events of a table that are due.
 #[derive(Debug, Default)]
 struct Queue {
-    /// With the time when they were.
+    /// Each with the time when it was due.
     events: VecDeque<(Duration, Event)>,
     /// The number of the next batch.
     number: u64,
 }
 
-/// A batch of impressions for whose clicks it's too early.
+/// A batch of impressions whose clicks must wait.
 #[derive(Debug)]
 struct Outstanding {
     number: u64,
@@ -112,7 +113,7 @@ impl<T: Iterator<Item = Planned>> Dispatcher<T> {
         for table in (0..self.queues.len()).map(Table::of) {
             let Some(&(oldest, _)) = self.queue(table).front() else { continue };
             let Some(deadline) = self.deadline(oldest) else {
-                // Without an age, there is nothing to wait for but more events.
+                // Without an age, only more events are waited for.
                 if next_due.is_none() && !self.may_come(table) {
                     return Next::Batch(self.release(table, now));
                 }
@@ -130,7 +131,7 @@ impl<T: Iterator<Item = Planned>> Dispatcher<T> {
         }
     }
 
-    /// Tells that a batch of impressions is on its way, so that their clicks may follow.
+    /// Marks a batch of impressions as being sent, so that their clicks may follow.
     pub fn handed_over(&mut self, number: u64) {
         if let Some(batch) = self.outstanding.iter_mut().find(|batch| batch.number == number) {
             batch.handed_over = true;
@@ -142,7 +143,7 @@ impl<T: Iterator<Item = Planned>> Dispatcher<T> {
         }
     }
 
-    /// Makes no more events and forgets those that were not released.
+    /// Makes no more events, and drops those that were not released.
     pub fn stop(&mut self) {
         self.stopped = true;
     }
@@ -151,7 +152,7 @@ impl<T: Iterator<Item = Planned>> Dispatcher<T> {
         Some(oldest.saturating_add(self.age?))
     }
 
-    /// Puts an event where it waits.
+    /// Adds an event to its queue.
     fn take(&mut self, due: Duration, Planned { view, event, .. }: Planned) {
         match event.table {
             Table::Impressions => {
@@ -160,8 +161,8 @@ impl<T: Iterator<Item = Planned>> Dispatcher<T> {
                 }
             }
             Table::Clicks => {
-                let place = self.outstanding.partition_point(|batch| batch.views.end <= view);
-                if let Some(batch) = self.outstanding.get_mut(place)
+                let index = self.outstanding.partition_point(|batch| batch.views.end <= view);
+                if let Some(batch) = self.outstanding.get_mut(index)
                     && batch.views.contains(&view)
                     && !batch.handed_over
                 {
@@ -197,8 +198,8 @@ impl<T: Iterator<Item = Planned>> Dispatcher<T> {
         let events = queue.events.drain(..count).map(|(_, event)| event).collect();
         let number = queue.number;
         queue.number += 1;
-        let aged = self.deadline(oldest).unwrap_or(now);
-        let intended = if count == self.size { youngest } else { aged };
+        let deadline = self.deadline(oldest).unwrap_or(now);
+        let intended = if count == self.size { youngest } else { deadline };
         if table == Table::Impressions {
             let end = self.outstanding.back().map_or(0, |filling| filling.views.end);
             self.outstanding.push_back(Outstanding::new(number + 1, end));
@@ -209,10 +210,11 @@ impl<T: Iterator<Item = Planned>> Dispatcher<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::event::Kind;
     use proptest::prelude::*;
     use uuid::Uuid;
+
+    use super::*;
+    use crate::event::Kind;
 
     const AGE: Option<Duration> = Some(Duration::from_millis(100));
 
@@ -339,7 +341,7 @@ mod tests {
                     traffic.push(planned(Table::Clicks, at + considers, view));
                 }
             }
-            // Of what is due at once, impressions come first.
+            // Impressions come first among events that are due at once.
             traffic.sort_by_key(|planned| (planned.due, planned.event.table));
             let expected = traffic.len();
             let mut dispatcher = Dispatcher::new(traffic.into_iter(), size, age.map(ms));

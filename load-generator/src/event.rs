@@ -1,11 +1,12 @@
 //! Events, and how they are written.
 
-use crate::ads::written;
-use crate::types::Types;
 use chrono::DateTime;
 use event_types::Sampler;
 use serde::Serialize;
 use uuid::Uuid;
+
+use crate::ads::written;
+use crate::types::Types;
 
 /// The types of events, each with its beacon and its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,7 +40,7 @@ impl Table {
     }
 }
 
-/// What is wrong with an event that is malformed on purpose. Each is for the server to refuse, alone.
+/// The fault of an event that is malformed on purpose. The server must refuse this event only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Defect {
@@ -52,7 +53,7 @@ pub enum Defect {
 }
 
 impl Defect {
-    /// Those that events of a type can have.
+    /// The defects that events of a type can have.
     pub fn of(table: Table) -> &'static [Self] {
         const ALL: [Defect; 3] = [Defect::NoAd, Defect::ShortId, Defect::NoTime];
         match table {
@@ -62,18 +63,18 @@ impl Defect {
     }
 }
 
-/// Whether an event is as it should be.
+/// Whether an event is fresh, repeated or malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A well-formed event, sent for the first time.
     Fresh,
-    /// A well-formed event that was sent before, as by a client that didn't hear the answer.
+    /// A well-formed event that was sent before, as by a client that did not get the answer.
     Repeat,
     /// An event that must be refused.
     Malformed(Defect),
 }
 
-/// An event on its way. 56 bytes, so that many can wait.
+/// An event to be sent. It has 56 bytes, so that many can wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event {
     /// Its type.
@@ -94,10 +95,10 @@ pub struct Event {
     pub occurred_at: i64,
 }
 
-/// The time of events that have none.
+/// The time of events without a valid one.
 const NO_TIME: &str = "yesterday";
 
-/// Writes events as JSON objects without white space, in the form that the raw zone keeps.
+/// Writes events as JSON objects without white space, in the form of the raw zone.
 #[derive(Debug)]
 pub struct Writer {
     day: i64,
@@ -142,7 +143,7 @@ impl Writer {
         out.extend_from_slice(br#""}"#);
     }
 
-    /// Appends an event whose fields follow from its id, so that it is the same each time that it's written.
+    /// Appends an event whose fields depend on its id, so that it is always the same.
     fn sample(&mut self, event: &Event, sampler: &Sampler, id: &[u8], defect: Option<Defect>, out: &mut Vec<u8>) {
         let mut time = Vec::new();
         self.time(event.occurred_at, &mut time);
@@ -158,7 +159,7 @@ impl Writer {
         let day = milliseconds.div_euclid(DAY);
         if day != self.day {
             self.day = day;
-            // Times that no calendar has keep the date before: they can't come from a configuration that was read.
+            // Times beyond the calendar keep the previous date. No valid configuration has such times.
             if let Some(midnight) = DateTime::from_timestamp_millis(day * DAY) {
                 let date = midnight.date_naive().to_string();
                 if let Ok(date) = date.as_bytes().try_into() {
@@ -198,9 +199,10 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::ads::Ads;
-    use serde_json::Value;
 
     fn types() -> Types {
         Types::new(Ads::new(2, 0.0), Vec::new())

@@ -1,16 +1,5 @@
-//! The traffic of a day as the raw zone keeps it: gzip files of one event a line, by the hour of arrival.
+//! The traffic of a day in the form of the raw zone: gzip files with one event per line, by hour of arrival.
 
-use crate::day::SECOND;
-use crate::event::{Event, Kind, Table, Writer};
-use crate::plan::{Plan, part_of_users};
-use crate::progress::Progress;
-use crate::types::ByType;
-use anyhow::{Context, anyhow, bail};
-use chrono::{Datelike, NaiveDate};
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use indicatif::{HumanBytes, HumanCount};
-use serde::Serialize;
 use std::fmt::{Display, Formatter};
 use std::fs::{File, create_dir_all, rename};
 use std::io::Write;
@@ -19,17 +8,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// A part of the users writes files of its own; so many impressions, or events of another type, make another part.
+use anyhow::{Context, anyhow, bail};
+use chrono::{Datelike, NaiveDate};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use indicatif::{HumanBytes, HumanCount};
+use serde::Serialize;
+
+use crate::day::SECOND;
+use crate::event::{Event, Kind, Table, Writer};
+use crate::plan::{Plan, part_of_users};
+use crate::progress::Progress;
+use crate::types::ByType;
+
+/// Each part of the users writes its own files. There is one part per this many impressions, or events of another type.
 const EVENTS_PER_PART: u64 = 50_000;
-/// The most parts. Each has a file an hour: together as many as Data Firehose makes that buffers for 225 seconds.
+/// The most parts. Each has one file per hour: together as many as Data Firehose writes that buffers for 225 seconds.
 const PARTS_LIMIT: u64 = 16;
 /// How much text is compressed at once.
 const CHUNK: usize = 1 << 16;
 
-/// What was written of a table.
+/// The files of a table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct TableFiles {
-    /// Lines, of any kind.
+    /// Lines of all kinds.
     pub lines: u64,
     /// Lines with an event that was sent before.
     pub repeats: u64,
@@ -37,7 +39,7 @@ pub struct TableFiles {
     pub late: u64,
     /// Lines with an event made by a bot.
     pub bots: u64,
-    /// Lines that are no events.
+    /// Lines that are not events.
     pub malformed: u64,
     /// Files.
     pub files: u64,
@@ -78,11 +80,11 @@ pub struct FilesReport {
     pub seed: u64,
     /// The day on which the events arrived.
     pub day: NaiveDate,
-    /// The folder that `data/raw` is in.
+    /// The folder with `data/raw`.
     pub out: PathBuf,
     /// How long it took.
     pub seconds: f64,
-    /// Lines written, a second.
+    /// Lines written per second.
     pub events_per_second: f64,
     /// The lines of each type.
     pub events: ByType<TableFiles>,
@@ -109,7 +111,7 @@ impl Display for FilesReport {
     }
 }
 
-/// Writes the traffic of a day below `out`, with so many threads. What is written doesn't depend on their number.
+/// Writes the traffic of a day below `out`, with this number of threads. The result does not depend on it.
 pub fn write(plan: Plan, day: NaiveDate, out: &Path, threads: usize) -> anyhow::Result<FilesReport> {
     let plan = Arc::new(plan);
     let most = plan.types.wanted().fold(plan.expected_impressions(), |most, (_, count)| most.max(count));
@@ -166,12 +168,12 @@ struct Part {
     out: PathBuf,
     number: u32,
     writer: Writer,
-    /// By the number of their table.
+    /// One per table, by its number.
     open: Vec<Option<Open>>,
     tables: Vec<TableFiles>,
 }
 
-/// A file that is being written, under another name until it's whole.
+/// An unfinished file, which has another name until it is finished.
 struct Open {
     hour: u64,
     lines: u64,
@@ -215,7 +217,7 @@ impl Part {
         Ok(self.tables)
     }
 
-    /// Makes sure that the file of the hour is open; hours only go up.
+    /// Opens the file of the hour, unless it is open. Hours only increase.
     fn file(&mut self, table: Table, hour: u64, line: &Progress) -> anyhow::Result<()> {
         if self.open[table.index()].as_ref().is_some_and(|open| open.hour == hour) {
             return Ok(());
@@ -257,8 +259,8 @@ impl Part {
     }
 }
 
-/// The name of a file until it's whole. It begins with a dot, so that nobody who reads the folder takes it: neither
-/// `cargo dataless import` nor Spark.
+/// The name of a file until it is finished. It begins with a dot, so that readers of the folder ignore it, such as
+/// `cargo dataless import` and Spark.
 fn unfinished(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.unfinished"))

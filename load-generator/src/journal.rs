@@ -1,21 +1,23 @@
-//! The fate of every event, one JSON object a line, compressed with gzip.
+//! The fate of every event: one JSON object per line, compressed with gzip.
 //!
-//! A thread of its own writes and compresses; couriers wait for it only when it's far behind.
+//! A separate thread writes and compresses. Workers wait for it only if it is far behind.
 
-use crate::account::Fate;
-use crate::event::{Defect, Event, Kind, Writer};
-use crate::types::Types;
-use anyhow::{Context, anyhow};
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use serde::Serialize;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+
+use anyhow::{Context, anyhow};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde::Serialize;
 use uuid::Uuid;
+
+use crate::account::Fate;
+use crate::event::{Defect, Event, Kind, Writer};
+use crate::types::Types;
 
 /// How many messages may wait to be written.
 const BACKLOG: usize = 256;
@@ -36,7 +38,7 @@ struct Row<'a> {
     tries: u32,
 }
 
-/// Events that met the same fate.
+/// Events with the same fate.
 #[derive(Debug)]
 struct Settled {
     events: Vec<Event>,
@@ -44,14 +46,14 @@ struct Settled {
     tries: u32,
 }
 
-/// Where couriers tell what became of events.
+/// The handle through which workers record the fates of events.
 #[derive(Debug, Clone)]
 pub struct Entry(SyncSender<Settled>);
 
 impl Entry {
-    /// Tells that events met a fate after so many tries.
+    /// Records the fate of events after a number of attempts.
     pub fn settled(&self, events: &[Event], fate: &Fate, tries: u32) {
-        // Only fails once the writer has: the journal tells that in the end.
+        // It fails only after the writer has failed, which `Journal::finish` reports.
         let _ = self.0.send(Settled { events: events.to_vec(), fate: fate.clone(), tries });
     }
 }
@@ -73,7 +75,7 @@ impl Journal {
         Ok((Self { writer }, Entry(sender)))
     }
 
-    /// Waits until all is written.
+    /// Waits until everything is written.
     pub fn finish(self) -> anyhow::Result<()> {
         let written = self.writer.join().map_err(|_| anyhow!("the journal's thread has failed"))?;
         written.context("could not write the journal")
@@ -122,11 +124,13 @@ fn kind(kind: Kind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::ads::Ads;
     use crate::event::Table;
-    use serde_json::{Value, json};
-    use std::io::Read;
 
     fn types() -> Arc<Types> {
         Arc::new(Types::new(Ads::new(1, 0.0), Vec::new()))

@@ -1,4 +1,10 @@
-//! All that decides which events there are.
+//! The plan of a run, which determines its events.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Utc};
 
 use crate::ads::Ads;
 use crate::config::{Bots, Config, Late, Repeats, Users};
@@ -7,23 +13,19 @@ use crate::event::{Kind, Table};
 use crate::random::{Key, Stream};
 use crate::traffic::Planned;
 use crate::types::{REFERRED, Types, Wanted};
-use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Utc};
-use std::ops::Range;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// When events occur.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Schedule {
     /// From now on.
     Live {
-        /// The moment at which the users' clock starts.
+        /// When the users' clock starts.
         start: DateTime<Utc>,
         /// Users view until then.
         until: Option<Duration>,
         /// Users make this many impressions and no more.
         impressions: Option<u64>,
-        /// The impressions a second of all users together, instead of `ViewFrequency`.
+        /// The impressions per second of all users together, instead of `ViewFrequency`.
         rate: Option<f64>,
     },
     /// On a day. The users' clock runs as much faster or slower as it takes to fill the day: the times between their
@@ -33,18 +35,18 @@ pub enum Schedule {
         day: NaiveDate,
         /// Users make this many impressions.
         impressions: u64,
-        /// Impressions that fall due in a second; without it, all are due at once.
+        /// The impressions that become due per second. Without it, all are due at once.
         rate: Option<f64>,
     },
 }
 
-/// All that decides which events there are.
+/// The plan of a run, which determines its events.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub(crate) schedule: Schedule,
     seed: u64,
     key: Key,
-    /// The moment from which events' clocks count, in milliseconds of Unix time.
+    /// The start of the events' clock, in milliseconds of Unix time.
     epoch: i64,
     /// The types, with the ads.
     pub types: Arc<Types>,
@@ -91,7 +93,7 @@ impl Plan {
         plan
     }
 
-    /// The ids of the first events of each table, so that what refers to them refers to events that there are.
+    /// The ids of the first events of each table, so that references point to existing events.
     fn first_ids(&self) -> Vec<Vec<String>> {
         let mut ids = vec![Vec::new(); self.types.count()];
         let first = Arc::new(self.clone()).all_traffic().take(REFERRED * ids.len());
@@ -107,12 +109,12 @@ impl Plan {
         self.schedule
     }
 
-    /// What the random numbers start from.
+    /// The seed of the random numbers.
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// How many impressions to expect, exactly so where the schedule says how many.
+    /// The expected number of impressions, which is exact if the schedule names it.
     pub fn expected_impressions(&self) -> u64 {
         match self.schedule {
             Schedule::Day { impressions, .. } => impressions,
@@ -126,7 +128,7 @@ impl Plan {
         }
     }
 
-    /// About how many events to expect.
+    /// The approximate number of events.
     pub fn expected_events(&self) -> u64 {
         let clicks = self.users.clickthrough_probability * (1.0 - self.bots.share)
             + self.bots.clickthrough_probability * self.bots.share;
@@ -140,8 +142,8 @@ impl Plan {
         self.users.count
     }
 
-    /// When an event of another type occurs, by the first number of its stream, each in a span of its own: they are
-    /// spread like the impressions of a day, else evenly.
+    /// When an event of another type occurs, from the first number of its stream. Each has its own part of the time: on a day
+    /// they are distributed like impressions, otherwise evenly.
     pub(crate) fn turn_at(&self, other: u16, number: u64) -> u64 {
         let within = self.stream_of(other, number).unit();
         let share = (number as f64 + within) / self.types.wanted_of(other) as f64;
@@ -151,14 +153,15 @@ impl Plan {
         }
     }
 
-    /// The stream of an event of another type, whose name counts and not its number: that is the command line's.
+    /// The stream of an event of another type. It depends on the name of the type, since its number depends on the command
+    /// line.
     pub(crate) fn stream_of(&self, other: u16, number: u64) -> Stream {
         let name = self.types.name(Table::Other(other)).bytes();
         // Users have the children up to 2^32.
         name.fold(self.key.child(u64::MAX), |key, byte| key.child(byte.into())).child(number).stream()
     }
 
-    /// What a clock shows in milliseconds of Unix time, for a late event when it occurred.
+    /// A time of the events' clock in milliseconds of Unix time. A late event occurred before.
     pub(crate) fn occurred_at(&self, at: u64, late: bool) -> i64 {
         let delay = if late { self.late.by.as_millis() as i64 } else { 0 };
         self.epoch + (at / 1_000) as i64 - delay
@@ -173,7 +176,7 @@ impl Plan {
         self.key.child(u64::from(user))
     }
 
-    /// A number from [0, 1) by which users don't all start at once.
+    /// A number in [0, 1), so that users do not all start at once.
     pub(crate) fn phase(&self, user: u32) -> f64 {
         self.user(user).child(u64::MAX).stream().unit()
     }
@@ -182,7 +185,7 @@ impl Plan {
         self.bots.share > 0.0 && self.user(user).child(u64::MAX - 1).stream().unit() < self.bots.share
     }
 
-    /// The time, in seconds, from the view before to this one: the first number of the view's stream.
+    /// The time in seconds from the previous view to this one: the first number of the view's stream.
     #[inline]
     pub(crate) fn gap(&self, stream: &mut Stream) -> f64 {
         let (frequency, variance) = self.view;
@@ -212,12 +215,12 @@ impl Plan {
         if click <= end {
             return click;
         }
-        // A view ends 2 ms before the day, so there is room.
+        // The last view is 2 ms before the end of the day, so there is room.
         let room = end.saturating_sub(at + 1_000);
         at + 1_000 + (considers * room as f64) as u64
     }
 
-    /// The moment, or the last one of the day if that is earlier.
+    /// The time, or the last one of the day if that is earlier.
     pub(crate) fn within_day(&self, at: u64) -> u64 {
         match self.schedule {
             Schedule::Live { .. } => at,
@@ -226,12 +229,12 @@ impl Plan {
     }
 }
 
-/// How many of `count` fall to so many of the users.
+/// The part of `count` of this many users, out of all.
 pub(crate) fn share_of(count: u64, users: u64, all: u32) -> u64 {
     (u128::from(count) * u128::from(users) / u128::from(all)) as u64
 }
 
-/// About how many seconds users view.
+/// For about how many seconds users view.
 fn length(users: &Users, schedule: Schedule) -> f64 {
     let Schedule::Live { until, impressions, rate, .. } = schedule else { return 0.0 };
     let rate = rate.unwrap_or_else(|| f64::from(users.count) / users.view_frequency.as_secs_f64());
@@ -244,13 +247,13 @@ pub fn usual_impressions(users: &Users, time: Duration) -> u64 {
     (f64::from(users.count) * time.as_secs_f64() / users.view_frequency.as_secs_f64()).round() as u64
 }
 
-/// The range of a part of the users, of so many parts.
+/// The users in one of several parts.
 pub fn part_of_users(users: u32, part: u32, parts: u32) -> Range<u32> {
     let bound = |part: u32| (u64::from(users) * u64::from(part) / u64::from(parts)) as u32;
     bound(part)..bound(part + 1)
 }
 
-/// A user's way through a day.
+/// The progress of a user through a day.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Progress {
     /// Seconds of the user's clock at the next view.

@@ -1,11 +1,13 @@
-//! The line that shows how far a run is.
+//! The progress line of a run.
 
-use crate::account::Fate;
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A line on the terminal, gone when dropped; there is none when errors don't go to a terminal.
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+
+use crate::account::Fate;
+
+/// A line on the terminal, removed on drop. Without a terminal on standard error, there is none.
 #[derive(Debug)]
 pub struct Progress {
     line: ProgressBar,
@@ -15,7 +17,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A line for about so many events.
+    /// A line for about this many events.
     pub fn new(events: u64) -> Self {
         let line = ProgressBar::new(events);
         let style = "{elapsed_precise} {wide_bar} {human_pos} of about {human_len} events, {per_sec}{msg}";
@@ -28,12 +30,12 @@ impl Progress {
         Self { line, refused: AtomicU64::new(0), unknown: AtomicU64::new(0), retried: AtomicU64::new(0) }
     }
 
-    /// Counts so many events more.
+    /// Counts more events.
     pub fn add(&self, events: u64) {
         self.line.inc(events);
     }
 
-    /// Counts the end of so many events.
+    /// Counts the fate of events.
     pub fn settled(&self, fate: &Fate, events: u64) {
         match fate {
             Fate::Acknowledged => {}
@@ -43,12 +45,12 @@ impl Progress {
         self.add(events);
     }
 
-    /// Counts events that are tried once more.
+    /// Counts events that are retried.
     pub fn retried(&self, events: u64) {
         self.note(&self.retried, events);
     }
 
-    /// Takes the line away.
+    /// Removes the line.
     pub fn clear(&self) {
         self.line.finish_and_clear();
     }
@@ -59,10 +61,10 @@ impl Progress {
             return;
         }
         let counters = [(&self.refused, "refused"), (&self.unknown, "unknown"), (&self.retried, "retried")];
-        let counts = counters.map(|(counter, what)| (counter.load(Ordering::Relaxed), what));
+        let counts = counters.map(|(counter, label)| (counter.load(Ordering::Relaxed), label));
         let notes = counts.iter().filter(|(count, _)| *count > 0);
         self.line
-            .set_message(notes.map(|(count, what)| format!(", {} {what}", HumanCount(*count))).collect::<String>());
+            .set_message(notes.map(|(count, label)| format!(", {} {label}", HumanCount(*count))).collect::<String>());
     }
 }
 

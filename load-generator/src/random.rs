@@ -1,7 +1,7 @@
-//! Numbers that depend on nothing but their place: the seed, the day, the user and the view.
+//! Random numbers that depend only on the seed, the day, the user and the view.
 //!
-//! Every view has a stream of its own, found from its [`Key`] without drawing the numbers before it. So the events
-//! are the same whatever the number of threads, the speed of the server, or the order in which they are made.
+//! Every view has its own stream, derived from its [`Key`] without drawing earlier numbers. The events are therefore the same
+//! for any number of threads, speed of the server, and order in which they are made.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};

@@ -1,4 +1,12 @@
-//! The account of a run, for people and for machines.
+//! The report of a run, for people and for programs.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Formatter, Result};
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use indicatif::{HumanBytes, HumanCount};
+use serde::Serialize;
 
 use crate::account::{Account, Count, Summary, TableAccount};
 use crate::answer::Code;
@@ -6,31 +14,25 @@ use crate::deliver::Stopped;
 use crate::event::Table;
 use crate::plan::{Plan, Schedule};
 use crate::types::ByType;
-use chrono::NaiveDate;
-use indicatif::{HumanBytes, HumanCount};
-use serde::Serialize;
-use std::collections::BTreeMap;
-use std::fmt::{Display, Formatter, Result};
-use std::time::Duration;
 
 /// What `--json` prints; the README describes it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Every well-formed event was acknowledged and every malformed one refused, to the end of the traffic.
     pub complete: bool,
-    /// Why the run ended before its traffic did, if so.
+    /// Why the run ended early, if it did.
     pub stopped: Option<Stopped>,
     /// Where events were sent.
     pub base_url: String,
-    /// What the random numbers started from: the same seed, day and configuration give the same events.
+    /// The seed of the random numbers: the same seed, day and configuration give the same events.
     pub seed: u64,
     /// The day of the events; null in a live run.
     pub day: Option<NaiveDate>,
     /// How long it took.
     pub seconds: f64,
-    /// Events that were settled, a second.
+    /// Events settled per second.
     pub events_per_second: f64,
-    /// Of well-formed events sent for the first time: clicks by impression, to four decimals.
+    /// Clicks per impression of well-formed events sent for the first time, to four decimals.
     pub clickthrough_rate: Option<f64>,
     /// The events of each type.
     pub events: ByType<TableReport>,
@@ -41,25 +43,25 @@ pub struct Report {
 /// The events of a table.
 #[derive(Debug, Clone, Serialize)]
 pub struct TableReport {
-    /// How many and what became of them.
+    /// The counts by result.
     #[serde(flatten)]
     pub count: Count,
-    /// Of each batch, from when it was to be sent until the last of its events was settled, retries included.
+    /// Of each batch: from the intended time of sending until the last event was settled, retries included.
     pub latency_ms: Summary,
 }
 
-/// Requests and what went over the wire.
+/// The requests and their bytes.
 #[derive(Debug, Clone, Serialize)]
 pub struct RequestsReport {
     /// All of them.
     pub count: u64,
-    /// Those that repeated events.
+    /// Those that sent events again.
     pub retries: u64,
-    /// Why requests were repeated or given up.
+    /// Why requests were retried or given up.
     pub causes: BTreeMap<Code, u64>,
-    /// Requests a second.
+    /// Requests per second.
     pub per_second: f64,
-    /// Why a connection could not be made, the first time that one could not.
+    /// The first error of a connection that could not be made.
     pub connection_error: Option<String>,
     /// Bytes of request bodies.
     pub bytes_sent: u64,
@@ -70,7 +72,7 @@ pub struct RequestsReport {
 }
 
 impl Report {
-    /// The report of a run that took so long.
+    /// The report of a run that took this long.
     pub fn new(plan: &Plan, base_url: String, mut account: Account, stopped: Option<Stopped>, took: Duration) -> Self {
         let seconds = took.as_secs_f64();
         let per_second = |count: u64| (count as f64 / seconds.max(1e-9)).round();
@@ -108,30 +110,28 @@ impl Report {
     }
 }
 
-fn milliseconds(f: &mut Formatter<'_>, what: &str, width: usize, times: &Summary) -> Result {
+fn milliseconds(f: &mut Formatter<'_>, label: &str, width: usize, times: &Summary) -> Result {
     if times.count == 0 {
         return Ok(());
     }
     let Summary { p50, p90, p99, p99_9, max, .. } = times;
-    writeln!(f, "  {what:<width$}{p50:>9.1}{p90:>9.1}{p99:>9.1}{p99_9:>9.1}{max:>9.1}")
+    writeln!(f, "  {label:<width$}{p50:>9.1}{p90:>9.1}{p99:>9.1}{p99_9:>9.1}{max:>9.1}")
 }
 
-impl Display for Report {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let when = self.day.map_or_else(|| "live".to_owned(), |day| format!("of {day}"));
-        writeln!(f, "Events {when} to {}, seed {}", self.base_url, self.seed)?;
-        let first = self.events.width(20);
+impl Report {
+    /// The number of events of each type, by result.
+    fn write_counts(&self, f: &mut Formatter<'_>, first: usize) -> Result {
         write!(f, "  {:<first$}", "")?;
         let width = |name: &str| name.len().max(12) + 2;
         for (name, _) in &self.events.0 {
             write!(f, "{name:>0$}", width(name))?;
         }
         writeln!(f)?;
-        let row = |f: &mut Formatter<'_>, what: &str, value: fn(&Count) -> u64, always: bool| {
+        let row = |f: &mut Formatter<'_>, label: &str, value: fn(&Count) -> u64, always: bool| {
             if !always && self.events.0.iter().all(|(_, table)| value(&table.count) == 0) {
                 return Ok(());
             }
-            write!(f, "  {what:<first$}")?;
+            write!(f, "  {label:<first$}")?;
             for (name, table) in &self.events.0 {
                 write!(f, "{:>1$}", HumanCount(value(&table.count)).to_string(), width(name))?;
             }
@@ -146,15 +146,18 @@ impl Display for Report {
         row(f, "refused", |count| count.refused.values().sum(), false)?;
         row(f, "  rightly", |count| count.malformed_refused, false)?;
         row(f, "unknown", |count| count.unknown, false)?;
-        row(f, "tried once more", |count| count.retried, false)?;
-        if let Some(rate) = self.clickthrough_rate {
-            writeln!(f, "  {:<first$}{:>12.2} %", "clickthrough rate", rate * 100.0)?;
-        }
+        row(f, "tried once more", |count| count.retried, false)
+    }
+
+    fn write_times(&self, f: &mut Formatter<'_>, first: usize) -> Result {
         writeln!(f, "  {:<first$}{:>9}{:>9}{:>9}{:>9}{:>9}", "milliseconds", "50 %", "90 %", "99 %", "99.9 %", "most")?;
         for (name, table) in &self.events.0 {
             milliseconds(f, name, first, &table.latency_ms)?;
         }
-        milliseconds(f, "a request", first, &self.requests.service_ms)?;
+        milliseconds(f, "a request", first, &self.requests.service_ms)
+    }
+
+    fn write_failures(&self, f: &mut Formatter<'_>) -> Result {
         for (name, table) in &self.events.0 {
             for (code, count) in &table.count.refused {
                 writeln!(f, "  {} {name} refused: {code}", HumanCount(*count))?;
@@ -166,6 +169,21 @@ impl Display for Report {
         if let Some(error) = &self.requests.connection_error {
             writeln!(f, "  ConnectFailed: {error}")?;
         }
+        Ok(())
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let when = self.day.map_or_else(|| "live".to_owned(), |day| format!("of {day}"));
+        writeln!(f, "Events {when} to {}, seed {}", self.base_url, self.seed)?;
+        let first = self.events.width(20);
+        self.write_counts(f, first)?;
+        if let Some(rate) = self.clickthrough_rate {
+            writeln!(f, "  {:<first$}{:>12.2} %", "clickthrough rate", rate * 100.0)?;
+        }
+        self.write_times(f, first)?;
+        self.write_failures(f)?;
         writeln!(
             f,
             "{} requests ({} of them retries) and {} in {:.1} s: {} events a second",

@@ -1,26 +1,28 @@
 //! A run over HTTP: connections, signals, and the report at the end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+
 use crate::account::Account;
 use crate::client::{Connection, Target};
 use crate::config::Config;
-use crate::deliver::{Control, Courier, Shared, Stopped};
+use crate::deliver::{Control, Shared, Stopped, Worker};
 use crate::dispatch::Dispatcher;
-use crate::feed::{Feed, Loop};
+use crate::feed::{Feed, LoadModel};
 use crate::journal::Entry;
 use crate::plan::{Plan, Schedule};
 use crate::progress::Progress;
 use crate::random::Key;
 use crate::report::Report;
-use anyhow::Context;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
-use tokio::task::JoinSet;
 
-/// The exit status of what a signal ended, as shells have it: 128 + SIGINT.
+/// The exit status after a signal, as in shells: 128 + SIGINT.
 pub const INTERRUPTED: u8 = 130;
 
-/// Sends the traffic of a plan to `base_url` and reports; what becomes of each event goes to the journal.
+/// Sends the traffic of a plan to `base_url`, and reports on it. The result of each event goes to the journal.
 pub fn run(
     config: &Config,
     plan: Plan,
@@ -30,14 +32,14 @@ pub fn run(
 ) -> anyhow::Result<Report> {
     let plan = Arc::new(plan);
     let requests = config.requests;
-    let (age, kind) = match plan.schedule() {
-        Schedule::Live { rate: None, .. } => (Some(requests.batch_age), Loop::Closed),
-        Schedule::Day { rate: None, .. } => (None, Loop::Closed),
-        Schedule::Live { .. } | Schedule::Day { .. } => (Some(requests.batch_age), Loop::Open),
+    let (age, model) = match plan.schedule() {
+        Schedule::Live { rate: None, .. } => (Some(requests.batch_age), LoadModel::Closed),
+        Schedule::Day { rate: None, .. } => (None, LoadModel::Closed),
+        Schedule::Live { .. } | Schedule::Day { .. } => (Some(requests.batch_age), LoadModel::Open),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let shared = Arc::new(Shared {
-        feed: Feed::new(Dispatcher::new(plan.all_traffic(), requests.batch_size, age), kind),
+        feed: Feed::new(Dispatcher::new(plan.all_traffic(), requests.batch_size, age), model),
         types: Arc::clone(&plan.types),
         requests,
         control: Control::default(),
@@ -53,31 +55,31 @@ pub fn run(
     Ok(report)
 }
 
-/// Sends everything, over as many connections as are configured.
+/// Sends all traffic over the configured number of connections.
 async fn deliver(
     shared: &Arc<Shared>,
     target: &Arc<Target>,
     seed: u64,
     journal: Option<Entry>,
 ) -> anyhow::Result<Account> {
-    let mut couriers = JoinSet::new();
+    let mut workers = JoinSet::new();
     for number in 0..shared.requests.connections {
         let connection = Connection::new(Arc::clone(target));
         for stream in 0..shared.requests.streams {
             let jitter = Key::new(seed).child(u64::MAX - number as u64).child(stream as u64).stream();
-            let courier = Courier::new(Arc::clone(shared), connection.clone(), jitter, journal.clone());
-            couriers.spawn(courier.run());
+            let worker = Worker::new(Arc::clone(shared), connection.clone(), jitter, journal.clone());
+            workers.spawn(worker.run());
         }
     }
     drop(journal);
     let mut account = Account::new();
-    while let Some(part) = couriers.join_next().await {
+    while let Some(part) = workers.join_next().await {
         account.add(&part.context("a connection's task has failed")?);
     }
     Ok(account)
 }
 
-/// Ctrl-C or a request to terminate ends the run; another one ends the process.
+/// Ctrl-C or SIGTERM ends the run; a second signal ends the process.
 fn stop_on_signals(shared: &Arc<Shared>) -> anyhow::Result<()> {
     let shared = Arc::clone(shared);
     let again = AtomicBool::new(false);

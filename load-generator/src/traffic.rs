@@ -1,23 +1,24 @@
-//! The simulation: who views and clicks what, and when; and the random events of other types beside it.
+//! The simulation of views and clicks, and the random events of other types.
 //!
-//! [`Traffic`] is an iterator over events in the order of their clock. It knows no time but its own: whoever takes
-//! the events decides whether to wait for it. A user takes 48 bytes, a click that is being considered 80.
+//! [`Traffic`] is an iterator over events in the order of their clock. It does not depend on real time: its caller decides
+//! whether to wait. A user takes 48 bytes, a click that is being considered 80.
 
-use crate::day::SECOND;
-use crate::event::{Defect, Event, Kind, Table};
-use crate::plan::{Plan, Progress, Schedule, share_of};
-use crate::random::Stream;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::day::SECOND;
+use crate::event::{Defect, Event, Kind, Table};
+use crate::plan::{Plan, Progress, Schedule, share_of};
+use crate::random::Stream;
+
 impl Plan {
-    /// The events that a part of the users makes, and as large a part of the events of other types.
+    /// The events of a part of the users, and the same part of the events of other types.
     ///
-    /// All parts of a day together make the same events, however many parts there are. Of a live schedule, which
-    /// users share the impressions that are wanted is settled among all of them: it has one part.
+    /// All parts of a day together have the same events for any number of parts. A live schedule has only one part, since its
+    /// limit of impressions applies to all users together.
     pub fn traffic(self: &Arc<Self>, part: Range<u32>) -> Traffic {
         let mut traffic = Traffic {
             plan: Arc::clone(self),
@@ -27,7 +28,7 @@ impl Plan {
             first_user: part.start,
             pending: BinaryHeap::new(),
             views_made: 0,
-            pended: 0,
+            deferred: 0,
             due: 0,
         };
         let mut views = Vec::new();
@@ -84,11 +85,11 @@ struct Turn {
     end: u64,
 }
 
-/// An event that follows from another one, later.
+/// A later event that another one causes.
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     at: u64,
-    /// Tells apart what is pending for the same moment.
+    /// Orders events that are pending for the same time.
     number: u64,
     view: u64,
     event: Event,
@@ -114,7 +115,7 @@ impl Ord for Pending {
     }
 }
 
-/// An event and its place.
+/// An event with its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Planned {
     /// When it's to be sent: microseconds since the start of the run.
@@ -138,7 +139,7 @@ pub struct Traffic {
     first_user: u32,
     pending: BinaryHeap<Reverse<Pending>>,
     views_made: u64,
-    pended: u64,
+    deferred: u64,
     /// When the last view of a day was due.
     due: u64,
 }
@@ -163,12 +164,12 @@ impl Iterator for Traffic {
 }
 
 impl Traffic {
-    /// When what is no view is to be sent: on a day together with the last view.
+    /// When an event that is not a view is to be sent: on a day together with the last view.
     fn due(&self, at: u64) -> u64 {
         if matches!(self.plan.schedule, Schedule::Live { .. }) { at } else { self.due }
     }
 
-    /// When the next view occurs, if there is to be one.
+    /// When the next view occurs, if there is one.
     fn next_view_at(&self) -> Option<u64> {
         let Reverse(view) = self.views.peek()?;
         match self.plan.schedule {
@@ -182,7 +183,7 @@ impl Traffic {
         }
     }
 
-    /// Takes the next view and plans what follows from it.
+    /// Takes the next view, and plans the events that it causes.
     fn view(&mut self, at: u64) -> Option<Planned> {
         let plan = Arc::clone(&self.plan);
         let View { user, number, .. } = self.next_view()?;
@@ -194,7 +195,7 @@ impl Traffic {
         };
         self.due = due;
 
-        // What every view draws comes first, so that the views stay the same when a share below is changed.
+        // What every view needs is drawn first, so that the views stay the same when a share below changes.
         let mut stream = plan.user(user).child(number).stream();
         plan.gap(&mut stream);
         let ad = plan.types.ads.draw(&mut stream);
@@ -215,7 +216,7 @@ impl Traffic {
         if clicks < probability {
             let at = plan.click_at(at, bot, considers);
             let clicked = event(Table::Clicks, Kind::Fresh, click, at);
-            self.pend(at, view, clicked);
+            self.defer(at, view, clicked);
             self.follow(&plan, clicked, at, view, &mut stream);
         }
         Some(Planned { due, at, view, event: shown })
@@ -230,7 +231,7 @@ impl Traffic {
             self.others.push(Reverse(Turn { at: plan.turn_at(other, next), other, number: next, end }));
         }
         let mut stream = plan.stream_of(other, number);
-        // It decided on the time.
+        // The first number determined the time.
         stream.unit();
         let id = stream.uuid();
         let late = plan.is_late(&mut stream);
@@ -241,7 +242,7 @@ impl Traffic {
         Some(Planned { due: self.due(at), at, view: 0, event })
     }
 
-    /// Takes the user whose view is next, and puts the user's view after that in its place.
+    /// Takes the next view, and replaces it by the user's view after that.
     fn next_view(&mut self) -> Option<View> {
         let mut top = self.views.peek_mut()?;
         let Reverse(view) = *top;
@@ -269,29 +270,29 @@ impl Traffic {
         Some(view)
     }
 
-    /// Plans the repetition of an event, and the malformed event beside it.
+    /// Plans the repeat of an event, and a malformed event at the same time.
     fn follow(&mut self, plan: &Plan, event: Event, at: u64, view: u64, stream: &mut Stream) {
         if plan.repeats.share > 0.0 && stream.unit() < plan.repeats.share {
             let again = at + plan.repeats.delay.as_micros() as u64;
-            self.pend(plan.within_day(again), view, Event { kind: Kind::Repeat, ..event });
+            self.defer(plan.within_day(again), view, Event { kind: Kind::Repeat, ..event });
         }
         if plan.malformed > 0.0 && stream.unit() < plan.malformed {
             let id = stream.uuid();
             let impression = if event.table == Table::Clicks { event.impression } else { id };
             let defects = Defect::of(event.table);
             let kind = Kind::Malformed(defects[(stream.bits() % defects.len() as u64) as usize]);
-            self.pend(at, view, Event { kind, id, impression, ..event });
+            self.defer(at, view, Event { kind, id, impression, ..event });
         }
     }
 
-    fn pend(&mut self, at: u64, view: u64, event: Event) {
-        let number = self.pended;
-        self.pended += 1;
+    fn defer(&mut self, at: u64, view: u64, event: Event) {
+        let number = self.deferred;
+        self.deferred += 1;
         self.pending.push(Reverse(Pending { at, number, view, event }));
     }
 }
 
-/// When number `n` is due at a rate a second, in microseconds.
+/// When number `n` is due at a rate per second, in microseconds.
 fn paced(n: u64, rate: f64) -> u64 {
     (n as f64 * SECOND as f64 / rate) as u64
 }

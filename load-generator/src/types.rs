@@ -1,14 +1,15 @@
 //! The event types of a run: the two of the ads simulation, and any others as their schemas describe them.
 
-use crate::ads::Ads;
-use crate::event::Table;
 use event_types::{EventType, Sampler};
 use serde::{Serialize, Serializer};
 
-/// How many ids of a type the references to it are drawn from.
+use crate::ads::Ads;
+use crate::event::Table;
+
+/// The number of ids of a type from which references to it are drawn.
 pub const REFERRED: usize = 1_000;
 
-/// So many random events of a type, beside the simulation.
+/// A number of random events of a type, in addition to the simulation.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// The type.
@@ -17,7 +18,7 @@ pub struct Wanted {
     pub count: u64,
 }
 
-/// What there is to send. Tables have their numbers from here.
+/// The event types of a run. They define the numbers of tables.
 #[derive(Debug, Clone)]
 pub struct Types {
     /// The ads of the simulation.
@@ -35,7 +36,7 @@ impl Types {
     /// Impressions and clicks of these ads, then the others in their order.
     pub fn new(ads: Ads, others: Vec<Wanted>) -> Self {
         let others = others.into_iter().map(|wanted| {
-            // A seed of its own comes with each event.
+            // Each event has its own seed.
             let sampler = Sampler::new(&wanted.event_type, 0).raw_times();
             Other { wanted, sampler }
         });
@@ -69,12 +70,12 @@ impl Types {
         }
     }
 
-    /// How many events of each other type there are to be, by its number.
+    /// The number of events of each other type, with the number of the type.
     pub fn wanted(&self) -> impl Iterator<Item = (u16, u64)> {
         (0..).zip(self.others.iter().map(|other| other.wanted.count))
     }
 
-    /// How many events of another type there are to be.
+    /// The number of events of another type.
     pub fn wanted_of(&self, number: u16) -> u64 {
         self.others[usize::from(number)].wanted.count
     }
@@ -84,13 +85,13 @@ impl Types {
         &self.others[usize::from(number)].sampler
     }
 
-    /// Whether an event of another type refers to events.
+    /// Whether another type has references.
     pub fn refer(&self) -> bool {
         let fields = self.others.iter().flat_map(|other| &other.wanted.event_type.object.fields);
         fields.into_iter().any(|field| field.references.is_some())
     }
 
-    /// Lets references be to these ids, which are by table.
+    /// Sets the ids for references, by table.
     pub fn refer_to(&mut self, ids: Vec<Vec<String>>) {
         for (table, ids) in self.tables().zip(ids) {
             let name = self.name(table).to_owned();
@@ -100,18 +101,18 @@ impl Types {
         }
     }
 
-    /// Puts the type's name to what there is of each.
+    /// Values of each type with its name.
     pub fn named<T>(&self, values: impl IntoIterator<Item = T>) -> ByType<T> {
         ByType(self.tables().map(|table| self.name(table).to_owned()).zip(values).collect())
     }
 }
 
-/// Something of each type, in the order of the types. JSON has an object of it.
+/// A value of each type, in the order of the types. In JSON it is an object.
 #[derive(Debug, Clone)]
 pub struct ByType<T>(pub Vec<(String, T)>);
 
 impl<T> ByType<T> {
-    /// The width of a column that has the names, at least `least`.
+    /// The width of a column for the names, at least `least`.
     pub fn width(&self, least: usize) -> usize {
         self.0.iter().map(|(name, _)| name.len()).fold(least, usize::max)
     }

@@ -1,4 +1,4 @@
-//! What is typed and what is printed.
+//! The command line: arguments, output and exit status.
 
 mod common;
 
@@ -55,7 +55,7 @@ fn the_report_for_people_says_what_happened() {
     assert!(text.contains("1,000"), "{text}");
 }
 
-/// The flags are stronger than the file, and the others of a section stay what they are.
+/// Flags override the file, and the other keys of a section keep their values.
 #[test]
 fn shares_can_be_given_on_the_command_line() {
     let malformed = |event: &Value| event["occurred_at"] == "yesterday" || event["ad_id"].is_null();
@@ -90,11 +90,12 @@ fn shares_can_be_given_on_the_command_line() {
 #[cfg(unix)]
 #[test]
 fn a_terminal_shows_how_far_the_run_is() {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     use std::io::Read;
+
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     let server = Server::start(|n, request| {
         if n == 1 {
-            // Longer than it takes to draw the line again.
+            // Longer than the interval at which the line is drawn.
             std::thread::sleep(std::time::Duration::from_millis(700));
         }
         if n == 0 { Reply::Status(503, vec![]) } else { Reply::stored(request) }
@@ -109,16 +110,16 @@ fn a_terminal_shows_how_far_the_run_is() {
     let mut command = loadgen(&arguments);
     command.env("TERM", "xterm").args(["--connections", "1"]).stdout(std::process::Stdio::piped()).stderr(terminal);
     let child = command.spawn().unwrap();
-    // What is left open of the terminal is in the child now, so that reading ends with it.
+    // Only the child has the terminal open now, so reading ends when it exits.
     drop(command);
     let mut shown = Vec::new();
-    // A terminal that nobody has open any more is an error on Linux.
+    // On Linux, reading from a terminal that no process has open is an error.
     let _ = std::fs::File::from(controller).read_to_end(&mut shown);
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     serde_json::from_slice::<Value>(&output.stdout).unwrap();
     let shown = String::from_utf8_lossy(&shown);
     assert!(shown.contains("0 of about 1,300 events") && shown.contains(", 500 retried"), "{shown}");
-    // The line is gone in the end: the last word clears it (ECMA-48, erase in line).
+    // The last sequence clears the line (ECMA-48, erase in line).
     assert!(shown.trim_end().ends_with("\u{1b}[2K"), "{shown:?}");
 }

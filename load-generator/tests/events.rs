@@ -1,14 +1,15 @@
-//! Random events of types that only their schemas know, beside the simulation.
+//! Random events of other types, from their schemas, in addition to the simulation.
 
 #![allow(clippy::unwrap_used, reason = "all of this is part of tests")]
 
 mod common;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
 use common::{DAY, Reply, Server, config, ids, loadgen, run};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use tempfile::TempDir;
 
 /// A folder with the schemas of orders, which refer to impressions, and of returns, which refer to orders.
@@ -24,7 +25,7 @@ fn schemas() -> TempDir {
             "occurred_at": {"description": "When", "type": "string", "format": "date-time"},
         });
         properties.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        // Sorted, whether or not some other crate has serde_json keep the order.
+        // Sorted, since another crate may make serde_json keep the order.
         let sorted: BTreeMap<String, Value> = serde_json::from_value(properties).unwrap();
         let properties = serde_json::to_value(sorted).unwrap();
         let required: Vec<&String> = properties.as_object().unwrap().keys().filter(|name| *name != id).collect();
@@ -262,7 +263,7 @@ fn files_of_orders_are_the_same_to_the_byte_whatever_the_number_of_threads() {
     };
     let (report, one) = files("1");
     assert_eq!(report["events"]["orders"]["lines"], 100_000);
-    // As many events make two parts of the users.
+    // This many events make two parts of the users.
     let is_of = |part: &str| one.keys().any(|name| name.ends_with(part));
     assert!(is_of("-000.gz") && is_of("-001.gz"));
     assert!(files("2").1 == one);
@@ -293,8 +294,8 @@ fn events_that_cannot_be_made_are_refused_before_anything_is_sent() {
         ("orders", "not a type and a count like orders=200"),
         ("orders=0", "not a type and a count like orders=200"),
     ] {
-        let said = error(folder, events);
-        assert!(said.contains(expected), "{events}: {said}");
+        let message = error(folder, events);
+        assert!(message.contains(expected), "{events}: {message}");
     }
     assert!(error("/nonexistent", "orders=1").contains("failed to read the schemas in /nonexistent"));
 }

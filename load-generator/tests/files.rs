@@ -1,15 +1,16 @@
-//! `loadgen files`, run for real.
+//! `loadgen files`, run as a program.
 
 #![allow(clippy::unwrap_used, reason = "all of this is part of tests")]
 
 mod common;
 
-use common::{DAY, Reply, Server, config, loadgen, run};
-use flate2::read::GzDecoder;
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
+
+use common::{DAY, Reply, Server, config, loadgen, run};
+use flate2::read::GzDecoder;
+use serde_json::{Value, json};
 
 /// The files below a folder, by path, with their bytes.
 fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -130,7 +131,7 @@ fn files_that_are_there_are_not_overwritten() {
     assert!(before.keys().all(|name| names.contains(name)) && names.len() > before.len());
 }
 
-/// What was being written when the process was killed lies there under a name that no reader takes.
+/// A file that was unfinished when the process was killed has a name that readers ignore.
 #[cfg(unix)]
 #[test]
 fn a_file_has_its_name_only_when_it_is_whole() {

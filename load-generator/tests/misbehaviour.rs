@@ -1,14 +1,15 @@
-//! The account of a run against a server that does all that servers do when they fail.
+//! The account of a run against a server with every kind of failure.
 
 #![allow(clippy::unwrap_used, reason = "all of this is part of tests")]
 
 mod common;
 
-use common::{DAY, Received, Reply, Server, config, ids, run};
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+
+use common::{DAY, Received, Reply, Server, config, ids, run};
+use serde_json::{Value, json};
 
 /// The key of an event's own id.
 fn own(table: &str) -> &'static str {
@@ -26,7 +27,7 @@ fn journal(path: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// What the server holds: the ids of events by table.
+/// The ids of the events that the server stored, by table.
 type Store = Arc<Mutex<BTreeSet<(String, String)>>>;
 
 /// Numbers that look random and are the same every time (Knuth's MMIX generator, its upper bits).
@@ -35,22 +36,22 @@ fn number(state: &mut u64, below: u64) -> u64 {
     (*state >> 33) % below
 }
 
-/// A server that stores all, a part or nothing of a batch, and then tells the truth or nothing.
+/// A server that stores all, a part or nothing of a batch, and then answers truthfully or not at all.
 fn unreliable(store: Store) -> Server {
     let mut state = 9;
     let mut since_refusal = 0;
     Server::start(move |_, request: &Received| {
         since_refusal += 1;
         let keep = |wanted: &dyn Fn(usize) -> bool| {
-            for (place, event) in request.events.iter().enumerate() {
-                if wanted(place) && is_event(&request.table, event) {
+            for (index, event) in request.events.iter().enumerate() {
+                if wanted(index) && is_event(&request.table, event) {
                     let id = event[own(&request.table)].as_str().unwrap().to_owned();
                     store.lock().unwrap().insert((request.table.clone(), id));
                 }
             }
         };
-        let what = number(&mut state, 16);
-        match what {
+        let failure = number(&mut state, 16);
+        match failure {
             0 => Reply::Close,
             1 => {
                 keep(&|_| true);
@@ -59,7 +60,7 @@ fn unreliable(store: Store) -> Server {
             2 => Reply::Status(503, vec![("retry-after", "0")]),
             3 => Reply::Status(429, vec![]),
             4 => {
-                keep(&|place: usize| place.is_multiple_of(2));
+                keep(&|index: usize| index.is_multiple_of(2));
                 Reply::Status(500, vec![])
             }
             5 => {
@@ -71,25 +72,21 @@ fn unreliable(store: Store) -> Server {
                 Reply::Torn
             }
             7 => {
-                keep(&|place| place < 3);
+                keep(&|index| index < 3);
                 Reply::Hang
             }
-            // Three in a row would end the run. More requests than are on their way at a time lie between two, and some of
-            // them are answered in full.
+            // Three in a row would end the run. Enough requests are between two, and some of them succeed.
             8 if since_refusal > 32 => {
                 since_refusal = 0;
                 Reply::Status(403, vec![])
             }
             _ => {
-                // Some of it, and an honest word on each.
-                let fails = |place: usize| what < 13 && place.is_multiple_of(3);
-                keep(&|place| !fails(place));
-                let code = |(place, event)| {
-                    if is_event(&request.table, event) {
-                        fails(place).then_some("NotStored")
-                    } else {
-                        Some("InvalidEvent")
-                    }
+                // A part of the batch, with the true result of each event.
+                let fails = |index: usize| failure < 13 && index.is_multiple_of(3);
+                keep(&|index| !fails(index));
+                let code = |(index, event)| match is_event(&request.table, event) {
+                    true => fails(index).then_some("NotStored"),
+                    false => Some("InvalidEvent"),
                 };
                 Reply::Records(request.events.iter().enumerate().map(code).collect())
             }
@@ -115,7 +112,7 @@ fn no_failure_of_the_server_makes_the_account_wrong() {
 
         let store = store.lock().unwrap();
         let mut fates: BTreeMap<(String, String), u64> = BTreeMap::new();
-        let mut told = BTreeSet::new();
+        let mut recorded = BTreeSet::new();
         for row in journal(&path) {
             let text = |key: &str| row[key].as_str().unwrap().to_owned();
             let (table, id, fate) = (text("table"), text("id"), text("fate"));
@@ -126,9 +123,9 @@ fn no_failure_of_the_server_makes_the_account_wrong() {
                 _ => assert_eq!(fate, "unknown"),
             }
             *fates.entry((table.clone(), fate)).or_default() += 1;
-            assert!(told.insert((table, id)), "told twice: {row}");
+            assert!(recorded.insert((table, id)), "recorded twice: {row}");
         }
-        assert!(store.iter().all(|id| told.contains(id)));
+        assert!(store.iter().all(|id| recorded.contains(id)));
 
         let causes = report["requests"]["causes"].as_object().unwrap();
         for cause in ["Http429", "Http500", "Http503", "NoAnswer", "NotStored", "Timeout", "UnreadableAnswer"] {
@@ -148,7 +145,7 @@ fn no_failure_of_the_server_makes_the_account_wrong() {
     }
 }
 
-/// A refusal by status is about the request: what an earlier one stored, it has stored.
+/// A refusal by status is about its request: an earlier one may have stored the events.
 #[test]
 fn what_is_refused_after_it_may_have_been_stored_is_unknown() {
     let server = Server::start(|n, _| if n == 0 { Reply::Close } else { Reply::Status(403, vec![]) });
@@ -164,7 +161,7 @@ fn what_is_refused_after_it_may_have_been_stored_is_unknown() {
     assert!(journal(&path).iter().all(|row| row["fate"] == "unknown" && row["code"] == "Http403" && row["tries"] == 2));
 }
 
-/// Servers close connections that are idle for long, and API Gateway does; that is no failure of a request.
+/// Servers such as API Gateway close idle connections, which is not a failure of a request.
 #[test]
 fn a_connection_that_was_closed_while_it_was_idle_is_made_again() {
     let server = Server::start(|_, _| Reply::StoredAndClose);
@@ -183,7 +180,7 @@ fn a_connection_that_was_closed_while_it_was_idle_is_made_again() {
     );
 }
 
-/// The server says when to come back, and is not asked before; meanwhile the other connections go on.
+/// A batch is not retried before the time that the server asked for. Other connections continue meanwhile.
 #[test]
 fn only_the_batch_that_was_asked_to_wait_waits() {
     let times = Arc::new(Mutex::new(Vec::new()));

@@ -2,10 +2,11 @@
 
 mod common;
 
-use common::{DAY, Reply, Server, config, ids, loadgen, run};
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc;
+
+use common::{DAY, Reply, Server, config, ids, loadgen, run};
+use serde_json::{Value, json};
 
 #[test]
 fn a_day_is_sent_to_the_last_click_and_accounted_for() {
@@ -82,17 +83,16 @@ fn a_click_is_sent_after_its_impression() {
     assert!(clicks_before_the_end);
 }
 
-/// Of each batch that the server sees for the first time, every third event fails with `NotStored`, and fails again
-/// once more.
+/// Every third event of each batch that the server sees for the first time fails twice with `NotStored`.
 #[test]
 fn only_what_failed_is_sent_again() {
     let mut failures: BTreeMap<String, u32> = BTreeMap::new();
     let server = Server::start(move |_, request| {
         let key = if request.table == "clicks" { "click_id" } else { "impression_id" };
-        let fails = |(place, event): (usize, &Value)| {
+        let fails = |(index, event): (usize, &Value)| {
             let id = event[key].as_str().unwrap().to_owned();
             let known = failures.get(&id).copied();
-            let fails = known.map_or(place % 3 == 0, |times| times < 2);
+            let fails = known.map_or(index % 3 == 0, |times| times < 2);
             *failures.entry(id).or_default() += 1;
             fails.then_some("NotStored")
         };
@@ -117,7 +117,7 @@ fn only_what_failed_is_sent_again() {
 #[test]
 fn a_final_refusal_is_counted_by_its_code_and_not_sent_again() {
     let server = Server::start(|_, request| {
-        let code = |place| (place % 10 == 0).then_some("InvalidEvent");
+        let code = |index| (index % 10 == 0).then_some("InvalidEvent");
         Reply::Records((0..request.events.len()).map(code).collect())
     });
     let (_folder, config) = config("");
@@ -151,8 +151,8 @@ fn a_server_that_asks_to_wait_is_waited_for() {
     assert!(report["requests"]["service_ms"]["count"] == 4);
 }
 
-/// A connection that breaks, an answer that can't be read and one that never comes: each leaves open what the server
-/// did, so an event that had no better answer is unknown, not refused.
+/// After a broken connection or an unreadable answer, it is not known what the server did. An event without a better answer
+/// is unknown, not refused.
 #[test]
 fn what_the_server_may_have_stored_is_unknown() {
     for (reply, code) in [
@@ -182,7 +182,7 @@ fn what_was_certainly_not_stored_is_refused() {
 
 #[test]
 fn a_server_that_is_not_there_is_given_up() {
-    // A port that was free a moment ago, and that nobody listens to.
+    // A port that was just free, on which nothing listens.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (_folder, config) = config("Requests: {Tries: 2, BatchSize: 10}\n");
     let output = loadgen(&["-c", &config, "--day", DAY, "--impressions", "100000", "--json"])
@@ -243,7 +243,7 @@ fn a_live_run_makes_exactly_the_impressions_asked_for() {
     }
 }
 
-/// The server answers the first request only after the signal was sent, so that it's under way at that time.
+/// The server answers the first request only after the signal, so that the request is in flight at that time.
 #[cfg(unix)]
 #[test]
 fn an_interrupt_finishes_what_is_under_way_and_reports() {
@@ -279,7 +279,7 @@ fn an_interrupt_finishes_what_is_under_way_and_reports() {
     assert_eq!(server.events("impressions").len() as u64, sent);
 }
 
-/// Every row of the journal is held against what the server was sent and what it said.
+/// Every row of the journal is compared with what the server received and answered.
 #[test]
 fn the_journal_has_every_event_and_its_fate() {
     let server = Server::start(|n, request| {
@@ -288,9 +288,9 @@ fn the_journal_has_every_event_and_its_fate() {
             let own = if request.table == "clicks" { "click_id" } else { "impression_id" };
             !right("ad_id") || !right(own) || event["occurred_at"] == "yesterday"
         };
-        let code = |(place, event)| match event {
+        let code = |(index, event)| match event {
             event if malformed(event) => Some("InvalidEvent"),
-            _ if n % 2 == 0 && place % 5 == 0 => Some("NotStored"),
+            _ if n % 2 == 0 && index % 5 == 0 => Some("NotStored"),
             _ => None,
         };
         Reply::Records(request.events.iter().enumerate().map(code).collect())
@@ -316,7 +316,7 @@ fn the_journal_has_every_event_and_its_fate() {
         assert_eq!(report["events"][table]["bots"], of(&|row| row["bot"] == true));
         assert_eq!(report["events"][table]["refused"], json!({"InvalidEvent": of(&kind("malformed"))}));
         assert!(rows.iter().all(|row| (row["fate"] == "refused") == kind("malformed")(row)));
-        // Tries are what the server saw, and what it stored is what was acknowledged, repeats twice.
+        // The number of attempts is the number of times that the server received the event.
         let seen = ids(&server.events(table), key);
         let mut tries: BTreeMap<String, usize> = BTreeMap::new();
         for row in rows.iter().filter(|row| row["table"] == table && row["kind"] != "malformed_short_id") {

@@ -1,15 +1,17 @@
-//! What comes out of the binary against what the configuration says, with a fixed seed. The bounds are the 99.99 % points
-//! of the statistics, from tables: a right program fails with one seed in ten thousand, and this is not that one.
+//! The distributions of the binary's output against those of the configuration, with a fixed seed. The bounds are the 99.99 %
+//! points of the statistics, from tables: a correct program fails with one seed in ten thousand, and this is not that one.
 
 #![allow(clippy::unwrap_used, reason = "all of this is part of tests")]
 
 mod common;
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::LazyLock;
+
 use common::{DAY, loadgen};
 use flate2::read::GzDecoder;
 use serde_json::Value;
-use std::collections::BTreeMap;
-use std::path::Path;
 
 const IMPRESSIONS: f64 = 60_000.0;
 const ADS: usize = 40;
@@ -22,16 +24,18 @@ const CHI2_2: f64 = 18.42;
 const CHI2_23: f64 = 57.07;
 const CHI2_39: f64 = 80.65;
 
-/// An event of the files: its own id, and what else it has.
+/// The events of the files.
 struct Traffic {
     ads: Vec<String>,
     impressions: BTreeMap<String, Value>,
     clicks: Vec<Value>,
-    /// Lines that are no events.
+    /// Lines that are not events.
     malformed: Vec<Value>,
-    /// Lines of an id that was there before.
+    /// Lines with the id of an earlier line.
     repeats: usize,
 }
+
+static TRAFFIC: LazyLock<Traffic> = LazyLock::new(traffic);
 
 fn lines(folder: &Path) -> Vec<Value> {
     let mut lines = Vec::new();
@@ -106,76 +110,100 @@ fn deviations(seen: f64, of: f64, probability: f64) -> f64 {
     (seen - of * probability).abs() / (of * probability * (1.0 - probability)).sqrt()
 }
 
-#[test]
-fn what_is_written_is_distributed_as_the_configuration_says() {
-    let traffic = traffic();
-    let clicks = traffic.clicks.len() as f64;
-    assert_eq!(traffic.impressions.len() as f64, IMPRESSIONS);
+fn ad(event: &Value) -> usize {
+    TRAFFIC.ads.iter().position(|ad| event["ad_id"] == **ad).unwrap()
+}
 
-    let ad = |event: &Value| traffic.ads.iter().position(|ad| event["ad_id"] == **ad).unwrap();
-    let mut by_ad = vec![0.0; ADS];
-    let mut by_hour = vec![0.0; 24];
-    for event in traffic.impressions.values() {
-        by_ad[ad(event)] += 1.0;
-        by_hour[(time(event) / 3_600_000.0) as usize] += 1.0;
+fn hour(event: &Value) -> usize {
+    (time(event) / 3_600_000.0) as usize
+}
+
+/// The impression that was clicked.
+fn clicked(click: &Value) -> &Value {
+    &TRAFFIC.impressions[click["impression_id"].as_str().unwrap()]
+}
+
+/// The number of events in each of `count` groups.
+fn by_group<'e>(events: impl Iterator<Item = &'e Value>, group: fn(&Value) -> usize, count: usize) -> Vec<f64> {
+    let mut counts = vec![0.0; count];
+    for event in events {
+        counts[group(event)] += 1.0;
     }
+    counts
+}
+
+#[test]
+fn the_popularity_of_ads_follows_the_zipf_exponent() {
+    assert_eq!(TRAFFIC.impressions.len() as f64, IMPRESSIONS);
     let zipf: Vec<f64> = (1..=ADS).map(|rank| (rank as f64).powf(-0.8)).collect();
     let total: f64 = zipf.iter().sum();
-    let popularity = chi2(&by_ad, &zipf.iter().map(|weight| IMPRESSIONS * weight / total).collect::<Vec<_>>());
-    assert!(popularity < CHI2_39, "popularity: χ² = {popularity}");
-    let weights: f64 = SHAPE.iter().sum();
-    let hours = chi2(&by_hour, &SHAPE.map(|weight| IMPRESSIONS * weight / weights));
-    assert!(hours < CHI2_23, "hours: χ² = {hours}");
+    let expected: Vec<f64> = zipf.iter().map(|weight| IMPRESSIONS * weight / total).collect();
+    let popularity = chi2(&by_group(TRAFFIC.impressions.values(), ad, ADS), &expected);
+    assert!(popularity < CHI2_39, "χ² = {popularity}");
+}
 
-    // Whether a view is clicked depends neither on its ad nor on its hour.
-    let clickthrough = deviations(clicks, IMPRESSIONS, 0.3);
-    assert!(clickthrough < 3.89, "clickthrough: {clickthrough} standard deviations");
-    for (what, seen, group, bound) in [
-        ("ads", &by_ad, &ad as &dyn Fn(&Value) -> usize, CHI2_39),
-        ("hours", &by_hour, &|event: &Value| (time(event) / 3_600_000.0) as usize, CHI2_23),
-    ] {
-        let mut clicked = vec![0.0; seen.len()];
-        for click in &traffic.clicks {
-            clicked[group(&traffic.impressions[click["impression_id"].as_str().unwrap()])] += 1.0;
-        }
-        let rate = clicks / IMPRESSIONS;
-        let of_clicked = chi2(&clicked, &seen.iter().map(|seen| seen * rate).collect::<Vec<_>>());
-        let of_others = chi2(
-            &seen.iter().zip(&clicked).map(|(seen, clicked)| seen - clicked).collect::<Vec<_>>(),
-            &seen.iter().map(|seen| seen * (1.0 - rate)).collect::<Vec<_>>(),
-        );
-        assert!(of_clicked + of_others < bound, "clicks by {what}: χ² = {}", of_clicked + of_others);
+#[test]
+fn impressions_are_distributed_over_the_hours_by_the_shape_of_the_day() {
+    let total: f64 = SHAPE.iter().sum();
+    let expected = SHAPE.map(|weight| IMPRESSIONS * weight / total);
+    let hours = chi2(&by_group(TRAFFIC.impressions.values(), hour, 24), &expected);
+    assert!(hours < CHI2_23, "χ² = {hours}");
+}
+
+#[test]
+fn the_share_of_clicked_impressions_is_the_clickthrough_probability() {
+    let clickthrough = deviations(TRAFFIC.clicks.len() as f64, IMPRESSIONS, 0.3);
+    assert!(clickthrough < 3.89, "{clickthrough} standard deviations");
+}
+
+#[test]
+fn whether_an_impression_is_clicked_depends_neither_on_its_ad_nor_on_its_hour() {
+    let rate = TRAFFIC.clicks.len() as f64 / IMPRESSIONS;
+    for (name, group, count, bound) in
+        [("ads", ad as fn(&Value) -> usize, ADS, CHI2_39), ("hours", hour as fn(&Value) -> usize, 24, CHI2_23)]
+    {
+        let seen = by_group(TRAFFIC.impressions.values(), group, count);
+        let with_click = by_group(TRAFFIC.clicks.iter().map(clicked), group, count);
+        let without: Vec<f64> = seen.iter().zip(&with_click).map(|(seen, clicked)| seen - clicked).collect();
+        let of_clicked = chi2(&with_click, &seen.iter().map(|seen| seen * rate).collect::<Vec<_>>());
+        let of_others = chi2(&without, &seen.iter().map(|seen| seen * (1.0 - rate)).collect::<Vec<_>>());
+        assert!(of_clicked + of_others < bound, "clicks by {name}: χ² = {}", of_clicked + of_others);
     }
+}
 
-    // Kolmogorov and Smirnov: 5 ± 2 s to consider, evenly; their 99.99 % point is 2.23 / √n. The last seconds of the day
-    // are left out, as a click is of the same day as its impression; times are cut to milliseconds.
-    let mut considered: Vec<f64> = traffic
-        .clicks
-        .iter()
-        .map(|click| (time(&traffic.impressions[click["impression_id"].as_str().unwrap()]), time(click)))
-        .filter(|(shown, _)| *shown < 86_400_000.0 - 7_001.0)
-        .map(|(shown, clicked)| clicked - shown)
-        .collect();
+/// The test of Kolmogorov and Smirnov, whose 99.99 % point is 2.23 / √n. The last seconds of the day are left out, as a click is
+/// on the same day as its impression. Times are cut to milliseconds.
+#[test]
+fn the_time_to_consider_is_uniform_within_its_variance() {
+    let times = TRAFFIC.clicks.iter().map(|click| (time(clicked(click)), time(click)));
+    let mut considered: Vec<f64> =
+        times.filter(|(shown, _)| *shown < 86_400_000.0 - 7_001.0).map(|(shown, clicked)| clicked - shown).collect();
     considered.sort_unstable_by(f64::total_cmp);
     let n = considered.len() as f64;
     assert!(n > 15_000.0 && considered[0] >= 2_999.0 && considered[considered.len() - 1] <= 7_001.0);
-    let distance = |(place, time): (usize, &f64)| {
+    let distance = |(index, time): (usize, &f64)| {
         let expected = ((time - 3_000.0) / 4_000.0).clamp(0.0, 1.0);
-        (place as f64 / n - expected).abs().max(((place + 1) as f64 / n - expected).abs())
+        (index as f64 / n - expected).abs().max(((index + 1) as f64 / n - expected).abs())
     };
     let distance = considered.iter().enumerate().map(distance).fold(0.0, f64::max);
-    assert!(distance < 2.23 / n.sqrt(), "time to consider: {distance}");
+    assert!(distance < 2.23 / n.sqrt(), "{distance}");
+}
 
-    // Repeats and malformed events come on top, by chance; each defect is as frequent as the others.
-    for (what, count) in [("repeats", traffic.repeats as f64), ("malformed", traffic.malformed.len() as f64)] {
-        let distance = deviations(count, IMPRESSIONS + clicks, 0.1);
-        assert!(distance < 3.89, "{what}: {distance} standard deviations");
+#[test]
+fn repeats_and_malformed_events_have_their_shares() {
+    let well_formed = IMPRESSIONS + TRAFFIC.clicks.len() as f64;
+    for (name, count) in [("repeats", TRAFFIC.repeats), ("malformed", TRAFFIC.malformed.len())] {
+        let distance = deviations(count as f64, well_formed, 0.1);
+        assert!(distance < 3.89, "{name}: {distance} standard deviations");
     }
-    let mut defects = [0.0; 3];
-    for event in &traffic.malformed {
-        let defect = if event["ad_id"].is_null() { 0 } else { 1 + usize::from(event["occurred_at"] == "yesterday") };
-        defects[defect] += 1.0;
-    }
-    let even = [traffic.malformed.len() as f64 / 3.0; 3];
-    assert!(chi2(&defects, &even) < CHI2_2, "defects: {defects:?}");
+}
+
+#[test]
+fn all_defects_are_equally_frequent() {
+    let defect = |event: &Value| {
+        if event["ad_id"].is_null() { 0 } else { 1 + usize::from(event["occurred_at"] == "yesterday") }
+    };
+    let defects = by_group(TRAFFIC.malformed.iter(), defect, 3);
+    let even = [TRAFFIC.malformed.len() as f64 / 3.0; 3];
+    assert!(chi2(&defects, &even) < CHI2_2, "{defects:?}");
 }

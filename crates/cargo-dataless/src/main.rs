@@ -8,15 +8,15 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// A build that is shorter than this is not worth a word.
+/// A build that is shorter than this is not reported.
 const SILENCE: Duration = Duration::from_millis(1500);
 
-/// How often progress is reported where no terminal shows it.
+/// How often progress is reported without a terminal.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 
 const POLL: Duration = Duration::from_millis(20);
 
-/// The program that this one builds and becomes.
+/// The program that this one builds and executes.
 const PROGRAM: &str = "dataless";
 
 /// How long the long commands usually take on two cores: the first time in a checkout, and after.
@@ -25,7 +25,7 @@ const DURATIONS: [(&str, &str); 2] = [
     ("test", "about 20 minutes the first time, somewhat less after; `--fast` takes less than 3 once things are built"),
 ];
 
-/// A line on standard error, as `eprintln!`, which would panic where nobody reads it.
+/// A line on standard error. `eprintln!` would panic if standard error is closed.
 macro_rules! report {
     ($($text:tt)*) => { drop(writeln!(io::stderr(), $($text)*)) };
 }
@@ -54,15 +54,15 @@ fn run() -> Result<ExitCode, String> {
     if !status.success() {
         return Err(format!("failed to build the command line: {status}"));
     }
-    // Cargo builds it beside this program, wherever its target directory is.
+    // Cargo builds it next to this program, in any target directory.
     let program = env::current_exe().map_err(|error| error.to_string())?.with_file_name(PROGRAM);
     let mut program = Command::new(program);
-    // Returns only when it fails.
+    // `exec` returns only on failure.
     let error = without_cargos_variables(&mut program).args(arguments).exec();
     Err(format!("failed to start {}: {error}", program.get_program().display()))
 }
 
-/// How long the command usually takes, where that is worth a word.
+/// How long the command usually takes, if it takes long.
 fn usual_duration(arguments: &[OsString]) -> Option<&'static str> {
     const SHORT: [&str; 3] = ["-h", "--help", "--list"];
     if arguments.iter().any(|argument| SHORT.iter().any(|short| argument == short)) {
@@ -72,9 +72,9 @@ fn usual_duration(arguments: &[OsString]) -> Option<&'static str> {
     DURATIONS.iter().find(|(name, _)| command == name).map(|(_, duration)| *duration)
 }
 
-/// Takes away what `cargo run` sets for the program that it runs: build scripts that read these variables would run
-/// again, and their crates be compiled again, each time that cargo runs below cargo. So it is with the user's flags of
-/// compilers, which no other build here has.
+/// Removes the variables that `cargo run` sets. Otherwise build scripts that read them would run again, and their crates would
+/// be compiled again, each time that cargo runs below cargo. The same holds for the user's compiler flags, which no other
+/// build here has.
 fn without_cargos_variables(command: &mut Command) -> &mut Command {
     let is_cargos = |name: &OsStr| {
         let name = name.to_string_lossy();
@@ -90,7 +90,7 @@ fn without_cargos_variables(command: &mut Command) -> &mut Command {
     command
 }
 
-/// Waits for the build, and reports that it runs when it takes its time.
+/// Waits for the build, and reports its progress if it takes long.
 fn wait(mut build: Child) -> Result<ExitStatus, String> {
     let (started, is_terminal) = (Instant::now(), io::stderr().is_terminal());
     let mut reported: Option<Instant> = None;

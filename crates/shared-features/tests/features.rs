@@ -1,4 +1,4 @@
-//! What cargo builds for tests and what it builds for programs must be the same dependencies with the same features.
+//! Tests and programs must be built with the same dependencies and features.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ fn tests_and_programs_share_every_dependency() {
     assert!(differ.is_empty(), "compiled twice, ask for the tests' features in shared-features: {differ:?}");
 }
 
-/// The packages of functions: those of event types, and others.
+/// The packages of the functions.
 fn functions() -> Vec<String> {
     let crates = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap();
     let names = crates.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -47,7 +47,7 @@ fn functions() -> Vec<String> {
 fn functions_share_what_they_have_in_common_when_built_one_by_one() {
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     for function in functions() {
-        // Without what build scripts alone need, such as those that read the schemas of events: that is little.
+        // Without the few dependencies of build scripts, such as those that read the schemas of events.
         let of_function = features(&["--manifest-path", &format!("crates/{function}/Cargo.toml"), "--edges", "normal"]);
         assert!(of_function.len() > 100);
         for (package, features) in of_function {

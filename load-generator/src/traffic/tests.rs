@@ -1,11 +1,13 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, NaiveTime};
+use uuid::Uuid;
+
 use super::*;
 use crate::config::Config;
 use crate::day::DAY;
 use crate::plan::part_of_users;
-use chrono::{DateTime, NaiveDate, NaiveTime};
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-use uuid::Uuid;
 
 fn config(more: &str) -> Config {
     let text = "\
@@ -113,7 +115,7 @@ fn clickthrough_matches_the_configuration() {
     assert!((clicks - 30_000.0).abs() < 4.5 * deviation, "{clicks}");
 }
 
-/// Kolmogorov and Smirnov: the greatest distance of the sample's distribution from the even one over
+/// The test of Kolmogorov and Smirnov: the greatest distance of the sample's distribution from the uniform one over
 /// middle ± variance is below the 99.99 % point, 2.23 / √n.
 fn assert_even(mut sample: Vec<f64>, middle: f64, variance: f64) {
     assert!(sample.len() > 1_000);
@@ -130,7 +132,7 @@ fn assert_even(mut sample: Vec<f64>, middle: f64, variance: f64) {
     assert!(distance < 2.23 / n.sqrt(), "{distance} of {n} around {middle} ± {variance}");
 }
 
-/// The views of each user: which ids they have follows from the user's key.
+/// The views of each user, whose ids depend on the user's key.
 fn times_by_user(plan: &Plan, events: &[Planned]) -> Vec<Vec<u64>> {
     let mut at: BTreeMap<Uuid, u64> = BTreeMap::new();
     for p in fresh(events, Table::Impressions) {
@@ -256,7 +258,7 @@ fn shares_come_on_top_and_leave_the_rest_as_it_was() {
     assert!(near(count(|e| e.kind == Kind::Repeat), plain.len() as f64, 0.1));
     assert!(near(count(|e| matches!(e.kind, Kind::Malformed(_))), plain.len() as f64, 0.05));
     assert!(near(count(|e| e.kind == Kind::Fresh && e.late && e.table == Table::Impressions), 20_000.0, 0.2));
-    // Late events occurred 26 hours before; a repeat is its original to the letter.
+    // Late events occurred 26 hours before; a repeat is identical to its original.
     let mut originals = BTreeMap::new();
     for p in &more {
         let midnight = day().and_time(NaiveTime::MIN).and_utc().timestamp_millis();

@@ -49,7 +49,7 @@ impl Received {
     }
 }
 
-/// What to say to a request.
+/// The answer to a request.
 #[derive(Debug, Clone)]
 pub enum Reply {
     /// 200, with the error code of each event that failed.
@@ -104,7 +104,7 @@ impl Server {
         Self::of(Service::start_with(decide(reply, &received)), received)
     }
 
-    /// The same over https, as `localhost`; and its certificate, which nobody trusts by themselves.
+    /// The same over https, as `localhost`, and its certificate, which no client trusts by default.
     pub fn start_secure(reply: impl FnMut(usize, &Received) -> Reply + Send + 'static) -> (Self, String) {
         let received = Arc::default();
         let (service, certificate) = Service::start_secure(decide(reply, &received));
@@ -149,7 +149,7 @@ fn records(codes: &[Option<&str>]) -> Value {
         .iter()
         .map(|code| match code {
             None => json!({"failed": false}),
-            Some(code) => json!({"failed": true, "error_code": code, "error_message": "as told"}),
+            Some(code) => json!({"failed": true, "error_code": code, "error_message": "as scripted"}),
         })
         .collect();
     json!({"failed_count": codes.iter().flatten().count(), "records": records})
@@ -188,7 +188,7 @@ pub fn run(server: &Server, config: &str, arguments: &[&str]) -> (Output, Value)
 /// The day on which the tests' events occur.
 pub const DAY: &str = "2026-03-01";
 
-/// How often each id is among events.
+/// How often each id occurs among events.
 pub fn ids(events: &[Value], key: &str) -> BTreeMap<String, usize> {
     let mut ids = BTreeMap::new();
     for event in events {
