@@ -26,6 +26,9 @@ from playwright.sync_api import sync_playwright
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 MAX_BYTES = 150_000
+# How long the emulator may take for the metrics of a dashboard, and the page to draw them.
+ANSWER_MS = 120_000
+DRAWING_MS = 2_000
 
 SIZE = {"width": 1400, "height": 740}
 
@@ -140,8 +143,9 @@ def main() -> None:
             page.wait_for_selector("main[aria-busy=false]")
             page.locator("#dashboards a").nth(place).click()
             page.locator("#dashboards li").nth(place).locator("[aria-current]").wait_for()
-            page.get_by_label("Range").select_option(reach)
-            page.wait_for_timeout(2500)
+            with page.expect_response(lambda answer, start=f"start={reach}": start in answer.url, timeout=ANSWER_MS):
+                page.get_by_label("Range").select_option(reach)
+            page.wait_for_timeout(DRAWING_MS)
             path = IMAGES / name
             page.screenshot(path=path)
             page.close()
