@@ -52,7 +52,8 @@ pub struct CloudWatch {
 }
 
 impl CloudWatch {
-    /// Calls CloudWatch by a function that takes the name of an operation and its request, in the form of the JSON protocol.
+    /// Calls CloudWatch by a function that takes the name of an operation and its request, in the form of the JSON
+    /// protocol.
     pub fn new(call: impl Fn(&str, &Value) -> Result<Value> + Send + Sync + 'static) -> Self {
         Self { call: Box::new(call) }
     }
@@ -148,8 +149,8 @@ mod tests {
         Query { metric, stat: "Sum".into(), period: 60 }
     }
 
-    /// CloudWatch with one point per metric, the number in its name. Each request has two pages: the first has the values at 60,
-    /// the second those at 120.
+    /// CloudWatch with one point per metric, the number in its name. Each request has two pages: the first has the values
+    /// at 60, the second those at 120.
     fn paged() -> (CloudWatch, Arc<Mutex<Vec<usize>>>) {
         let sizes = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&sizes);

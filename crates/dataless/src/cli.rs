@@ -73,8 +73,8 @@ pub enum Command {
     Events(Events),
     /// Query the lake in SQL.
     ///
-    /// On a terminal, at most 50 rows are printed; a pipe or a file gets all rows. Tables are partitioned by year, month and
-    /// day, which are text of four and two digits: year = '2026' AND month = '03' AND day = '07'.
+    /// On a terminal, at most 50 rows are printed; a pipe or a file gets all rows. Tables are partitioned by year, month
+    /// and day, which are text of four and two digits: year = '2026' AND month = '03' AND day = '07'.
     Query(Query),
     /// Print the traffic of an ad, as the API returns it.
     Traffic(Traffic),

@@ -23,8 +23,8 @@ const POLL: Duration = Duration::from_millis(100);
 pub enum Resource {
     /// The running warehouse. A command that starts or stops it needs it exclusively.
     Warehouse,
-    /// The lines and everything derived from them. An erasure needs them exclusively. All others can share them: a run of the
-    /// ETL replaces partitions in one step, and Spark runs one job at a time.
+    /// The lines and everything derived from them. An erasure needs them exclusively. All others can share them: a run of
+    /// the ETL replaces partitions in one step, and Spark runs one job at a time.
     Lines,
     /// A backfill. Two at once would make each other's days stale.
     Days,

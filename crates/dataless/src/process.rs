@@ -68,8 +68,8 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// A command whose output is appended to the log file. It inherits only the variables that tools need: language and time
-    /// zone are the same for all users.
+    /// A command whose output is appended to the log file. It inherits only the variables that tools need: language and
+    /// time zone are the same for all users.
     pub fn new(program: impl AsRef<OsStr>, log: PathBuf) -> Self {
         let tool = Self {
             program: program.as_ref().to_owned(),

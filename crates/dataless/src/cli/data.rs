@@ -100,8 +100,8 @@ pub struct Erase {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 pub struct EraseTarget {
-    /// All events in which a field has this value. An event type lists such fields in `x-erase`. A UUID is erased from every
-    /// field.
+    /// All events in which a field has this value. An event type lists such fields in `x-erase`. A UUID is erased from
+    /// every field.
     #[arg(long, value_name = "FIELD=VALUE", value_parser = read_by)]
     pub by: Option<String>,
     /// The ad with this UUID and all its events: `--by ad_id=UUID`.

@@ -35,7 +35,8 @@ pub struct List {
 
 #[derive(Args, Debug)]
 pub struct New {
-    /// Name of the type, also of the API path and the table. Lower case, digits and underscores, preferably plural: `orders`.
+    /// Name of the type, also of the API path and the table. Lower case, digits and underscores, preferably plural:
+    /// `orders`.
     #[arg(value_name = "TYPE")]
     pub name: String,
     /// Samples to infer the schema from: JSON objects, one per line. Without it, the schema has an id and a time.

@@ -27,8 +27,8 @@ pub struct Demo {
     /// Build by buildspec.yml and deploy from S3, as the pipeline of build.yaml does.
     #[arg(long)]
     pub delivered: bool,
-    /// Build the functions as for AWS, by `sam build` with Cargo's release profile: about six minutes the first time. Use it
-    /// to measure functions.
+    /// Build the functions as for AWS, by `sam build` with Cargo's release profile: about six minutes the first time. Use
+    /// it to measure functions.
     #[arg(long)]
     pub release: bool,
 }
@@ -82,8 +82,8 @@ pub struct Up {
     /// Port of the emulator, on the loopback interface. Default: 4566, or any free port if it is taken.
     #[arg(long, value_name = "P")]
     pub port: Option<u16>,
-    /// Build the functions as for AWS, by `sam build` with Cargo's release profile: about six minutes the first time. Use it
-    /// to measure functions.
+    /// Build the functions as for AWS, by `sam build` with Cargo's release profile: about six minutes the first time. Use
+    /// it to measure functions.
     #[arg(long)]
     pub release: bool,
 }

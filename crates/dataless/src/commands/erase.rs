@@ -132,8 +132,8 @@ fn derive(warehouse: &Warehouse, spark: &Spark<'_>, receipt: Receipt) -> Result<
     Ok(())
 }
 
-/// Removes traces beside the data: Spark's shuffle files, which are on disk while it runs, and the value in logs, such as that
-/// of a failed job.
+/// Removes traces beside the data: Spark's shuffle files, which are on disk while it runs, and the value in logs, such as
+/// that of a failed job.
 fn forget(warehouse: &Warehouse, value: &str) -> Result<()> {
     let value = value.split_once('=').map_or(value, |(_, value)| value);
     let clean = || {

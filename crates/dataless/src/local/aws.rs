@@ -69,8 +69,8 @@ impl Aws {
         serde_json::from_str(printed).with_context(|| format!("failed to read the answer of aws {}", args.join(" ")))
     }
 
-    /// A call by the JSON protocol, which saves the second that the command line needs to start. The emulator does not check
-    /// the signature; it only reads service and Region from it.
+    /// A call by the JSON protocol, which saves the second that the command line needs to start. The emulator does not
+    /// check the signature; it only reads service and Region from it.
     pub fn call(&self, service: &str, target: &str, request: &Value) -> Result<Value> {
         let name = target.rsplit('.').next().unwrap_or(target);
         let credential = format!("test/20260101/{REGION}/{service}/aws4_request");

@@ -165,8 +165,8 @@ fn count_lines(path: &Path) -> Result<u64> {
     count().with_context(|| format!("failed to read {}", path.display()))
 }
 
-/// Opens the local copy of an object and decompresses it. Objects are gzip on AWS; the emulator stores them uncompressed. The
-/// first two bytes show which.
+/// Opens the local copy of an object and decompresses it. Objects are gzip on AWS; the emulator stores them uncompressed.
+/// The first two bytes show which.
 pub fn open_object(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
     const GZIP: &[u8] = &[0x1f, 0x8b];
     const BUFFER_BYTES: usize = 1 << 16;

@@ -58,15 +58,15 @@ pub const LOADGEN: &str = "loadgen";
 /// Which functions a local stack includes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Functions {
-    /// Those that are called locally. The checks of CodeDeploy are omitted: the emulator has no CodeDeploy, and their SDKs take
-    /// as long to compile as those of all others.
+    /// Those that are called locally. The checks of CodeDeploy are omitted: the emulator has no CodeDeploy, and their SDKs
+    /// take as long to compile as those of all others.
     Called,
     /// All functions of the template.
     All,
 }
 
-/// Builds the functions and the load generator in one invocation of cargo. Dependencies are compiled once, with the features
-/// of the whole workspace, and shared with the command line.
+/// Builds the functions and the load generator in one invocation of cargo. Dependencies are compiled once, with the
+/// features of the whole workspace, and shared with the command line.
 pub fn programs(workspace: &Workspace, instance: &Instance, functions: Functions) -> Result<Programs> {
     let template = read_template(workspace, functions)?;
     let (_, mut bins) = point_to_functions(&template);
@@ -127,8 +127,8 @@ fn blocks(template: &str) -> Vec<&str> {
     blocks
 }
 
-/// Writes the template of an instance to where `deploy` expects it, and packages the functions that cargo built. `sam build`
-/// does the same with one invocation of cargo per function.
+/// Writes the template of an instance to where `deploy` expects it, and packages the functions that cargo built. `sam
+/// build` does the same with one invocation of cargo per function.
 pub fn stage(workspace: &Workspace, instance: &Instance, programs: &Programs, functions: Functions) -> Result<()> {
     let build = instance.build();
     remove_folder(&build)?;

@@ -19,7 +19,8 @@ use crate::workspace::{Instance, Workspace};
 /// The port if none is requested and it is free.
 pub const DEFAULT_PORT: u16 = 4566;
 
-/// The program that starts the emulator. It is in the command line of each emulator, followed by the folder of the instance.
+/// The program that starts the emulator. It is in the command line of each emulator, followed by the folder of the
+/// instance.
 const LAUNCHER: &str = "tools/emulator/start_ministack.py";
 
 /// The services that the template uses.

@@ -63,7 +63,8 @@ pub struct RejectedLine {
     pub replayed: bool,
 }
 
-/// The stale rows: those for which an earlier day, within the look-back and one day more, was decided after their run began.
+/// The stale rows: those for which an earlier day, within the look-back and one day more, was decided after their run
+/// began.
 pub fn stale(rows: &[LedgerRow], lookback_days: u64) -> Vec<TableDay> {
     let decided: BTreeMap<TableDay, DateTime<Utc>> =
         rows.iter().filter_map(|row| Some((row.table_day(), row.decided_at?))).collect();

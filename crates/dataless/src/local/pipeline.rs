@@ -1,5 +1,5 @@
-//! Runs the deployed state machine of the nightly batch for a range of days and follows its steps. A long range runs in parts,
-//! each an execution of its own, which are followed too.
+//! Runs the deployed state machine of the nightly batch for a range of days and follows its steps. A long range runs in
+//! parts, each an execution of its own, which are followed too.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -304,8 +304,8 @@ mod tests {
     ];
     const OTHER: &str = "arn:aws:states:us-east-1:000000000000:execution:wh-daily:other";
 
-    /// Step Functions with an execution of two sequential parts, and an unrelated one. At each poll of the whole, one more part
-    /// has ended, and with the last one the whole.
+    /// Step Functions with an execution of two sequential parts, and an unrelated one. At each poll of the whole, one more
+    /// part has ended, and with the last one the whole.
     struct Emulator {
         looks: usize,
         second: &'static str,

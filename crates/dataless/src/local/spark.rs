@@ -1,5 +1,5 @@
-//! Runs the deployed Glue jobs on Spark. The emulator can't, so a runner beside it does (`glue/local/runner.py`). It reads each
-//! job's script and arguments from the emulator's Glue, and the data from its S3.
+//! Runs the deployed Glue jobs on Spark. The emulator can't, so a runner beside it does (`glue/local/runner.py`). It reads
+//! each job's script and arguments from the emulator's Glue, and the data from its S3.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -102,8 +102,8 @@ impl<'a> Spark<'a> {
         Ok(())
     }
 
-    /// Runs a script of the repository in the runner and returns its output. In its arguments, `s3://` means the local copy of
-    /// the bucket.
+    /// Runs a script of the repository in the runner and returns its output. In its arguments, `s3://` means the local copy
+    /// of the bucket.
     pub fn script(&self, script: &str, args: &[&str]) -> Result<String> {
         self.ask(&json!({ "script": self.workspace.path(script), "args": args }))
     }
@@ -196,8 +196,8 @@ pub fn configure(workspace: &Workspace, instance: &Instance, stack: &Stack) -> R
     write_config(instance, &config)
 }
 
-/// Starts the runner of an instance before its stack is deployed, and returns when Spark is warm, so that the first job does
-/// not wait for it. The expected number of events determines the settings of the JVM.
+/// Starts the runner of an instance before its stack is deployed, and returns when Spark is warm, so that the first job
+/// does not wait for it. The expected number of events determines the settings of the JVM.
 pub fn warm(workspace: &Workspace, tools: &Tools, instance: &Instance, endpoint: &str, events: u64) -> Result<()> {
     /// The size of a raw line of impressions or clicks, as the emulator stores it.
     const LINE_BYTES: u64 = 145;

@@ -117,8 +117,8 @@ impl Tools {
         Ok(missing.len())
     }
 
-    /// Generates the hashed lists from their sources, and returns their paths. Listed versions stay if their source allows them;
-    /// with `upgrade`, all are upgraded as far as possible.
+    /// Generates the hashed lists from their sources, and returns their paths. Listed versions stay if their source allows
+    /// them; with `upgrade`, all are upgraded as far as possible.
     pub fn lock(&self, upgrade: bool) -> Result<Vec<PathBuf>> {
         self.install(&[ToolSet::Uv])?;
         let lists = lists();

@@ -1,7 +1,7 @@
 //! Compares real-time counts with what arrived, minute by minute.
 //!
-//! They are not exact: `docs/real-time.md` says when counts may be missing or double. So a difference is an error unless it is
-//! at the time of a fault.
+//! They are not exact: `docs/real-time.md` says when counts may be missing or double. So a difference is an error unless it
+//! is at the time of a fault.
 
 use std::collections::BTreeSet;
 

@@ -61,7 +61,8 @@ fn leave(day: NaiveDate, lines: u64) -> String {
     )
 }
 
-/// The batches for the days. Nearby days need only one, because a batch also runs the days whose look-back includes its own.
+/// The batches for the days. Nearby days need only one, because a batch also runs the days whose look-back includes its
+/// own.
 fn run(days: &BTreeSet<NaiveDate>, lookback_days: u64) -> Option<String> {
     let mut ranges: Vec<(NaiveDate, NaiveDate)> = Vec::new();
     for &day in days {
