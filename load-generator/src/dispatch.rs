@@ -324,7 +324,7 @@ mod tests {
 
     proptest! {
         /// Whatever comes when, and in whichever order batches are handed over: every event is released once, in
-        /// batches that are not too large, a click after its impression was handed over, and nobody waits in vain.
+        /// batches that are not too large, a click after its impression was handed over, and no event waits forever.
         #[test]
         fn every_event_is_released_once_and_clicks_follow(
             views in proptest::collection::vec((0..50_u64, any::<bool>(), 0..200_u64), 0..120),

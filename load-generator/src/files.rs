@@ -76,7 +76,7 @@ impl TableFiles {
 /// What `loadgen files --json` prints; the README describes it.
 #[derive(Debug, Clone, Serialize)]
 pub struct FilesReport {
-    /// What the random numbers started from.
+    /// The seed of the random numbers.
     pub seed: u64,
     /// The day on which the events arrived.
     pub day: NaiveDate,

@@ -1,4 +1,4 @@
-//! The binary; the library has it all.
+//! The `loadgen` program. Its code is in the library.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The Lambda behind `GET /traffic/{ad-id}`.
+//! The Lambda function behind `GET /traffic/{ad-id}`.
 
 use ad_traffic::{Context, handle};
 use lambda_http::Error;

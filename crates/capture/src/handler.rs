@@ -158,7 +158,7 @@ mod tests {
         None,
         /// The records with a set bit fail.
         Partial(u64),
-        /// The call fails, now or for good, with nothing stored.
+        /// The call fails, retryably or not, and stores nothing.
         Refused(bool),
         /// The call never returns and stores nothing.
         Hangs,

@@ -214,7 +214,7 @@ pub enum BatchError {
     /// The body is JSON, but not an object with the key of the type alone and an array of events.
     #[error("the body is not a batch: {problem}; send {{\"{key}\":[…]}} with 1 to {MAX} events", MAX = crate::MAX_EVENTS)]
     InvalidBatch {
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
         /// The expected key.
         key: &'static str,

@@ -67,7 +67,7 @@ fn a_changed_schema_gets_the_same_verdict() {
     let mut beyond = BTreeSet::new();
     let (mut taken, mut refused) = (0, 0);
     for round in 0..8_000 {
-        // Not so many zeros: serde_json would write an exponent.
+        // With more zeros, serde_json would write an exponent.
         let original = match round % 4 {
             0 => ORDERS.to_owned(),
             1 => READINGS.replace("0.00000001", "0.0001"),

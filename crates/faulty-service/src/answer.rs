@@ -18,7 +18,7 @@ pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 pub(crate) enum End {
     /// The next request.
     Keep,
-    /// The connection is closed, although the answer is whole.
+    /// The connection is closed after the whole answer.
     Close(Arc<Notify>),
     /// The connection breaks.
     Break,
@@ -32,7 +32,7 @@ pub(crate) struct Sent {
     is_flushed: bool,
 }
 
-/// An answer of which only half is sent when its end is not a good one.
+/// An answer. Only half of its body is sent if it breaks off or stalls.
 pub(crate) fn response(answer: Answer, end: End) -> Result<Response<Sent>, Failure> {
     let mut body = Bytes::from(answer.body);
     let mut response = Response::builder()
@@ -62,7 +62,7 @@ impl Body for Sent {
         match self.end {
             End::Keep | End::Close(_) => Poll::Ready(None),
             End::Stall => Poll::Pending,
-            // Hyper sends what it has before it asks again, and throws it away on an error.
+            // Hyper sends buffered bytes before it polls again, and drops them on an error.
             End::Break if !self.is_flushed => {
                 self.is_flushed = true;
                 context.waker().wake_by_ref();

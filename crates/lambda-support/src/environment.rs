@@ -13,7 +13,7 @@ pub enum EnvironmentError {
     Invalid {
         /// The variable's name.
         name: &'static str,
-        /// What is wrong with its value.
+        /// The problem with its value.
         problem: String,
     },
 }

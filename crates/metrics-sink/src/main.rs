@@ -1,4 +1,4 @@
-//! The Lambda that counts events on their way through Firehose.
+//! The Lambda function that counts events on their way through Firehose.
 
 use std::time::{Duration, UNIX_EPOCH};
 

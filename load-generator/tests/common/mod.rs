@@ -1,4 +1,4 @@
-//! A server that answers as a test wants and records its requests, and the binary under test.
+//! A server that answers as a test decides and records its requests, and the program under test.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "all of this is part of tests")]
