@@ -6,9 +6,9 @@
 mod model;
 pub mod random;
 pub mod random_schema;
+
 use chrono::{DateTime, Utc};
-use events::table;
-use events::{Batch, BatchError, EventType};
+use events::{Batch, BatchError, EventType, table};
 use uuid::Uuid;
 
 /// The id that the server gives.
