@@ -84,7 +84,7 @@ def test_without_credentials_it_says_how_to_get_some(monkeypatch):
     ("error", "detail", "command"),
     [
         ("ExpiredToken", "they have expired", "aws sso login"),
-        ("InvalidClientTokenId", "AWS does not take them, or us-east-1 is not enabled", "aws configure list"),
+        ("InvalidClientTokenId", "AWS rejects them, or us-east-1 is not enabled", "aws configure list"),
         ("Throttled", "An error occurred (Throttled)", None),
     ],
 )
@@ -112,7 +112,7 @@ region = eu-west-1
 def test_an_address_that_does_not_answer(monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     (found,) = run("--region", "us-east-1")
-    assert found["stops"] and found["detail"].startswith("AWS was not reached")
+    assert found["stops"] and found["detail"].startswith("could not reach AWS")
 
 
 def test_a_profile_that_does_not_exist():
@@ -145,7 +145,7 @@ def test_without_any_right_each_missing_action_is_reported(refusing):
     identity, *found = run("--region", "us-east-1")
     assert identity["good"] and "account 123456789012 in us-east-1 at http://127.0.0.1" in identity["detail"]
     assert len(found) > 8
-    assert all(one["detail"].startswith("could not look: needs ") and not one["stops"] for one in found), found
+    assert all(one["detail"].startswith("could not check: needs ") and not one["stops"] for one in found), found
     assert "stack dataless-main" in {one["what"] for one in found}
 
 

@@ -163,5 +163,5 @@ def test_what_may_not_be_looked_for_is_reported_with_its_action(account, stub, w
         stub("firehose", "describe_delivery_stream", error="AccessDeniedException")
     unseen, free = stacks.check_names(account, warehouse)
     assert not unseen.good and not unseen.stops
-    assert unseen.detail == "could not look for all: needs firehose:DescribeDeliveryStream"
+    assert unseen.detail == "could not check all names: needs firehose:DescribeDeliveryStream"
     assert free.good

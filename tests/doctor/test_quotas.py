@@ -135,7 +135,7 @@ OTHER = ("Concurrently running builds for ARM Lambda/1GB environment", 0)
             "advice",
             "no build on ARM of a listed size may run (small 0); size medium is not listed",
         ),
-        ([OTHER], [], "advice", "could not look: Service Quotas lists no builds on ARM"),
+        ([OTHER], [], "advice", "could not check: Service Quotas lists no builds on ARM"),
     ],
 )
 def test_builds_on_arm(account, stub, pipeline, defaults, applied, kind, detail):
@@ -187,7 +187,7 @@ def test_a_night_fits_into_the_quotas_of_glue(account, stub, warehouse, paramete
 def test_a_quota_that_is_not_listed_is_reported(account, stub, warehouse):
     has_quotas(stub, "glue", [(RUNS, 100)])
     (found,) = quotas.check_glue(account, [warehouse])
-    assert not found.good and found.detail.startswith("could not look")
+    assert not found.good and found.detail.startswith("could not check")
 
 
 @pytest.mark.parametrize(
@@ -212,4 +212,4 @@ def test_without_the_action_nothing_was_seen(account, stub, pipeline, warehouse,
     stub(service, operation, error="AccessDeniedException")
     (found,) = look("quota", check, account, [pipeline, warehouse])
     assert not found.good and not found.stops
-    assert found.detail == f"could not look: needs {action}"
+    assert found.detail == f"could not check: needs {action}"

@@ -63,7 +63,7 @@ def test_a_service_that_is_not_offered(account, stub, pipeline, warehouse, missi
 def test_a_region_without_a_list(account, warehouse):
     account.region = "xx-nowhere-1"
     (found,) = services.check(account, [warehouse])
-    assert not found.good and not found.stops and found.detail.startswith("could not look")
+    assert not found.good and not found.stops and found.detail.startswith("could not check")
 
 
 @pytest.mark.parametrize(("partition", "stops"), [("aws", []), ("aws-us-gov", [False])])

@@ -61,7 +61,7 @@ def grant(account, database, principal="IAM_ALLOWED_PRINCIPALS"):
 
 def test_a_default_database_that_is_not_there_is_made_by_the_first_job(account):
     (found,) = settings.check_default_database(account)
-    assert found.good and "the first job makes it" in found.detail
+    assert found.good and "the first job creates it" in found.detail
 
 
 @pytest.mark.parametrize("principal", [None, "arn:aws:iam::123456789012:role/analyst", "IAM_ALLOWED_PRINCIPALS"])
@@ -101,7 +101,7 @@ def test_a_default_database_that_lake_formation_hides(account, stub):
 def test_a_default_database_that_iam_hides(account, stub):
     stub("glue", "get_database", error="AccessDeniedException")
     (found,) = look("database default", settings.check_default_database, account)
-    assert found.detail == "could not look: needs glue:GetDatabase"
+    assert found.detail == "could not check: needs glue:GetDatabase"
 
 
 IAM_ALONE = [{"Principal": {"DataLakePrincipalIdentifier": "IAM_ALLOWED_PRINCIPALS"}, "Permissions": ["ALL"]}]

@@ -31,7 +31,7 @@ def first(account, deployment):
 def test_a_stack_that_is_not_there_will_be_made_and_its_names_are_looked_for(account, pipeline, warehouse):
     for deployment, kind in ((pipeline, "a pipeline"), (warehouse, "a warehouse")):
         found, names = stacks.check(account, deployment)
-        assert found.good and found.detail == f"not there yet: {kind} will be made"
+        assert found.good and found.detail == f"does not exist yet: {kind} will be created"
         assert names.good and names.what == f"names of {deployment.stack}"
 
 
@@ -133,7 +133,7 @@ def test_a_name_that_cloudformation_would_cut_is_refused(account, warehouse):
 @pytest.mark.parametrize(("status", "good"), [("CREATE_COMPLETE", True), ("ROLLBACK_COMPLETE", False)])
 def test_the_bucket_of_sam_is_looked_at(account, stub, status, good):
     (absent,) = stacks.check_sam(account)
-    assert absent.good and absent.detail.startswith("not there yet")
+    assert absent.good and absent.detail.startswith("does not exist yet")
     in_state(stub, status, stacks.SAM_STACK)
     (found,) = stacks.check_sam(account)
     assert found.good == good

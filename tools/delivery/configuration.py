@@ -55,7 +55,7 @@ def read_configuration(path: Path) -> dict[str, dict]:
     for section, content in configuration.items():
         if section not in SECTIONS:
             raise Invalid(
-                f"{path}: {section} is not known; there may be {' and '.join(SECTIONS)}{did_you_mean(section, SECTIONS)}"
+                f"{path}: {section} is not known; expected {' and '.join(SECTIONS)}{did_you_mean(section, SECTIONS)}"
             )
         if not isinstance(content, dict):
             raise Invalid(f"{path}: {section} must be an object, of names and values")
@@ -116,9 +116,7 @@ def check_value(parameter: dict, value: object) -> list[str]:
     if isinstance(value, bool):
         return [f'{json.dumps(value)} must be text: write "{json.dumps(value)}"']
     if not isinstance(value, str | int | float):
-        return [
-            f"{json.dumps(value)} must be text or a number; items of a list stand in one text, with commas between them"
-        ]
+        return [f"{json.dumps(value)} must be text or a number; join the items of a list with commas"]
     text = str(value)
     secret = parameter.get("NoEcho") in (True, "true")
     shown = "the value" if secret else repr(text)

@@ -33,21 +33,21 @@ def identify(account: Account, profile: str | None) -> Finding:
     try:
         account.identify()
     except exceptions.NoCredentialsError:
-        return stop(what, "none were found: set AWS_PROFILE, give --profile, or make some", "aws configure")
+        return stop(what, "none were found: set AWS_PROFILE, pass --profile, or create some", "aws configure")
     except (exceptions.SSOError, exceptions.TokenRetrievalError) as error:
-        return stop(what, f"the login has ended: {error}", login)
+        return stop(what, f"the login has expired: {error}", login)
     except exceptions.ClientError as error:
         if code(error) in EXPIRED:
             return stop(what, "they have expired: log in again, or renew the session token", login)
         if code(error) in UNKNOWN:
             return stop(
                 what,
-                f"AWS does not take them, or {account.region} is not enabled in the account: {error}",
+                f"AWS rejects them, or {account.region} is not enabled in the account: {error}",
                 "aws configure list",
             )
         return stop(what, str(error))
     except exceptions.BotoCoreError as error:
-        return stop(what, f"AWS was not reached: {error}", "aws sts get-caller-identity")
+        return stop(what, f"could not reach AWS: {error}", "aws sts get-caller-identity")
     endpoint = os.environ.get("AWS_ENDPOINT_URL")
     where = f"{account.region}" + (f" at {endpoint}" if endpoint else "")
     return Finding(what, f"account {account.id} in {where}, as {account.caller}")

@@ -47,7 +47,7 @@ def main() -> None:
                 raise SystemExit(f"an event was not counted within {LIMIT_SECONDS} s: {found} of {expected}")
             time.sleep(0.02)
         if found > expected:
-            raise SystemExit("somebody else sends events: their counts cannot be told apart")
+            raise SystemExit("someone else sends events to this stack: their counts can't be separated")
         seconds.append(time.monotonic() - accepted)
     cuts = statistics.quantiles(seconds, n=100, method="inclusive")
     report = {

@@ -99,7 +99,7 @@ def look(what: str, check: Callable[..., Iterable[Finding]], *given: Any) -> lis
         for finding in check(*given):
             found.append(finding)
     except LOOKUP_ERRORS as error:
-        found.append(advice(what, f"could not look: {reason(error)}"))
+        found.append(advice(what, f"could not check: {reason(error)}"))
     return found
 
 

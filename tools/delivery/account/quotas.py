@@ -98,7 +98,7 @@ def check_builds(account: Account, deployments: Iterable[Deployment]) -> Iterato
     listed = arm.get(wanted)
     able = [size for size, other in arm.items() if other["Value"] >= 1]
     if not arm:
-        yield advice(what, "could not look: Service Quotas lists no builds on ARM")
+        yield advice(what, "could not check: Service Quotas lists no builds on ARM")
     elif listed and listed["Value"] < 1:
         command = increase("codebuild", listed["QuotaCode"], 1)
         instead = f"; ComputeType=BUILD_GENERAL1_{able[0]} would do" if able else ""
@@ -140,7 +140,7 @@ def check_glue(account: Account, deployments: Iterable[Deployment]) -> Iterator[
         quota = by_name.get(name)
         if quota is None:
             small = True
-            yield advice(what, f"could not look: Service Quotas does not list {name}")
+            yield advice(what, f"could not check: Service Quotas does not list {name}")
         elif quota["Value"] < wanted:
             small = True
             text = f"{name} is {quota['Value']:g}, and a night takes {wanted}: its jobs would fail"

@@ -89,7 +89,7 @@ def check(account: Account, deployments: list[Deployment]) -> Iterator[Finding]:
         answer = account.call("ssm", "get_parameters", region=lists, Names=paths[start : start + MAX_PARAMETERS])
         missing += [path.removeprefix(prefix) for path in answer.get("InvalidParameters", [])]
     if len(missing) == len(paths):
-        yield advice(what, "could not look: AWS lists no services of this Region")
+        yield advice(what, "could not check: AWS lists no services of this Region")
         return
     for name in missing:
         if name == "codecommit":

@@ -62,7 +62,7 @@ def check_default_database(account: Account) -> Iterator[Finding]:
     except ClientError as error:
         if code(error) != "EntityNotFoundException":
             raise
-        yield Finding(what, "not there yet: the first job makes it")
+        yield Finding(what, "does not exist yet: the first job creates it")
         return
     if EVERYONE in holders(account, resource):
         yield Finding(what, "there, and IAM alone decides who may read it")

@@ -10,7 +10,7 @@ from account import Finding, advice, stop
 from account.calls import LOOKUP_ERRORS, Account, code, reason
 from account.deployments import KINDS, Deployment, deploy_pipeline
 
-# What helps a stack in a state that takes no update. {stack} is its name.
+# What helps a stack in a state that allows no update. {stack} is its name.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html#cfn-console-view-stack-data-resources-status-codes
 DELETE = "aws cloudformation delete-stack --stack-name {stack}"
 HELP = {
@@ -46,7 +46,7 @@ def check(account: Account, deployment: Deployment) -> Iterator[Finding]:
     stack = describe(account, deployment.stack)
     kind = KINDS[deployment.file]
     if stack is None:
-        yield Finding(what, f"not there yet: {kind} will be made")
+        yield Finding(what, f"does not exist yet: {kind} will be created")
     # A stack that only has a change set may have no parameters to know it by.
     elif stack["StackStatus"] != "REVIEW_IN_PROGRESS" and (other := file_of(stack)) != deployment.file:
         is_what = f"{KINDS.get(other, 'a part of a warehouse')} ({other})" if other else "not of this repository"
@@ -62,7 +62,7 @@ def check_sam(account: Account) -> Iterator[Finding]:
     what = f"stack {SAM_STACK}"
     stack = describe(account, SAM_STACK)
     if stack is None:
-        yield Finding(what, "not there yet: sam makes its bucket with it")
+        yield Finding(what, "does not exist yet: sam creates it with its bucket")
     else:
         yield state(what, stack, "the bucket of sam")
 
@@ -84,10 +84,10 @@ def owns_resources(stack: dict | None) -> bool:
 def state(what: str, stack: dict, kind: str) -> Finding:
     status, name = stack["StackStatus"], stack["StackName"]
     if status in HELP:
-        return stop(what, f"it is in {status} and takes no update", HELP[status].format(stack=name))
+        return stop(what, f"it is in {status} and can't be updated", HELP[status].format(stack=name))
     # A change set that nobody executed: the next one takes its place.
     if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
-        return stop(what, f"it is in {status}: wait for its end", WAIT.get(status, LOOK).format(stack=name))
+        return stop(what, f"it is in {status}: wait until it ends", WAIT.get(status, LOOK).format(stack=name))
     return Finding(what, f"{kind}, {status}")
 
 
@@ -223,6 +223,6 @@ def check_names(account: Account, deployment: Deployment) -> Iterator[Finding]:
         remedy = command.format(name, account=account, deployment=deployment)
         yield stop(what, f"the {noun} {name} exists already, perhaps left by an earlier stack", remedy)
     if unseen:
-        yield advice(what, f"could not look for all: {', '.join(sorted(unseen))}")
+        yield advice(what, f"could not check all names: {', '.join(sorted(unseen))}")
     if free:
         yield Finding(what, f"free: {free}")
