@@ -298,4 +298,107 @@ mod tests {
         assert_eq!((summary.count, summary.p50), (2, 1.5));
         assert!(summary.max > 3_599_000.0);
     }
+
+    #[test]
+    fn an_event_counts_by_what_it_is_and_by_its_fate() {
+        let [fresh, repeat, malformed] = [Kind::Fresh, Kind::Repeat, Kind::Malformed(Defect::ShortId)].map(event);
+        let bot = Event { late: false, bot: true, ..fresh };
+        let (odd, timeout) = (Fate::Refused("Odd".into()), Fate::Unknown("Timeout".into()));
+        let mut count = Count::default();
+        for (event, fate, times) in [
+            (fresh, &Fate::Acknowledged, 5),
+            (fresh, &timeout, 3),
+            (bot, &odd, 4),
+            (bot, &Fate::Refused("Other".into()), 1),
+            (repeat, &odd, 2),
+            (malformed, &odd, 6),
+            (malformed, &Fate::Acknowledged, 1),
+        ] {
+            for _ in 0..times {
+                count.sent(&event);
+                count.settled(&event, fate);
+            }
+        }
+        let expected = Count {
+            sent: 22,
+            acknowledged: 6,
+            refused: BTreeMap::from([("Odd".into(), 12), ("Other".into(), 1)]),
+            unknown: 3,
+            repeats: 2,
+            late: 17,
+            bots: 5,
+            malformed: 7,
+            malformed_refused: 6,
+            retried: 0,
+        };
+        assert_eq!(count, expected);
+    }
+
+    #[test]
+    fn every_number_of_an_account_is_added() {
+        let account = |tables: &[Table], by: u64, codes: &[&'static str]| {
+            let mut account = Account::new();
+            let each = |count: u64| codes.iter().map(|&code| (code.into(), count * by)).collect::<BTreeMap<_, _>>();
+            for table in tables {
+                *account.count(*table) = Count {
+                    sent: 11 * by,
+                    acknowledged: 12 * by,
+                    refused: each(13),
+                    unknown: 14 * by,
+                    repeats: 15 * by,
+                    late: 16 * by,
+                    bots: 17 * by,
+                    malformed: 18 * by,
+                    malformed_refused: 19 * by,
+                    retried: 20 * by,
+                };
+                account.table(*table).latency.record(Duration::from_micros(100 * by));
+            }
+            (account.requests, account.retries, account.causes) = (21 * by, 22 * by, each(23));
+            (account.bytes_sent, account.bytes_received) = (24 * by, 25 * by);
+            account.service.record(Duration::from_micros(150 * by));
+            account
+        };
+        let mut sum = account(&[Table::Impressions], 1, &["A", "B"]);
+        sum.add(&account(&[Table::Impressions, Table::Clicks], 10, &["B", "C"]));
+        assert_eq!((sum.requests, sum.retries, sum.bytes_sent, sum.bytes_received), (231, 242, 264, 275));
+        assert_eq!(sum.causes, BTreeMap::from([("A".into(), 23), ("B".into(), 253), ("C".into(), 230)]));
+        assert_eq!((sum.service.summary().count, sum.service.summary().max), (2, 1.5));
+        let expected = Count {
+            sent: 121,
+            acknowledged: 132,
+            refused: BTreeMap::from([("A".into(), 13), ("B".into(), 143), ("C".into(), 130)]),
+            unknown: 154,
+            repeats: 165,
+            late: 176,
+            bots: 187,
+            malformed: 198,
+            malformed_refused: 209,
+            retried: 220,
+        };
+        assert_eq!(sum.tables[0].count, expected);
+        assert_eq!((sum.tables[0].latency.summary().count, sum.tables[0].latency.summary().max), (2, 1.0));
+        // Only the other account had clicks.
+        assert_eq!((sum.tables.len(), sum.tables[1].count.sent), (2, 110));
+        assert_eq!(sum.tables[1].latency.summary().count, 1);
+    }
+
+    #[test]
+    fn a_table_comes_into_the_account_when_it_is_asked_for() {
+        let mut account = Account::new();
+        account.count(Table::Other(1)).sent = 4;
+        assert_eq!(account.tables.len(), 4);
+        account.count(Table::Impressions).sent = 1;
+        assert_eq!(account.tables.iter().map(|table| table.count.sent).collect::<Vec<_>>(), [1, 0, 0, 4]);
+    }
+
+    #[test]
+    fn a_summary_is_in_milliseconds() {
+        let mut times = Times::new();
+        for microseconds in 1..=1_000 {
+            times.record(Duration::from_micros(microseconds));
+        }
+        let expected = Summary { count: 1_000, mean: 0.501, p50: 0.5, p90: 0.9, p99: 0.99, p99_9: 0.999, max: 1.0 };
+        assert_eq!(times.summary(), expected);
+    }
 }

@@ -261,4 +261,25 @@ mod tests {
         assert!(list.len() < 310 && list.ends_with("x, …"), "{list}");
         assert_eq!(super::list(["a", "b"].into_iter()), "a, b");
     }
+
+    #[test]
+    fn a_list_has_at_most_300_bytes_before_it_is_cut() {
+        let long = |length: usize| "x".repeat(length);
+        assert_eq!(super::list([long(297).as_str(), "b"].into_iter()), format!("{}, b", long(297)));
+        assert_eq!(super::list([long(298).as_str(), "b"].into_iter()), format!("{}, …", long(298)));
+    }
+
+    #[test]
+    fn a_number_of_things_is_said_as_people_say_it() {
+        for (min, max, expected) in [
+            (0, 0, "no items"),
+            (0, 1, "at most 1 item"),
+            (0, 7, "at most 7 items"),
+            (1, 1, "exactly 1 item"),
+            (3, 3, "exactly 3 items"),
+            (2, 3, "2 to 3 items"),
+        ] {
+            assert_eq!(counted(min, max, "item"), expected);
+        }
+    }
 }

@@ -208,4 +208,20 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_decimal_with_fewer_digits_than_its_scale_ends_in_zeros() {
+        for (text, scale, expected) in [
+            ("7", 3, 7_000),
+            ("1.5", 4, 15_000),
+            ("-1.5", 4, -15_000),
+            ("12.25", 6, 12_250_000),
+            ("1", 19, 10_i128.pow(19)),
+            ("1", 20, 10_i128.pow(20)),
+            ("1.5", 25, 15 * 10_i128.pow(24)),
+            ("123456789012345678", 3, 123_456_789_012_345_678_000),
+        ] {
+            assert_eq!(decimal(text, scale), Some(expected), "{text} with scale {scale}");
+        }
+    }
 }

@@ -320,4 +320,21 @@ mod tests {
         const LISTS: Value = Value::Array { items: &INTEGER, min: 0, max: 9 };
         assert!(all_fit("[[1],[],null]", &LISTS) && !all_fit("[[1.5]]", &LISTS));
     }
+
+    #[test]
+    fn zeros_at_the_front_are_not_digits_and_zero_has_none() {
+        for (digits, end, length) in [
+            ("099", 3, 2),
+            ("0042", 6, 4),
+            ("004", 2, 0),
+            ("005", 2, 1),
+            ("0994", 3, 2),
+            ("0995", 3, 3),
+            ("0", 1, 0),
+            ("5", -1, 0),
+        ] {
+            assert_eq!(rounded_length(digits.as_bytes(), end), length, "{digits} up to {end}");
+        }
+        assert!(is_decimal("0.99", 2, 2) && !is_decimal("0.995", 2, 2));
+    }
 }

@@ -272,4 +272,11 @@ mod tests {
             let _ = (Time::parse(&text), is_date(&text));
         }
     }
+
+    #[test]
+    fn milliseconds_follow_a_point_and_nothing_else() {
+        for given in ["2026-11-20 11:59:58,123", "2026-11-20 11:59:58:123", "2026-11-20T11:59:58;123Z"] {
+            assert_eq!(Time::parse(given), None, "{given}");
+        }
+    }
 }

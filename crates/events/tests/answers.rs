@@ -269,3 +269,21 @@ fn a_line_of_1000_kib_is_taken_and_one_byte_more_is_not() {
     assert_eq!(batch.events().iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
     assert_eq!(batch.ndjson().split(|byte| *byte == b'\n').count(), 3);
 }
+
+#[test]
+fn an_event_whose_last_name_is_not_text_leaves_nothing_behind() {
+    let (orders, good) = (orders(), order().to_string());
+    let bad = format!("{},\"\\ud800\":1}}", good.trim_end_matches('}'));
+    let batch = orders.parse(&format!("{good},{bad},{good}")).unwrap();
+    assert_eq!(batch.events().iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(batch.ndjson(), orders.parse(&format!("{good},{good}")).unwrap().ndjson());
+}
+
+#[test]
+fn each_line_has_its_own_1000_kib() {
+    let orders = Type::new("orders", &ORDERS.replace("\"maxLength\": 200", "\"maxLength\": 2000000"));
+    let mut event = order();
+    event["note"] = "x".repeat(600_000).into();
+    let batch = orders.parse(&format!("{event},{event},{event}")).unwrap();
+    assert!(batch.events().iter().all(Result::is_ok), "{:?}", batch.events());
+}
