@@ -326,4 +326,14 @@ mod tests {
         *post.method_mut() = Method::POST;
         assert_eq!(answered(post, november(1)).await.0, 405);
     }
+
+    #[tokio::test]
+    async fn a_preflight_names_the_methods_and_the_header_of_the_key() {
+        let mut options = get(AD, &[]);
+        *options.method_mut() = Method::OPTIONS;
+        let (status, _, headers) = answered(options, november(1)).await;
+        assert_eq!(status, 204);
+        assert_eq!(headers["access-control-allow-methods"], "GET, OPTIONS");
+        assert_eq!(headers["access-control-allow-headers"], "x-api-key");
+    }
 }

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::context::{Caching, Context, with_retries};
 use crate::handler::handle;
 use crate::page::PageKey;
-use crate::table::DynamoDb;
+use crate::table::{DynamoDb, TrafficTable};
 
 const AD: &str = "fc91623b-7c70-42a6-829b-29b0eb3d61de";
 
@@ -123,4 +123,24 @@ async fn what_will_not_pass_is_an_error_of_ours_at_once() {
     let service = Service::start(vec![failure(400, "ResourceNotFoundException"); 3]);
     assert_eq!(answered(&service, LONG).await.0, 500);
     assert_eq!(service.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn starting_opens_the_connection_with_a_query() {
+    let service = Service::start([Fate::Answer(day())]);
+    context(&service).warm_up().await;
+    let queries: Vec<Value> =
+        service.requests().iter().map(|query| serde_json::from_slice(&query.body).unwrap()).collect();
+    assert_eq!(queries.len(), 1);
+    assert_eq!((&queries[0]["TableName"], &queries[0]["Limit"]), (&json!("traffic"), &json!(1)));
+}
+
+#[tokio::test]
+async fn a_failure_on_the_way_has_its_own_code() {
+    for (fate, code) in [(Fate::Cut, "Dispatch"), (Fate::Truncate(day()), "Response")] {
+        let service = Service::start(vec![fate; 3]);
+        let today = "2026-11-20".parse().unwrap();
+        let error = context(&service).table.days(uuid::Uuid::nil(), today, today, 1).await.unwrap_err();
+        assert_eq!((error.code.as_str(), error.retryable), (code, true));
+    }
 }

@@ -207,4 +207,11 @@ mod tests {
         let other_range = parse(&[("start", "2026-11-02"), ("end", "2026-11-19"), ("page", &page)]);
         assert_eq!(other_range.unwrap_err().code, "InvalidPage");
     }
+
+    #[test]
+    fn an_unknown_parameter_is_named_by_its_first_40_characters() {
+        let begins = "\u{e9}".repeat(40);
+        let message = parse(&[(&format!("{begins}x"), "1")]).unwrap_err().message;
+        assert!(message.starts_with(&format!("`{begins}` ")), "{message}");
+    }
 }

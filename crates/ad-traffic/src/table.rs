@@ -169,4 +169,10 @@ mod tests {
             assert_eq!((error.code.as_str(), error.retryable), (code, retryable));
         }
     }
+
+    #[test]
+    fn an_answer_that_took_too_long_may_come_later() {
+        let error = table_error(&SdkError::timeout_error("late"));
+        assert_eq!((error.code.as_str(), error.retryable), ("Timeout", true));
+    }
 }

@@ -187,4 +187,11 @@ mod tests {
             prop_assert_eq!(read_gzip(&[gzip(first), gzip(second)].concat()).unwrap(), body);
         }
     }
+
+    #[test]
+    fn a_plain_body_has_at_most_1_048_576_bytes() {
+        let body = vec![b' '; 1_048_577];
+        assert_eq!(read(&HeaderMap::new(), &body[1..]).unwrap().len(), 1_048_576);
+        assert_eq!(read(&HeaderMap::new(), &body), Err(BodyError::TooLong(1_048_577)));
+    }
 }

@@ -215,4 +215,35 @@ mod tests {
         // Tokio's timers are exact to a millisecond.
         assert!(started.elapsed() <= Duration::from_millis(121));
     }
+
+    /// When it was called. It takes nothing for now.
+    #[derive(Default)]
+    struct Throttled(Mutex<Vec<Instant>>);
+
+    impl DeliveryStream for Throttled {
+        async fn put(&self, _: Vec<Vec<u8>>) -> Result<Vec<PutResult>, PutError> {
+            self.0.lock().unwrap().push(Instant::now());
+            Err(error(true))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_are_drawn_up_to_a_bound_that_doubles_until_it_is_a_second() {
+        let mut longest = [Duration::ZERO; 7];
+        for seed in 0..200 {
+            fastrand::seed(seed);
+            let stream = Throttled::default();
+            deliver(&stream, b"a", &[Packed { lines: 0..1, bytes: 0..1 }], Instant::now() + LONG).await;
+            let calls = stream.0.lock().unwrap();
+            assert_eq!(calls.len(), 8);
+            for (longest, pair) in longest.iter_mut().zip(calls.windows(2)) {
+                *longest = (pair[1] - pair[0]).max(*longest);
+            }
+        }
+        for (longest, bound) in longest.iter().zip([50, 100, 200, 400, 800, 1_000, 1_000]) {
+            let bound = Duration::from_millis(bound);
+            // Tokio's timers are exact to a millisecond.
+            assert!((bound * 9 / 10..=bound + Duration::from_millis(1)).contains(longest), "{longest:?} of {bound:?}");
+        }
+    }
 }

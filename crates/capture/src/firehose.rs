@@ -139,4 +139,10 @@ mod tests {
         let error = firehose(&rule).put(vec![b"a\n".to_vec()]).await.unwrap_err();
         assert!(!error.retryable);
     }
+
+    #[test]
+    fn a_call_that_cannot_be_made_is_not_tried_again() {
+        let error = put_error(&SdkError::construction_failure("no credentials"));
+        assert_eq!((error.code.as_str(), error.retryable), ("Request", false));
+    }
 }

@@ -13,6 +13,7 @@ use lambda_support::sdk;
 use serde_json::{Value, json};
 
 use crate::context::Context;
+use crate::delivery::DeliveryStream;
 use crate::firehose::Firehose;
 use crate::handler::handle;
 
@@ -170,5 +171,22 @@ async fn only_the_id_of_its_record_acknowledges_an_event() {
         let outcome = captured(request(), &service).await;
         assert_eq!(outcome.calls.len(), 2, "{body}");
         assert_acknowledged(&outcome, 2);
+    }
+}
+
+#[tokio::test]
+async fn starting_opens_the_connection_with_a_call_that_stores_nothing() {
+    let service = Service::start([Fate::Answer(Answer::json(400, r#"{"__type":"InvalidArgumentException"}"#))]);
+    context(&service).warm_up().await;
+    let calls: Vec<Value> = service.requests().iter().map(|call| serde_json::from_slice(&call.body).unwrap()).collect();
+    assert_eq!(calls, [json!({"DeliveryStreamName": "impressions", "Records": []})]);
+}
+
+#[tokio::test]
+async fn a_failure_on_the_way_has_its_own_code() {
+    for (fate, code) in [(Fate::Cut, "Dispatch"), (Fate::Truncate(taken()), "Response"), (Fate::Silence, "Timeout")] {
+        let service = Service::start([fate]);
+        let error = context(&service).stream.put(vec![b"{}\n".to_vec()]).await.unwrap_err();
+        assert_eq!((error.code.as_str(), error.retryable), (code, true));
     }
 }

@@ -142,4 +142,12 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_limits_are_those_of_firehose_to_the_byte() {
+        assert_eq!(pack(&ends(&[1_023_999, 1]), MAX_RECORD_BYTES).len(), 1);
+        assert_eq!(pack(&ends(&[1_024_000, 1]), MAX_RECORD_BYTES).len(), 2);
+        assert_eq!(fit_into_call(&records(4, 1_048_576)), 4);
+        assert_eq!(fit_into_call(&records(4, 1_048_577)), 3);
+    }
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::context::{Context, with_retries};
 use crate::handler::handle;
-use crate::metrics::CloudWatch;
+use crate::metrics::{CloudWatch, Metric, Metrics};
 
 /// CloudWatch's answer when it accepted metrics: a map without entries.
 fn taken() -> Answer {
@@ -117,4 +117,14 @@ async fn a_silent_cloudwatch_does_not_keep_the_records_past_the_deadline() {
     handed_over(&batch(), &context(&service), Duration::from_secs(2)).await;
     assert!(Instant::now() < end);
     assert_eq!(service.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_failure_on_the_way_has_its_own_code() {
+    for (fate, code) in [(Fate::Cut, "Dispatch"), (Fate::Truncate(taken()), "Response")] {
+        let service = Service::start(vec![fate; 3]);
+        let metric = Metric::single("Clicks".to_owned(), 1_763_640_000, 1.0);
+        let error = context(&service).metrics.publish(&[metric]).await.unwrap_err();
+        assert_eq!(error.code, code);
+    }
 }
