@@ -21,7 +21,7 @@ pub(crate) fn write(text: &str, out: &mut Vec<u8>) -> bool {
         let is_digit = u8::from(byte.wrapping_sub(b'0') < 10);
         let is_letter = u8::from((byte | 0x20).wrapping_sub(b'a') < 6);
         let is_hyphen = u8::from(*byte == b'-');
-        wrong |= ((is_digit | is_letter) ^ hyphen ^ 1) | (is_hyphen ^ hyphen);
+        wrong |= ((is_digit + is_letter) ^ hyphen ^ 1) | (is_hyphen ^ hyphen);
         lower &= byte;
     }
     if wrong != 0 {

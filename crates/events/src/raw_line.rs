@@ -151,12 +151,11 @@ fn check(value: &Value, json: &str, is_field: bool) -> Check {
     let fits_if = |fits: bool| if fits { Check::Valid } else { Check::WrongType };
     match value {
         Value::Uuid if is_field => valid_if(unquoted(json).is_some_and(|text| is_uuid(text.as_bytes()))),
-        Value::EventTime | Value::DateTime if is_field => valid_if(unquoted(json).is_some_and(|text| is_moment(&text))),
-        Value::Date if is_field => valid_if(unquoted(json).is_some_and(|text| is_day(&text))),
+        // No schema has a time or a day within an array or object.
+        Value::EventTime | Value::DateTime => valid_if(unquoted(json).is_some_and(|text| is_moment(&text))),
+        Value::Date => valid_if(unquoted(json).is_some_and(|text| is_day(&text))),
         // A text column accepts anything.
-        Value::Uuid | Value::EventTime | Value::DateTime | Value::Date | Value::Text { .. } | Value::Enum(_) => {
-            Check::Valid
-        }
+        Value::Uuid | Value::Text { .. } | Value::Enum(_) => Check::Valid,
         Value::Integer { .. } => fits_if(json.parse::<i64>().is_ok() && !json.starts_with('+')),
         Value::Number { .. } if !is_number(json) => Check::WrongType,
         Value::Number { .. } => valid_if(json.parse::<f64>().is_ok_and(f64::is_finite)),
