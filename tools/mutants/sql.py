@@ -1,6 +1,6 @@
 """Changes the SQL of the jobs by one word at a time, and reports the changes that no test notices.
 
-    .dataless/tools/spark/bin/python tools/mutants/sql.py FILE... [--only TEXT] [--list] [--limit N] [--timeout SECONDS]
+    .dataless/tools/spark/bin/python tools/mutants/sql.py FILE... [--only TEXT] [--list] [--limit N]
 
 FILE is a file below pipeline/hive/ or glue/sql/. Each changed file is put in place of the original in a copy of the
 checkout, and the tests of its folder (TESTS) run until the first that fails, all in one process and one Spark session.
