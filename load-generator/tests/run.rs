@@ -424,3 +424,17 @@ fn a_hundred_thousand_users_fit_in_300_megabytes() {
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
     assert!(kilobytes < 300_000, "{kilobytes} kB");
 }
+
+#[test]
+fn only_refusals_in_a_row_end_a_run() {
+    let server = Server::start(|n, request| match n % 3 {
+        2 => Reply::stored(request),
+        _ => Reply::Status(403, vec![]),
+    });
+    let (_folder, config) = config("Requests: {BatchSize: 10, Connections: 1}\n");
+    let (_, report) = run(&server, &config, &["--day", DAY, "--impressions", "120", "--clickthrough", "0"]);
+    assert_eq!((&report["stopped"], server.received().len()), (&Value::Null, 12));
+    let impressions = &report["events"]["impressions"];
+    assert_eq!((&impressions["acknowledged"], &impressions["refused"]), (&json!(40), &json!({"Http403": 80})));
+    assert_eq!(report["requests"]["causes"], json!({}));
+}
