@@ -438,3 +438,15 @@ fn only_refusals_in_a_row_end_a_run() {
     assert_eq!((&impressions["acknowledged"], &impressions["refused"]), (&json!(40), &json!({"Http403": 80})));
     assert_eq!(report["requests"]["causes"], json!({}));
 }
+
+#[test]
+fn bytes_are_those_of_the_bodies() {
+    const ANSWER: &str = r#"{"failed_count":0,"records":[{"failed":false}]}"#;
+    let server = Server::start(|_, _| Reply::Body(ANSWER));
+    let (_folder, config) = config("Requests: {BatchSize: 1, Connections: 1}\n");
+    let (output, report) = run(&server, &config, &["--day", DAY, "--impressions", "5", "--clickthrough", "0"]);
+    assert!(output.status.success(), "{output:?}");
+    let sent = server.events("impressions").into_iter().map(|event| json!({"impressions": [event]}).to_string().len());
+    assert_eq!(report["requests"]["bytes_sent"], sent.sum::<usize>());
+    assert_eq!(report["requests"]["bytes_received"], 5 * ANSWER.len());
+}
