@@ -235,11 +235,11 @@ mod tests {
     fn what_a_server_asks_for_is_heeded_with_any_status_and_spread_upwards() {
         for again in [408, 429, 500, 502, 503] {
             let asked = Some(Duration::from_secs(7));
-            let Verdicts::All(Verdict::Again(trouble)) = judge(StatusCode::from_u16(again).unwrap(), asked, b"", 1)
+            let Verdicts::All(Verdict::Retry(error)) = judge(StatusCode::from_u16(again).unwrap(), asked, b"", 1)
             else {
                 panic!("{again} is not tried again")
             };
-            assert_eq!(trouble.retry_after, asked, "{again}");
+            assert_eq!(error.retry_after, asked, "{again}");
         }
         assert_eq!(backoff(1, 0.5, Some(Duration::from_secs(3))), Duration::from_millis(3_050));
         assert_eq!(backoff(1, 0.0, Some(Duration::MAX)), RETRY_AFTER_LIMIT);

@@ -221,7 +221,7 @@ mod tests {
     struct Throttled(Mutex<Vec<Instant>>);
 
     impl DeliveryStream for Throttled {
-        async fn put(&self, _: Vec<Vec<u8>>) -> Result<Vec<PutResult>, PutError> {
+        async fn put(&self, _: Vec<Vec<u8>>) -> Result<Vec<PutResult>, ServiceError> {
             self.0.lock().unwrap().push(Instant::now());
             Err(error(true))
         }

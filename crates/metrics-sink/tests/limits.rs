@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use metrics_sink::{Context, Metric, Metrics, PublishError, handle};
+use lambda_support::service::ServiceError;
+use metrics_sink::{Context, Metric, Metrics, handle};
 use serde_json::{Value, json};
 
 /// Keeps what is published.
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 struct Memory(Mutex<Vec<Metric>>);
 
 impl Metrics for Memory {
-    async fn publish(&self, metrics: &[Metric]) -> Result<(), PublishError> {
+    async fn publish(&self, metrics: &[Metric]) -> Result<(), ServiceError> {
         self.0.lock().unwrap().extend_from_slice(metrics);
         Ok(())
     }
