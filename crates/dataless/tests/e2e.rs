@@ -16,8 +16,14 @@ use serde_json::Value;
 mod erased;
 #[path = "steps/readme.rs"]
 mod readme;
+#[path = "steps/replayed.rs"]
+mod replayed;
+#[path = "steps/sent.rs"]
+mod sent;
 #[path = "steps/undelivered.rs"]
 mod undelivered;
+
+use self::sent::{Sent, assert_accounted_for, is_late, sent_in_files};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -256,7 +262,7 @@ fn a_warehouse_that_stays() {
     let readers_ad = the_readme_works_when_pasted_and_a_rerun_changes_nothing();
     an_import_is_backfilled_and_a_second_time_changes_nothing();
     the_journal_of_the_load_generator_is_the_ledger(&readers_ad);
-    rejected_lines_are_replayed_once();
+    replayed::rejected_lines_are_replayed_once();
     undelivered::lines_that_firehose_set_aside_are_taken_back_once();
     let erased = erased::what_is_erased_is_nowhere();
     data_survives_down_and_up(&erased);
@@ -317,102 +323,6 @@ fn an_import_is_backfilled_and_a_second_time_changes_nothing() {
     assert_eq!(everything(), before);
 }
 
-/// A line that was sent, as whoever sent it knows it.
-struct Sent {
-    table: &'static str,
-    /// The day on which it arrived.
-    arrived: String,
-    /// Its own id and when it occurred; none for what is no event.
-    event: Option<(String, String)>,
-    line: String,
-}
-
-const TABLES: [(&str, &str); 2] = [("impressions", "impression_id"), ("clicks", "click_id")];
-
-/// Every line of raw files below a folder: those that `loadgen files` made, or the local copy of the raw zone.
-fn sent_in_files(folder: &Path) -> Vec<Sent> {
-    let mut sent = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sent.extend(sent_in_files(&path));
-            continue;
-        }
-        let name = path.display().to_string();
-        let (table, own) = *TABLES.iter().find(|(table, _)| name.contains(&format!("/raw/ad/{table}/year="))).unwrap();
-        let part = |key: &str| name.split(&format!("/{key}=")).nth(1).unwrap().split('/').next().unwrap();
-        let bytes = std::fs::read(&path).unwrap();
-        // The emulator keeps what Firehose compresses as it was.
-        let text = if bytes.starts_with(&[0x1f, 0x8b]) {
-            std::io::read_to_string(flate2::read::GzDecoder::new(&bytes[..])).unwrap()
-        } else {
-            String::from_utf8(bytes).unwrap()
-        };
-        for line in text.lines() {
-            let event: Value = serde_json::from_str(line).unwrap();
-            let whole = |key: &str| event[key].as_str().filter(|id| id.len() == 36).map(str::to_owned);
-            let time = event["occurred_at"].as_str().filter(|time| time.len() == 23).map(str::to_owned);
-            sent.push(Sent {
-                table,
-                arrived: format!("{}-{}-{}", part("year"), part("month"), part("day")),
-                event: whole("ad_id").and(whole(own)).zip(time),
-                line: line.to_owned(),
-            });
-        }
-    }
-    sent
-}
-
-/// An event that arrives more than three days after its day is late.
-fn is_late(occurred_at: &str, arrived: &str) -> bool {
-    let day = |text: &str| chrono::NaiveDate::parse_from_str(&text[..10], "%Y-%m-%d").unwrap();
-    (day(arrived) - day(occurred_at)).num_days() > 3
-}
-
-/// Holds all lines that arrived on some days against the ledger of those days and the rows of the lake, each way.
-fn assert_accounted_for(sent: &[Sent]) {
-    let days: BTreeSet<&str> = sent.iter().map(|sent| sent.arrived.as_str()).collect();
-    for (table, own) in TABLES {
-        let mut lake = BTreeSet::new();
-        for day in &days {
-            let lines: Vec<&Sent> = sent.iter().filter(|sent| sent.table == table && sent.arrived == **day).collect();
-            let events: Vec<&(String, String)> = lines.iter().filter_map(|sent| sent.event.as_ref()).collect();
-            let (late, rest): (Vec<_>, Vec<_>) =
-                events.iter().copied().partition(|(_, occurred_at)| is_late(occurred_at, day));
-            let kept: BTreeSet<String> = rest
-                .iter()
-                .map(|(id, occurred_at)| format!("{id},{occurred_at},{},{day}", &occurred_at[..10]))
-                .collect();
-            let expected = serde_json::json!({
-                "raw": lines.len(),
-                "kept": kept.len(),
-                "repeats": rest.len() - kept.len(),
-                "rejected": lines.len() - events.len(),
-                "late": late.len(),
-            });
-            assert!(late.len() > 1 && rest.len() > kept.len() && kept.len() > 100, "{table} {day}: {expected}");
-            let books: Value = serde_json::from_str(&run(&["ledger", "--day", day, "--json"])).unwrap();
-            let row = books.as_array().unwrap().iter().find(|row| row["table"] == table).unwrap();
-            for (name, count) in expected.as_object().unwrap() {
-                assert_eq!(&row[name], count, "{table} {day}: {name} of {row}");
-            }
-            lake.extend(kept);
-        }
-        let (first, last) = (days.first().unwrap(), days.last().unwrap());
-        let rows = run(&[
-            "query",
-            "--format",
-            "csv",
-            &format!(
-                "SELECT {own}, date_format(occurred_at, 'yyyy-MM-dd HH:mm:ss.SSS'), concat_ws('-', year, month, day), \
-                 arrived FROM {table} WHERE arrived BETWEEN '{first}' AND '{last}' ORDER BY 1"
-            ),
-        ]);
-        let rows: Vec<&str> = rows.lines().skip(1).collect();
-        assert_eq!(rows, lake.iter().collect::<Vec<_>>(), "{table}");
-    }
-}
-
 /// Each line of the journal has its place in the warehouse, and nothing else has.
 fn the_journal_of_the_load_generator_is_the_ledger(readers_ad: &str) {
     #[derive(serde::Deserialize)]
@@ -470,46 +380,6 @@ fn the_journal_of_the_load_generator_is_the_ledger(readers_ad: &str) {
 
     // And the ledger and the lake have what is in raw.
     assert_accounted_for(&arrived);
-}
-
-fn rejected_lines_are_replayed_once() {
-    let day = days_ago(8);
-    let lines = run(&["rejected", "--day", &day, "--json"]);
-    let mut corrected = String::new();
-    let mut count = 0;
-    for line in lines.lines() {
-        let mut line: Value = serde_json::from_str(line).unwrap();
-        let mut event: Value = serde_json::from_str(line["line"].as_str().unwrap()).unwrap();
-        if line["table"] != "impressions" || line["reason"] != "invalid occurred_at" {
-            continue;
-        }
-        event["occurred_at"] = Value::from(format!("{day}T00:00:00.5Z"));
-        line["line"] = Value::from(event.to_string());
-        corrected.push_str(&format!("{line}\n"));
-        count += 1;
-    }
-    assert!(count > 1, "{lines}");
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("corrected.ndjson");
-    std::fs::write(&file, corrected).unwrap();
-    let replay = || -> Value {
-        serde_json::from_str(&run(&["replay", "--day", &day, "--file", file.to_str().unwrap(), "--json"])).unwrap()
-    };
-    let rows = || {
-        column("SELECT impression_id FROM impressions WHERE second(occurred_at) = 0 AND date_format(occurred_at, 'HH:mm:ss.SSS') = '00:00:00.500'").len()
-    };
-    assert_eq!(rows(), 0);
-    assert_eq!(replay()["replayed"], count);
-    run(&["batch", "--day", &day]);
-    assert_eq!(rows(), count);
-    // Raw has them still, and they are known from those that are open.
-    let open = run(&["rejected", "--day", &day, "--open", "--json"]);
-    assert_eq!(open.lines().count(), lines.lines().count() - count);
-    let before = everything();
-    let second = replay();
-    assert_eq!((&second["replayed"], &second["objects"]), (&Value::from(count), &serde_json::json!([])));
-    run(&["batch", "--day", &day]);
-    assert_eq!(everything(), before);
 }
 
 fn data_survives_down_and_up(erased: &str) {
