@@ -22,7 +22,7 @@ const PROGRAM: &str = "dataless";
 /// How long the long commands usually take on two cores: the first time in a checkout, and after.
 const DURATIONS: [(&str, &str); 2] = [
     ("demo", "about 4 minutes the first time, less than one after"),
-    ("test", "about 20 minutes the first time, somewhat less after; `--fast` takes less than 3 once things are built"),
+    ("test", "about 35 minutes; `--fast` takes less than 3 once things are built"),
 ];
 
 /// A line on standard error. `eprintln!` would panic if standard error is closed.
