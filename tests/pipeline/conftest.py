@@ -73,7 +73,7 @@ class Warehouse:
         return [event["taskFailedEventDetails"]["cause"] for event in events if event["type"] == "TaskFailed"]
 
     def ask_spark(self, **request):
-        """The answer of the runner that stands in for Glue."""
+        """The answer of the runner that replaces Glue."""
         command = [os.environ["DATALESS_SPARK_PYTHON"], ROOT / "glue/local/launch.py", os.environ["DATALESS_RUNNER"]]
         address = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         answer = launch.call(address, request)

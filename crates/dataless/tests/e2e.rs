@@ -303,7 +303,7 @@ fn an_import_is_backfilled_and_a_second_time_changes_nothing() {
     let before = everything();
     let sent = sent_in_files(&out);
     assert_accounted_for(&sent);
-    // The lines that are no events, to the letter.
+    // Exactly the lines that are not events.
     for day in [9, 8, 7].map(days_ago) {
         let rejected: BTreeSet<String> = run(&["rejected", "--day", &day, "--json"])
             .lines()

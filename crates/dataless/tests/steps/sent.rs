@@ -12,7 +12,7 @@ pub struct Sent {
     pub table: &'static str,
     /// The day on which it arrived.
     pub arrived: String,
-    /// Its own id and when it occurred; none for what is no event.
+    /// Its own id and when it occurred; none if the line is not an event.
     pub event: Option<(String, String)>,
     pub line: String,
 }
