@@ -30,8 +30,7 @@ MAX_TAGS, MAX_TAG_KEY, MAX_TAG_VALUE = 50, 128, 256
 
 # Names of roles and functions have 64 characters: the stack's, the logical id, 13 random ones, two hyphens. Where that does not
 # fit CloudFormation cuts the stack's name, and the policies of build.yaml, which match by it, would no longer apply.
-# The longest
-# logical id has 26 characters; names in nested stacks are cut at their ends.
+# The longest logical id has 26 characters; names in nested stacks are cut at their ends.
 MAX_STACK_NAME = 64 - 13 - 2 - 26
 
 SECTIONS = ("Parameters", "Tags")

@@ -72,8 +72,7 @@ def skip_wait_for_output(worker: type) -> None:
     wait_for_lines = getattr(worker, DRAIN)
 
     def drain(self: Any, *args: Any, **kwargs: Any) -> str:
-        # Calls with their own timeout, such as after a failed start, wait. A line between the pipe and the queue, where
-        # a
+        # Calls with their own timeout, such as after a failed start, wait. A line between the pipe and the queue, where a
         # thread has it for an instant, is delivered by the next call.
         if not args and not kwargs and self._stderr_queue.empty() and not has_output(self._proc):
             return ""
