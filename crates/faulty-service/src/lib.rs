@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod answer;
+pub mod function;
 mod server;
 
 use std::collections::{HashMap, VecDeque};

@@ -1,10 +1,9 @@
 //! The built function, between Lambda's runtime API and CloudWatch.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
+use std::process::Command;
 
+use faulty_service::function::{Invoked, invoke};
 use faulty_service::{Answer, Fate, Service};
 use serde_json::{Value, json};
 
@@ -34,43 +33,13 @@ fn invoked(stream: &str, fate: Fate) -> Outcome {
         "region": "us-east-1",
         "records": records.map(|(id, data)| json!({"recordId": id, "data": data})),
     });
-    let headers = vec![
-        ("lambda-runtime-aws-request-id", "request"),
-        ("lambda-runtime-deadline-ms", "4102444800000"),
-        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:000000000000:function:sink"),
-    ];
-    let invocation = Answer { headers, ..Answer::json(200, &event.to_string()) };
-    let lambda = Service::start([Fate::Answer(invocation), Fate::Answer(Answer::json(202, "{}")), Fate::Silence]);
     let cloudwatch = Service::start([fate]);
-    let mut sink = Command::new(SINK)
-        .env_clear()
-        .envs([
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ENDPOINT_URL", &cloudwatch.url),
-            ("AWS_LAMBDA_RUNTIME_API", lambda.url.trim_start_matches("http://")),
-            ("AWS_LAMBDA_FUNCTION_NAME", "sink"),
-            ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
-            ("METRIC_NAMESPACE", "N"),
-            ("STACK_NAME", "w"),
-        ])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // Until it asks for another invocation.
-    while lambda.requests().len() < 3 {
-        assert_eq!(sink.try_wait().unwrap(), None, "it ended");
-        sleep(Duration::from_millis(10));
-    }
-    sink.kill().unwrap();
-    let output = sink.wait_with_output().unwrap();
-    let answer: Value = serde_json::from_slice(&lambda.requests()[1].body).unwrap();
+    let variables = [("METRIC_NAMESPACE", "N"), ("STACK_NAME", "w")];
+    let Invoked { answer, log } = invoke(&mut Command::new(SINK), &variables, &cloudwatch, &event.to_string());
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
     let unchanged = records.map(|(id, data)| json!({"recordId": id, "result": "Ok", "data": data}));
     assert_eq!(answer, json!({"records": unchanged}));
-    let logs = String::from_utf8(output.stdout).unwrap();
-    let logs = logs.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let logs = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     Outcome { calls: cloudwatch.requests().len(), logs }
 }
 
