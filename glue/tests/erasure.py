@@ -20,19 +20,10 @@ ARRIVED_PATH = f"{DAY_PATH}/arrived={DAY}"
 DAY_KEYS = {"year": "2026", "month": "11", "day": "20"}
 
 
-ARGUMENTS = [
-    "erase.py",
-    "--database",
-    "d",
-    "--data_path",
-    "s3://b/data",
-    "--table_name",
-    "t",
-    "--lookback_days",
-    "3",
-    "--attribution_days",
-    "1",
-]
+def arguments(*more: str, database: str = "d", data_path: str = "s3://b/data") -> list[str]:
+    """The command line of the job."""
+    line = f"erase.py --table_name AdTraffic --lookback_days 3 --attribution_days 1 --database {database}"
+    return [*line.split(), "--data_path", data_path, *more]
 
 
 def impression(event_id: str, ad_id: str, **more) -> str:
@@ -44,24 +35,9 @@ def impression(event_id: str, ad_id: str, **more) -> str:
 HIT, OTHER = impression(ID, nasty.AD).encode() + b"\n", b"other\n"
 
 
-def run_erase(warehouse, capsys, *arguments: str) -> dict:
+def run_erase(warehouse, capsys, *more: str) -> dict:
     capsys.readouterr()
-    erase.main(
-        [
-            "erase.py",
-            "--database",
-            warehouse.database,
-            "--data_path",
-            warehouse.data_path,
-            "--table_name",
-            "AdTraffic",
-            "--lookback_days",
-            "3",
-            "--attribution_days",
-            "1",
-            *arguments,
-        ]
-    )
+    erase.main(arguments(*more, database=warehouse.database, data_path=warehouse.data_path))
     return json.loads(capsys.readouterr().out)
 
 

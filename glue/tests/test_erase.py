@@ -5,10 +5,7 @@ from datetime import date
 import pytest
 
 import erase
-from erasure import (
-    ARGUMENTS,
-    ID,
-)
+from erasure import ID, arguments
 from lake import ads
 from lake.table import event_tables
 
@@ -28,10 +25,10 @@ from lake.table import event_tables
     ],
 )
 def test_bad_arguments_are_refused(wrong):
-    assert erase.parse_arguments([*ARGUMENTS, "--ad", ID.upper()]).id == ID
-    assert erase.parse_arguments([*ARGUMENTS, "--ad", ID]).dry_run
+    assert erase.parse_arguments(arguments("--ad", ID.upper())).id == ID
+    assert erase.parse_arguments(arguments("--ad", ID)).dry_run
     with pytest.raises(ValueError):
-        erase.parse_arguments([*ARGUMENTS, *wrong])
+        erase.parse_arguments(arguments(*wrong))
 
 
 @pytest.mark.parametrize(
@@ -49,8 +46,8 @@ def test_a_row_goes_when_any_of_its_id_fields_has_the_id(warehouse, table, field
         for name, kind in warehouse.schema(table)
         if kind == "string" and name not in ("year", "month", "day", "arrived")
     ]
-    arguments = erase.parse_arguments([*ARGUMENTS, "--ad", ID])
-    holds = erase.row_conditions(arguments, event_tables(warehouse.spark, warehouse.database))
+    parsed = erase.parse_arguments(arguments("--ad", ID))
+    holds = erase.row_conditions(parsed, event_tables(warehouse.spark, warehouse.database))
     assert set(holds) == {"impressions", "clicks", "advertising", "ad_traffic", "rejected"}
     for name in schema:
         row = warehouse.spark.createDataFrame(
@@ -79,25 +76,9 @@ def test_days_run_again_from_the_first_that_changed_until_none_depends_on_it(
     monkeypatch, arrivals, event_days, rerun, batch_only
 ):
     monkeypatch.setattr(erase, "yesterday", lambda: date(2026, 11, 29))
-    arguments = erase.parse_arguments(
-        [
-            "erase.py",
-            "--ad",
-            ID,
-            "--database",
-            "d",
-            "--data_path",
-            "s3://b",
-            "--table_name",
-            "t",
-            "--lookback_days",
-            "3",
-            "--attribution_days",
-            "1",
-        ]
-    )
+    parsed = erase.parse_arguments(arguments("--ad", ID))
     journal = erase.Journal(november(*arrivals), november(*event_days))
-    days = erase.days_to_run(arguments, journal, november(*arrivals))
+    days = erase.days_to_run(parsed, journal, november(*arrivals))
     assert days == {"rerun": rerun and dict(zip(("from", "to"), rerun, strict=True)), "batch_only": batch_only}
 
 

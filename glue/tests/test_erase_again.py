@@ -9,7 +9,7 @@ import pytest
 import erase
 import load_ad_traffic
 import nasty
-from erasure import DAY, DAY_KEYS, ID, impression, kill, places, run_erase
+from erasure import DAY, DAY_KEYS, ID, arguments, impression, kill, places, run_erase
 from etl_runs import everything, run_etl
 from fakes import VersionedBucket
 from lake import files, objects
@@ -196,23 +196,7 @@ def store(tmp_path):
     return objects.FolderStore(str(tmp_path))
 
 
-ARGUMENTS = erase.parse_arguments(
-    [
-        "erase.py",
-        "--ad",
-        ID,
-        "--database",
-        "d",
-        "--data_path",
-        "s3://b",
-        "--table_name",
-        "t",
-        "--lookback_days",
-        "3",
-        "--attribution_days",
-        "1",
-    ]
-)
+ARGUMENTS = erase.parse_arguments(arguments("--ad", ID, data_path="s3://b"))
 JOURNAL = erase.Journal({date(2026, 11, 20)}, {date(2026, 11, 19)}, {date(2026, 11, 20): "hash"})
 
 

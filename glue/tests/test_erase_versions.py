@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 import erase
-from erasure import ARGUMENTS, HIT, ID, OTHER
+from erasure import HIT, ID, OTHER, arguments
 from fakes import VersionedBucket
 from lake import lines, objects
 
@@ -25,8 +25,8 @@ def test_delete_markers_go_where_they_hide_nothing(monkeypatch):
         ("other/lake/b", None),
     ]:
         bucket.stored.append((key, f"v{len(bucket.stored)}", content))
-    erase.erase_versions(erase.parse_arguments([*ARGUMENTS, "--ad", ID]))
-    # In raw, what a marker hides may be needed again: no line of it contains what is erased.
+    erase.erase_versions(erase.parse_arguments(arguments("--ad", ID)))
+    # In raw, an object behind a delete marker may be needed again: none of its lines contains what is erased.
     left = [("data/raw/x", OTHER), ("data/raw/x", None), ("data/ledger/c", None), ("other/lake/b", None)]
     assert [(key, content) for key, _, content in bucket.stored] == left
 
@@ -53,7 +53,7 @@ def test_the_versions_of_a_copied_bucket_are_those_of_the_bucket(tmp_path, monke
     (tmp_path / "raw").mkdir()
     for name in ("x", "y"):
         (tmp_path / "raw" / name).write_bytes(OTHER)
-    local = [f"file://{tmp_path}" if word == "s3://b/data" else word for word in [*ARGUMENTS, "--ad", ID]]
+    local = arguments("--ad", ID, data_path=f"file://{tmp_path}")
     copied = erase.parse_arguments([*local, "--versions_path", "s3://b/data"])
     found = sorted(erase.stored_objects(copied, "raw/"), key=lambda item: (item.key, item.version))
     assert found == [objects.Object("raw/x"), objects.Object("raw/x", "v0", False), objects.Object("raw/y")]
