@@ -17,7 +17,7 @@ from support.spark import BUCKET, ROOT, Warehouse, shared_warehouse, spark, ware
 
 @pytest.fixture
 def orders(warehouse: Warehouse) -> Iterator[Warehouse]:
-    """The warehouse with one more table of events, of another group, whose columns are of every type."""
+    """The warehouse with another table of events, in another group, with columns of every type."""
     name = f"{warehouse.database}.{nasty_orders.TABLE['name']}"
     table = nasty_orders.catalog_table(warehouse.database, f"{BUCKET}data")
     warehouse.make_tables([table])
@@ -38,7 +38,7 @@ def engines(warehouse, classes, capsys):
 
 @pytest.fixture
 def dynamodb(monkeypatch):
-    """The job's functions travel to the executors as they do when it is the script that runs."""
+    """The job's functions are sent to the executors, as when the script runs by itself."""
     client = DynamoDB()
     monkeypatch.setattr(boto3, "client", lambda service: client)
     register_pickle_by_value(erase)

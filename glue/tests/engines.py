@@ -43,12 +43,13 @@ class Engines:
         return [json.loads(line) for line in self.capsys.readouterr().out.splitlines()]
 
     def check(self, *days: str, table: str = "impressions") -> tuple[list[dict], list[tuple]]:
-        """Runs the days in order: by Python; again, in turn; afresh, by Scala. What they print and write must be the same."""
+        """Runs the days in order by Python, then again by both in turn, then from scratch by Scala. All must print and
+        write the same."""
         books = self.python(*days, table=table)
         rows = self.written(table)
         assert self.in_turn(*days, table=table) == books
         assert self.written(table) == rows
-        # The lake's partitions go, and raw stays.
+        # Deletes the lake's partitions and keeps raw.
         for name in (table, "rejected", "ledger"):
             for partition in partitions(self.warehouse, name):
                 keys = ", ".join("{}='{}'".format(*key.split("=")) for key in partition.split("/"))

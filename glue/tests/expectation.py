@@ -32,30 +32,31 @@ CLICKS: dict[str, Any] = {
     "uuid": ["click_id", "impression_id", "ad_id"],
 }
 
-# Raw lines: the hour of arrival, the object's name, the line, and more that does not matter here.
+# Raw lines: the hour of arrival, the object's name, the line, and fields that this module ignores.
 Lines = Iterable[tuple[Any, ...]]
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
-# Python's reader of JSON calls itself for each level of nesting.
+# Python's JSON reader recurses for each level of nesting.
 sys.setrecursionlimit(20_000)
 
 
 class Members(list):
-    """An object of JSON: pairs of name and value, as often and in the order in which the line has them."""
+    """A JSON object: its name-value pairs in the order of the line, duplicates included."""
 
 
 class Number(str):
-    """A number of JSON, as the line writes it."""
+    """A JSON number, as written in the line."""
 
 
 class Unfit(Exception):
-    """The value is of another type than the column."""
+    """The value's type differs from the column's."""
 
 
 class Decided(NamedTuple):
-    """A raw line (`record`) and what became of it. `reason` is that of a rejected line; `row` has an event's values by column."""
+    """A raw line (`record`) and what became of it. `reason` says why a line is rejected; `row` has an event's values by
+    column."""
 
     record: tuple
     arrived: datetime
@@ -69,7 +70,7 @@ class Decided(NamedTuple):
 
 
 def judge(table: dict, line: str | bytes, arrived: datetime) -> tuple[str | None, dict | None, list[str]]:
-    """Why the line is rejected; or its values, and the optional columns whose values are not good."""
+    """Why the line is rejected; otherwise its values, and the optional columns with invalid values."""
     try:
         text = (line if isinstance(line, str) else line.decode("utf-8")).lstrip("\ufeff")
         if not text.strip(" \t\r\v\f"):
@@ -118,7 +119,7 @@ def at(row: dict, path: str) -> Any:
 
 
 def last(value: Any, path: str) -> Any:
-    """What the line has at the path, of each name the last; none also where there is null."""
+    """The line's value at the path; the last one of duplicate names counts. None if it is missing or null."""
     for name in path.split("."):
         found = [member for key, member in value if key == name] if isinstance(value, Members) else []
         value = found[-1] if found else None
@@ -129,7 +130,7 @@ def last(value: Any, path: str) -> Any:
 
 
 def read_members(members: Members, kinds: dict[str, Any]) -> dict[str, Any]:
-    """The value of each name: of the last member that is null or of the column's type."""
+    """The value of each name: that of the last member which is null or has the column's type."""
     row = dict.fromkeys(kinds)
     for name, value in members:
         if name in kinds:
@@ -139,7 +140,7 @@ def read_members(members: Members, kinds: dict[str, Any]) -> dict[str, Any]:
 
 
 def read(value: Any, kind: Any) -> Any:
-    """The column's value, none if it is not good. Raises `Unfit` when it is of another type."""
+    """The column's value; None if it is invalid. Raises `Unfit` if it has another type."""
     if value is None:
         return None
     if isinstance(kind, dict):
@@ -222,7 +223,7 @@ READERS = {
 
 
 def as_json(value: Any) -> str:
-    """The text that a text column has of another value."""
+    """What a text column holds for a value of another type."""
     if isinstance(value, Members):
         return "{" + ",".join(f"{as_json(name)}:{as_json(member)}" for name, member in value) + "}"
     if isinstance(value, list):
@@ -297,7 +298,7 @@ def books(table: dict, lines: Lines, lookback_days: int) -> dict[str, Counter]:
 
 
 def nulled(table: dict, lines: Lines, lookback_days: int) -> dict[str, Counter]:
-    """Events whose value of an optional column is not good, by arrival day and column."""
+    """Events with an invalid value in an optional column, by arrival day and column."""
     counts: dict[str, Counter] = {}
     for decided in fates(table, lines, lookback_days):
         counts.setdefault(f"{decided.arrived:%Y-%m-%d}", Counter()).update(decided.nulled)
@@ -315,7 +316,7 @@ def lake(table: dict, lines: Lines, lookback_days: int) -> list[tuple]:
 
 
 def stored(value: Any) -> Any:
-    """A value as a row has it: an object is the tuple of its members."""
+    """A value as it is in a row: an object becomes the tuple of its members."""
     if isinstance(value, dict):
         return tuple(map(stored, value.values()))
     return [stored(element) for element in value] if isinstance(value, list) else value

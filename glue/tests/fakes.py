@@ -144,7 +144,7 @@ class CountingBucket:
 
     def paginate(self, Bucket, Prefix):
         found = [{"Key": key, "ETag": tag(body)} for key, body in self.objects.items() if key.startswith(Prefix)]
-        # A page each, so that more than one page is met.
+        # One object per page, so that there are several pages.
         return [{"Contents": [entry]} for entry in found] or [{}]
 
     def get_object(self, Bucket, Key):

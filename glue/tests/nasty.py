@@ -1,4 +1,4 @@
-"""Raw impressions with everything that goes wrong in them, each line with the fate that `docs/lake.md` gives it.
+"""Raw impressions with everything that can go wrong, each line with its fate according to `docs/lake.md`.
 
 A line is (hour of arrival, file name, line, fate); the look-back is 3 days. The line is text, or bytes where it is
 none. Their order counts: what comes first in an object is at its start.
@@ -20,7 +20,7 @@ def impression(number: int, occurred_at: object, ad_id: object = AD, **more: obj
 
 
 def with_member(number: int, member: str) -> str:
-    """An impression with one more member, as JSON."""
+    """An impression with an additional member, as JSON."""
     return f"{impression(number, NOON)[:-1]}, {member}}}"
 
 
@@ -33,7 +33,7 @@ NOON = "2026-11-20 12:00:00.000"
 GOOD = impression(99, NOON)
 
 LINES = [
-    # Valid: at once, at both ends of the day, without milliseconds.
+    # Valid: immediately, at both ends of the day, without milliseconds.
     ("2026-11-20 10", "a.gz", impression(1, "2026-11-20 10:15:30.123"), "kept"),
     ("2026-11-20 00", "a.gz", impression(2, "2026-11-20 00:00:00.000"), "kept"),
     ("2026-11-20 23", "a.gz", impression(3, "2026-11-20 23:59:59.999"), "kept"),
@@ -53,18 +53,18 @@ LINES = [
     ("2026-11-20 10", "e.gz", impression(13, NOON.replace("12:", "10:")), "kept"),
     ("2026-11-20 10", "e.gz", impression(13, NOON.replace("12:", "10:")), "repeats"),
     ("2026-11-20 10", "e.gz", impression(13, NOON.replace("12:", "10:")), "repeats"),
-    # One id in capitals is the same id.
+    # An id in capitals is the same id.
     ("2026-11-20 10", "e.gz", impression(14, "2026-11-20 10:00:00.000").replace("ad00", "AD00"), "kept"),
-    # An id repeated with another day: a copy that arrived in the last hour before that day, or since, makes it a repeat.
+    # An id with another day: it is a repeat if a copy arrived in the last hour before that day, or later.
     ("2026-11-20 23", "a.gz", impression(20, "2026-11-20 23:59:59.000"), "kept"),
     ("2026-11-21 00", "a.gz", impression(20, "2026-11-21 00:00:01.000"), "repeats"),
     ("2026-11-21 09", "a.gz", impression(21, "2026-11-21 09:00:00.000"), "kept"),
     ("2026-11-21 10", "a.gz", impression(21, "2026-11-20 09:00:00.000"), "repeats"),
     ("2026-11-21 11", "a.gz", impression(21, "2026-11-21 09:00:00.000"), "repeats"),
-    # What arrived more than an hour before the day began can be no copy of an event of that day.
+    # What arrived more than an hour before the day began cannot be a copy of an event of that day.
     ("2026-11-20 22", "a.gz", impression(22, "2026-11-20 22:00:00.000"), "kept"),
     ("2026-11-21 08", "a.gz", impression(22, "2026-11-21 08:00:00.000"), "kept"),
-    # In the window of the last is only a repeat, and that makes none: what was kept arrived before the window.
+    # The last line's window has only a repeat, and no repeat makes another: the kept line arrived before the window.
     ("2026-11-20 12", "a.gz", impression(23, "2026-11-20 12:00:00.000"), "kept"),
     ("2026-11-20 23", "a.gz", impression(23, "2026-11-20 12:00:00.000"), "repeats"),
     ("2026-11-21 01", "a.gz", impression(23, "2026-11-21 01:00:00.000"), "kept"),
@@ -82,11 +82,11 @@ LINES = [
     ("2026-11-21 12", "a.gz", impression(25, "2026-11-21 12:00:00.000"), "kept"),
     ("2026-11-23 12", "a.gz", impression(25, "2026-11-21 12:00:00.000"), "repeats"),
     ("2026-11-23 13", "a.gz", impression(25, "2026-11-23 13:00:00.000"), "kept"),
-    # The same with days between: whether the line of the 20th is kept depends on the 17th, and it decides of the 21st.
+    # The same with days in between: the 17th decides about the line of the 20th, and that about the 21st.
     ("2026-11-17 12", "a.gz", impression(26, "2026-11-17 12:00:00.000"), "kept"),
     ("2026-11-20 23", "a.gz", impression(26, "2026-11-17 12:00:00.000"), "repeats"),
     ("2026-11-21 01", "a.gz", impression(26, "2026-11-21 01:00:00.000"), "kept"),
-    # Late: on the last day of the look-back, and one day after it; a late line makes nothing a repeat.
+    # Late: on the last day of the look-back, and one day after it. A late line never makes another one a repeat.
     ("2026-11-23 23", "a.gz", impression(30, "2026-11-20 00:00:00.000"), "kept"),
     ("2026-11-24 00", "a.gz", impression(31, "2026-11-20 23:59:59.999"), "late"),
     ("2026-11-24 00", "a.gz", impression(1, "2026-11-20 10:15:30.123"), "late"),
@@ -104,7 +104,7 @@ LINES = [
     ("2026-11-20 10", "a.gz", impression(42, "2026-11-20 12:00:00.000"), "early"),
     ("2026-11-20 12", "a.gz", impression(42, "2026-11-20 12:00:00.000"), "kept"),
     ("2026-11-20 12", "a.gz", impression(43, "9999-12-31 23:59:59.999"), "early"),
-    # A field that this version does not know makes no line wrong.
+    # An unknown field does not make a line invalid.
     ("2026-11-20 12", "a.gz", impression(50, NOON, campaign="spring", price=1.5, tags=["a", {"b": None}]), "kept"),
     ("2026-11-20 12", "a.gz", impression(51, NOON, note='a } brace { in } a \\ "text" — für Ödön 🦀'), "kept"),
     ("2026-11-20 12", "a.gz", "\t " + impression(52, NOON) + " \r", "kept"),
@@ -116,7 +116,7 @@ LINES = [
     ("2026-11-20 12", "a.gz", with_member(103, '"n": ' + '{"n": ' * 2000 + "1" + "}" * 2000), "kept"),
     ("2026-11-20 12", "a.gz", with_member(104, f'"n": {"[" * 2000}{"]" * 1999}'), "malformed"),
     ("2026-11-20 12", "a.gz", with_member(105, f'"n": 0{"7" * 1001}'), "malformed"),
-    # A byte order mark at the start of a line is no part of it, on the first line of an object or another.
+    # A byte order mark at the start of a line is not part of it, whether or not the line is the first of its object.
     ("2026-11-20 12", "bom.gz", "\ufeff" + impression(110, NOON), "kept"),
     ("2026-11-20 12", "bom.gz", impression(111, NOON), "kept"),
     ("2026-11-20 12", "bom.gz", "\ufeff" + impression(112, NOON), "kept"),
@@ -130,7 +130,7 @@ LINES = [
     ("2026-11-20 12", "two-boms.gz", "\ufeff\ufeff" + impression(118, NOON), "kept"),
     ("2026-11-20 12", "blank-bom.gz", "\ufeff", "blank"),
     ("2026-11-20 12", "wide.gz", impression(119, NOON).encode("utf-16"), "malformed"),
-    # Bytes that are not UTF-8, wherever they are; U+FFFD, which readers put in their place, is a character like any other.
+    # Bytes that are not UTF-8, anywhere. U+FFFD, by which readers replace them, is a character like any other.
     ("2026-11-20 12", "a.gz", with_member(120, '"note": "ü"').encode("latin-1"), "malformed"),
     ("2026-11-20 12", "a.gz", with_member(121, '"ü": 1').encode("latin-1"), "malformed"),
     ("2026-11-20 12", "a.gz", impression(122, NOON).encode() + b"\xff", "malformed"),
@@ -147,7 +147,7 @@ LINES = [
     ("2026-11-20 12", "a.gz", with_member(128, '"note": "{\ufffd}"'), "kept"),
     ("2026-11-20 12", "a.gz", with_member(129, '"note": "\\ufffd \uffff \U0010ffff"'), "kept"),
     ("2026-11-20 12", "a.gz", b"\xef\xbb", "malformed"),
-    # Half a surrogate pair is no character, in a value, a name or deep inside; a backslash before the `u` is not its escape.
+    # Half a surrogate pair is not a character, in a value, a name or deeper. `\\u` is not an escape.
     ("2026-11-20 12", "a.gz", with_member(130, r'"note": "cut \ud83e"'), "malformed"),
     ("2026-11-20 12", "a.gz", with_member(131, r'"note": "\uDD80 cut"'), "malformed"),
     ("2026-11-20 12", "a.gz", with_member(132, r'"note": "\udd80\ud83e"'), "malformed"),
@@ -163,7 +163,7 @@ LINES = [
         with_member(139, r'"note": "\uD83E\udD80 \\ud83e \\\\udd80 \\\ud83e\udd80 \ud7ff \ue000"'),
         "kept",
     ),
-    # Of several members of one name the last counts.
+    # The last of several members with the same name counts.
     ("2026-11-20 12", "a.gz", with_member(140, f'"ad_id": "{OTHER_AD}"'), "kept"),
     ("2026-11-20 12", "a.gz", with_member(141, f'"impression_id": "{own_id(142)}"'), "kept"),
     ("2026-11-20 12", "b.gz", impression(142, NOON), "repeats"),
@@ -225,7 +225,7 @@ LINES = [
     ("2026-11-20 12", "a.gz", GOOD + "] {}", "malformed"),
     ("2026-11-20 12", "a.gz", GOOD + "} {}", "malformed"),
     ("2026-11-20 12", "a.gz", GOOD + " rest", "malformed"),
-    # White space that is none of JSON's.
+    # White space that JSON does not allow.
     ("2026-11-20 12", "a.gz", GOOD + "\f", "malformed"),
     ("2026-11-20 12", "a.gz", "\v" + GOOD, "malformed"),
     ("2026-11-20 12", "a.gz", impression(54, NOON, tags=["a"]) + "\v", "malformed"),
@@ -272,17 +272,17 @@ LINES = [
     ("2026-11-20 12", "a.gz", impression(91, NOON + "\0"), "invalid occurred_at"),
     ("2026-11-20 12", "a.gz", impression(92, NOON, ad_id=AD + "\0"), "invalid ad_id"),
     ("2026-11-20 12", "a.gz", impression(93, NOON, ad_id=" " + AD), "invalid ad_id"),
-    # A name is what its escapes say, and so is half a pair in capitals.
+    # Escapes in names are decoded; half a pair may be written in capitals.
     ("2026-11-20 12", "a.gz", with_member(180, r'"ad\u005fid": null'), "missing ad_id"),
     ("2026-11-20 12", "a.gz", with_member(181, r'"ad_id\u0000": null'), "kept"),
     ("2026-11-20 12", "a.gz", with_member(182, r'"note": "\uDBFF"'), "malformed"),
-    # More than any writer writes: marks, carriage returns, digits of an exponent, bytes of a line, levels.
+    # More than any writer produces: byte order marks, carriage returns, digits of an exponent, bytes in a line, levels.
     ("2026-11-20 12", "a.gz", "\ufeff" * 1000 + impression(183, NOON), "kept"),
     ("2026-11-20 12", "a.gz", "\ufeff\r\r" + impression(184, NOON) + "\r\r", "kept"),
     ("2026-11-20 12", "a.gz", with_member(185, f'"n": [1e{"9" * 300}, {"9" * 400}E-{"9" * 9}, -0e+0]'), "kept"),
     ("2026-11-20 12", "a.gz", with_member(186, f'"note": "{"x" * 1_200_000}"'), "kept"),
     ("2026-11-20 12", "a.gz", with_member(187, f'"n": {"[" * 8000}{"]" * 8000}'), "kept"),
-    # Blanks of Unicode are characters in text, and no blanks between tokens.
+    # Unicode's blanks are characters in text, and not white space between tokens.
     ("2026-11-20 12", "a.gz", with_member(188, '"note": "\u2028\u2029\u0085\u00a0\u3000\ufeff"'), "kept"),
     ("2026-11-20 12", "a.gz", with_member(189, '"n":\u00a01'), "malformed"),
     ("2026-11-20 12", "a.gz", with_member(190, '"n":1\u2028'), "malformed"),
@@ -290,7 +290,7 @@ LINES = [
     ("2026-11-20 12", "a.gz", impression(192, NOON) + "\u0085", "malformed"),
 ]
 
-# Of each id the first object's is kept, by the bytes of its true name: none is decoded, and none is a pattern.
+# The copy in the first object is kept, by the bytes of the object's real name, which is neither decoded nor a pattern.
 ODD_NAMES = [
     ("2026-11-20 12", name, impression(number, NOON), "kept" if place == 0 else "repeats")
     for number, names in enumerate(

@@ -68,7 +68,7 @@ def catalog_table(database: str, data_path: str) -> dict:
 
 
 def order(number: int, *members: str, **given: Any) -> str:
-    """An order: its fields, then members in JSON, each in place of the field of its name."""
+    """An order: its fields; a member in JSON replaces the field of the same name."""
     fields = {"order_id": nasty.own_id(number), "customer": {"id": 7}, "ordered_at": TIME, "total": 1.5} | given
     for member in members:
         fields.pop(member.split('"')[1], None)
@@ -76,7 +76,7 @@ def order(number: int, *members: str, **given: Any) -> str:
 
 
 def kept(number: int, *members: str, values: dict | None = None, **given: Any) -> tuple:
-    """The line of an order that is kept, with these values besides those that every order has."""
+    """The line of an order that is kept, with these values in addition to those of every order."""
     every = {"order_id": nasty.own_id(number), "customer": (7, None), "ordered_at": MOMENT, "total": Decimal("1.50")}
     return "2026-11-20 12", "a.gz", order(number, *members, **given), "kept", every | (values or {})
 
@@ -180,7 +180,7 @@ NULLED = [
     kept(181, items=[{"price": "high"}], values={"items": [(None,) * 5]}),
 ]  # fmt: skip
 
-# Of several members of one name the last counts that is null or of the column's type.
+# Of several members with the same name, the last that is null or has the column's type counts.
 REPEATED = [
     kept(200, '"quantity": 1, "quantity": 2', values={"quantity": 2}),
     kept(201, '"quantity": 1, "quantity": "x"', values={"quantity": 1}),
@@ -226,7 +226,7 @@ REJECTED = [
     rejected("early", 322, ordered_at="2026-11-20 14:00:00.000"),
 ]
 
-# Equal in hour, object and time: the columns decide in the table's order, null first, however the line orders them.
+# Same hour, object and time: the columns decide, in the table's order and null first, whatever the line's order.
 TIES = [
     (*kept(400, customer={"id": 7, "name": "b"}, total=1)[:3], "repeats", None),
     (*kept(400, customer={"id": 7}, total=2)[:3], "kept", {"total": Decimal("2.00")}),
@@ -249,7 +249,7 @@ TIES = [
 NONE = (None,) * 5
 BIG, SMALL = "1e99999999", "1e-99999999"
 
-# Numbers that would take Java minutes: with an exponent of more than four digits they are text, not decimals.
+# Numbers that would keep Java busy for minutes: with an exponent of more than four digits they are text, not decimals.
 BEYOND = [
     kept(500, items=[{"price": BIG}], values={"items": [NONE]}),
     rejected("invalid total", 501, f'"total": {BIG}'),
@@ -276,7 +276,7 @@ BEYOND = [
     rejected("malformed", 520, f'"note": {BIG}x'),
     rejected("malformed", 521, f'"note": "x {BIG}'),
     rejected("malformed", 522, f'"note": +{BIG}, "total": 1.{BIG}'),
-    # Infinite doubles: none, in an array too, but text that says so is text.
+    # A double is never infinite, not even in an array. Text that says Infinity stays text.
     kept(530, '"sizes": [1, 1e400, -1e999, 2.5]', values={"sizes": [1.0, None, None, 2.5]}),
     kept(531, f'"sizes": [{"7" * 400}], "note": "-Infinity", "tags": ["Infinity", 1e400]',
          values={"sizes": [None], "note": "-Infinity", "tags": ["Infinity", '"Infinity"']}),

@@ -15,7 +15,7 @@ DAY = "2026-11-20"
 
 
 def test_on_two_workers_both_jobs_write_what_the_definition_says(tmp_path, classes):
-    # The executors must not find the modules, so that the path is no part of the environment.
+    # The executors must not find the modules, so the path is not in the environment.
     command = [sys.executable, __file__, tmp_path, classes, *sys.path]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-4000:]

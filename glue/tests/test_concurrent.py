@@ -46,7 +46,7 @@ def run_at_once(warehouse, *days: str) -> tuple[list[Exception | None], list[dic
 
 
 def read(warehouse) -> dict[str, list] | None:
-    """The ids by event day, as a reader of the catalog sees them now; none when files went while it read."""
+    """The ids by event day, as a reader of the catalog sees them now; None if files vanished meanwhile."""
     try:
         warehouse.spark.catalog.refreshTable("dataless.impressions")
         rows = (
@@ -91,7 +91,7 @@ def test_of_two_runs_of_a_day_each_partition_is_one_or_the_other_and_the_books_c
         assert all(ids == whole[keys] for keys, ids in rows.items())
     assert None in raised, raised
     assert read(warehouse) == whole
-    # One may have failed because the other replaced files while it counted them; then the day has the other's books.
+    # One may have failed while the other replaced the files that it counted. Then the day has the other one's books.
     check_books(warehouse, lines, DAY)
     assert run_at_once(warehouse, DAY)[0] == [None]
     assert read(warehouse) == whole

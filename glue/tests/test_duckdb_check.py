@@ -56,7 +56,7 @@ def traffic(data, attribution_days: int = 1) -> dict:
 
 
 def labelled(lines, first: date, last: date) -> list[tuple]:
-    """The same of the lines whose labels say that they are kept; plain Python reads what is in them."""
+    """The same for the lines that are labelled as kept, read by plain Python."""
     rows = []
     for hour, _, line, fate in lines:
         if fate == "kept":
@@ -189,13 +189,13 @@ def test_an_impression_is_clicked_from_its_own_time_to_the_end_of_the_next_day(t
         ("2026-11-21 23", "a.gz", click(12, 2, "2026-11-21 23:59:59.999")),
         ("2026-11-22 00", "a.gz", click(13, 3, "2026-11-22 00:00:00.000")),
         ("2026-11-24 10", "a.gz", click(14, 4, "2026-11-21 10:00:00.000")),
-        # A second click changes nothing, a repeat of a click of nobody's impression neither.
+        # A second click changes nothing, nor does a repeated click without an impression.
         ("2026-11-20 11", "a.gz", click(15, 0, "2026-11-20 11:00:00.000")),
         ("2026-11-20 11", "a.gz", click(15, 99, "2026-11-20 11:00:00.000")),
     ]
     put_raw(tmp_path, "clicks", clicks)
     assert traffic(tmp_path) == {("2026-11-20", nasty.AD): (6, 3)}
-    # Of the day alone the first; with two days more, the one at midnight too.
+    # Of this day alone, the first one; with two more days, the one at midnight too.
     assert traffic(tmp_path, 0) == {("2026-11-20", nasty.AD): (6, 1)}
     assert traffic(tmp_path, 2) == {("2026-11-20", nasty.AD): (6, 4)}
 

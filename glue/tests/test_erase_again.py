@@ -51,7 +51,7 @@ def test_a_long_history_is_erased_in_several_runs_that_each_go_on_where_the_last
         planned = run_erase(warehouse, capsys, "--event", ID)
     assert read == [[raw.format(22)], [raw.format(24)]]
     assert places(planned) == {("raw", raw.format(22), 1)}
-    # A day that was done gets an object with the id, of a replay say.
+    # A day that was done gets an object with the id, for example from a replay.
     warehouse.put_lines("impressions", [(f"{days[0]} 10", "later.gz", impression(ID, nasty.AD))])
     later = raw.format(18).replace("a.gz", "later.gz")
     receipt = run_erase(warehouse, capsys, "--event", ID, "--dry_run", "false")
@@ -174,7 +174,8 @@ def test_an_erasure_that_is_killed_after_each_of_its_steps_ends_all_the_same(war
                 receipt = run_erase(warehouse, capsys, "--ad", ID, "--dry_run", "false")
             except KeyboardInterrupt:
                 assert len(killer.steps) < 30
-    # Impressions, rejected, advertising and ad_traffic are replaced; deleted are what they replaced, the manifest and the dead run.
+    # Impressions, rejected, advertising and ad_traffic are replaced. Their old files, the manifest and the dead run are
+    # deleted.
     steps = killer.steps
     assert {name: steps.count(name) for name in set(steps) - {"delete"}} == {"point_at": 4, "rewrite_objects": 1}
     assert steps.count("delete") >= 6

@@ -31,7 +31,7 @@ def click(number: int, impression_id: str, ad_id: str) -> str:
 
 
 def put_impressions(warehouse) -> None:
-    """Three of the ad, one of them twice and torn, and two of another ad; one arrives a day later."""
+    """Three of the ad, one of which is also there twice and torn, and two of another ad; one arrives a day later."""
     warehouse.put_lines(
         "impressions",
         [
@@ -52,7 +52,7 @@ def put_clicks(warehouse) -> None:
 
 
 def derive(warehouse) -> None:
-    """What the later jobs made of the impressions: their rows, and a manifest of what was loaded."""
+    """What the later jobs derived from the impressions: rows, and a manifest of what was loaded."""
     shown = ((ID, nasty.AD), (nasty.own_id(2), OTHER_AD), (nasty.own_id(3), nasty.AD), (nasty.own_id(4), OTHER_AD))
     rows = [
         {"ad_id": ad, "impression_id": one, "impression_at": f"{DAY} 10:00:00", "click_at": None} | DAY_KEYS
@@ -159,7 +159,7 @@ def test_an_ad_is_erased_with_its_items_and_manifests(warehouse, dynamodb, capsy
     put_impressions(warehouse)
     run_etl(warehouse, DAY, NEXT_DAY)
     derive(warehouse)
-    # DynamoDB has a day more than the lake.
+    # DynamoDB has one more day than the lake.
     dynamodb.items = {(nasty.AD, DAY), (OTHER_AD, DAY), (nasty.AD, "2026-11-19")}
     receipt = run_erase(warehouse, capsys, "--ad", nasty.AD, "--dry_run", "false")
     (run,) = (place["name"] for place in receipt["places"] if place["place"] == "loaded")

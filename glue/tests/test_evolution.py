@@ -22,7 +22,7 @@ def grown_warehouse(warehouse):
             ("2026-11-21 10", "a.gz", event(2, campaign="spring", price=1.5)),
             ("2026-11-21 10", "a.gz", event(3, campaign="frühling 🌷")),
             ("2026-11-21 10", "a.gz", event(4)),
-            # A value that does not fit does not reject the event.
+            # An invalid value does not reject the event.
             ("2026-11-21 10", "a.gz", event(5, campaign=["a"], price="dear")),
             # Copies that differ only in an optional field: the order of the fields decides.
             ("2026-11-21 10", "a.gz", event(6, campaign="b")),

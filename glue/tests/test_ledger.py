@@ -122,7 +122,7 @@ IN_ORDER = {"d16": "01 00:00", "d17": "01 01:00", "d18": "01 02:00", "d19": "01 
         # The earliest day that may have a copy, and the one before it.
         ({"d16": "02 00:00"}, "2026-11-17"),
         ({"d15": "02 00:00"}, None),
-        # The days between were run again, those after them were not.
+        # The days in between were run again, later ones were not.
         ({"d16": "02 00:00", "d17": "02 01:00", "d18": "02 02:00"}, "2026-11-19"),
         ({"d16": "02 00:00", "d17": "02 01:00", "d18": "02 02:00", "d19": "02 03:00"}, "2026-11-20"),
         # A day that is stale by itself leaves this one as it is until it is run again.

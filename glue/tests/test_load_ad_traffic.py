@@ -197,7 +197,7 @@ class Loads:
 
             content = [row.asDict() for row in rows]
             (pathlib.Path(folder) / uuid.uuid4().hex).write_text(json.dumps(content), encoding="utf-8")
-            # Not sooner: Spark ends the other tasks when one has failed.
+            # Not earlier: Spark ends the other tasks as soon as one has failed.
             if dies and any(row["ad_id"] == "mistake" for row in content):
                 raise RuntimeError("killed")
             puts = sum(row["impressions"] is not None for row in content)
@@ -245,7 +245,7 @@ def test_loads_leave_the_days_items_and_no_others_whatever_dies(warehouse, tmp_p
     (warehouse.folder / "data/loaded/ad_traffic/first-table/year=2026/month=11/day=20/run-1_$folder$").touch()
     assert loads.load() == 0
 
-    # Killed after it has put a new ad, which the corrected day then hasn't.
+    # Killed after it had put a new ad that the corrected day does not have.
     loads.set_traffic(traffic | {"ad-0": (4, 1), "mistake": (1, 1)})
     loads.dies = True
     with pytest.raises(Exception, match="killed"):

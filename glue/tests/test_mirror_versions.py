@@ -90,7 +90,7 @@ def test_what_is_put_back_for_good_leaves_no_version_of_what_it_replaced_or_dele
     assert here.put_back(for_good=True) == {"data/raw/changed", "data/lake/gone", "data/lake/new"}
     assert sorted(bucket.contents) == [
         ("data/lake/new", b"new"),
-        # Neither replaced nor deleted: what is to go of it, the job deletes.
+        # Neither replaced nor deleted: the job itself deletes what must go.
         ("data/lake/same", b"an earlier one"),
         ("data/lake/same", b"same"),
         ("data/raw/changed", b"other, more"),

@@ -38,7 +38,7 @@ def test_a_comparison_that_no_row_can_meet_is_warned_of(condition, warned):
 
 @pytest.fixture
 def events(spark, tmp_path):
-    # As before each script that the runner runs: jobs of other tests have made views of this name.
+    # The runner does this before each script. Jobs of other tests have made views of this name.
     drop_views(spark)
     rows = [(number, "2026", "11", f"{number % 3 + 1:02}") for number in range(120)]
     frame = spark.createDataFrame(rows, "n int, year string, month string, day string")

@@ -19,7 +19,7 @@ def written(columns, rows, format):
 
 
 def strict(text):
-    """Reads JSON as its standard has it."""
+    """Reads strict JSON."""
 
     def refuse(word):
         raise AssertionError(f"{word} is not JSON")

@@ -30,12 +30,12 @@ def test_runs_of_dead_jobs_are_erased_when_they_contain_the_id_or_are_unreadable
     runs = [folder / NEW_RUN.format(number) for number in range(7)]
     for copied in (runs[1], runs[2]):
         shutil.copytree(live, copied)
-    # Of one job that died while it made its partitions the live ones, and of one that died while it wrote.
+    # From a job that died while it published its partitions, and from one that died while it wrote.
     (live / "event_day=open").mkdir()
     shutil.copy(next(live.glob("event_day=2026-11-20/*.orc")), live / "event_day=open")
     (runs[3] / "_temporary/0").mkdir(parents=True)
     (runs[3] / "_temporary/0/part.orc").write_bytes(b"ORC")
-    # Of an erasure that died while it wrote a partition.
+    # From an erasure that died while it wrote a partition.
     (runs[5] / "event_day=2026-11-20/_temporary/0").mkdir(parents=True)
     (runs[5] / "event_day=2026-11-20/_temporary/0/part.orc").write_bytes(b"ORC")
     whole = next(live.glob("event_day=2026-11-20/*.orc")).read_bytes()

@@ -17,7 +17,7 @@ def save(spark, folder, sql):
 def data(spark, tmp_path):
     data = tmp_path / "data"
     impressions = data / "lake/ad/impressions/arrived=2026-11-20"
-    # A run that was replaced, the live one with an id twice, and one that was killed.
+    # A replaced run, the live one with an id twice, and a killed one.
     for run, ids in [
         ("run-20261121T000000-a", "'old'"),
         ("run-20261122T000000-b", "'i1', 'i2', 'i2'"),
@@ -30,7 +30,7 @@ def data(spark, tmp_path):
         (impressions / run / "_SUCCESS").touch()
     lake = data / "lake/ad"
     for day, ad, click in [("20", "a", CLICK), ("20", "b", "CAST(null AS timestamp)"), ("21", "a", CLICK)]:
-        # Of each day the last run counts: that of ad b was replaced.
+        # The last run of each day counts: that of ad b was replaced.
         folder = lake / f"advertising/year=2026/month=11/day={day}/run-2026112{1 if ad == 'b' else 2}T000000-{ad}"
         save(spark, folder, f"SELECT 'i{day}' AS impression_id, '{ad}' AS ad_id, {click} AS click_at")
     folder = lake / "ad_traffic/year=2026/month=11/day=20/run-20261121T000000-a"

@@ -29,7 +29,7 @@ def write_zip(path, version: str) -> None:
 def test_executors_run_what_is_in_the_zip_and_then_its_next_version(spark, tmp_path):
     script, out, library = tmp_path / "job.py", tmp_path / "out", tmp_path / "libraries" / "shared.zip"
     script.write_text(SCRIPT)
-    # The job's folder has the package too, as the bucket has.
+    # The job's folder has the package too, like the bucket.
     (tmp_path / "shared").mkdir()
     for name in ("__init__.py", "middle.py"):
         (tmp_path / "shared" / name).write_text("")

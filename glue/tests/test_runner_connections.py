@@ -25,7 +25,7 @@ def connect(server):
 
 
 def answer(connection):
-    """All that comes until the runner closes the connection."""
+    """Everything until the runner closes the connection."""
     try:
         return b"".join(iter(lambda: connection.recv(65536), b""))
     except ConnectionResetError:

@@ -77,7 +77,7 @@ REFUSED = [
 
 @pytest.fixture
 def bad_table(warehouse):
-    """Makes a table of events with one more column, of the type."""
+    """Makes a table of events with an additional column of the type."""
     name = f"{warehouse.database}.bad"
 
     def make(kind: str) -> None:

@@ -178,7 +178,7 @@ def test_only_the_customer_is_erased_by_a_text(orders, dynamodb, capsys, monkeyp
         order(15, note=f'"note": {PLAIN}'), order(16, '"total": "x"', note="other"), order(17, note=VALUE + "!")[:-1],
     ]  # fmt: skip
     put_orders(orders, *held, *others)
-    # Another type has such a member too, and is not erased by it.
+    # Another type has such a member too, and its events are not erased.
     orders.put_lines("impressions", [(f"{DAY} 12", "a.gz", impression(nasty.own_id(1), nasty.AD, note=VALUE))])
     run_etl(orders, DAY)
     run_etl(orders, DAY, table="orders")
@@ -264,9 +264,9 @@ def test_an_id_is_erased_wherever_it_is(orders, dynamodb, capsys):
         ("rejected", f"table_name=orders/{DAY_PATH}", 1),
     }
     assert raw_lines(orders) == [lines[5]]
-    # A member that the table does not have is in raw alone.
+    # A member without a column is in raw only.
     assert own_ids(orders) == [nasty.own_id(5), nasty.own_id(6)]
-    # Not the field of an ad, so nothing that is derived from ads has it.
+    # Not an ad's field, so nothing derived from ads has it.
     assert dynamodb.items == {(COUPON, DAY)} and len(orders.rows("ad_traffic")) == 1
 
 

@@ -63,7 +63,7 @@ CONTENT = (
 
 
 PACKED = gzip.compress(CONTENT)
-# Cut off in its head, its data and its end; and with a wrong sum.
+# Truncated in its header, its data and its trailer; and with a wrong checksum.
 TORN = {"head": PACKED[:5], "data": PACKED[:-20], "end": PACKED[:-3], "sum": PACKED[:-8] + b"sum!" + PACKED[-4:]}
 
 
@@ -102,7 +102,7 @@ def test_records_count_by_line_and_an_unreadable_record_counts_as_one(warehouse,
         b"torn {",
     ]
     put_errors(warehouse, "hour=11/a", b"".join(odd))
-    # No name says for sure what is gzip.
+    # Names don't tell reliably what is gzip.
     put_errors(
         warehouse,
         "hour=23/b",
@@ -136,7 +136,7 @@ def test_a_run_that_is_killed_anywhere_loses_and_doubles_nothing(warehouse):
         assert reports[0]["rerun"] == rerun
         assert raw_lines(warehouse) == wanted
         assert not [path for path in (warehouse.folder / "data/raw-errors").rglob("*") if path.is_file()]
-        # A run more finds nothing, and has nothing run again.
+        # Another run finds nothing and causes no reruns.
         assert take_back(bucket) == {
             "lines": {"impressions": 0, "clicks": 0}, "objects": [], "removed": [], "unreadable": [], "rerun": None,
         }  # fmt: skip
@@ -196,9 +196,9 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     ("received", "rerun"),
     [
-        # The days that look into them are added by the batch.
+        # The batch adds the days that look into them.
         ([f"{DAY} 11:30:00"], {"from": DAY, "to": DAY}),
-        # From the day of the object, which the ledger counts it on, to that of the last hour.
+        # From the object's day, on which the ledger counts it, to the day of the last hour.
         ([f"{DAY} 11:59:59", "2026-11-21 00:00:00"], {"from": DAY, "to": "2026-11-21"}),
         (["2026-11-21 00:00:00"], {"from": DAY, "to": "2026-11-21"}),
         (["2026-11-19 23:59:59"], {"from": "2026-11-19", "to": DAY}),
@@ -233,7 +233,7 @@ def test_an_erasure_reaches_what_was_set_aside_and_has_its_day_run_again(warehou
     put_errors(warehouse, "hour=11/a", CONTENT)
     receipt = run_erase(warehouse, capsys, "--event", nasty.own_id(2), "--dry_run", "false")
     assert receipt["places"] == [{"place": "raw", "name": f"{ERRORS}/hour=11/a", "count": 1}]
-    # Its ledger counts the line, and the days after it are stale once it ran again.
+    # Its ledger counts the line, and later days are stale once it has run again.
     assert receipt["rerun"] == {"from": DAY, "to": "2026-11-24"}
     assert take_back(FolderBucket(warehouse.folder))["lines"]["impressions"] == 4
     assert not [line for _, line in raw_lines(warehouse) if nasty.own_id(2) in line]
