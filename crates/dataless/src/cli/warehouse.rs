@@ -15,7 +15,7 @@ pub struct Demo {
     /// Other types of events to send, random from their schemas, such as orders or orders=500. The default number is 1000.
     #[arg(long, value_name = "TYPE[=N]", value_delimiter = ',', value_parser = read_event_count)]
     pub events: Vec<(String, u64)>,
-    /// Seed of the random events: the same seed sends the same events.
+    /// Seed of the random events: the same seed sends the same events on the same day.
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
     /// Port of the emulator, on the loopback interface. Default: 4566, or any free port if it is taken.

@@ -390,6 +390,10 @@ impl Suite<'_> {
         note(&format!("\n{}", report.times()));
         if !report.failures().is_empty() {
             let names = report.failures().join(", ");
+            let failed_tests = report.failed_tests();
+            if !failed_tests.is_empty() {
+                note(&format!("\n{failed_tests}"));
+            }
             note(&format!("\nfailed: {names}; the logs are in {}", self.instance.logs().display()));
         }
         outln!();

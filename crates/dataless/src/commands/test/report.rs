@@ -30,6 +30,8 @@ pub struct Case {
     pub name: String,
     pub seconds: f64,
     pub outcome: CaseOutcome,
+    /// Why it failed, in the words of its runner.
+    pub failure: String,
 }
 
 /// How a test ended.
@@ -51,16 +53,29 @@ pub fn read_junit(path: &Path) -> Result<Vec<Case>> {
 
 fn read_case(node: &roxmltree::Node<'_, '_>) -> Case {
     let attribute = |name| node.attribute(name).unwrap_or_default();
-    let has = |names: &[&str]| node.children().any(|child| names.iter().any(|name| child.has_tag_name(*name)));
-    let outcome = if has(&["failure", "error"]) {
-        CaseOutcome::Failed
-    } else if has(&["skipped"]) {
-        CaseOutcome::Skipped
+    let find = |names: &[&str]| node.children().find(|child| names.iter().any(|name| child.has_tag_name(*name)));
+    let (outcome, failure) = if let Some(failure) = find(&["failure", "error"]) {
+        let text = failure.text().unwrap_or_default().trim();
+        let text = if text.is_empty() { failure.attribute("message").unwrap_or_default() } else { text };
+        (CaseOutcome::Failed, text.to_owned())
+    } else if find(&["skipped"]).is_some() {
+        (CaseOutcome::Skipped, String::new())
     } else {
-        CaseOutcome::Passed
+        (CaseOutcome::Passed, String::new())
     };
     let name = format!("{} {}", attribute("classname"), attribute("name")).trim().to_owned();
-    Case { name, seconds: attribute("time").parse().unwrap_or_default(), outcome }
+    Case { name, seconds: attribute("time").parse().unwrap_or_default(), outcome, failure }
+}
+
+/// The start and the end of a long text: an assertion is at its start in Rust, at its end in Python.
+fn excerpt(text: &str) -> Vec<&str> {
+    const FIRST: usize = 5;
+    const LAST: usize = 15;
+    let mut lines: Vec<_> = text.lines().collect();
+    if lines.len() > FIRST + LAST + 1 {
+        lines.splice(FIRST..lines.len() - LAST, ["…"]);
+    }
+    lines
 }
 
 /// Counts tests by their outcome.
@@ -104,6 +119,16 @@ impl Report {
 
     pub fn failures(&self) -> &[String] {
         &self.failures
+    }
+
+    /// Each failed test, and why it failed.
+    pub fn failed_tests(&self) -> String {
+        let mut lines = Vec::new();
+        for case in self.cases.iter().filter(|case| case.outcome == CaseOutcome::Failed) {
+            lines.push(format!("✗ {}", case.name));
+            lines.extend(excerpt(&case.failure).into_iter().map(|line| format!("    {line}").trim_end().to_owned()));
+        }
+        lines.join("\n")
     }
 
     pub const fn total(&self) -> Tally {
@@ -159,7 +184,9 @@ mod tests {
         let cases = read(PYTEST).unwrap();
         assert_eq!(tally(&cases), Tally { passed: 1, failed: 2, skipped: 1 });
         let name = "glue.tests.test_etl test_a[x-<y>]".to_owned();
-        assert_eq!(cases[0], Case { name, seconds: 1.25, outcome: CaseOutcome::Passed });
+        let failure = String::new();
+        assert_eq!(cases[0], Case { name, seconds: 1.25, outcome: CaseOutcome::Passed, failure });
+        assert_eq!((cases[1].failure.as_str(), cases[2].failure.as_str()), ("def test_b()", "E"));
     }
 
     #[test]
@@ -197,5 +224,17 @@ mod tests {
         let expected = "Where the time went (steps overlap):\n   100.0 s  jobs\n     1.5 s  format\nThe slowest tests:\n     \
                         1.2 s  glue.tests.test_etl test_a[x-<y>]\n     0.5 s  glue.tests.test_etl test_b\n";
         assert!(times.starts_with(expected), "{times}");
+        let failed = "✗ glue.tests.test_etl test_b\n    def test_b()\n✗ glue.tests.test_etl test_c\n    E";
+        assert_eq!(report.failed_tests(), failed);
+    }
+
+    #[test]
+    fn a_long_failure_keeps_its_start_and_its_end() {
+        let text = |count: u32| (1..=count).map(|line| line.to_string()).collect::<Vec<_>>().join("\n");
+        assert_eq!(excerpt(&text(21)).len(), 21);
+        let long = text(30);
+        let lines = excerpt(&long);
+        assert_eq!(lines[..7], ["1", "2", "3", "4", "5", "…", "16"]);
+        assert_eq!((lines.len(), lines.last()), (21, Some(&"30")));
     }
 }
