@@ -44,11 +44,14 @@ pub struct Chaos {
     /// Minutes to send events for.
     #[arg(long, value_name = "M", default_value_t = 1.0, value_parser = read_minutes)]
     pub minutes: f64,
+    /// Maximum number of events in a request. Default: 100, so that many requests meet a fault.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub batch_size: Option<u16>,
     /// Kinds of faults: all, none, or a list such as kill-function,lost-answer. docs/chaos.md describes them.
     #[arg(long, value_name = "LIST", default_value = "all", value_parser = read_kinds)]
     pub faults: std::vec::Vec<Kind>,
     /// Repeat the run of a report, with the same events and faults.
-    #[arg(long, value_name = "REPORT", conflicts_with_all = ["events", "seed", "minutes", "faults"])]
+    #[arg(long, value_name = "REPORT", conflicts_with_all = ["events", "seed", "minutes", "batch_size", "faults"])]
     pub replay: Option<PathBuf>,
     /// Port of the emulator, on the loopback interface. Default: any free port.
     #[arg(long, value_name = "P")]

@@ -44,7 +44,7 @@ pub fn send(
     program: &Path,
     base_url: &str,
     (types, amounts): (&[EventType], &Amounts),
-    (seed, seconds): (u64, f64),
+    (seed, seconds, batch_size): (u64, f64, Option<u16>),
 ) -> Result<Value> {
     let others = types.iter().filter(|found| !SIMULATED.contains(&found.name.as_str()));
     let others: Vec<String> = others.map(|found| format!("{}={}", found.name, amounts.others)).collect();
@@ -60,6 +60,7 @@ pub fn send(
         .arg("--schemas")
         .arg(workspace.path("events"))
         .args(others.iter().flat_map(|events| ["--events", events]))
+        .args(batch_size.iter().flat_map(|size| ["--batch-size".to_owned(), size.to_string()]))
         .arg("--journal")
         .arg(journal(instance))
         .arg("--json");

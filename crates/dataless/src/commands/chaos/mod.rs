@@ -44,19 +44,21 @@ struct Plan {
     seed: u64,
     events: u64,
     minutes: f64,
+    batch_size: Option<u16>,
     faults: Vec<Fault>,
 }
 
 impl Plan {
     fn of(options: &Chaos) -> Result<Self> {
         if let Some(path) = &options.replay {
-            let Repeated { seed, events, minutes, schedule } = Repeated::read(path)?;
-            return Ok(Self { seed, events, minutes, faults: schedule });
+            let Repeated { seed, events, minutes, batch_size, schedule } = Repeated::read(path)?;
+            return Ok(Self { seed, events, minutes, batch_size, faults: schedule });
         }
         // Short enough to retype.
         let seed = options.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() % 1_000_000_000);
         let faults = schedule::draw(&options.faults, seed, options.minutes * 60.0);
-        Ok(Self { seed, events: options.events, minutes: options.minutes, faults })
+        let &Chaos { events, minutes, batch_size, .. } = options;
+        Ok(Self { seed, events, minutes, batch_size, faults })
     }
 
     fn call_faults(&self) -> Vec<&Fault> {
@@ -146,8 +148,8 @@ fn send(testbed: &Testbed<'_>, plan: &Plan) -> Result<Loaded> {
     let work = || {
         std::thread::scope(|scope| -> Result<(Value, Vec<Injected>)> {
             let sending = scope.spawn(|| {
-                let (what, when) = ((&testbed.types[..], &amounts), (plan.seed, seconds));
-                load::send(testbed.workspace, &testbed.instance, loadgen, &base_url, what, when)
+                let (what, how) = ((&testbed.types[..], &amounts), (plan.seed, seconds, plan.batch_size));
+                load::send(testbed.workspace, &testbed.instance, loadgen, &base_url, what, how)
             });
             let injected = inject::run(testbed, &plan.faults, started, &|| sending.is_finished())?;
             let report = sending.join().map_err(|_| anyhow::anyhow!("the load panicked"))??;
@@ -232,6 +234,7 @@ fn reconcile(
         seed: plan.seed,
         events: plan.events,
         minutes: plan.minutes,
+        batch_size: plan.batch_size,
         amounts: Amounts::of(plan.events, &testbed.types),
         started: since,
         schedule: plan.faults.clone(),

@@ -42,6 +42,8 @@ pub struct Report {
     pub seed: u64,
     pub events: u64,
     pub minutes: f64,
+    /// The maximum number of events in a request, if it was given.
+    pub batch_size: Option<u16>,
     pub amounts: Amounts,
     pub started: DateTime<Utc>,
     /// The schedule that `--replay` repeats.
@@ -76,6 +78,7 @@ pub struct Repeated {
     pub seed: u64,
     pub events: u64,
     pub minutes: f64,
+    pub batch_size: Option<u16>,
     pub schedule: Vec<Fault>,
 }
 
@@ -159,7 +162,7 @@ mod tests {
         let explained =
             json!({ "minute": "2026-11-20T10:00:00Z", "counted": 4, "arrived": 5, "explained_by": ["throttle"] });
         json!({
-            "seed": 7, "events": 8, "minutes": 0.5, "amounts": { "impressions": 8, "others": 0 },
+            "seed": 7, "events": 8, "minutes": 0.5, "batch_size": 500, "amounts": { "impressions": 8, "others": 0 },
             "started": "2026-11-20T10:00:00Z",
             "schedule": [{ "at": 1.5, "seconds": 2.0, "fault": "throttle", "share": 0.25, "target": "firehose" }],
             "faults": [{ "at": 1.5, "seconds": 2.0, "fault": "throttle", "share": 0.25, "target": "firehose",
@@ -216,8 +219,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.json");
         std::fs::write(&path, report().to_string()).unwrap();
-        let Repeated { seed, events, minutes, schedule } = Repeated::read(&path).unwrap();
-        assert_eq!((seed, events, minutes), (7, 8, 0.5));
+        let Repeated { seed, events, minutes, batch_size, schedule } = Repeated::read(&path).unwrap();
+        assert_eq!((seed, events, minutes, batch_size), (7, 8, 0.5, Some(500)));
         let fault = Fault {
             at: 1.5,
             seconds: 2.0,
