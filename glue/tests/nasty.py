@@ -76,6 +76,10 @@ LINES = [
     ("2026-11-20 23", "b.gz", impression(24, "2026-11-20 22:00:00.000"), "repeats"),
     ("2026-11-20 23", "c.gz", impression(24, "2026-11-21 00:20:00.000"), "repeats"),
     ("2026-11-22 07", "a.gz", impression(24, "2026-11-21 00:10:00.000"), "repeats"),
+    # Today's event arrives in the last hour too, so tomorrow's may be its copy.
+    ("2026-11-20 23", "a.gz", impression(27, "2026-11-20 23:10:00.000"), "kept"),
+    ("2026-11-20 23", "b.gz", impression(27, "2026-11-21 00:10:00.000"), "repeats"),
+    ("2026-11-21 09", "a.gz", impression(27, "2026-11-21 00:10:00.000"), "repeats"),
     # One id on three days: each event is kept, since its window begins after the one before.
     ("2026-11-19 12", "a.gz", impression(25, "2026-11-19 12:00:00.000"), "kept"),
     ("2026-11-20 12", "a.gz", impression(25, "2026-11-20 12:00:00.000"), "kept"),

@@ -1,6 +1,7 @@
 """Changes the SQL of the jobs by one word at a time, and reports the changes that no test notices.
 
-    .dataless/tools/spark/bin/python tools/mutants/sql.py FILE... [--only TEXT] [--list] [--limit N] [--baseline skip]
+    .dataless/tools/spark/bin/python tools/mutants/sql.py FILE... [--only TEXT] [--list] [--limit N]
+        [--tests TEST...] [--baseline skip]
 
 FILE is a file below pipeline/hive/ or glue/sql/. Each changed file is put in place of the original in a copy of the
 checkout, and the tests of its folder (TESTS) run until the first that fails, all in one process and one Spark session.
@@ -29,6 +30,7 @@ TESTS = {
     "pipeline/hive": ["glue/tests/test_hive.py"],
     "glue/sql": [
         "glue/tests/test_etl.py::test_the_nasty_input_ends_where_its_labels_say_however_often_it_runs",
+        "glue/tests/test_scala.py::test_columns_of_every_type_end_the_same",
         "glue/tests/test_etl.py",
         "glue/tests/test_third_type.py",
         "glue/tests/test_clicks.py",
@@ -137,6 +139,7 @@ def main() -> int:
     parser.add_argument("files", nargs="+", metavar="FILE")
     parser.add_argument("--only", default="", metavar="TEXT", help="only changes whose line of the report has this")
     parser.add_argument("--list", action="store_true", help="print the changes and end")
+    parser.add_argument("--tests", nargs="+", metavar="TEST", help="these tests instead of those of the folder")
     parser.add_argument("--baseline", choices=["run", "skip"], default="run", help="run the tests without a change first")
     parser.add_argument("--limit", type=int, metavar="N", help="N changes only, evenly spread")
     options = parser.parse_args()
@@ -160,12 +163,13 @@ def main() -> int:
 
         # The next run's fixture reuses the session.
         SparkSession.stop = lambda self: None  # type: ignore[method-assign]
-        used = [tests for name, tests in TESTS.items() if any(file.startswith(name) for file in files)]
+        by_folder = {name: options.tests or tests for name, tests in TESTS.items()}
+        used = [tests for name, tests in by_folder.items() if any(file.startswith(name) for file in files)]
         for tests in used if options.baseline == "run" else []:
             if fault := quietly(tests):
                 sys.exit(f"the tests fail without a change: {fault}")
         for number, mutant in enumerate(found, 1):
-            tests = next(tests for folder_name, tests in TESTS.items() if mutant.file.startswith(folder_name))
+            tests = next(tests for name, tests in by_folder.items() if mutant.file.startswith(name))
             path = Path(mutant.file)
             original = path.read_text(encoding="utf-8")
             path.write_text(mutant.text, encoding="utf-8")
