@@ -1,8 +1,8 @@
 //! How fast events are sent: `cargo bench -p loadgen --bench http`.
 //!
-//! A null server in its own process answers every event as stored. loadgen, which makes every event fresh, and
-//! `wrk` and `oha` (if they are installed), which post one body over and over, take turns on the same cores with the
-//! same bodies and the same number of connections. Each line is the median of the rounds.
+//! A null server in a separate process reports every event as stored. loadgen generates new events for every request.
+//! `wrk` and `oha` (if installed) send one body repeatedly. The tools run alternately on the same cores, with the same
+//! bodies and the same number of connections. Each line is the median of the rounds.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -89,7 +89,7 @@ fn request(buffer: &[u8]) -> Result<Option<(usize, usize)>, Failure> {
 
 struct Measure {
     requests_per_second: f64,
-    /// User and system time of the tool, in seconds, by request.
+    /// User and system time of the tool per request, in seconds.
     cpu_per_request: f64,
 }
 
@@ -97,7 +97,7 @@ type Tool = fn(&str, usize) -> Result<Option<Measure>, Failure>;
 
 fn compare() -> Result<(), Failure> {
     if cfg!(debug_assertions) {
-        return Err("figures are of the release profile: use `cargo bench` without --profile".into());
+        return Err("the benchmark needs the release profile: use `cargo bench` without --profile".into());
     }
     println!("{ROUNDS} rounds of about {SECONDS} s, {CONNECTIONS} connections, {} cores", cores());
     println!(
@@ -159,16 +159,16 @@ fn end(mut server: Child) -> Result<(), Failure> {
     Ok(())
 }
 
-/// User and system time, in seconds, of the children that have ended (Linux).
+/// User and system time of all children that have exited, in seconds (Linux).
 fn children_cpu() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<f64>().ok()).unwrap_or(f64::NAN);
-    // Fields 16 and 17 of proc_pid_stat(5), whose third is the first here; 100 ticks a second.
+    // Fields 16 and 17 of proc_pid_stat(5). Field 3 is the first one here. There are 100 ticks per second.
     (ticks(13) + ticks(14)) / 100.0
 }
 
-/// The output of a command, and the CPU time that it took. `None` if it is not installed.
+/// The output of a command and its CPU time. `None` if the command is not installed.
 fn output(command: &mut Command) -> Result<Option<(String, f64)>, Failure> {
     let before = children_cpu();
     let output = match command.stderr(Stdio::inherit()).output() {

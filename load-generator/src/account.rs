@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_complete_when_what_is_right_is_stored_and_what_is_wrong_refused() {
+    fn an_account_is_complete_when_valid_events_are_stored_and_malformed_ones_refused() {
         let malformed = event(Kind::Malformed(Defect::NoAd));
         let refused = Fate::Refused("InvalidEvent".into());
         let account = |events: &[(Event, &Fate)]| {
@@ -378,13 +378,13 @@ mod tests {
         };
         assert_eq!(sum.tables[0].count, expected);
         assert_eq!((sum.tables[0].latency.summary().count, sum.tables[0].latency.summary().max), (2, 1.0));
-        // Only the other account had clicks.
+        // Only the other account has clicks.
         assert_eq!((sum.tables.len(), sum.tables[1].count.sent), (2, 110));
         assert_eq!(sum.tables[1].latency.summary().count, 1);
     }
 
     #[test]
-    fn a_table_comes_into_the_account_when_it_is_asked_for() {
+    fn a_table_is_added_on_first_access() {
         let mut account = Account::new();
         account.count(Table::Other(1)).sent = 4;
         assert_eq!(account.tables.len(), 4);

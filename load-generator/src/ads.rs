@@ -74,7 +74,7 @@ pub fn written(id: Uuid) -> [u8; 36] {
 mod tests {
     use super::*;
 
-    /// χ² of the ranks drawn against 1/k^s; the bound is the 99.99 % point at 49 degrees of freedom.
+    /// The χ² of the drawn ranks against 1/k^s. The bound is the 99.99 % point at 49 degrees of freedom.
     #[test]
     fn popularity_follows_the_exponent() {
         for exponent in [0.0, 0.7, 1.0, 1.5] {

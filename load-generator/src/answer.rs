@@ -216,13 +216,13 @@ mod tests {
         let Verdicts::All(Verdict::Retry(error)) =
             judge(StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(7)), b"", 1)
         else {
-            panic!("not tried again")
+            panic!("not retried")
         };
         assert_eq!(error.retry_after, Some(Duration::from_secs(7)));
     }
 
     #[test]
-    fn waits_double_up_to_a_limit_and_never_undercut_what_was_asked() {
+    fn backoff_doubles_up_to_a_limit_and_respects_retry_after() {
         let ms = |tries| backoff(tries, 0.0, None).as_millis();
         assert_eq!([ms(1), ms(2), ms(3), ms(7), ms(8), ms(100)], [100, 200, 400, 6_400, 10_000, 10_000]);
         assert_eq!(backoff(3, 0.5, None), Duration::from_millis(300));
@@ -232,12 +232,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_asks_for_is_heeded_with_any_status_and_spread_upwards() {
+    fn retry_after_is_respected_for_every_retryable_status_with_added_jitter() {
         for again in [408, 429, 500, 502, 503] {
             let asked = Some(Duration::from_secs(7));
             let Verdicts::All(Verdict::Retry(error)) = judge(StatusCode::from_u16(again).unwrap(), asked, b"", 1)
             else {
-                panic!("{again} is not tried again")
+                panic!("{again} is not retried")
             };
             assert_eq!(error.retry_after, asked, "{again}");
         }

@@ -351,7 +351,7 @@ Users:
 ";
 
     #[test]
-    fn the_file_that_comes_with_the_tool_is_right_and_so_is_the_smallest() {
+    fn the_shipped_and_the_smallest_configuration_are_valid() {
         let shipped = Config::parse("config.yaml", include_str!("../config.yaml")).unwrap();
         assert_eq!((shipped.requests.batch_size, shipped.late.by), (BATCH_LIMIT, Duration::from_secs(26 * 3_600)));
         let small = Config::parse("config.yaml", SMALL).unwrap();

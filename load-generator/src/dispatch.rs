@@ -243,12 +243,12 @@ mod tests {
     fn batch(next: Next) -> Batch {
         match next {
             Next::Batch(batch) => batch,
-            other => panic!("no batch but {other:?}"),
+            other => panic!("expected a batch, got {other:?}"),
         }
     }
 
     #[test]
-    fn a_batch_is_released_when_full_and_meant_for_that_moment() {
+    fn a_batch_is_due_and_released_when_it_is_full() {
         let mut dispatcher = Dispatcher::new(views(5, 10).into_iter(), 3, AGE);
         assert_eq!(dispatcher.next(ms(0)), Next::WaitUntil(ms(10)));
         assert_eq!(dispatcher.next(ms(19)), Next::WaitUntil(ms(20)));
@@ -323,8 +323,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes when, and in whichever order batches are handed over: every event is released once, in
-        /// batches that are not too large, a click after its impression was handed over, and no event waits forever.
+        /// For any traffic and any order of handovers, every event is released exactly once, and none waits forever.
+        /// No batch is too large. A click is released only after its impression was handed over.
         #[test]
         fn every_event_is_released_once_and_clicks_follow(
             views in proptest::collection::vec((0..50_u64, any::<bool>(), 0..200_u64), 0..120),
@@ -341,7 +341,7 @@ mod tests {
                     traffic.push(planned(Table::Clicks, at + considers, view));
                 }
             }
-            // Impressions come first among events that are due at once.
+            // Among events that are due at the same time, impressions come first.
             traffic.sort_by_key(|planned| (planned.due, planned.event.table));
             let expected = traffic.len();
             let mut dispatcher = Dispatcher::new(traffic.into_iter(), size, age.map(ms));
@@ -351,7 +351,7 @@ mod tests {
             let mut seen = std::collections::BTreeSet::new();
             loop {
                 steps += 1;
-                prop_assert!(steps < 10_000, "it goes on for ever");
+                prop_assert!(steps < 10_000, "the dispatcher does not finish");
                 let next = dispatcher.next(now);
                 let hand_over = match next {
                     Next::Finished => break,
@@ -361,7 +361,7 @@ mod tests {
                         false
                     }
                     Next::WaitForHandover => {
-                        prop_assert!(!under_way.is_empty(), "nothing is under way that could be handed over");
+                        prop_assert!(!under_way.is_empty(), "there is no batch to hand over");
                         true
                     }
                     Next::Batch(batch) => {

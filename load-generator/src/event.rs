@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_what_a_beacon_takes() {
+    fn a_batch_has_the_form_that_a_beacon_accepts() {
         let mut out = Vec::new();
         let events = [event(Table::Impressions, Kind::Fresh); 3];
         Writer::default().batch(Table::Impressions, &events, &types(), &mut out);

@@ -146,7 +146,7 @@ Users: {Count: 1, ClickthroughProbability: 0, ViewFrequency: 1s, ConsiderDuratio
         Feed::new(Dispatcher::new(plan.all_traffic(), 1, Some(Duration::from_millis(1))), model)
     }
 
-    /// When the latency of both batches begins, if the server takes a second for the first.
+    /// The start of the latency measurement of both batches, if the server takes one second for the first.
     async fn starts(model: LoadModel) -> [Duration; 2] {
         let (feed, start) = (feed(model), Instant::now());
         let (_, first) = feed.next().await.unwrap();

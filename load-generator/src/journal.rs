@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_that_cannot_be_written_is_said_so() {
+    fn a_journal_that_cannot_be_created_is_an_error() {
         let error = Journal::create(Path::new("/nonexistent/journal.gz"), types()).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/journal.gz"));
     }

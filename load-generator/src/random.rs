@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_names_one_stream_and_its_neighbours_others() {
+    fn a_key_has_one_stream_and_other_keys_have_others() {
         let user = Key::new(7).child(3);
         assert_eq!(user.stream().uuid(), Key::new(7).child(3).stream().uuid());
         let mut ids: Vec<Uuid> = (0..10_000).map(|view| user.child(view).stream().uuid()).collect();
@@ -102,8 +102,8 @@ mod tests {
         }
     }
 
-    /// The first numbers of neighbouring streams are as even as those of one stream: χ² over 64 cells, whose 99.99 %
-    /// point at 63 degrees of freedom is 113.5.
+    /// The first numbers of neighbouring streams are as evenly distributed as the numbers of one stream. The 99.99 %
+    /// point of χ² over 64 cells, at 63 degrees of freedom, is 113.5.
     #[test]
     fn the_first_numbers_of_neighbouring_streams_are_even() {
         let user = Key::new(42).child(9);

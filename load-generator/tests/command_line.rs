@@ -6,7 +6,7 @@ use common::{DAY, Reply, Server, config, ids, loadgen, run};
 use serde_json::Value;
 
 #[test]
-fn wrong_usage_and_configurations_end_with_status_2_and_name_the_place() {
+fn invalid_usage_and_configuration_exit_with_status_2_and_name_the_place() {
     let (_folder, right) = config("");
     let (_folder2, wrong) = config("Requests: {Retries: 3}\n");
     for (arguments, expected) in [
@@ -43,7 +43,7 @@ fn the_first_ad_that_is_printed_is_the_most_popular() {
 }
 
 #[test]
-fn the_report_for_people_says_what_happened() {
+fn the_text_report_describes_the_run() {
     let server = Server::start(|_, request| Reply::stored(request));
     let (_folder, config) = config("");
     let output = loadgen(&["-c", &config, "--day", "yesterday", "--impressions", "1000", "--clickthrough", "0"])
@@ -55,7 +55,7 @@ fn the_report_for_people_says_what_happened() {
     assert!(text.contains("1,000"), "{text}");
 }
 
-/// Flags override the file, and the other keys of a section keep their values.
+/// Flags override the file. The other keys of a section keep their values.
 #[test]
 fn shares_can_be_given_on_the_command_line() {
     let malformed = |event: &Value| event["occurred_at"] == "yesterday" || event["ad_id"].is_null();
@@ -76,7 +76,7 @@ fn shares_can_be_given_on_the_command_line() {
     // Late views are late again when they are repeated.
     assert!((143..=330).contains(&of("late")), "{report}");
     assert_eq!(of("bots"), of("sent"));
-    // A bot clicks each time.
+    // A bot clicks every time.
     assert_eq!(report["clickthrough_rate"], 1.0);
     let late = server
         .events("impressions")
@@ -86,10 +86,10 @@ fn shares_can_be_given_on_the_command_line() {
     assert!(late > 100, "{late}");
 }
 
-/// On a terminal there is a line that shows how far the run is, and only there.
+/// A progress line is shown on a terminal only.
 #[cfg(unix)]
 #[test]
-fn a_terminal_shows_how_far_the_run_is() {
+fn a_terminal_shows_the_progress_of_the_run() {
     use std::io::Read;
 
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};

@@ -1,4 +1,4 @@
-//! Random events of other types, from their schemas, in addition to the simulation.
+//! Random events of other types, generated from their schemas in addition to the simulation.
 
 #![allow(clippy::unwrap_used, reason = "all of this is part of tests")]
 
@@ -12,7 +12,7 @@ use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A folder with the schemas of orders, which refer to impressions, and of returns, which refer to orders.
+/// A folder with the schemas of orders and returns. Orders refer to impressions, and returns to orders.
 fn schemas() -> TempDir {
     let folder = TempDir::new().unwrap();
     for name in ["impressions.json", "clicks.json"] {
@@ -25,7 +25,7 @@ fn schemas() -> TempDir {
             "occurred_at": {"description": "When", "type": "string", "format": "date-time"},
         });
         properties.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        // Sorted, since another crate may make serde_json keep the order.
+        // Sorted, because another crate may enable the `preserve_order` feature of serde_json.
         let sorted: BTreeMap<String, Value> = serde_json::from_value(properties).unwrap();
         let properties = serde_json::to_value(sorted).unwrap();
         let required: Vec<&String> = properties.as_object().unwrap().keys().filter(|name| *name != id).collect();
@@ -131,7 +131,7 @@ fn the_same_seed_and_day_send_the_same_orders() {
 }
 
 #[test]
-fn an_order_that_is_sent_again_is_the_same_to_the_letter() {
+fn a_resent_order_is_identical() {
     let mut failed = BTreeSet::new();
     let server = Server::start(move |_, request| {
         let mut fails =
@@ -211,7 +211,7 @@ fn a_live_run_without_impressions_sends_at_once_and_one_with_them_spreads() {
     assert!(batches >= 5, "{batches} batches in a second");
 }
 
-/// Writes files; the report, and those of orders by path.
+/// Writes files. Returns the report and the files of orders by path.
 fn files(config: &str, out: &Path, arguments: &[&str]) -> (Value, BTreeMap<String, Vec<u8>>) {
     let output = loadgen(&["files", "-c", config, "--day", DAY, "--out", out.to_str().unwrap(), "--json"])
         .args(arguments)
@@ -242,7 +242,7 @@ fn files_have_the_orders_that_a_run_sends_in_the_folder_of_their_group() {
     assert_eq!((lines.len() as u64, count("files")), (count("lines"), files.len() as u64));
     assert_eq!(count("lines") - count("repeats"), 2_000);
     assert_eq!(report["events"]["returns"]["lines"].as_u64().unwrap() / 10, 1);
-    // Keys are in the schema's order, and there are no blanks around them.
+    // Keys are in schema order, without spaces around them.
     assert!(lines.iter().all(|line| line.starts_with(r#"{"customer":""#) && !line.contains("\": ")));
 
     let server = Server::start(|_, request| Reply::stored(request));
@@ -263,7 +263,7 @@ fn files_of_orders_are_the_same_to_the_byte_whatever_the_number_of_threads() {
     };
     let (report, one) = files("1");
     assert_eq!(report["events"]["orders"]["lines"], 100_000);
-    // This many events make two parts of the users.
+    // With this many events, the users are split into two parts.
     let is_of = |part: &str| one.keys().any(|name| name.ends_with(part));
     assert!(is_of("-000.gz") && is_of("-001.gz"));
     assert!(files("2").1 == one);

@@ -1,4 +1,4 @@
-//! `loadgen files`, run as a program.
+//! Runs the program with `loadgen files`.
 
 #![allow(clippy::unwrap_used, reason = "all of this is part of tests")]
 
@@ -63,7 +63,7 @@ fn files_have_the_layout_and_the_lines_of_the_raw_zone() {
         for line in &lines {
             let event: Value = serde_json::from_str(line).unwrap();
             let time = event["occurred_at"].as_str().unwrap();
-            // Events that are neither late nor malformed nor sent again occurred in the hour in which they arrive.
+            // Events that are not late, malformed or repeated occurred in the hour in which they arrive.
             if time.starts_with(DAY) {
                 let (occurred, arrived): (u32, u32) = (time[11..13].parse().unwrap(), hour.parse().unwrap());
                 assert!(occurred == arrived || occurred + 1 == arrived, "{line} in hour {hour}");
@@ -113,7 +113,7 @@ fn files_have_the_events_that_a_run_sends() {
 }
 
 #[test]
-fn files_that_are_there_are_not_overwritten() {
+fn existing_files_are_not_overwritten() {
     let (folder, config) = config("");
     let out = folder.path().join("out");
     files(&config, &out, &["--impressions", "100", "--seed", "1"]);
@@ -131,10 +131,10 @@ fn files_that_are_there_are_not_overwritten() {
     assert!(before.keys().all(|name| names.contains(name)) && names.len() > before.len());
 }
 
-/// A file that was unfinished when the process was killed has a name that readers ignore.
+/// If the process is killed, readers ignore its unfinished files because of their names.
 #[cfg(unix)]
 #[test]
-fn a_file_has_its_name_only_when_it_is_whole() {
+fn a_file_has_its_final_name_only_when_it_is_complete() {
     let (folder, config) = config("");
     let out = folder.path().join("out");
     let out_text = out.display().to_string();
@@ -153,7 +153,7 @@ fn a_file_has_its_name_only_when_it_is_whole() {
 }
 
 #[test]
-fn the_files_are_gzip_without_a_time_so_that_they_can_be_compared() {
+fn gzip_files_have_no_timestamp_so_that_they_can_be_compared() {
     let (folder, config) = config("");
     let out = folder.path().join("out");
     let report = files(&config, &out, &["--impressions", "1", "--seed", "1", "--clickthrough", "0"]);
@@ -164,7 +164,7 @@ fn the_files_are_gzip_without_a_time_so_that_they_can_be_compared() {
 }
 
 #[test]
-fn a_report_that_nobody_reads_is_no_failure() {
+fn an_unread_report_is_not_a_failure() {
     let (folder, config) = config("");
     for json in [&[][..], &["--json"]] {
         let out = folder.path().join(format!("out{}", json.len())).display().to_string();

@@ -1,4 +1,4 @@
-//! The account of a run against a server with every kind of failure.
+//! Checks the account of a run against a server with every kind of failure.
 
 #![allow(clippy::unwrap_used, reason = "all of this is part of tests")]
 
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use common::{DAY, Received, Reply, Server, config, ids, run};
 use serde_json::{Value, json};
 
-/// The key of an event's own id.
+/// The name of the field with the own id.
 fn own(table: &str) -> &'static str {
     if table == "clicks" { "click_id" } else { "impression_id" }
 }
@@ -30,13 +30,13 @@ fn journal(path: &Path) -> Vec<Value> {
 /// The ids of the events that the server stored, by table.
 type Store = Arc<Mutex<BTreeSet<(String, String)>>>;
 
-/// Numbers that look random and are the same every time (Knuth's MMIX generator, its upper bits).
+/// Reproducible pseudorandom numbers: the upper bits of Knuth's MMIX generator.
 fn number(state: &mut u64, below: u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*state >> 33) % below
 }
 
-/// A server that stores all, a part or nothing of a batch, and then answers truthfully or not at all.
+/// A server that stores all, some or none of the events of a batch. Its answer is true, or there is no usable answer.
 fn unreliable(store: Store) -> Server {
     let mut state = 9;
     let mut since_refusal = 0;
@@ -75,13 +75,13 @@ fn unreliable(store: Store) -> Server {
                 keep(&|index| index < 3);
                 Reply::Hang
             }
-            // Three in a row would end the run. Enough requests are between two, and some of them succeed.
+            // Three of these in a row would end the run. Enough requests are between two, and some of them succeed.
             8 if since_refusal > 32 => {
                 since_refusal = 0;
                 Reply::Status(403, vec![])
             }
             _ => {
-                // A part of the batch, with the true result of each event.
+                // Store a part of the batch, and report the true result of each event.
                 let fails = |index: usize| failure < 13 && index.is_multiple_of(3);
                 keep(&|index| !fails(index));
                 let code = |(index, event)| match is_event(&request.table, event) {
@@ -94,7 +94,8 @@ fn unreliable(store: Store) -> Server {
     })
 }
 
-/// Acknowledged is stored, refused is not, and whatever is stored is acknowledged or unknown: line by line.
+/// For every line of the journal: an acknowledged event is stored, and a refused one is not. Every stored event is
+/// acknowledged or unknown.
 #[test]
 fn no_failure_of_the_server_makes_the_account_wrong() {
     for http2 in [false, true] {
@@ -139,13 +140,13 @@ fn no_failure_of_the_server_makes_the_account_wrong() {
             assert_eq!(report["events"][table]["unknown"], count("unknown"));
             assert_eq!(refused, count("refused"));
             assert_eq!(report["events"][table]["sent"], count("acknowledged") + count("unknown") + count("refused"));
-            // Every fate was met, by many.
+            // Every fate occurred many times.
             assert!(["acknowledged", "unknown", "refused"].iter().all(|fate| count(fate) > 10), "{fates:?}");
         }
     }
 }
 
-/// A refusal by status is about its request: an earlier one may have stored the events.
+/// A refusal by status applies to its own request only. An earlier request may have stored the events.
 #[test]
 fn what_is_refused_after_it_may_have_been_stored_is_unknown() {
     let server = Server::start(|n, _| if n == 0 { Reply::Close } else { Reply::Status(403, vec![]) });
@@ -161,9 +162,9 @@ fn what_is_refused_after_it_may_have_been_stored_is_unknown() {
     assert!(journal(&path).iter().all(|row| row["fate"] == "unknown" && row["code"] == "Http403" && row["tries"] == 2));
 }
 
-/// Servers such as API Gateway close idle connections, which is not a failure of a request.
+/// Servers such as API Gateway close idle connections. That is not a failed request.
 #[test]
-fn a_connection_that_was_closed_while_it_was_idle_is_made_again() {
+fn a_connection_that_was_closed_while_idle_is_reopened() {
     let server = Server::start(|_, _| Reply::StoredAndClose);
     let (folder, _) = config("");
     let path = folder.path().join("slow.yaml");
@@ -180,9 +181,9 @@ fn a_connection_that_was_closed_while_it_was_idle_is_made_again() {
     );
 }
 
-/// A batch is not retried before the time that the server asked for. Other connections continue meanwhile.
+/// A batch is not retried before its `Retry-After` time. Other connections continue in the meantime.
 #[test]
-fn only_the_batch_that_was_asked_to_wait_waits() {
+fn only_the_batch_with_retry_after_waits() {
     let times = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&times);
     let server = Server::start(move |n, request| {
@@ -197,7 +198,7 @@ fn only_the_batch_that_was_asked_to_wait_waits() {
     let times = times.lock().unwrap();
     let again = times.iter().rposition(|(_, id)| *id == times[0].1).unwrap();
     assert!(times[again].0 - times[0].0 >= std::time::Duration::from_secs(2));
-    // All the others were sent by then.
+    // All other batches were sent by then.
     assert_eq!(again, 100);
     assert_eq!(ids(&server.events("impressions"), "impression_id").len(), 1_000);
 }

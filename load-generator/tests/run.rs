@@ -1,4 +1,4 @@
-//! The real binary against a server in this process.
+//! Runs the real binary against a server in this process.
 
 mod common;
 
@@ -131,7 +131,7 @@ fn a_final_refusal_is_counted_by_its_code_and_not_sent_again() {
 }
 
 #[test]
-fn a_server_that_asks_to_wait_is_waited_for() {
+fn a_batch_is_retried_after_the_requested_delay() {
     let server = Server::start(|n, request| match n {
         0 => Reply::Status(503, vec![("retry-after", "1")]),
         1 => Reply::Status(429, vec![]),
@@ -151,8 +151,8 @@ fn a_server_that_asks_to_wait_is_waited_for() {
     assert!(report["requests"]["service_ms"]["count"] == 4);
 }
 
-/// After a broken connection or an unreadable answer, it is not known what the server did. An event without a better answer
-/// is unknown, not refused.
+/// After a broken connection or an unreadable answer, it is not known what the server did. The event is then unknown,
+/// not refused, unless a later answer settles it.
 #[test]
 fn what_the_server_may_have_stored_is_unknown() {
     for (reply, code) in [
@@ -181,8 +181,8 @@ fn what_was_certainly_not_stored_is_refused() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_given_up() {
-    // A port that was just free, on which nothing listens.
+fn a_run_stops_when_the_server_is_unreachable() {
+    // A free port on which nothing listens.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (_folder, config) = config("Requests: {Tries: 2, BatchSize: 10}\n");
     let output = loadgen(&["-c", &config, "--day", DAY, "--impressions", "100000", "--json"])
@@ -200,7 +200,7 @@ fn a_server_that_is_not_there_is_given_up() {
 }
 
 #[test]
-fn a_server_that_takes_nothing_is_given_up() {
+fn a_run_stops_when_the_server_refuses_everything() {
     let server = Server::start(|_, _| Reply::Status(403, vec![]));
     let (_folder, config) = config("Requests: {BatchSize: 10, Connections: 1}\n");
     let (output, report) = run(&server, &config, &["--day", DAY, "--impressions", "100000"]);
@@ -243,10 +243,10 @@ fn a_live_run_makes_exactly_the_impressions_asked_for() {
     }
 }
 
-/// The server answers the first request only after the signal, so that the request is in flight at that time.
+/// The server answers the first request only after the signal, so the request is in flight when the signal arrives.
 #[cfg(unix)]
 #[test]
-fn an_interrupt_finishes_what_is_under_way_and_reports() {
+fn an_interrupt_finishes_requests_in_flight_and_reports() {
     let (arrived, arrival) = mpsc::channel();
     let (allow, allowed) = mpsc::channel::<()>();
     let server = Server::start(move |n, request| {
@@ -347,7 +347,7 @@ fn http2_and_gzip_are_sent_when_configured() {
 }
 
 #[test]
-fn https_is_spoken_with_servers_that_the_machine_trusts() {
+fn https_works_with_servers_that_the_machine_trusts() {
     for more in ["Requests: {Tries: 2}\n", "Requests: {Tries: 2, Http2: true, Streams: 2}\n"] {
         let (server, certificate) = Server::start_secure(|_, request| Reply::stored(request));
         let (folder, config) = config(more);
@@ -375,7 +375,7 @@ fn https_is_spoken_with_servers_that_the_machine_trusts() {
     }
 }
 
-/// With a rate, the schedule goes on while the server stalls: what was late is in the latency of later batches.
+/// With a rate, the schedule continues while the server stalls. The delay counts in the latency of later batches.
 #[test]
 fn with_a_rate_latency_counts_from_when_a_batch_was_to_be_sent() {
     let stall = std::time::Duration::from_millis(500);
@@ -391,7 +391,7 @@ fn with_a_rate_latency_counts_from_when_a_batch_was_to_be_sent() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(server.events("impressions").len(), 1_000);
     let at = |times: &Value, quantile| times[quantile].as_f64().unwrap();
-    // One request in a hundred was slow, yet a quarter of the batches was due while it was.
+    // One request in a hundred was slow, but a quarter of the batches was due in that time.
     assert!(at(&report["events"]["impressions"]["latency_ms"], "p90") > 100.0, "{report}");
     assert!(
         at(&report["requests"]["service_ms"], "p90") < at(&report["events"]["impressions"]["latency_ms"], "p90"),
@@ -440,7 +440,7 @@ fn only_refusals_in_a_row_end_a_run() {
 }
 
 #[test]
-fn bytes_are_those_of_the_bodies() {
+fn byte_counts_are_those_of_the_bodies() {
     const ANSWER: &str = r#"{"failed_count":0,"records":[{"failed":false}]}"#;
     let server = Server::start(|_, _| Reply::Body(ANSWER));
     let (_folder, config) = config("Requests: {BatchSize: 1, Connections: 1}\n");

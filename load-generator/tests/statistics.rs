@@ -1,5 +1,6 @@
-//! The distributions of the binary's output against those of the configuration, with a fixed seed. The bounds are the 99.99 %
-//! points of the statistics, from tables: a correct program fails with one seed in ten thousand, and this is not that one.
+//! Compares the distributions of the output with those of the configuration, at a fixed seed. The bounds are the
+//! 99.99 % points of the statistics, taken from tables. A correct program fails at one seed in ten thousand, but not at
+//! this one.
 
 #![allow(clippy::unwrap_used, reason = "all of this is part of tests")]
 
@@ -24,7 +25,7 @@ const CHI2_2: f64 = 18.42;
 const CHI2_23: f64 = 57.07;
 const CHI2_39: f64 = 80.65;
 
-/// The events of the files.
+/// The events in the generated files.
 struct Traffic {
     ads: Vec<String>,
     impressions: BTreeMap<String, Value>,
@@ -105,7 +106,7 @@ fn chi2(seen: &[f64], expected: &[f64]) -> f64 {
     seen.iter().zip(expected).map(|(seen, expected)| (seen - expected).powi(2) / expected).sum()
 }
 
-/// In standard deviations of a binomial distribution: 3.89 is its 99.99 % point on both sides.
+/// The distance in standard deviations of a binomial distribution. The two-sided 99.99 % point is 3.89.
 fn deviations(seen: f64, of: f64, probability: f64) -> f64 {
     (seen - of * probability).abs() / (of * probability * (1.0 - probability)).sqrt()
 }
@@ -171,8 +172,8 @@ fn whether_an_impression_is_clicked_depends_neither_on_its_ad_nor_on_its_hour() 
     }
 }
 
-/// The test of Kolmogorov and Smirnov, whose 99.99 % point is 2.23 / √n. The last seconds of the day are left out, as a click is
-/// on the same day as its impression. Times are cut to milliseconds.
+/// Kolmogorov–Smirnov test, with a 99.99 % point of 2.23 / √n. The last seconds of the day are left out, because a
+/// click is on the same day as its impression. Times are truncated to milliseconds.
 #[test]
 fn the_time_to_consider_is_uniform_within_its_variance() {
     let times = TRAFFIC.clicks.iter().map(|click| (time(clicked(click)), time(click)));

@@ -99,7 +99,7 @@ OUT_OF_REACH = {
     ("capture", 503): (
         "Firehose would have to be down.",
         CAPTURE_TESTS,
-        "when_nothing_could_be_stored_the_client_is_told_to_come_back",
+        "when_nothing_could_be_stored_the_client_is_asked_to_retry",
     ),
     (
         "getTraffic",
@@ -271,7 +271,7 @@ def test_a_method_that_a_route_lacks_is_answered_with_those_it_has(method, path,
     response = requests.request(method, f"{target.base_url}{path}", timeout=30)
     if target.is_emulator:
         # It does not know x-amazon-apigateway-any-method, by which api.yaml gives these to the functions. The function's answer
-        # is held by unit tests: options_and_other_methods (capture), errors_have_a_code_and_a_reason (ad-traffic).
+        # is held by unit tests: options_is_answered_and_get_is_refused (capture), errors_have_a_code_and_a_reason (ad-traffic).
         assert (response.status_code, response.json()) == (403, {"message": "Missing Authentication Token"})
         return
     assert response.status_code == 405

@@ -140,7 +140,9 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="only changes whose line of the report has this")
     parser.add_argument("--list", action="store_true", help="print the changes and end")
     parser.add_argument("--tests", nargs="+", metavar="TEST", help="these tests instead of those of the folder")
-    parser.add_argument("--baseline", choices=["run", "skip"], default="run", help="run the tests without a change first")
+    parser.add_argument(
+        "--baseline", choices=["run", "skip"], default="run", help="run the tests without a change first"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="N changes only, evenly spread")
     options = parser.parse_args()
     files = [str(Path(file).resolve().relative_to(ROOT)) for file in options.files]

@@ -157,7 +157,7 @@ mod tests {
 
     const AD: Uuid = Uuid::from_u128(1);
 
-    /// A table in memory: the days of one ad, or an error.
+    /// An in-memory table that holds the days of one ad, or returns an error.
     struct Memory(Result<Vec<DayTraffic>, ServiceError>);
 
     impl TrafficTable for Memory {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn yesterday_is_answered_when_no_range_is_given() {
+    async fn without_a_range_the_answer_is_for_yesterday() {
         let (status, answer, _) = answered(get(AD, &[]), november(30)).await;
         assert_eq!(status, 200);
         let days = json!([{"day": "2026-11-19", "impressions": 1800, "clicks": 450, "clickthrough_rate": 0.25}]);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_ad_without_data_gives_an_empty_list_and_a_day_without_impressions_the_rate_zero() {
+    async fn an_ad_without_data_has_no_days_and_zero_impressions_give_rate_zero() {
         let (status, answer, _) = answered(get(Uuid::from_u128(2), &[]), november(30)).await;
         let nothing = json!({"start": "2026-11-19", "end": "2026-11-19", "count": 0, "days": []});
         assert_eq!((status, answer), (200, nothing));
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_names_its_range_on_every_page() {
+    async fn every_page_contains_the_range() {
         for (query, range) in [
             (&[("start", "2026-11-10")][..], ["2026-11-10", "2026-11-19"]),
             (&[("end", "2026-11-10")], ["2026-11-10", "2026-11-10"]),
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_last_page_that_is_just_full_names_no_next() {
+    async fn a_full_last_page_has_no_next_page() {
         let query = [("start", "2026-11-01"), ("end", "2026-11-10"), ("limit", "10")];
         let (_, answer, _) = answered(get(AD, &query), november(10)).await;
         assert_eq!((answer["count"].clone(), answer.get("next")), (json!(10), None));
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_the_client_has_is_not_sent_again() {
+    async fn an_unchanged_answer_is_not_sent_again() {
         let (_, _, headers) = answered(get(AD, &[]), november(30)).await;
         let etag = headers["etag"].clone();
         let mut request = get(AD, &[]);

@@ -1,4 +1,4 @@
-//! A request whose query meets the faults of a network, with the SDK's client as it is configured for Lambda.
+//! Requests whose DynamoDB query meets network faults. The SDK client is configured as in Lambda.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -48,7 +48,7 @@ fn context(service: &Service) -> Context<DynamoDb> {
     }
 }
 
-/// The status and the answer of a request that has this much time.
+/// Returns the status and the answer of a request with this much time left.
 async fn answered(service: &Service, time: Duration) -> (u16, Value) {
     let deadline = SystemTime::from(now()).duration_since(UNIX_EPOCH).unwrap() + time;
     let mut lambda = LambdaContext::default();
@@ -64,7 +64,7 @@ async fn answered(service: &Service, time: Duration) -> (u16, Value) {
 
 const LONG: Duration = Duration::from_secs(600);
 
-/// The day arrives anyway, after the table has read this many queries.
+/// Asserts that the day is returned despite the fault, and that DynamoDB received this many queries.
 async fn assert_asked_again(fate: Fate, queries: usize) {
     let service = Service::start([fate.clone(), Fate::Answer(day())]);
     let (status, answer) = answered(&service, LONG).await;
@@ -74,7 +74,7 @@ async fn assert_asked_again(fate: Fate, queries: usize) {
 }
 
 #[tokio::test]
-async fn a_query_is_made_again_when_its_answer_does_not_arrive_whole() {
+async fn a_query_without_a_complete_answer_is_retried() {
     tokio::join!(
         assert_asked_again(Fate::LostAnswer, 2),
         assert_asked_again(Fate::Truncate(day()), 2),
@@ -85,7 +85,7 @@ async fn a_query_is_made_again_when_its_answer_does_not_arrive_whole() {
 }
 
 #[tokio::test]
-async fn no_failure_of_the_way_is_taken_for_no_traffic() {
+async fn a_network_failure_is_never_reported_as_no_traffic() {
     let mut all = JoinSet::new();
     let html = || Fate::Answer(Answer { content_type: "text/html", ..Answer::json(503, "<html>Unavailable</html>") });
     for fate in [
@@ -111,7 +111,7 @@ async fn no_failure_of_the_way_is_taken_for_no_traffic() {
 }
 
 #[tokio::test]
-async fn a_table_that_keeps_silent_is_given_up_before_lambda_ends_the_invocation() {
+async fn a_query_without_an_answer_times_out_before_the_invocation() {
     let service = Service::start(vec![Fate::Silence; 3]);
     let end = Instant::now() + Duration::from_secs(2);
     assert_eq!(answered(&service, Duration::from_secs(2)).await.0, 503);
@@ -119,7 +119,7 @@ async fn a_table_that_keeps_silent_is_given_up_before_lambda_ends_the_invocation
 }
 
 #[tokio::test]
-async fn what_will_not_pass_is_an_error_of_ours_at_once() {
+async fn a_permanent_failure_is_an_internal_error_at_once() {
     let service = Service::start(vec![failure(400, "ResourceNotFoundException"); 3]);
     assert_eq!(answered(&service, LONG).await.0, 500);
     assert_eq!(service.requests().len(), 1);
@@ -129,7 +129,7 @@ async fn what_will_not_pass_is_an_error_of_ours_at_once() {
 async fn starting_opens_the_connection_with_a_query() {
     let service = Service::start(vec![Fate::Answer(day()); 20]);
     let context = context(&service);
-    // It waits for a second at most, which a busy machine may use up before the query is made.
+    // `warm_up` waits at most one second. On a busy machine, that can pass before the query is sent.
     for _ in 0..20 {
         if service.requests().is_empty() {
             context.warm_up().await;
@@ -142,7 +142,7 @@ async fn starting_opens_the_connection_with_a_query() {
 }
 
 #[tokio::test]
-async fn a_failure_on_the_way_has_its_own_code() {
+async fn a_network_failure_has_its_own_code() {
     for (fate, code) in [(Fate::Cut, "Dispatch"), (Fate::Truncate(day()), "Response")] {
         let service = Service::start(vec![fate; 3]);
         let today = "2026-11-20".parse().unwrap();

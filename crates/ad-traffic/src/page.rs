@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_secret_is_refused_and_none_is_shown() {
+    fn a_short_secret_is_refused_and_no_secret_is_printed() {
         assert!(PageKey::new("short").is_err());
         assert_eq!(format!("{:?}", key("a")), "PageKey(…)");
     }
@@ -117,7 +117,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(token in "\\PC{0,40}") {
+        fn arbitrary_text_does_not_panic(token in "\\PC{0,40}") {
             prop_assert_eq!(key("a").open(&token, AD, &november()), None);
         }
     }

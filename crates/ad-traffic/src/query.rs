@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_with_its_code() {
+    fn invalid_parameters_are_refused_with_a_code() {
         for (parameters, code) in [
             (&[("start", "2026-11-20"), ("end", "2026-11-19")][..], "InvalidRange"),
             (&[("start", "2026-1-1")], "InvalidDay"),
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_goes_on_where_the_last_one_ended() {
+    fn a_page_continues_where_the_last_one_ended() {
         let first = parse(&[("start", "2026-11-01"), ("end", "2026-11-19")]).unwrap();
         let page = key().seal(day("2026-11-08"), first.ad_id, &first.range);
         let second = parse(&[("start", "2026-11-01"), ("end", "2026-11-19"), ("page", &page)]).unwrap();

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_item_of_another_shape_is_an_error_of_ours() {
+    async fn an_unexpected_item_is_an_internal_error() {
         let rule = mock!(Client::query).then_output(|| {
             QueryOutput::builder()
                 .items(item([
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn throttling_passes_and_a_missing_permission_does_not() {
+    async fn throttling_is_retryable_and_a_missing_permission_is_not() {
         for (code, retryable) in [("ThrottlingException", true), ("AccessDeniedException", false)] {
             let rule = mock!(Client::query)
                 .then_error(move || QueryError::generic(ErrorMetadata::builder().code(code).message("No.").build()));
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_took_too_long_may_come_later() {
+    fn a_timeout_is_retryable() {
         let error = table_error(&SdkError::timeout_error("late"));
         assert_eq!((error.code.as_str(), error.retryable), ("Timeout", true));
     }

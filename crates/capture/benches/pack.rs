@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 
 fn packing(criterion: &mut Criterion) {
     if cfg!(debug_assertions) {
-        panic!("figures are of the release profile: use `cargo bench` without --profile");
+        panic!("the benchmark needs the release profile: use `cargo bench` without --profile");
     }
     let mut group = criterion.benchmark_group("pack");
     for (name, count, length) in [("a batch into one record", 500, 144), ("4 MiB into five records", 30_000, 144)] {

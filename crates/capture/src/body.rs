@@ -82,13 +82,13 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_unpacked_where_it_is_packed() {
+    fn only_a_gzip_body_with_the_header_is_decompressed() {
         assert_eq!(read_gzip(&gzip(b"{\"impressions\":[]}")).unwrap(), b"{\"impressions\":[]}");
         assert_eq!(read_gzip(&gzip(b"")).unwrap(), b"");
-        // API Gateway decompressed it, and left the header.
+        // API Gateway decompressed the body and kept the header.
         assert_eq!(read_gzip(b"{}").unwrap(), b"{}");
         assert_eq!(read_gzip(b"").unwrap(), b"");
-        // Without the header, no gzip was announced.
+        // Without the header, the body is not decompressed.
         let packed = gzip(b"{}");
         assert_eq!(read(&HeaderMap::new(), &packed).unwrap(), packed);
     }
@@ -119,8 +119,8 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_packed_is_held_to_the_limit_too() {
-        // Bytes that gzip can't compress.
+    fn a_compressed_body_has_the_same_limit() {
+        // Random bytes do not compress.
         let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(MAX_BODY_BYTES).collect();
         let packed = gzip(&noise);
         assert!(packed.len() > MAX_BODY_BYTES);
@@ -128,32 +128,32 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_refused_and_never_unpacked() {
-        // Nearly a gigabyte of zeros within a megabyte, in members of a megabyte: the first is read, and nothing of the next.
+    fn a_gzip_bomb_is_refused_and_never_decompressed() {
+        // Nearly 1 GiB of zeros in 1 MiB of gzip, 1 MiB per member. Only the first member is read.
         let member = gzip(&vec![0; MAX_BODY_BYTES]);
         let bomb = member.repeat(MAX_BODY_BYTES / member.len());
         assert!(MAX_BODY_BYTES / member.len() > 900, "{}", member.len());
         assert_eq!(read_gzip(&bomb), Err(BodyError::TooLongDecompressed));
-        // 32 MiB in one member, and another in a thousand.
+        // 32 MiB in one member, and 62.5 MiB in a thousand members.
         assert_eq!(read_gzip(&gzip(&vec![0; 32 * MAX_BODY_BYTES])), Err(BodyError::TooLongDecompressed));
         let many = gzip(&[0; 64 * 1024]).repeat(1_000);
         assert_eq!(read_gzip(&many), Err(BodyError::TooLongDecompressed));
-        // As many members as fit, each of them empty.
+        // As many empty members as fit.
         let empty = gzip(b"");
         let nothing = empty.repeat(MAX_BODY_BYTES / empty.len());
         assert_eq!(read_gzip(&nothing).unwrap(), b"");
-        // The buffer holds one byte more than the limit, and grows by doubling.
+        // The buffer holds at most one byte more than the limit. It grows by doubling.
         assert!(decompress(&gzip(&vec![0; MAX_BODY_BYTES])).unwrap().capacity() <= 2 * MAX_BODY_BYTES);
     }
 
     #[test]
-    fn members_behind_each_other_are_one_body() {
+    fn consecutive_gzip_members_are_one_body() {
         let body = [gzip(b"{\"impressions\""), gzip(b""), gzip(b":[]}")].concat();
         assert_eq!(read_gzip(&body).unwrap(), b"{\"impressions\":[]}");
     }
 
     #[test]
-    fn what_is_torn_or_has_something_behind_it_is_refused() {
+    fn truncated_gzip_and_trailing_bytes_are_refused() {
         let whole = gzip(b"{\"impressions\":[]}");
         for length in 1..whole.len() {
             assert!(matches!(read_gzip(&whole[..length]), Err(BodyError::Gzip(_))), "{length} bytes");
@@ -166,13 +166,13 @@ mod tests {
         let sum = whole.len() - 8;
         wrong_sum[sum] ^= 1;
         assert!(matches!(read_gzip(&wrong_sum), Err(BodyError::Gzip(_))));
-        // Bytes that were treated as text on the way.
+        // Bytes that were converted to text in transit.
         assert!(matches!(read_gzip("\u{1f}\u{fffd}\u{8}".as_bytes()), Err(BodyError::Gzip(_))));
     }
 
     proptest! {
         #[test]
-        fn no_body_makes_it_panic_or_grow(mut body in prop::collection::vec(any::<u8>(), 0..300), begins in any::<bool>()) {
+        fn no_body_panics_or_grows(mut body in prop::collection::vec(any::<u8>(), 0..300), begins in any::<bool>()) {
             if begins {
                 body.splice(0..0, [0x1f, 0x8b, 8]);
             }
@@ -182,7 +182,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_packed_is_what_is_read(body in prop::collection::vec(any::<u8>(), 0..5_000), at in 0..5_000_usize) {
+        fn compression_round_trips(body in prop::collection::vec(any::<u8>(), 0..5_000), at in 0..5_000_usize) {
             let (first, second) = body.split_at(at.min(body.len()));
             prop_assert_eq!(read_gzip(&[gzip(first), gzip(second)].concat()).unwrap(), body);
         }

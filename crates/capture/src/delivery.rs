@@ -112,10 +112,10 @@ mod tests {
 
     use super::*;
 
-    /// An answer to a call; `None` hangs for ever.
+    /// The answer to a call. `None` means that the call never returns.
     type Answer = Option<Result<Vec<PutResult>, ServiceError>>;
 
-    /// A stream that answers from a script, and records its calls.
+    /// A stream that returns scripted answers and records its calls.
     struct Scripted {
         answers: Mutex<Vec<Answer>>,
         calls: Mutex<Vec<Vec<Vec<u8>>>>,
@@ -132,7 +132,7 @@ mod tests {
     impl DeliveryStream for Scripted {
         async fn put(&self, records: Vec<Vec<u8>>) -> Result<Vec<PutResult>, ServiceError> {
             self.calls.lock().unwrap().push(records);
-            let answer = self.answers.lock().unwrap().pop().expect("a call too many");
+            let answer = self.answers.lock().unwrap().pop().expect("unexpected call");
             match answer {
                 Some(answer) => answer,
                 None => std::future::pending().await,
@@ -148,7 +148,7 @@ mod tests {
         ServiceError { code: "Code".into(), message: "message".into(), retryable }
     }
 
-    /// Three records with the data `a`, `b`, `c`.
+    /// Delivers three records with the data `a`, `b` and `c`.
     async fn deliver_abc(stream: &Scripted, limit: Duration) -> (Vec<bool>, Vec<String>) {
         let records: Vec<Packed> = (0..3).map(|at| Packed { lines: at..at + 1, bytes: at..at + 1 }).collect();
         let stored = deliver(stream, b"abc", &records, Instant::now() + limit).await;
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_fails_to_the_end_is_reported_record_by_record() {
+    async fn a_record_that_fails_every_attempt_is_reported_individually() {
         let first = Some(Ok(vec![Ok(()), failed("x"), Ok(())]));
         let again = std::iter::repeat_with(|| Some(Ok(vec![failed("x")]))).take(7);
         let stream = Scripted::new(std::iter::once(first).chain(again));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_that_fails_for_now_is_made_again_and_one_that_fails_for_good_is_not() {
+    async fn transient_failures_are_retried_and_permanent_ones_are_not() {
         let stream = Scripted::new([Some(Err(error(true))), Some(Ok(vec![Ok(()), Ok(()), Ok(())]))]);
         assert_eq!(deliver_abc(&stream, LONG).await, (vec![true; 3], vec!["abc".into(), "abc".into()]));
 
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_is_too_short_stores_only_what_it_names() {
+    async fn a_short_answer_acknowledges_only_the_records_it_lists() {
         let stream = Scripted::new([Some(Ok(vec![Ok(())])), Some(Ok(vec![Ok(()), Ok(())]))]);
         assert_eq!(deliver_abc(&stream, LONG).await, (vec![true; 3], vec!["abc".into(), "bc".into()]));
     }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_wait_goes_past_the_deadline() {
+    async fn no_backoff_extends_past_the_deadline() {
         let started = Instant::now();
         let throttled = std::iter::repeat_with(|| Some(Err(error(true)))).take(8);
         let stream = Scripted::new(throttled);
@@ -216,7 +216,7 @@ mod tests {
         assert!(started.elapsed() <= Duration::from_millis(121));
     }
 
-    /// When it was called. It takes nothing for now.
+    /// A throttled stream: it records when it was called and accepts nothing.
     #[derive(Default)]
     struct Throttled(Mutex<Vec<Instant>>);
 
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waits_are_drawn_up_to_a_bound_that_doubles_until_it_is_a_second() {
+    async fn backoff_is_random_up_to_a_bound_that_doubles_to_one_second() {
         let mut longest = [Duration::ZERO; 7];
         for seed in 0..200 {
             fastrand::seed(seed);

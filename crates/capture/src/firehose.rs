@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn throttling_may_pass() {
+    async fn throttling_is_retryable() {
         let rule = mock!(Client::put_record_batch).then_error(|| {
             let meta = ErrorMetadata::builder().code("ServiceUnavailableException").message("Slow down.").build();
             PutRecordBatchError::ServiceUnavailableException(
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_stream_stays_missing() {
+    async fn a_missing_stream_is_not_retryable() {
         let rule = mock!(Client::put_record_batch).then_error(|| {
             let meta = ErrorMetadata::builder().code("ResourceNotFoundException").build();
             PutRecordBatchError::ResourceNotFoundException(ResourceNotFoundException::builder().meta(meta).build())
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_cannot_be_made_is_not_tried_again() {
+    fn a_construction_failure_is_not_retryable() {
         let error = put_error(&SdkError::construction_failure("no credentials"));
         assert_eq!((error.code.as_str(), error.retryable), ("Request", false));
     }

@@ -152,7 +152,7 @@ mod tests {
 
     const AD: &str = "fc91623b-7c70-42a6-829b-29b0eb3d61de";
 
-    /// The fault of a call, in order; calls after the last fault succeed.
+    /// The faults of successive calls. Calls after the last fault succeed.
     #[derive(Clone, Debug)]
     enum Fault {
         None,
@@ -164,7 +164,7 @@ mod tests {
         Hangs,
     }
 
-    /// A stream in memory with faults, which keeps the stored records.
+    /// An in-memory stream with faults. It keeps the stored records.
     #[derive(Default)]
     struct Memory {
         faults: Mutex<Vec<Fault>>,
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_event_is_answered_for_in_the_order_of_the_batch() {
+    async fn results_are_in_the_order_of_the_batch() {
         let context = context(vec![]);
         let nameless = json!({"ad_id": AD, "occurred_at": "2026-11-20 11:59:58"});
         let body = json!({"impressions": [event(1), {"ad_id": AD}, nameless]}).to_string();
@@ -255,8 +255,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_event_that_was_not_stored_can_be_sent_again_under_the_id_that_it_was_given() {
-        // Two records, of which the first fails in each of the eight attempts.
+    async fn an_event_that_was_not_stored_can_be_resent_with_its_assigned_id() {
+        // Of two records, the first fails in all eight attempts.
         let mut context = context(vec![Fault::Partial(1); 8]);
         context.max_record_bytes = 200;
         let mut without = event(1);
@@ -277,11 +277,11 @@ mod tests {
         let context = context(vec![Fault::Refused(false)]);
         let (status, answer, _) = answered(post("{\"impressions\":[1,{}]}"), &context).await;
         assert_eq!((status, &answer["failed_count"]), (200, &json!(2)));
-        assert_eq!(context.stream.faults.lock().unwrap().len(), 1, "nothing was put");
+        assert_eq!(context.stream.faults.lock().unwrap().len(), 1, "Firehose was called");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn when_nothing_could_be_stored_the_client_is_told_to_come_back() {
+    async fn when_nothing_could_be_stored_the_client_is_asked_to_retry() {
         for fault in [Fault::Refused(false), Fault::Hangs] {
             let context = context(vec![fault]);
             let body = json!({"impressions": [event(1)]}).to_string();
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bodies_that_are_no_batch_get_400_with_the_reason() {
+    async fn bodies_that_are_not_a_batch_get_400_with_the_reason() {
         let context = context(vec![]);
         for (body, code) in [("", "InvalidJson"), ("{", "InvalidJson"), ("{}", "InvalidBatch"), ("[]", "InvalidBatch")]
         {
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_packed_body_is_a_batch_and_one_that_cannot_be_unpacked_is_refused_with_the_reason() {
+    async fn gzip_bodies_are_read_and_invalid_ones_are_refused_with_the_reason() {
         let context = context(vec![]);
         let body = json!({"impressions": [event(1)]}).to_string();
         let packed = |body: &[u8]| {
@@ -349,7 +349,7 @@ mod tests {
         let torn = whole[..whole.len() - 1].to_vec();
         for (coding, body, expected) in [
             ("gzip", whole.clone(), (200, Value::Null)),
-            // API Gateway decompressed it, and left the header.
+            // API Gateway decompressed the body and kept the header.
             ("gzip", body.clone().into_bytes(), (200, Value::Null)),
             ("gzip", torn, (400, json!("InvalidGzip"))),
             ("gzip", packed(b"{}"), (400, json!("InvalidBatch"))),
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn options_and_other_methods() {
+    async fn options_is_answered_and_get_is_refused() {
         let context = context(vec![]);
         let options = http::Request::options("/").header("origin", "https://a.example").body(Body::Empty).unwrap();
         let (status, _, headers) = answered(options, &context).await;
@@ -399,7 +399,7 @@ mod tests {
     }
 
     proptest! {
-        /// Random batches through random faults: for every event the answer agrees with what the stream holds.
+        /// Sends random batches through random faults. For every event, the answer agrees with what the stream holds.
         #[test]
         fn an_event_is_acknowledged_exactly_when_the_stream_holds_it(
             valid in prop::collection::vec(any::<bool>(), 1..=500),

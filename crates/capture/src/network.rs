@@ -1,4 +1,4 @@
-//! A request whose calls to Firehose meet the faults of a network, with the SDK's client as it is configured for Lambda.
+//! Requests whose Firehose calls meet network faults. The SDK client is configured as in Lambda.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +19,7 @@ use crate::handler::handle;
 
 const ID: &str = "0192d3c4-9a5b-7c6d-8e7f-001122334455";
 
-/// The answer of Firehose when it stored the one record of a call.
+/// The answer of Firehose after it stored the only record of a call.
 fn taken() -> Answer {
     Answer::json(200, r#"{"FailedPutCount":0,"Encrypted":false,"RequestResponses":[{"RecordId":"record-1"}]}"#)
 }
@@ -52,7 +52,7 @@ struct Outcome {
     status: u16,
     retry_after: bool,
     answer: Value,
-    /// The events that Firehose received, call by call.
+    /// The events that Firehose received in each call.
     calls: Vec<Vec<Value>>,
 }
 
@@ -67,7 +67,7 @@ async fn captured(request: Request, service: &Service) -> Outcome {
     }
 }
 
-/// The events in the one record of a call.
+/// The events in the only record of a call.
 fn lines(body: &[u8]) -> Vec<Value> {
     let call: Value = serde_json::from_slice(body).unwrap();
     assert_eq!(call["DeliveryStreamName"], "impressions");
@@ -77,7 +77,7 @@ fn lines(body: &[u8]) -> Vec<Value> {
     data.split_inclusive(|byte| *byte == b'\n').map(|line| serde_json::from_slice(line).unwrap()).collect()
 }
 
-/// Both events are acknowledged, and every call that Firehose read had the same two under the ids of the answer.
+/// Asserts that both events are acknowledged, and that every call to Firehose had both, with the ids of the answer.
 fn assert_acknowledged(outcome: &Outcome, calls: usize) {
     assert_eq!((outcome.status, &outcome.answer["failed_count"]), (200, &json!(0)), "{}", outcome.answer);
     assert_eq!(outcome.calls.len(), calls);
@@ -94,19 +94,19 @@ fn assert_unknown(outcome: &Outcome, calls: usize) {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_asked_for_again_and_repeats_the_events_under_their_ids() {
+async fn a_lost_answer_causes_a_retry_with_the_same_event_ids() {
     let service = Service::start([Fate::LostAnswer, Fate::LostAnswer, Fate::Answer(taken())]);
     assert_acknowledged(&captured(request(), &service).await, 3);
 }
 
 #[tokio::test]
-async fn a_call_that_was_cut_is_made_again() {
+async fn an_interrupted_call_is_retried() {
     let service = Service::start([Fate::Cut, Fate::Cut, Fate::Answer(taken())]);
     assert_acknowledged(&captured(request(), &service).await, 1);
 }
 
 #[tokio::test]
-async fn half_an_answer_acknowledges_nothing() {
+async fn a_truncated_answer_acknowledges_nothing() {
     let service = Service::start([Fate::Truncate(taken()), Fate::Answer(taken())]);
     assert_acknowledged(&captured(request(), &service).await, 2);
     let service = Service::start(vec![Fate::Truncate(taken()); 8]);
@@ -114,7 +114,7 @@ async fn half_an_answer_acknowledges_nothing() {
 }
 
 #[tokio::test]
-async fn an_answer_that_never_comes_is_given_up_after_3_seconds_and_asked_for_again() {
+async fn a_call_without_an_answer_times_out_after_3_seconds_and_is_retried() {
     let given_up = async |fate| {
         let started = Instant::now();
         let service = Service::start([fate, Fate::Answer(taken())]);
@@ -131,7 +131,7 @@ async fn at_the_deadline_a_call_without_an_answer_is_unknown() {
     let end = Instant::now() + Duration::from_millis(1_500);
     let outcome = captured(with_deadline(request(), Duration::from_millis(1_500)), &service).await;
     assert_unknown(&outcome, 1);
-    // The answer leaves before Lambda ends the invocation.
+    // The answer is sent before Lambda ends the invocation.
     assert!(Instant::now() < end);
 }
 
@@ -143,13 +143,13 @@ fn with_deadline(request: Request, left: Duration) -> Request {
 }
 
 #[tokio::test]
-async fn failures_that_pass_are_waited_for() {
+async fn transient_failures_are_retried() {
     let failure = |status, code: &str| Fate::Answer(Answer::json(status, &format!(r#"{{"__type":"{code}"}}"#)));
     let service = Service::start([
         failure(500, "ServiceUnavailableException"),
         failure(400, "ThrottlingException"),
         failure(500, "InternalFailure"),
-        // A gateway in front of a service answers in HTML.
+        // A gateway in front of the service returns HTML.
         Fate::Answer(Answer { content_type: "text/html", ..Answer::json(503, "<html>Service Unavailable</html>") }),
         Fate::Answer(taken()),
     ]);
@@ -157,7 +157,7 @@ async fn failures_that_pass_are_waited_for() {
 }
 
 #[tokio::test]
-async fn only_the_id_of_its_record_acknowledges_an_event() {
+async fn an_event_is_acknowledged_only_by_the_id_of_its_record() {
     let refused = r#"[{"ErrorCode":"ServiceUnavailableException","ErrorMessage":"Slow down."}]"#;
     for responses in [refused, "[{}]", "[]", "[null]", "null"] {
         let body = format!(r#"{{"FailedPutCount":0,"RequestResponses":{responses}}}"#);
@@ -179,7 +179,7 @@ async fn starting_opens_the_connection_with_a_call_that_stores_nothing() {
     let refused = Fate::Answer(Answer::json(400, r#"{"__type":"InvalidArgumentException"}"#));
     let service = Service::start(vec![refused; 20]);
     let context = context(&service);
-    // It waits for a second at most, which a busy machine may use up before the call is made.
+    // `warm_up` waits at most one second. On a busy machine, that can pass before the call is sent.
     for _ in 0..20 {
         if service.requests().is_empty() {
             context.warm_up().await;
@@ -190,7 +190,7 @@ async fn starting_opens_the_connection_with_a_call_that_stores_nothing() {
 }
 
 #[tokio::test]
-async fn a_failure_on_the_way_has_its_own_code() {
+async fn a_network_failure_has_its_own_code() {
     for (fate, code) in [(Fate::Cut, "Dispatch"), (Fate::Truncate(taken()), "Response"), (Fate::Silence, "Timeout")] {
         let service = Service::start([fate]);
         let error = context(&service).stream.put(vec![b"{}\n".to_vec()]).await.unwrap_err();

@@ -122,7 +122,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_line_stands_whole_in_one_record_and_two_neighbours_never_fit_into_one(
+        fn lines_are_never_split_and_every_record_is_filled(
             lengths in prop::collection::vec(1_usize..MAX_RECORD_BYTES, 0..40),
         ) {
             let ends = ends(&lengths);

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_namespace_there_are_no_metrics_and_with_one_the_stack_must_be_known() {
+    fn metrics_need_a_namespace_and_then_also_a_stack_name() {
         let environment: &[(&str, &str)] = &[(STACK_NAME, "shop")];
         assert_eq!(RefusedMetrics::from_env(&environment), Ok(None));
         let environment: &[(&str, &str)] = &[(METRIC_NAMESPACE, "Ads")];
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_has_a_line_for_each_reason_and_nothing_of_what_the_client_wrote() {
+    fn a_batch_has_one_line_per_reason_without_client_data() {
         let body = r#"{"impressions":[{"secret":1},7,{"secret":2},
             {"ad_id":"fc91623b-7c70-42a6-829b-29b0eb3d61de","occurred_at":"2026-11-20 11:59:58"}]}"#;
         let batch = Batch::parse(&IMPRESSIONS, body.as_bytes(), now(), Uuid::nil).unwrap();

@@ -1,4 +1,4 @@
-//! A beacon as Lambda runs it. The test starts itself again as the function.
+//! A beacon as Lambda runs it. The test binary starts itself again as the function.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::Command;
@@ -9,7 +9,7 @@ use faulty_service::{Answer, Fate, Service};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_beacon_that_is_not_configured_ends_and_names_the_variable() {
+async fn an_unconfigured_beacon_exits_and_names_the_variable() {
     let error = capture::run(&IMPRESSIONS).await.unwrap_err();
     assert!(error.to_string().contains("DELIVERY_STREAM_NAME"), "{error}");
 }
@@ -46,7 +46,7 @@ async fn a_beacon_counts_what_it_refuses() {
     let metrics: Vec<Value> = log.lines().filter_map(json).collect();
     assert_eq!(metrics.len(), 1, "{log}");
     assert_eq!((&metrics[0]["Reason"], &metrics[0]["RefusedEvents"]), (&json!("MissingField"), &json!(1)), "{log}");
-    // Nothing was to be stored, so nothing is warned of.
+    // There was no event to store, so there is no warning.
     let (_, behind) = log.split_once("RefusedEvents").unwrap();
     assert!(!behind.contains("WARN"), "{log}");
 }

@@ -76,13 +76,13 @@ mod tests {
     const LIMITS: Limits =
         Limits { connections: 4, head: Duration::from_millis(400), connection: Duration::from_millis(1_500) };
 
-    /// As long as nothing here should take: a test that waits for it fails.
+    /// The timeout of a test. A test that waits this long fails.
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// Far more than the buffers of a connection hold.
+    /// Much more than the buffers of a connection can hold.
     const LARGE: usize = 64 * 1024 * 1024;
 
-    /// A server of `/`, which says hello, and of `/large`.
+    /// Starts a server. `/` returns "hello", and `/large` returns a large body.
     fn start() -> SocketAddr {
         let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -102,13 +102,13 @@ mod tests {
         stream
     }
 
-    /// All that comes until the server closes the connection.
+    /// Reads until the server closes the connection.
     fn rest(mut stream: Stream) -> String {
         let mut bytes = Vec::new();
         let read = stream.read_to_end(&mut bytes);
         assert!(
             !read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock),
-            "the server does not hang up"
+            "the server did not close the connection"
         );
         String::from_utf8(bytes).unwrap()
     }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_that_come_drop_by_drop_hold_nobody_up() {
+    fn slow_request_heads_do_not_block_other_clients() {
         let address = start();
         let slow: Vec<Stream> = (0..LIMITS.connections * 3).map(|_| connect(address)).collect();
         for mut stream in &slow {
@@ -163,14 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn whoever_does_not_read_its_answer_is_hung_up_on() {
+    fn a_client_that_does_not_read_its_answer_is_disconnected() {
         let address = start();
         let deaf: Vec<Stream> = (0..LIMITS.connections).map(|_| connect(address)).collect();
         for mut stream in &deaf {
             stream.write_all(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         }
         assert_says_hello(address);
-        // Nothing is left to come but what the buffers hold.
+        // Only what is in the buffers still arrives.
         for stream in deaf {
             stream.shutdown(Shutdown::Write).unwrap();
             assert!(rest(stream).len() < LARGE);

@@ -158,7 +158,7 @@ mod tests {
 
     use super::*;
 
-    /// A widget's metrics; an id that is not among them is an error, unless there is a series for all others.
+    /// The metrics of a widget. An unknown id is an error, unless `others` has a series for it.
     struct Fixed {
         metrics: BTreeMap<String, Series>,
         others: Option<Series>,
@@ -249,7 +249,7 @@ mod tests {
         }
     }
 
-    /// The texts of all keys `expression` below a value of a template.
+    /// Collects the values of all keys named `expression` below a template value.
     fn expressions(value: &serde_yaml_ng::Value, found: &mut Vec<String>) {
         match value {
             serde_yaml_ng::Value::Mapping(mapping) => {

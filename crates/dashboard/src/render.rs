@@ -321,7 +321,7 @@ mod tests {
 
     use super::*;
 
-    /// Metrics with a value a minute.
+    /// Metrics with one value per minute.
     struct Fixed {
         body: Value,
         metrics: Vec<(Metric, Vec<(i64, f64)>)>,

@@ -149,8 +149,8 @@ mod tests {
         Query { metric, stat: "Sum".into(), period: 60 }
     }
 
-    /// CloudWatch with one point per metric, the number in its name. Each request has two pages: the first has the values
-    /// at 60, the second those at 120.
+    /// A fake CloudWatch. The value of a metric is the number in its name. Each request has two pages: the first has
+    /// the values at 60, and the second has those at 120.
     fn paged() -> (CloudWatch, Arc<Mutex<Vec<usize>>>) {
         let sizes = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&sizes);

@@ -212,7 +212,7 @@ mod tests {
         }
     }
 
-    /// Acquires locks in another thread. Locks of one process exclude each other like those of two.
+    /// Acquires locks in another thread. Locks of one process exclude each other like locks of two processes.
     fn acquire_in_thread(folder: &Path, needs: Needs) -> mpsc::Receiver<Guard> {
         let (sender, receiver) = mpsc::channel();
         let folder = folder.to_owned();

@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn output_is_taken_and_errors_go_to_the_log() {
+    fn output_is_captured_and_errors_go_to_the_log() {
         let (_dir, log) = log();
         let output = Tool::new("sh", log.clone()).args(["-c", "echo out; echo note >&2"]).output().unwrap();
         assert_eq!(output, "out\n");
@@ -375,7 +375,7 @@ mod tests {
         assert!(has_arguments("python\0/a/tools/start.py\0/a b/.dataless/up\0", "/a b/.dataless/up"));
         assert!(has_arguments("python\0/a/tools/start.py\0/a\nb/'\"/up\0", "/a\nb/'\"/up"));
         for line in [
-            // A checkout that is below a folder whose name ends with a blank, or in one of the same name elsewhere.
+            // A checkout below a folder whose name ends with a space, or in a folder of the same name elsewhere.
             "python\0/a/tools/start.py\0/x /b/.dataless/up\0",
             "python\0/a/tools/start.py\0/mnt/b/.dataless/up\0",
             "python\0/a/tools/start.py\0/b/.dataless/up2\0",

@@ -1,5 +1,5 @@
-//! Faults of every kind at a fixed seed, on a warehouse of its own. Minutes long, so `cargo dataless test` runs it with the other
-//! end-to-end tests.
+//! Injects faults of every kind, with a fixed seed, into a separate warehouse. This takes minutes, so
+//! `cargo dataless test` runs it with the other end-to-end tests.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-/// Few events, since it is the faults that count; a load that is long enough for all of them.
+/// Few events, because the test is about faults. The load lasts long enough for all of them.
 const OPTIONS: [&str; 7] =
     ["chaos", "--events=4000", "--minutes=0.5", "--seed=24", "--faults=all", "--json", "--verbose"];
 
@@ -49,7 +49,7 @@ fn every_acknowledged_event_arrives_once_whatever_breaks() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["balanced"], &report["seed"]), (&json!(true), &json!(24)), "{report:#}");
 
-    // It was no quiet run: every kind was met.
+    // Every kind of fault was injected.
     let faults = report["faults"].as_array().unwrap();
     let injected = faults.iter().filter(|fault| fault["injected"] == true);
     let mut injected: BTreeSet<&str> = injected.map(|fault| fault["fault"].as_str().unwrap()).collect();
@@ -57,7 +57,7 @@ fn every_acknowledged_event_arrives_once_whatever_breaks() {
     let missed: Vec<&Value> = faults.iter().filter(|fault| fault["injected"] == false).collect();
     assert_eq!(injected, KINDS.into(), "{missed:#?}");
 
-    // And no empty one: what the load generator counted is what was held against the places.
+    // The load was not empty: the accounts cover the events that the load generator counted.
     for table in ["impressions", "clicks"] {
         let (sent, account) = (&report["load"]["events"][table], &report["accounts"][table]);
         let count = |value: &Value| value.as_u64().unwrap();

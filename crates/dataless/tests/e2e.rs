@@ -1,5 +1,6 @@
-//! The command line as a user runs it: real Lambdas, real Spark, on the emulator. Minutes long, so `cargo dataless test`
-//! runs it in a step of its own: the tests of `demo` one at a time, beside that of the warehouse which stays.
+//! The command line as a user runs it, with real Lambdas and real Spark on the emulator. The tests take minutes, so
+//! `cargo dataless test` runs them in a separate step. The tests of `demo` run one at a time. `a_warehouse_that_stays`
+//! runs in parallel with them.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -39,14 +40,14 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Runs it to its end, which must be a good one.
+/// Runs a command that must succeed, and returns its standard output.
 fn run(args: &[&str]) -> String {
     let output = dataless(args).output().unwrap();
     assert!(output.status.success(), "{args:?}: {}\n{}", output.status, text(&output));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A checkout has one demo at a time. A test that failed has ended its own.
+/// A checkout has one demo at a time. The demo of a failed test has already ended.
 fn alone_with_the_demo() -> MutexGuard<'static, ()> {
     static DEMO: Mutex<()> = Mutex::new(());
     DEMO.lock().unwrap_or_else(PoisonError::into_inner)
@@ -69,7 +70,7 @@ fn demo_processes() -> Vec<(Pid, String)> {
     found
 }
 
-/// Waits until `look` finds something.
+/// Waits until `look` returns a value. Fails if the demo ends first.
 fn wait_for<T>(what: &str, demo: &mut Child, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
@@ -113,7 +114,7 @@ fn a_demo_balances_and_counts_what_was_sent() {
     let report = report_of_the_demo();
     assert_eq!(report["balanced"], true, "{printed}");
     let clicks = report["accepted"]["clicks"].as_u64().unwrap();
-    // Twenty thousand draws at 0.3: five standard deviations are 324.
+    // 20,000 draws with probability 0.3: five standard deviations are 324.
     assert!((5676..=6324).contains(&clicks), "{clicks}");
     for place in ["accepted", "raw", "ledger", "lake", "realtime"] {
         assert_eq!(report[place]["impressions"], 20_000, "{place}");
@@ -134,7 +135,7 @@ fn a_demo_balances_and_counts_what_was_sent() {
 
 #[test]
 #[ignore = "needs the emulator and Spark: cargo dataless test runs it"]
-fn what_the_build_puts_into_s3_deploys_and_balances() {
+fn the_build_artifacts_deploy_and_balance() {
     let _alone = alone_with_the_demo();
     let report: Value =
         serde_json::from_str(&run(&["demo", "--delivered", "--impressions", "1000", "--seed", "8", "--json"])).unwrap();
@@ -199,7 +200,7 @@ fn ctrl_c_stops_every_child() {
     assert_nothing_runs(emulator);
 }
 
-/// What must not change when a day is run again.
+/// Everything that a rerun of a day must not change.
 const EVERYTHING: &str = "SELECT 'lake' AS part, ad_id, impression_id, CAST(occurred_at AS STRING), year, month, day FROM impressions \
     UNION ALL SELECT 'clicks', ad_id, click_id, CAST(occurred_at AS STRING), year, month, day FROM clicks \
     UNION ALL SELECT 'advertising', ad_id, impression_id, CAST(click_at AS STRING), year, month, day FROM advertising \
@@ -221,7 +222,7 @@ fn days_ago(days: u64) -> String {
     (chrono::Utc::now().date_naive() - chrono::Days::new(days)).to_string()
 }
 
-/// The load generator, with its shipped configuration changed so that clients repeat, come late and send nonsense.
+/// Runs the load generator. Its shipped configuration is changed to add repeated, late and malformed events.
 fn loadgen(folder: &Path, args: &[&str]) -> Value {
     let config = std::fs::read_to_string(root().join("load-generator/config.yaml")).unwrap();
     let changed = [
@@ -241,7 +242,7 @@ fn loadgen(folder: &Path, args: &[&str]) -> Value {
     let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_dataless")).with_file_name("loadgen"));
     command.env("BASE_URL", base_url.trim()).args(args).arg("--config").arg(path).arg("--json");
     let output = command.output().unwrap();
-    // Refused events make its status a bad one.
+    // The exit status is an error because events were refused.
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&output)))
 }
 
@@ -250,7 +251,7 @@ fn loadgen(folder: &Path, args: &[&str]) -> Value {
 fn a_warehouse_that_stays() {
     run(&["down", "--purge"]);
     let mut cargo = Command::new("cargo");
-    // With the variables that cargo sets for a test, build scripts that read them would run again.
+    // Build scripts that read the variables that cargo sets for a test would run again.
     for (name, _) in
         std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
     {
@@ -269,7 +270,7 @@ fn a_warehouse_that_stays() {
     run(&["down", "--purge"]);
 }
 
-/// Gives the ad for which the README's reader sent events.
+/// Returns the ad id of the events that the commands of the README send.
 fn the_readme_works_when_pasted_and_a_rerun_changes_nothing() -> String {
     let script = format!("set -euo pipefail\n{}\necho \"the ad is $AD\"", readme::commands());
     let pasted = Command::new("bash").arg("-c").arg(script).current_dir(root()).stdin(Stdio::null()).output().unwrap();
@@ -297,13 +298,13 @@ fn an_import_is_backfilled_and_a_second_time_changes_nothing() {
     }
     let imported: Value = serde_json::from_str(&run(&["import", out.to_str().unwrap(), "--json"])).unwrap();
     assert!(imported["keys"].as_array().unwrap().len() > 100, "{imported}");
-    // Nothing balances before the batch has run.
+    // The ledger does not balance before the batch has run.
     assert_eq!(dataless(&["ledger", "--day", &first]).output().unwrap().status.code(), Some(1));
     run(&["batch", "--day", &first, "--to", &last]);
     let before = everything();
     let sent = sent_in_files(&out);
     assert_accounted_for(&sent);
-    // Exactly the lines that are not events.
+    // The rejected lines are exactly those that are not events.
     for day in [9, 8, 7].map(days_ago) {
         let rejected: BTreeSet<String> = run(&["rejected", "--day", &day, "--json"])
             .lines()
@@ -323,7 +324,7 @@ fn an_import_is_backfilled_and_a_second_time_changes_nothing() {
     assert_eq!(everything(), before);
 }
 
-/// Each line of the journal has its place in the warehouse, and nothing else has.
+/// The warehouse accounts for every line of the journal, and contains nothing else.
 fn the_journal_of_the_load_generator_is_the_ledger(readers_ad: &str) {
     #[derive(serde::Deserialize)]
     struct Line {
@@ -347,10 +348,10 @@ fn the_journal_of_the_load_generator_is_the_ledger(readers_ad: &str) {
     assert!(lines.len() > 3500, "{}", lines.len());
     let mut acknowledged = Vec::new();
     for line in &lines {
-        // Every event was settled, and the beacons refused those that are none.
+        // Every event has a final fate. The beacons refused the malformed ones.
         let fate = if line.kind.starts_with("malformed") { "refused" } else { "acknowledged" };
         assert_eq!(line.fate, fate, "{} of kind {}", line.id, line.kind);
-        // What loadgen calls late is so for the ledger, too.
+        // loadgen and the ledger agree on which events are late.
         assert_eq!(line.late, is_late(&line.occurred_at, &today), "{}", line.id);
         if fate == "acknowledged" {
             acknowledged.push((line.table.as_str(), line.id.clone(), line.occurred_at.clone()));
@@ -358,12 +359,12 @@ fn the_journal_of_the_load_generator_is_the_ledger(readers_ad: &str) {
     }
     assert!(acknowledged.len() < lines.len());
 
-    // Raw has what was acknowledged, as often as it was, and nothing that was refused.
+    // Raw has each acknowledged event as often as it was acknowledged, and no refused event.
     let outputs: Value = serde_json::from_str(&run(&["status", "--json"])).unwrap();
     let bucket = outputs["outputs"]["DataLakeBucket"].as_str().unwrap();
     let copy = root().join(".dataless/up/s3").join(bucket).join("data/raw");
     let arrived: Vec<Sent> = sent_in_files(&copy).into_iter().filter(|sent| sent.arrived == today).collect();
-    // What the README's reader sent is there too, for an ad that is none of the load generator's.
+    // Raw also has the events of the README. Their ad is not one of the load generator's.
     let by_hand = |sent: &&Sent| sent.line.contains(readers_ad);
     assert_eq!(arrived.iter().filter(by_hand).count(), 3);
     let mut raw: Vec<(&str, String, String)> = arrived
@@ -378,7 +379,7 @@ fn the_journal_of_the_load_generator_is_the_ledger(readers_ad: &str) {
     acknowledged.sort();
     assert_eq!(raw, acknowledged);
 
-    // And the ledger and the lake have what is in raw.
+    // The ledger and the lake agree with raw.
     assert_accounted_for(&arrived);
 }
 

@@ -1,4 +1,4 @@
-//! `events`: the real binary, in a copy of the files that it reads and writes.
+//! The `events` commands of the real binary, in a copy of the files that they read and write.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The files that the commands read and write, besides the crates of event types.
+/// The files that the commands read and write, apart from the crates of event types.
 const PATHS: [&str; 7] =
     ["template.yaml", "api.yaml", "Cargo.lock", "stacks", "events", "docs/events.md", "tools/costs/sizes.json"];
 
@@ -34,7 +34,7 @@ impl Checkout {
         // The command line recognises a checkout by this folder.
         fs::create_dir_all(checkout.path("crates/dataless")).unwrap();
         fs::write(checkout.path("crates/dataless/Cargo.toml"), "").unwrap();
-        // A type that others refer to is removed after them.
+        // A type can be removed only after the types that refer to it.
         while !others.is_empty() {
             let count = others.len();
             others.retain(|name| !checkout.events(&["remove", name]).status.success());
@@ -57,7 +57,7 @@ impl Checkout {
         fs::write(self.path(path), text).unwrap();
     }
 
-    /// Replaces a text that occurs once.
+    /// Replaces a text that must occur exactly once.
     fn edit(&self, path: &str, from: &str, to: &str) {
         let text = self.read(path);
         assert_eq!(text.matches(from).count(), 1, "{path}: {from}");
@@ -149,7 +149,7 @@ fn removing_a_new_type_restores_all_files() {
         assert!(printed.contains(&format!("wrote   events/{name}.json")), "{printed}");
         let changed: Vec<String> = checkout.status().lines().map(|line| line[3..].to_owned()).collect();
         let kebab = name.replace('_', "-");
-        // First changed files, then new ones.
+        // Changed files come first, then new ones.
         let derived = ["Cargo.lock", "api.yaml", "docs/events.md", "events/lock.json"].map(str::to_owned);
         let stacks = ["dashboards", "data-pipeline", "tables"].map(|stack| format!("stacks/{stack}.yaml"));
         let others = ["template.yaml", "tools/costs/sizes.json"].map(str::to_owned);
@@ -237,7 +237,7 @@ fn a_third_type_leaves_the_root_template_below_its_limit() {
 }
 
 #[test]
-fn a_type_without_handwritten_charts_has_widgets_of_its_own() {
+fn a_type_without_handwritten_charts_has_its_own_widgets() {
     let checkout = Checkout::new();
     let titles = || -> Vec<(String, u64, u64, u64, u64)> {
         let yaml: serde_yaml_ng::Value = serde_yaml_ng::from_str(&checkout.read("stacks/dashboards.yaml")).unwrap();
@@ -262,7 +262,7 @@ fn a_type_without_handwritten_charts_has_widgets_of_its_own() {
         ("Shop orders by minute", 6, below + 6, 18),
     ];
     assert_eq!(added, expected.map(|(title, x, y, width)| (title.to_owned(), x, y, width, 6)));
-    // A type with handwritten charts has no others.
+    // A type with handwritten charts gets no generated ones.
     checkout.edit(
         "stacks/dashboards.yaml",
         "            # begin: real time of event types\n",
@@ -421,7 +421,7 @@ fn a_change_is_compared_with_a_revision() {
     );
     assert!(printed.contains("or add a new type"), "{printed}");
 
-    // The same from a folder, as without Git.
+    // A folder works as well, without Git.
     fs::create_dir_all(checkout.path("target/earlier")).unwrap();
     checkout.run(&["check", "--against", "target/earlier"]);
     checkout.write("target/earlier/orders.json", &checkout.git(&["show", "HEAD:events/orders.json"]));

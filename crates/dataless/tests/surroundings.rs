@@ -1,4 +1,4 @@
-//! The command line among other programs, settings of the user and closed pipes. No emulator.
+//! The command line next to other programs, with settings of the user and with closed pipes. No emulator.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs::File;
@@ -36,7 +36,7 @@ fn a_running_warehouse_is_found_with_any_proxy() {
 
 #[test]
 fn another_program_on_the_port_is_not_the_warehouse() {
-    // The emulator has ended; its process id is free, or belongs to another program.
+    // The emulator has exited. Its process id is free or belongs to another program.
     let mut ended = Command::new("true").spawn().unwrap();
     ended.wait().unwrap();
     for emulator in [ended.id(), std::process::id(), 0, u32::MAX] {
@@ -76,7 +76,7 @@ fn a_closed_pipe_ends_the_output_quietly() {
     drop(logs.stdout.take());
     let output = logs.wait_with_output().unwrap();
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
-    // Messages don't need a reader either.
+    // Messages do not need a reader either.
     let mut status = checkout.dataless(&["status"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop((status.stdout.take(), status.stderr.take()));
     assert_eq!(status.wait().unwrap().code(), Some(1));
@@ -93,7 +93,7 @@ fn output_that_cannot_be_written_is_an_error() {
     assert!(text(&output.stderr).starts_with("error: failed to print the result"), "{}", text(&output.stderr));
 }
 
-/// Writes a program with this text to a folder.
+/// Writes an executable shell script with this text to a folder.
 fn script(folder: &Path, name: &str, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     let path = folder.join(name);
@@ -101,7 +101,8 @@ fn script(folder: &Path, name: &str, text: &str) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Cargo is a script that pretends to build a load generator, which is a script that prints its arguments.
+/// Cargo is replaced by a script that pretends to build the load generator. The load generator is a script that prints
+/// its arguments.
 #[test]
 fn the_load_generator_is_built_and_gets_the_url_of_the_running_warehouse() {
     let checkout = Checkout::new(serve(), 0);
@@ -119,7 +120,7 @@ fn the_load_generator_is_built_and_gets_the_url_of_the_running_warehouse() {
         command.env("PATH", path);
         command
     };
-    // Without a warehouse, only commands that need none.
+    // Without a warehouse, only commands that do not need one work.
     assert_not_running(&loadgen(&["run"]).output().unwrap());
     let root = programs.canonicalize().unwrap().display().to_string();
     let defaults = format!("{root}/load-generator/config.yaml {root}/events");
@@ -153,9 +154,9 @@ fn a_warehouse_is_found_from_a_folder_of_any_name_and_by_links() {
 }
 
 #[test]
-fn the_emulator_of_a_folder_with_the_same_end_of_its_name_is_ignored() {
+fn the_emulator_of_a_folder_with_the_same_path_suffix_is_ignored() {
     let here = Checkout::new(serve(), 0);
-    // As if below a folder whose name ends with a blank: `/tmp/x ` and then the path of this one.
+    // A path below a folder whose name ends with a space: `/tmp/x `, followed by the path of this instance.
     let alike = format!("/tmp/x {}", here.instance().display());
     let emulator = Emulator::of(Path::new(&alike));
     here.runs(emulator.0.id());
@@ -163,13 +164,13 @@ fn the_emulator_of_a_folder_with_the_same_end_of_its_name_is_ignored() {
 }
 
 #[test]
-fn only_the_path_is_needed_of_the_environment() {
+fn only_path_is_needed_from_the_environment() {
     let checkout = Checkout::new(serve(), 0);
     let emulator = Emulator::of(&checkout.instance());
     checkout.runs(emulator.0.id());
     let mut status = checkout.dataless(&["status", "--base-url"]);
     assert!(status.env_clear().output().unwrap().status.success());
-    // With a locale that no machine has, and a terminal of 20 columns.
+    // With an unknown locale and a terminal of 20 columns.
     for args in [&["--help"][..], &["import", "--help"], &["status", "--base-url"]] {
         let mut command = checkout.dataless(args);
         command.env_clear().envs([
@@ -184,7 +185,7 @@ fn only_the_path_is_needed_of_the_environment() {
     }
 }
 
-/// Writes a program that writes its environment to the file `environment` beside it and then runs these lines.
+/// Writes a script that appends its environment to the file `environment` next to it and then runs these lines.
 fn fake(folder: &Path, name: &str, lines: &str) {
     use std::os::unix::fs::PermissionsExt;
 
@@ -194,7 +195,7 @@ fn fake(folder: &Path, name: &str, lines: &str) {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Settings that a user may have for other work.
+/// Settings that a user may have for other projects.
 const SETTINGS: [(&str, &str); 16] = [
     ("AWS_PROFILE", "production"),
     ("BASH_ENV", "/elsewhere"),
@@ -217,7 +218,7 @@ const SETTINGS: [(&str, &str); 16] = [
 #[test]
 fn tools_and_git_inherit_no_settings_for_other_work() {
     let programs = tempfile::tempdir().unwrap();
-    // This Python reports the right version, and fails to create a virtual environment.
+    // This Python reports the right version but fails to create a virtual environment.
     fake(programs.path(), "python3.11", "[ \"$1\" = -c ] && echo 3.11 && echo \"$0\" || exit 9");
     fake(programs.path(), "git", "exit 9");
     let checkout = Checkout::new(0, 0);

@@ -1,4 +1,4 @@
-//! Compares `template.yaml` and what it includes with the code: names that otherwise meet only at run time, on AWS.
+//! Compares names in `template.yaml` and its included files with the code. Otherwise a mismatch would show only on AWS.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ fn template() -> Value {
     serde_yaml_ng::from_str(&read("template.yaml")).unwrap()
 }
 
-/// The templates of the stacks below it.
+/// The templates of the nested stacks.
 fn children() -> Vec<Value> {
     let files = std::fs::read_dir(root().join("stacks")).unwrap().map(|entry| entry.unwrap().path());
     files.map(|path| serde_yaml_ng::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()).collect()
@@ -56,7 +56,7 @@ fn texts(value: &Value) -> Vec<String> {
     texts
 }
 
-/// Names between `${` and `}`, without the attribute behind a dot, and without Firehose's `!{…}` and literal `${!…}`.
+/// Names between `${` and `}`, without the attribute after a dot. Skips Firehose's `!{…}` and the literal `${!…}`.
 fn substitutions(text: &str) -> Vec<String> {
     let names = text.split("${").skip(1).filter_map(|rest| rest.split_once('}'));
     names
@@ -70,13 +70,13 @@ fn substitutions(text: &str) -> Vec<String> {
 struct Programs {
     /// The folder of the crate of each program.
     folders: BTreeMap<String, PathBuf>,
-    /// Those that use the runtime of Lambda.
+    /// The programs that use the Lambda runtime.
     lambdas: BTreeSet<String>,
 }
 
 impl Programs {
     fn of_workspace() -> Self {
-        // It links the functions to test how they read requests, and is not a function.
+        // It links the functions to test how they read requests, but it is not a function itself.
         const NOT_DEPLOYED: &str = "fuzz";
         let command = ["metadata", "--no-deps", "--offline", "--format-version", "1"];
         let output = Command::new(env!("CARGO")).args(command).current_dir(root()).output().unwrap();
@@ -170,7 +170,7 @@ fn every_variable_that_a_function_reads_is_set_and_vice_versa() {
 }
 
 #[test]
-fn every_substitution_in_what_the_template_includes_resolves() {
+fn every_substitution_in_included_files_resolves() {
     let template = template();
     let mut known = names(&template["Resources"]);
     known.extend(names(&template["Parameters"]));
@@ -213,7 +213,7 @@ fn every_substitution_in_what_the_template_includes_resolves() {
 fn every_script_that_a_job_names_exists() {
     let mut found = BTreeSet::new();
     let in_templates: Vec<String> = children().iter().flat_map(|child| texts(&child["Resources"])).collect();
-    // A text may have several, separated by commas.
+    // A text can have several paths, separated by commas.
     for text in in_templates.iter().flat_map(|text| text.split(',')) {
         let is_script = [".py", ".hql", ".scala", ".sql"].iter().any(|ending| text.ends_with(ending));
         if let Some(start) = text.find("/glue/").or_else(|| text.find("/pipeline/")).filter(|_| is_script) {

@@ -1,4 +1,4 @@
-//! `docs/tutorial.md` and `docs/your-own-events.md`, pasted into a checkout of their own. Minutes long:
+//! Runs the commands of `docs/tutorial.md` and `docs/your-own-events.md` in a separate checkout. They take minutes:
 //! `cargo dataless test end-to-end` runs them.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -13,7 +13,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// A program in a folder, without the variables that cargo sets for a test: build scripts that read them would run again.
+/// A command for a program in a folder, without the variables that cargo sets for a test. Build scripts that read them
+/// would run again.
 fn program(name: impl AsRef<std::ffi::OsStr>, folder: &Path) -> Command {
     let mut command = Command::new(name);
     for (variable, _) in std::env::vars().filter(|(variable, _)| variable.starts_with("CARGO_")) {
@@ -44,7 +45,7 @@ fn own_crates(root: &Path) -> Vec<String> {
     names
 }
 
-/// A checkout with the files of this one, its tools, and what it has built. It takes its warehouse down when it goes.
+/// A checkout with the files, the tools and the build output of this one. It stops its warehouse when it is dropped.
 struct Checkout(TempDir);
 
 impl Checkout {
@@ -60,8 +61,8 @@ impl Checkout {
         }
         fs::create_dir_all(here.join(".dataless")).unwrap();
         std::os::unix::fs::symlink(root.join(".dataless/tools"), here.join(".dataless/tools")).unwrap();
-        // Dependencies are the same ones, and links to them cost neither time nor room. What belongs to the workspace's own
-        // crates is left out: build scripts write into files that are there, and would change those of this checkout.
+        // Dependencies are the same, so hard links to them cost neither time nor space. The workspace's own crates are
+        // removed: build scripts write to existing files, and would change those of this checkout.
         let built = Path::new(env!("CARGO_BIN_EXE_dataless")).parent().unwrap();
         fs::create_dir_all(here.join("target/debug")).unwrap();
         let own = own_crates(&root);
@@ -111,16 +112,16 @@ impl Drop for Checkout {
     }
 }
 
-/// The blocks of a page that are marked with the word, in the order of the page.
+/// The code blocks of a page that are marked with the word, in page order.
 fn blocks<'a>(page: &'a str, word: &str) -> Vec<&'a str> {
     let mark = format!("\n```{word}\n");
     page.split(&mark[..]).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
-/// Pastes commands into a shell in the checkout; gives what they print.
+/// Runs commands in a shell in the checkout, and returns their output.
 fn paste(checkout: &Checkout, commands: &str) -> String {
     let mut bash = program("bash", checkout.path());
-    // Whoever has a desktop is shown no page.
+    // On a desktop, no browser opens.
     let path = format!("{}:{}", checkout.path().join(BROWSER).display(), std::env::var("PATH").unwrap());
     bash.env("PATH", path).arg("-c").arg(format!("set -euo pipefail\n{commands}"));
     succeed(bash)
@@ -141,26 +142,26 @@ fn the_tutorial_and_the_page_on_event_types_work_when_pasted() {
     an_event_type_of_ones_own_goes_from_samples_to_an_answer(&checkout);
 }
 
-/// A folder of the checkout with programs that take an address and keep it, in place of those that open a browser.
+/// A folder of the checkout with programs that record an address instead of opening a browser.
 const BROWSER: &str = ".dataless/browser";
 
 /// The second terminal of the tutorial.
 const DASHBOARD: &str = "cargo dataless dashboard --open\n";
 const DEMO: &str = "cargo dataless demo\n";
 
-/// What a test has in place of two blocks.
+/// Replaces two of the blocks for the test.
 fn pasted(commands: &str) -> String {
     match commands {
         DASHBOARD => {
             format!("{} >/dev/null 2>&1 &\ntrap \"kill $! 2>/dev/null || true\" EXIT\n", DASHBOARD.trim_end())
         }
-        // The tests of `demo` have one, as the README starts it.
+        // The tests of `demo` already run it as in the README.
         DEMO => String::new(),
         _ => commands.to_owned(),
     }
 }
 
-/// Pastes the tutorial; gives what each of its blocks prints.
+/// Runs the tutorial, and returns the output of each block.
 fn paste_the_tutorial(checkout: &Checkout) -> Vec<String> {
     const END: &str = "=== end of the block";
     let browser = checkout.path().join(BROWSER);
@@ -175,7 +176,7 @@ fn paste_the_tutorial(checkout: &Checkout) -> Vec<String> {
     assert!(blocks_of_commands.contains(&DASHBOARD) && blocks_of_commands.contains(&DEMO));
     let commands: String =
         blocks_of_commands.iter().map(|commands| format!("{}\necho '{END}'\n", pasted(commands))).collect();
-    // The page is served until the warehouse ends.
+    // The page is served until the warehouse stops.
     let look = format!("curl -s \"$(cat {BROWSER}/address)\" >{BROWSER}/page.html\n");
     let printed = paste(checkout, &commands.replace("rm pipeline/hive", &format!("{look}rm pipeline/hive")));
     assert_printed(&printed, &blocks(&page, "text"));
@@ -183,7 +184,7 @@ fn paste_the_tutorial(checkout: &Checkout) -> Vec<String> {
     printed.split(END).take(blocks_of_commands.len()).map(str::to_owned).collect()
 }
 
-/// The words of the first line that is asked for.
+/// The words of the first line for which `is_row` is true.
 fn row(text: &str, is_row: impl Fn(&str) -> bool) -> Vec<&str> {
     let found = text.lines().find(|line| is_row(line));
     found.unwrap_or_else(|| panic!("no such row\n{text}")).split_whitespace().collect()
@@ -214,20 +215,20 @@ fn the_tutorial_leads_from_a_machine_to_a_changed_query(checkout: &Checkout) {
     };
     let (before, after) = (sums(before), sums(after));
     assert_eq!((before[0], after[0]), (2001, 2001));
-    // Views are clicked after three to seven seconds. In whole seconds, three in eight of these are below five; with 600
-    // clicks, five standard deviations are a tenth of them.
+    // Views are clicked after three to seven seconds. In whole seconds, three in eight are below five. With 600 clicks,
+    // five standard deviations are a tenth of them.
     assert!(after[1] * 1000 > before[1] * 275 && after[1] * 1000 < before[1] * 475, "{before:?} {after:?}");
     assert!(tests.contains(" passed"), "{tests}");
     let mut left = program("git", checkout.path());
     left.args(["status", "--porcelain"]);
-    assert_eq!(succeed(left), "", "the change is undone");
+    assert_eq!(succeed(left), "", "the change was not undone");
 }
 
 fn an_event_type_of_ones_own_goes_from_samples_to_an_answer(checkout: &Checkout) {
     let page = fs::read_to_string(root().join("docs/your-own-events.md")).unwrap();
     let commands = blocks(&page, "sh").concat();
     assert!(commands.contains("events new orders") && commands.contains("--against HEAD || echo"), "{commands}");
-    // What commands print is after the first of them and before the reference at the end.
+    // Blocks with command output are after the first command and before the reference at the end.
     let pasted = page.split_once("\n```sh\n").unwrap().1.split_once("\n## What a schema can have\n").unwrap().0;
     let answers = blocks(pasted, "text");
     assert!(answers.len() >= 4, "{answers:?}");
@@ -243,5 +244,5 @@ fn an_event_type_of_ones_own_goes_from_samples_to_an_answer(checkout: &Checkout)
     }
     let mut left = program("git", checkout.path());
     left.args(["status", "--porcelain"]);
-    assert_eq!(succeed(left), "", "everything is committed, and the refused change is undone");
+    assert_eq!(succeed(left), "", "a change was not committed, or the refused one was not undone");
 }

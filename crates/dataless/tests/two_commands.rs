@@ -1,4 +1,4 @@
-//! Two commands on one warehouse at the same time, as two processes. No emulator.
+//! Two commands on one warehouse at the same time, in two processes. No emulator.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader, Read};
@@ -16,7 +16,7 @@ use checkout::{Checkout, Emulator, serve};
 const DAY: &str = "2026-11-20";
 const AD: &str = "7d9f8a52-1c3e-4b6d-8f20-5a4e3c2b1d09";
 
-/// A warehouse that seems to run, and a file without end, so that a command that reads it never ends.
+/// A warehouse that appears to be running, and an endless file that keeps a command reading forever.
 struct Warehouse {
     checkout: Checkout,
     _emulator: Emulator,
@@ -40,11 +40,11 @@ impl Warehouse {
         Running { child, notes }
     }
 
-    /// Starts a replay of lines without end, and waits until it has its locks.
+    /// Starts a replay of the endless file, and waits until it holds its locks.
     fn replay_for_ever(&self) -> Running {
         let endless = self.endless.to_str().unwrap();
         let replay = self.start(&["replay", "--day", DAY, "--file", endless]);
-        // Opening it for writing blocks until the replay reads it, which it does when it has its locks.
+        // Opening the pipe for writing blocks until the replay opens it for reading. By then it holds its locks.
         std::mem::forget(std::fs::File::options().write(true).open(&self.endless).unwrap());
         replay
     }
@@ -70,7 +70,7 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Its exit status and the rest of its output.
+    /// Waits for the process. Returns its exit code and the rest of its messages.
     fn end(mut self) -> (Option<i32>, String) {
         let rest: Vec<String> = self.notes.by_ref().lines().map(Result::unwrap).collect();
         (self.child.wait().unwrap().code(), rest.join("\n"))
@@ -107,7 +107,7 @@ fn a_waiting_command_names_the_other_and_ctrl_c_ends_the_wait() {
         assert!(rest.contains("interrupted"), "{rest}");
     }
     assert!(replay.runs());
-    assert!(warehouse.checkout.instance().join("state.json").exists(), "nothing was stopped");
+    assert!(warehouse.checkout.instance().join("state.json").exists(), "the warehouse was stopped");
 }
 
 #[test]
@@ -119,10 +119,10 @@ fn a_killed_process_holds_no_lock() {
     replay.signal(Signal::KILL);
     let (status, rest) = down.end();
     assert_eq!(status, Some(0), "{rest}");
-    assert!(!warehouse.checkout.instance().join("state.json").exists(), "it was stopped: {rest}");
+    assert!(!warehouse.checkout.instance().join("state.json").exists(), "the warehouse was not stopped: {rest}");
     let mut replay = replay;
     assert_eq!(replay.child.wait().unwrap().signal(), Some(9));
-    // Its note is still there, and is ignored.
+    // The note of the killed process still exists, and is ignored.
     let third = warehouse.start(&["down"]).end();
     assert_eq!((third.0, third.1.as_str()), (Some(0), "no warehouse is running here"));
 }
@@ -131,7 +131,7 @@ fn a_killed_process_holds_no_lock() {
 fn commands_that_can_share_do_not_wait() {
     let warehouse = Warehouse::new();
     let mut replay = warehouse.replay_for_ever();
-    // They fail, since the warehouse only seems to run. None of them waits before.
+    // The commands fail, because the warehouse only appears to be running. None of them waits first.
     for args in [
         &["etl", "--day", DAY][..],
         &["batch", "--day", DAY],
@@ -157,18 +157,18 @@ fn a_waiting_command_continues_when_the_lock_is_free() {
     let replay = warehouse.replay_for_ever();
     let mut erasure = warehouse.start(&["erase", "--ad", AD, "--yes"]);
     assert!(is_wait_for(&erasure.next_note(), "replay", replay.id()));
-    // A query could run beside the replay, but it waits for the erasure that came first.
+    // A query could run in parallel with the replay, but it waits for the earlier erasure.
     let mut query = warehouse.start(&["query", "SELECT 1"]);
     let note = query.next_note();
     assert!(is_wait_for(&note, "erase", erasure.id()), "{note}");
-    assert!(!note.contains(AD), "what is erased is in no note: {note}");
+    assert!(!note.contains(AD), "a note contains what is erased: {note}");
     let notes = std::fs::read_dir(warehouse.checkout.dir.path().join(".dataless/up.locks")).unwrap();
     for note in notes.map(|entry| entry.unwrap().path()) {
         assert!(!std::fs::read_to_string(&note).unwrap().contains(AD), "{}", note.display());
     }
     replay.signal(Signal::INT);
     drop(replay);
-    // Neither finds Spark; it is enough that they get so far.
+    // Neither finds Spark. It is enough that both get this far.
     for waiting in [erasure, query] {
         let (status, said) = waiting.end();
         assert_eq!(status, Some(1), "{said}");

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_crate_has_its_place_among_the_packages_and_leaves_it_without_a_trace() {
+    fn adding_a_crate_keeps_the_lock_sorted_and_removing_it_restores_it() {
         let present = repository("Cargo.lock");
         let with = lock(&[orders()], &[], &present).unwrap();
         let package = with.split("[[package]]\n").find(|package| package.contains("\"capture-order-items\"")).unwrap();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_crates_of_the_repository_have_this_form() {
+    fn generated_crates_match_those_of_the_repository() {
         let schema = repository("events/clicks.json");
         for (path, text) in files(&event_types::read_type("clicks", &schema).unwrap()) {
             assert_eq!(repository(&path), text, "{path}");

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_decimal_is_written_without_idle_zeros() {
+    fn a_decimal_is_written_without_trailing_zeros() {
         for (units, scale, expected) in
             [(1999, 2, "19.99"), (1250, 2, "12.5"), (-5, 2, "-0.05"), (0, 0, "0"), (700, 2, "7"), (3, 0, "3")]
         {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn an_example_keeps_to_its_limits() {
+    fn an_example_is_within_its_limits() {
         let decimal = |min, max, scale| Value::Decimal(Decimal { precision: 9, scale, min, max });
         for (value, expected) in [
             (decimal(0, 9_999_999, 2), "12.5"),

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn without_its_comments_a_part_has_no_place() {
+    fn a_part_needs_both_of_its_comments_in_order() {
         for (text, expected) in [
             ("# begin: part\n", "line 1: `# begin: part` has no `# end: part`"),
             ("\n# end: part\n# begin: part\n", "line 2: `# end: part` has no `# begin: part`"),

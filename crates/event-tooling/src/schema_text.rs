@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_schemas_of_the_repository_are_in_this_form() {
+    fn the_schemas_of_the_repository_are_pretty_printed() {
         for name in ["clicks", "impressions"] {
             let path = format!("{}/../../events/{name}.json", env!("CARGO_MANIFEST_DIR"));
             let text = std::fs::read_to_string(path).unwrap();
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn on_one_line_it_has_blanks() {
+    fn json_on_one_line_has_spaces() {
         let json = Json::parse(r#"{"a":[1.50,{"b":null}],"c":"\"é"}"#).unwrap();
         assert_eq!(spaced(&json), r#"{"a": [1.50, {"b": null}], "c": "\"é"}"#);
     }

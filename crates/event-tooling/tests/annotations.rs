@@ -1,4 +1,4 @@
-//! First days, and descriptions of items, in the documents for analysts and developers of clients.
+//! The annotation `x-since` and the descriptions of items appear in the documents for analysts and client developers.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use event_tooling::{api, page};
@@ -29,7 +29,7 @@ fn orders() -> EventType {
 }
 
 #[test]
-fn they_are_on_the_page_for_analysts() {
+fn annotations_are_on_the_page_for_analysts() {
     let page = page::text(&[orders()]);
     for expected in [
         "There are such events since 2026-10-31.",
@@ -43,7 +43,7 @@ fn they_are_on_the_page_for_analysts() {
 }
 
 #[test]
-fn they_are_in_the_description_of_the_api() {
+fn annotations_are_in_the_api_description() {
     let empty = "paths:\n  # begin: paths of event types\n  # end: paths of event types\nmodels:\n  \
                  # begin: models of event types\n  # end: models of event types\n";
     let api: serde_yaml_ng::Value = serde_yaml_ng::from_str(&api::text(&[orders()], empty).unwrap()).unwrap();

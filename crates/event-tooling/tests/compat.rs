@@ -1,4 +1,4 @@
-//! Which changes of a type are compatible, and which are not.
+//! Compatible and incompatible changes of an event type.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use event_tooling::{compat, lock};
@@ -42,7 +42,7 @@ fn problems(changes: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn wider_and_later_is_compatible() {
+fn wider_limits_and_later_fields_are_compatible() {
     for changes in [
         vec![],
         // A new optional field at the end.
@@ -57,7 +57,7 @@ fn wider_and_later_is_compatible() {
         vec![(", \"maximum\": 30", "")],
         vec![("\"minimum\": 1, \"maximum\": 9", "\"minimum\": 0, \"maximum\": 10")],
         vec![("\"maxItems\": 10", "\"maxItems\": 11"), ("\"maxLength\": 8", "\"maxLength\": 9")],
-        // Texts, and annotations on which no stored row depends.
+        // Texts, and annotations that do not affect stored rows.
         vec![("\"Order\"", "\"An order\""), ("A customer ordered.", "x"), ("\"When\"", "\"Then\"")],
         vec![("\"x-sort\": [\"ordered_at\"]", "\"x-sort\": [\"customer\"]"), (", \"x-erase\": [\"customer\"]", "")],
     ] {
@@ -68,7 +68,7 @@ fn wider_and_later_is_compatible() {
 
 const UNDO: &str = "Undo it, and add a new optional field at the end, or a new type";
 
-/// The changes are refused with this one error: the path, the beginning of the reason, and a part of the remedy.
+/// Asserts that the changes give exactly one error, with this path, start of the reason and part of the remedy.
 fn assert_refused(changes: &[(&str, &str)], path: &str, reason: &str, remedy: &str) {
     let found = problems(changes);
     assert_eq!(found.len(), 1, "{changes:?}: {found:?}");
@@ -203,7 +203,7 @@ fn the_lock_has_the_columns_in_their_order() {
 }
 
 #[test]
-fn the_lock_notices_what_git_is_not_asked_for() {
+fn the_lock_finds_incompatible_changes_without_git() {
     for (changes, expected) in [
         (
             vec![("\"currency\":", "\"note\": {\"description\": \"Note\", \"type\": \"boolean\"},\n    \"currency\":")],

@@ -1,4 +1,4 @@
-//! Schemas from samples.
+//! Infers schemas from samples.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use event_tooling::infer::{Given, Inferred, from_samples, minimal};
@@ -13,7 +13,7 @@ fn uuid(number: usize) -> String {
     format!("00000000-0000-4000-8000-{number:012}")
 }
 
-/// Samples of orders; the given members are in addition to an id and a time.
+/// Samples of orders with an id, a time and the given members.
 fn samples(members: &[&str]) -> String {
     let line = |(number, members): (usize, &&str)| {
         let comma = if members.is_empty() { "" } else { ", " };
@@ -31,7 +31,7 @@ fn schema(members: &[&str]) -> (EventType, Inferred) {
     (read_type("orders", &inferred.schema).unwrap(), inferred)
 }
 
-/// The part of a schema with a field.
+/// The lines of a field in the inferred schema, without its name and description.
 fn field(members: &[&str], name: &str) -> String {
     let text = inferred(members).schema;
     let begin = text.find(&format!("    \"{name}\": {{")).unwrap_or_else(|| panic!("{name}: {text}"));
@@ -85,7 +85,7 @@ fn a_schema_has_what_every_sample_has() {
 }
 
 #[test]
-fn a_field_is_what_all_its_values_are() {
+fn the_type_of_a_field_fits_all_its_values() {
     let many = |values: &[&str]| -> Vec<String> {
         (0..20).map(|number| format!("\"f\": {}", values[number % values.len()])).collect()
     };
@@ -118,7 +118,7 @@ fn a_field_is_what_all_its_values_are() {
         (0..20).map(|number| format!("\"country_code\": \"{}\"", ["de", "fr"][number % 2])).collect();
     let codes: Vec<&str> = codes.iter().map(String::as_str).collect();
     assert_eq!(field(&codes, "country_code"), r#""type": "string"; "maxLength": 16"#);
-    // From one sample: text, not an enum, and a price by its name alone.
+    // From one sample: text instead of an enum, and a price because of its name alone.
     assert_eq!(field(&[r#""f": "EUR""#], "f"), r#""type": "string"; "maxLength": 16"#);
     assert_eq!(
         field(&[r#""unit_price": 1234567.5"#], "unit_price").split("; ").last(),
@@ -128,7 +128,7 @@ fn a_field_is_what_all_its_values_are() {
 }
 
 #[test]
-fn null_and_times_inside_objects_are_said() {
+fn nulls_and_times_inside_objects_are_reported() {
     let inferred = inferred(&[
         r#""note": null, "a": {"at": "2026-11-21T08:15:30Z"}"#,
         r#""note": "x", "a": {"at": "2026-11-21T08:15:30Z"}"#,
@@ -147,7 +147,7 @@ fn null_and_times_inside_objects_are_said() {
 }
 
 #[test]
-fn what_can_not_be_a_column_is_refused_with_its_line() {
+fn values_that_cannot_be_a_column_are_refused_with_their_line() {
     for (members, expected) in [
         (vec!["", r#""a": null"#], "line 2: `a` is never anything but null"),
         (vec![r#""a": 1"#, r#""a": "x""#], "line 2: `a` is a string here and a number in line 1"),
@@ -234,7 +234,7 @@ fn wide_samples() -> [String; 2] {
 }
 
 #[test]
-fn samples_keep_to_the_schema_that_is_made_of_them() {
+fn samples_match_the_schema_inferred_from_them() {
     for samples in wide_samples() {
         let schema = from_samples(&given("orders"), &samples, &[]).unwrap().schema;
         read_type("orders", &schema).unwrap();

@@ -1,4 +1,4 @@
-//! Random samples give a schema that they match, or an error.
+//! Inference from random samples gives a schema that they match, or an error.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use event_tooling::infer::{Given, from_samples};
@@ -6,7 +6,7 @@ use event_types::read_type;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-/// Values without null, which a schema never allows, in few forms so that samples often agree.
+/// Values in few forms, so that samples often agree. Null is left out, because a schema never allows it.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         any::<bool>().prop_map(Value::from),
@@ -34,7 +34,7 @@ fn uuid(bits: u128) -> String {
     [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }
 
-/// Lines with an id, a time and some of the same fields each.
+/// Samples with an id and a time, each with some fields of a common set.
 fn samples() -> impl Strategy<Value = Vec<Value>> {
     let fields = proptest::collection::btree_map("[a-z][a-z0-9]{0,3}", (value(), any::<u8>()), 0..5);
     (fields, proptest::collection::vec((any::<u128>(), any::<u8>()), 1..30)).prop_map(|(fields, lines)| {
@@ -54,7 +54,7 @@ fn check(samples: &[Value]) -> Result<(), TestCaseError> {
     let text: String = samples.iter().map(|sample| format!("{sample}\n")).collect();
     let given = Given { name: "orders".into(), ..Given::default() };
     let Ok(inferred) = from_samples(&given, &text, &[]) else { return Ok(()) };
-    // What samples can't show, such as a reserved name of the lake, is an error of the schema.
+    // An error that samples can't show, such as a reserved name of the lake, is found when the schema is read.
     if read_type("orders", &inferred.schema).is_err() {
         return Ok(());
     }
@@ -70,7 +70,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn samples_that_agree_keep_to_their_schema(samples in samples()) {
+    fn consistent_samples_match_their_schema(samples in samples()) {
         check(&samples)?;
     }
 

@@ -150,13 +150,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_without_end_is_refused_before_it_is_read() {
+    fn deep_nesting_is_refused_before_it_is_parsed() {
         assert_eq!(Json::parse(&nested(MAX_LEVELS)).unwrap().to_text(), nested(MAX_LEVELS));
         for text in [nested(MAX_LEVELS + 1), nested(1_000_000), "[{\"a\":".repeat(100_000)] {
             let error = Json::parse(&text).unwrap_err().to_string();
             assert_eq!(error, "it is nested more than 128 levels deep");
         }
-        // Brackets in strings open nothing.
+        // Brackets in strings do not count.
         let text = format!("\"\\\"{}\"", "[".repeat(200));
         assert!(matches!(Json::parse(&text), Ok(Json::Text(_))));
     }

@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_becomes_a_model_in_its_own_order() {
+    fn a_model_keeps_the_field_order_of_its_schema() {
         let orders = read_type("orders", ORDER).unwrap();
         let columns: Vec<_> =
             orders.object.fields.iter().map(|field| format!("{} {}", field.name, field.value.lake_type())).collect();

@@ -1,4 +1,4 @@
-//! Every random event must be valid by its schema, which is read here independently, as plain JSON.
+//! Every random event must match its schema. The tests read the schema independently, as plain JSON.
 
 #![allow(clippy::unwrap_used, reason = "all of this is part of tests")]
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// 2026-11-30 12:00:00 UTC.
 const NOW: i64 = 1_796_040_000_000;
 
-/// A schema around properties of a test.
+/// A complete schema with these properties.
 fn schema(properties: &Value, required: &[&str]) -> String {
     let mut all = json!({
         "order_id": {"description": "Own id", "type": "string", "format": "uuid"},
@@ -149,7 +149,7 @@ fn every_sample_is_valid() {
 }
 
 #[test]
-fn the_checks_refuse_what_is_wrong() {
+fn the_checks_reject_invalid_values() {
     let schema: Value = serde_json::from_str(&every_type_of_value()).unwrap();
     for (field, wrong) in [
         ("total", "0.001"),

@@ -1,4 +1,4 @@
-//! Validation and encoding: events per second, compared with parsing the JSON without keeping anything.
+//! Validation and encoding in events per second, compared with parsing the JSON and discarding the result.
 #![allow(missing_docs)]
 
 #[path = "../tests/support/mod.rs"]
@@ -26,7 +26,7 @@ fn batch(event_type: &EventType, count: usize, event: impl Fn(usize) -> String) 
     format!("{{\"{}\":[{}]}}", event_type.name, events.join(","))
 }
 
-/// Events of the two types whose fields are ids and a time.
+/// A batch of one of the two types whose fields are ids and a time.
 fn ids_and_time(event_type: &EventType, count: usize, with_id: bool) -> String {
     batch(event_type, count, |index| {
         let mut event = "{".to_owned();
@@ -40,7 +40,7 @@ fn ids_and_time(event_type: &EventType, count: usize, with_id: bool) -> String {
     })
 }
 
-/// Orders of ten fields, three items each.
+/// Orders with ten fields and three items each.
 fn orders(event_type: &EventType, with_blanks: bool) -> String {
     let batch = batch(event_type, EVENTS, |index| {
         let item = |item: usize| {
@@ -66,7 +66,7 @@ fn orders(event_type: &EventType, with_blanks: bool) -> String {
 
 fn parse(criterion: &mut Criterion) {
     if cfg!(debug_assertions) {
-        panic!("figures are of the release profile: use `cargo bench` without --profile");
+        panic!("the benchmark needs the release profile: use `cargo bench` without --profile");
     }
     let mut group = criterion.benchmark_group("parse");
     let orders_type = Type::new("orders", ORDERS).table;
@@ -86,7 +86,7 @@ fn parse(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The median time of each of two functions, which run in turns so that both meet the same machine.
+/// Returns the median time of each of two functions. They run alternately, so that both see the same machine load.
 fn medians(mut one: impl FnMut(), mut other: impl FnMut()) -> (Duration, Duration) {
     const ROUNDS: usize = 501;
     let timed = |function: &mut dyn FnMut()| {
@@ -100,7 +100,7 @@ fn medians(mut one: impl FnMut(), mut other: impl FnMut()) -> (Duration, Duratio
     (ones[ROUNDS / 2], others[ROUNDS / 2])
 }
 
-/// Prints how long a batch takes against `serde_json::from_slice::<IgnoredAny>` of the same body.
+/// Prints the time for a batch, compared with `serde_json::from_slice::<IgnoredAny>` of the same body.
 fn compare(name: &str, event_type: &'static EventType, body: &str) {
     let parsed = Batch::parse(event_type, body.as_bytes(), now(), Uuid::now_v7);
     assert!(parsed.is_ok_and(|batch| batch.events().iter().all(Result::is_ok)), "{name}");

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_of_things_is_said_as_people_say_it() {
+    fn a_range_of_counts_is_written_in_plain_words() {
         for (min, max, expected) in [
             (0, 0, "no items"),
             (0, 1, "at most 1 item"),

@@ -284,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_decimal_has_its_digits_once_it_is_rounded() {
+    fn the_digits_of_a_decimal_are_counted_after_rounding() {
         for (json, precision, fits) in [
             ("0", 1, true),
             ("-99.994", 4, true),

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_time() {
+    fn anything_else_is_not_a_time() {
         for given in [
             "",
             "now",
@@ -268,7 +268,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "\\PC{0,30}") {
+        fn arbitrary_text_does_not_panic(text in "\\PC{0,30}") {
             let _ = (Time::parse(&text), is_date(&text));
         }
     }

@@ -1,4 +1,4 @@
-//! An error names the path and the valid values, whatever the order of the keys.
+//! An error names the path and the valid values, and does not depend on the order of the keys.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -44,7 +44,7 @@ fn problem(event: &str) -> (&'static str, String) {
     orders().line(event).unwrap_err()
 }
 
-/// The order with this value at a path is refused with a code and the beginning of a message.
+/// Asserts that the order with this value at a path is refused with this code and start of the message.
 fn assert_refused(pointer: &str, value: &str, code: &str, message: &str) {
     let event = order_with(pointer, value);
     let found = problem(&event);
@@ -123,7 +123,7 @@ fn messages_are_short_and_cut_what_the_client_wrote() {
     assert!(message.starts_with("unknown field `items[2].xxx") && message.len() < 120, "{message}");
 }
 
-/// Every order of the members of an object.
+/// All permutations of the members of an object.
 fn permutations(members: &[&str]) -> Vec<String> {
     if members.len() < 2 {
         return vec![members.join(",")];
@@ -149,7 +149,7 @@ fn the_first_error_is_that_of_the_schemas_first_field_in_any_order_of_keys() {
     for members in permutations(&members) {
         assert_eq!(problem(&format!("{{{members}}}")).1, "`customer_id` is missing: add it");
     }
-    // Within an item, too.
+    // The same holds within an item.
     for members in permutations(&["\"price\":-1", "\"quantity\":0", "\"sku\":\"\""]) {
         let (_, message) = problem(&order_with("/items/1", &format!("{{{members}}}")));
         assert!(message.starts_with("`items[1].sku`: "), "{message}");
@@ -157,7 +157,7 @@ fn the_first_error_is_that_of_the_schemas_first_field_in_any_order_of_keys() {
 }
 
 #[test]
-fn a_field_that_does_not_belong_there_is_the_first_error_of_its_object() {
+fn an_unknown_or_duplicate_field_is_the_first_error_of_its_object() {
     for members in permutations(&["\"total\":null", "\"colour\":7", "\"items\":[{\"size\":1}]"]) {
         assert!(problem(&format!("{{{members}}}")).1.starts_with("unknown field `colour`"));
     }
@@ -180,7 +180,7 @@ fn the_first_item_that_is_not_valid_is_named_unless_there_are_too_many() {
 }
 
 #[test]
-fn null_is_the_value_of_no_field() {
+fn null_is_invalid_for_every_field() {
     let readings = Type::new("readings", READINGS);
     let valid = "\"count\":1,\"read_at\":\"2026-11-20 11:59:58\",\"place\":{\"room\":\"a\"}";
     assert!(readings.line(&format!("{{{valid}}}")).is_ok());
@@ -195,7 +195,7 @@ fn null_is_the_value_of_no_field() {
 }
 
 #[test]
-fn what_serde_json_refuses_in_one_event_does_not_touch_the_others() {
+fn an_event_that_serde_json_refuses_does_not_affect_the_others() {
     let orders = orders();
     let good = order().to_string();
     for bad in ["1e999", "\"\\ud800\"", "{\"\\ud800\":1}"] {
@@ -212,7 +212,7 @@ fn what_serde_json_refuses_in_one_event_does_not_touch_the_others() {
 }
 
 #[test]
-fn depth_uses_up_no_stack() {
+fn deep_nesting_does_not_overflow_the_stack() {
     let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
     for pointer in ["/items", "/items/1", "/items/1/sku", "/note", "/unknown"] {
         let (code, _) = problem(&order_with(pointer, &deep));
@@ -241,7 +241,7 @@ fn the_own_id_is_put_where_the_schema_has_it() {
 }
 
 #[test]
-fn a_line_is_read_back_as_itself() {
+fn a_line_round_trips() {
     let readings = Type::new("readings", READINGS);
     let mut rng = fastrand::Rng::with_seed(3);
     let lines: Vec<String> = (0..500)
@@ -271,7 +271,7 @@ fn a_line_of_1000_kib_is_taken_and_one_byte_more_is_not() {
 }
 
 #[test]
-fn an_event_whose_last_name_is_not_text_leaves_nothing_behind() {
+fn an_event_with_an_invalid_last_key_leaves_no_output() {
     let (orders, good) = (orders(), order().to_string());
     let bad = format!("{},\"\\ud800\":1}}", good.trim_end_matches('}'));
     let batch = orders.parse(&format!("{good},{bad},{good}")).unwrap();

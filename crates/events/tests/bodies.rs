@@ -1,4 +1,4 @@
-//! Why a body that is not a batch was refused.
+//! The error for a body that is not a batch.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use chrono::DateTime;
@@ -6,7 +6,7 @@ use events::{Batch, IMPRESSIONS};
 use uuid::Uuid;
 
 #[test]
-fn a_body_that_is_not_a_batch_is_refused_with_what_belongs_there() {
+fn the_error_for_an_invalid_body_describes_a_batch() {
     let send = "; send {\"impressions\":[…]} with 1 to 500 events";
     for (body, problem) in [
         ("[]", "invalid type: sequence, expected an object with the key `impressions`"),

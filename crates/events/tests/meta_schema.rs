@@ -1,5 +1,5 @@
-//! `events/event-type.schema.json` and the crate `event-types` take and refuse the same schemas, as far as JSON Schema
-//! can express it.
+//! `events/event-type.schema.json` and the crate `event-types` accept and refuse the same schemas, as far as JSON
+//! Schema can express the rules.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -10,7 +10,7 @@ use fastrand::Rng;
 use serde_json::{Map, Value, json};
 use support::{ORDERS, READINGS, random_schema};
 
-/// What only `event-types` can check, by the text of its errors.
+/// Parts of the error messages of rules that only `event-types` can check.
 const BEYOND_JSON_SCHEMA: [&str; 9] = [
     // One part of the schema must agree with another.
     "there is no property",
@@ -39,7 +39,7 @@ fn read(schema: &Value) -> Result<(), String> {
 }
 
 #[test]
-fn schemas_of_event_types_are_what_the_meta_schema_asks_for() {
+fn schemas_of_event_types_conform_to_the_meta_schema() {
     let meta_schema = meta_schema();
     assert!(jsonschema::meta::is_valid(
         &serde_json::from_str(&std::fs::read_to_string(folder().join("event-type.schema.json")).unwrap()).unwrap()
@@ -67,7 +67,7 @@ fn a_changed_schema_gets_the_same_verdict() {
     let mut beyond = BTreeSet::new();
     let (mut taken, mut refused) = (0, 0);
     for round in 0..8_000 {
-        // With more zeros, serde_json would write an exponent.
+        // serde_json would write a smaller number with an exponent.
         let original = match round % 4 {
             0 => ORDERS.to_owned(),
             1 => READINGS.replace("0.00000001", "0.0001"),
@@ -83,18 +83,18 @@ fn a_changed_schema_gets_the_same_verdict() {
         let verdict = meta_schema.is_valid(&schema);
         match read(&schema) {
             Ok(()) => {
-                assert!(verdict, "event-types takes what the meta-schema refuses: {schema}");
+                assert!(verdict, "event-types accepts what the meta-schema refuses: {schema}");
                 taken += 1;
             }
             Err(problem) if verdict => {
                 let reason = BEYOND_JSON_SCHEMA.iter().find(|reason| problem.contains(*reason));
-                beyond.insert(*reason.unwrap_or_else(|| panic!("the meta-schema does not know: {problem}\n{schema}")));
+                beyond.insert(*reason.unwrap_or_else(|| panic!("the meta-schema misses: {problem}\n{schema}")));
             }
             Err(_) => refused += 1,
         }
     }
-    assert!(taken > 500 && refused > 2000, "{taken} taken, {refused} refused");
-    assert_eq!(beyond, BTreeSet::from(BEYOND_JSON_SCHEMA), "reasons that no longer occur");
+    assert!(taken > 500 && refused > 2000, "{taken} accepted, {refused} refused");
+    assert_eq!(beyond, BTreeSet::from(BEYOND_JSON_SCHEMA), "some reasons no longer occur");
 }
 
 /// Makes one change to a schema: a member is removed, gets another value or another name, or is added.
@@ -154,7 +154,7 @@ fn change(rng: &mut Rng, schema: &mut Value) {
     }
 }
 
-/// A value for a key of a schema, often one that it may have.
+/// A new value for a key of a schema, often a valid one.
 fn another(rng: &mut Rng, key: &str, names: &[String]) -> Value {
     if rng.u8(..5) == 0 {
         let any = [json!(null), json!(true), json!(7), json!("x"), json!([]), json!({}), json!(-1.5), json!(" ")];

@@ -1,4 +1,4 @@
-//! JSON Schema's own validator gives each event the same verdict as this crate, with intended exceptions.
+//! A JSON Schema validator gives each event the same verdict as this crate, except for intended differences.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -12,7 +12,7 @@ fn validator(schema: &str) -> jsonschema::Validator {
 }
 
 fn is_valid(validator: &jsonschema::Validator, event: &str) -> bool {
-    // serde_json refuses some values: a number beyond the doubles, half a surrogate pair.
+    // serde_json refuses some values, such as a number beyond the range of doubles or half a surrogate pair.
     serde_json::from_str(event).is_ok_and(|event| validator.is_valid(&event))
 }
 
@@ -21,10 +21,10 @@ fn schema_of(name: &str) -> String {
     std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap()
 }
 
-/// What this crate accepts and JSON Schema does not, and the other way round. Random events contain each of them; see
+/// Values that this crate accepts and JSON Schema does not, and vice versa. Random events contain all of them: see
 /// `Sample::judged`.
 #[test]
-fn the_differences_that_are_meant() {
+fn the_intended_differences_exist() {
     let validator = validator(READINGS);
     let readings = Type::new("readings", READINGS);
     let event = |field: &str, value: &str| {
@@ -40,23 +40,23 @@ fn the_differences_that_are_meant() {
         ("built_at", "\"2026-11-20 11:59:58.123\""),
     ];
     let refused_here = [
-        // An event's time is near the server's clock.
+        // The time of an event must be close to the server's clock.
         ("read_at", "\"2026-11-20T13:00:00Z\""),
         ("read_at", "\"2025-11-20T13:00:00Z\""),
-        // The lake's years are 0001 to 9999, in UTC.
+        // The lake supports the years 0001 to 9999, in UTC.
         ("built_at", "\"0000-11-20T13:00:00Z\""),
         ("built_at", "\"9999-12-31T23:59:59-01:00\""),
         ("built_on", "\"0000-11-20\""),
-        // Integers are digits without a point or an exponent, of 64 bits.
+        // Integers have 64 bits, and neither a point nor an exponent.
         ("count", "1.0"),
         ("count", "1e2"),
         ("count", "9223372036854775808"),
-        // A decimal has as many digits below zero as above.
+        // The range of a decimal is symmetric around zero.
         ("tiny", "-0.50000001"),
         // The lake reads a number with a longer exponent as text.
         ("ratio", "1e-10000"),
         ("steps", "0e10000"),
-        // A name occurs once.
+        // A name may occur only once.
         ("count", "1,\"count\":1"),
         ("place", "{\"room\":\"a\",\"room\":\"a\"}"),
     ];
@@ -77,10 +77,10 @@ fn check(event_type: &Type, validator: &jsonschema::Validator, seed: u64, oddnes
     let expected = is_valid(validator, &sample.judged);
     match found {
         Ok(line) => {
-            assert!(expected, "not valid, yet taken: {}", sample.written);
+            assert!(expected, "accepted but not valid: {}", sample.written);
             assert_eq!(line, sample.line + "\n", "{}", sample.written);
         }
-        Err((code, message)) => assert!(!expected, "valid, yet {code}: {message}\n{}", sample.written),
+        Err((code, message)) => assert!(!expected, "valid but refused with {code}: {message}\n{}", sample.written),
     }
 }
 
@@ -89,7 +89,7 @@ macro_rules! same_verdict {
         #[test]
         fn $name() {
             let (event_type, validator) = (Type::new($type, &$schema), validator(&$schema));
-            // Most events have at most one fault, since otherwise only the first check would be tested.
+            // Most events have at most one fault. Otherwise only the first check would be tested.
             for (oddness, count) in [(0.0, 500), (0.02, 3000), (0.2, 1000)] {
                 for seed in 0..count {
                     check(&event_type, &validator, seed, oddness);

@@ -1,5 +1,5 @@
-//! The check of raw lines gives the expected result for the lines with which the jobs are tested. `glue/tests/raw_lines.py`
-//! writes them to the file.
+//! The check of raw lines gives the expected result for the test lines of the jobs. `glue/tests/raw_lines.py` writes
+//! them to `data/raw_lines.json`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -45,7 +45,7 @@ fn a_line_is_an_object_when_the_etl_calls_it_neither_blank_nor_malformed() {
 }
 
 #[test]
-fn what_a_beacon_writes_is_an_event_of_its_type_alone() {
+fn a_line_from_a_beacon_is_an_event_of_its_type() {
     let orders = Type::new("orders", support::ORDERS);
     let readings = Type::new("readings", support::READINGS);
     let mut rng = fastrand::Rng::with_seed(7);
@@ -64,7 +64,7 @@ fn what_a_beacon_writes_is_an_event_of_its_type_alone() {
         r#"{{"click_id":"{id}","impression_id":"{id}","ad_id":"{id}","occurred_at":"2026-11-20 10:00:00.000"}}"#
     );
     assert!(is_event(&CLICKS, click.as_bytes()));
-    // An impression has no field that a click lacks: to the ETL this is one.
+    // A click has all fields of an impression, so the ETL accepts it as one.
     assert!(is_event(&IMPRESSIONS, click.as_bytes()));
     let impression = click.replace(&format!("\"click_id\":\"{id}\","), "");
     assert!(!is_event(&CLICKS, impression.as_bytes()));

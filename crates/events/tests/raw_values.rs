@@ -1,4 +1,4 @@
-//! Which values a raw line must have to be an event, by the types of their columns: the table in `docs/lake.md`.
+//! The values that a raw line needs to be an event, by column type. The table in `docs/lake.md` lists them.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -8,7 +8,7 @@ use support::Type;
 
 const ID: &str = "0192d3c4-9a5b-7c6d-8e7f-001122334455";
 
-/// A type that requires its own id, which is not its first field, and one more field of this type.
+/// An event type with its own id, which is not its first field, and a required field with this schema.
 fn with(field: &str) -> Type {
     let schema = format!(
         r#"{{
@@ -36,7 +36,7 @@ fn number() -> Type {
     with(r#"{"description": "Any double", "type": "number"}"#)
 }
 
-/// A line with these members besides its id and its time.
+/// A line with an id, a time and these members.
 fn line(members: &str) -> String {
     format!(r#"{{"taken_at":"2026-11-20 11:59:58.000","sample_id":"{ID}",{members}}}"#)
 }
@@ -46,14 +46,14 @@ fn is_good(of: &Type, value: &str) -> bool {
     is_event(of.table, line(&format!("\"value\":{value}")).as_bytes())
 }
 
-/// Whether the value is as good as none: a good one before it still counts.
+/// Whether the value is ignored, so that a good value before it still counts.
 fn is_unfit(of: &Type, good: &str, value: &str) -> bool {
     assert!(is_good(of, good), "{good}");
     !is_good(of, value) && is_event(of.table, line(&format!("\"value\":{good},\"value\":{value}")).as_bytes())
 }
 
 #[test]
-fn an_event_has_its_own_id_whatever_its_place() {
+fn an_event_needs_its_own_id_and_required_fields() {
     let number = number();
     let whole = line("\"value\":1");
     assert!(is_event(number.table, whole.as_bytes()));
@@ -63,7 +63,7 @@ fn an_event_has_its_own_id_whatever_its_place() {
 }
 
 #[test]
-fn of_two_members_of_one_name_the_last_counts_that_is_null_or_fits() {
+fn of_duplicate_members_the_last_that_is_null_or_fits_counts() {
     let number = number();
     for (members, expected) in [
         ("\"value\":1,\"value\":null", false),
@@ -83,7 +83,7 @@ fn a_double_is_finite_and_has_an_exponent_of_at_most_four_digits() {
     for value in ["1", "-5", "0.5", "1e3", "1E-3", "1e123", "1e-1234", "1e+0012", "-1.5e0001"] {
         assert!(is_good(&number, value), "{value}");
     }
-    // They fit, and are not good.
+    // These values fit, but they are not good.
     for value in ["1e309", "-1e9999"] {
         assert!(!is_good(&number, value) && !is_unfit(&number, "1", value), "{value}");
     }

@@ -148,7 +148,7 @@ mod tests {
         Answer::json(200, "0123456789")
     }
 
-    /// What a client reads until the service closes the connection, or until an answer is complete.
+    /// Sends a request. Reads until the service closes the connection or the answer is complete.
     fn asked(connection: &mut TcpStream) -> String {
         connection.write_all(b"POST /path HTTP/1.1\r\nX-Name: value\r\nContent-Length: 4\r\n\r\nbody").unwrap();
         let mut read = String::new();
@@ -166,7 +166,7 @@ mod tests {
         TcpStream::connect(service.url.strip_prefix("http://").unwrap()).unwrap()
     }
 
-    /// Whether this is the head of the whole answer, and this much of its body.
+    /// Whether the text has the head of the answer and exactly this part of its body.
     fn is_answer(read: &str, body: &str) -> bool {
         let (head, read_body) = read.split_once("\r\n\r\n").unwrap();
         head.starts_with("HTTP/1.1 200 OK\r\n")
@@ -190,12 +190,12 @@ mod tests {
         assert!(is_answer(&asked(&mut kept), "01234"));
         assert_eq!(asked(&mut connect(&service)), "");
         assert_eq!(asked(&mut connect(&service)), "");
-        // The request that was cut has not been read.
+        // The request that met `Fate::Cut` was not read.
         assert_eq!((service.requests().len(), service.unused()), (3, 1));
     }
 
     #[test]
-    fn a_request_is_kept_as_it_came() {
+    fn a_request_is_recorded_unchanged() {
         let service = Service::start([Fate::LostAnswer, Fate::LostAnswer]);
         asked(&mut connect(&service));
         asked(&mut connect(&service));
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_closed_behind_a_whole_answer_without_notice() {
+    fn a_connection_is_closed_without_notice_after_a_complete_answer() {
         let service = Service::start([Fate::AnswerAndClose(answer()), Fate::Answer(answer())]);
         let mut connection = connect(&service);
         assert!(is_answer(&asked(&mut connection), "0123456789"));

@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_json_and_nothing_else_is() {
+    fn valid_json_is_accepted_and_nothing_else() {
         for text in [
             "{}",
             " [ ] ",

@@ -1,4 +1,4 @@
-//! Each target with few cases: inputs that are nearly right, and any bytes at all.
+//! Runs each target with few cases: inputs that are almost valid, and arbitrary bytes.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
@@ -11,8 +11,9 @@ use proptest::test_runner::{Config, TestRunner};
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// So many inputs that are nearly right, drawn from seeds that proptest chooses and, on a failure, makes smaller; and
-/// as many of any bytes, and of such as look like JSON. Of the first, at least this share is to be taken, in percent.
+/// Checks 100 inputs that are almost valid, and as many each of arbitrary bytes and of text that looks like JSON.
+/// proptest chooses the seeds and shrinks them on a failure. Of 300 more almost valid inputs, at least `least_taken`
+/// percent must be accepted.
 fn holds(target: &mut dyn Target, least_taken: u64) {
     let target = std::cell::RefCell::new(target);
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(100) });
@@ -30,12 +31,12 @@ fn holds(target: &mut dyn Target, least_taken: u64) {
     let mut target = target.borrow_mut();
     let outcome = run(*target, &mut rng("share", 1), 300, Duration::MAX, |_, _| {});
     assert_eq!(outcome.cases, 300);
-    assert!(outcome.taken * 100 >= least_taken * outcome.cases, "{} of {} were taken", outcome.taken, outcome.cases);
-    assert!(outcome.taken < outcome.cases, "none was wrong");
+    assert!(outcome.taken * 100 >= least_taken * outcome.cases, "{} of {} were accepted", outcome.taken, outcome.cases);
+    assert!(outcome.taken < outcome.cases, "every input was accepted");
     assert!(outcome.most.peak >= outcome.most.largest && outcome.most.largest > 0, "{:?}", outcome.most);
 }
 
-/// Inputs that nobody made with the target in mind.
+/// Checks inputs that are independent of the target.
 fn for_any(runner: &mut TestRunner, check: &impl Fn(&[u8])) {
     let read = |input: &[u8]| {
         check(input);

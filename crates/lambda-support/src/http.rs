@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_second_of_an_invocation_is_kept_for_the_answer() {
+    fn half_a_second_of_an_invocation_is_reserved_for_the_answer() {
         let at = |millis| UNIX_EPOCH + Duration::from_millis(millis);
         let mut event = event("{}", false);
         event.context.deadline = 10_000;
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_writes_into_headers_and_body_is_no_reason_to_panic() {
+    fn malformed_client_headers_and_bodies_do_not_panic() {
         assert_eq!(super::request(event("{}", true)).body(), &Body::Text("{}".to_owned()));
         for (name, value) in [("Host", "a b"), ("Host", ""), ("X-Forwarded-Proto", "://"), ("Host", "[::1")] {
             let mut event = event("{}", false);
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_becomes_what_api_gateway_takes() {
+    fn a_response_becomes_an_api_gateway_response() {
         let response = unavailable("later", 2);
         let answer = serde_json::to_value(proxy_response(response)).unwrap();
         assert_eq!(answer["statusCode"], 503);
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_list_only_the_same_origin_may_read() {
+    fn only_exact_matches_in_a_list_of_origins_may_read() {
         let list = "https://a.example, http://localhost:8080";
         assert_eq!(allowed_for(list, "https://a.example"), Some("https://a.example".to_owned()));
         assert_eq!(allowed_for(list, "http://localhost:8080"), Some("http://localhost:8080".to_owned()));
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_refused_at_start() {
+    fn invalid_origins_are_refused_at_start() {
         for list in ["a.example", "https://", "https://a.example/", "https://*.example", "*,https://a.example", "x\ny"]
         {
             assert!(matches!(origins(list), Err(EnvironmentError::Invalid { .. })), "{list}");

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_level_is_lambdas_or_that_of_rust_log_or_info() {
+    fn the_level_comes_from_lambda_then_rust_log_then_is_info() {
         let level = |variables: &[(&str, &str)]| level(&variables);
         assert_eq!(level(&[]), LevelFilter::INFO);
         assert_eq!(level(&[(RUST_LOG, "debug")]), LevelFilter::DEBUG);

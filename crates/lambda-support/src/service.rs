@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_answer_the_part_of_the_call_that_failed_is_the_code() {
+    fn without_an_answer_the_failed_phase_of_the_call_is_the_code() {
         let io = || ConnectorError::io("broken pipe".into());
         for (error, code, retryable) in [
             (SdkError::<ErrorMetadata, _>::construction_failure("no bucket"), "Request", false),

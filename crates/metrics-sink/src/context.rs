@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_type_of_a_delivery_stream_is_that_of_its_schema() {
+    fn a_delivery_stream_has_an_event_type_only_if_it_has_a_schema() {
         let context = Context::new(Nowhere, "N".into(), "data-less".into());
         let name = |stream: &str| context.event_type_of(stream).map(|event_type| event_type.name);
         assert_eq!(name("arn:aws:firehose:us-east-1:000000000000:deliverystream/data-less-clicks"), Some("clicks"));

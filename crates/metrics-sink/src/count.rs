@@ -85,7 +85,7 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(u64::try_from(MINUTE).unwrap() + 90)
     }
 
-    /// The counts of records of (`approximateArrivalTimestamp` and `data`, both as written in JSON).
+    /// The counts of records. Each record is (`approximateArrivalTimestamp`, `data`), both in JSON.
     fn counted(records: &[(&str, &str)]) -> Vec<(i64, Counts)> {
         counted_as(None, records)
     }
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_type_that_is_known_only_its_events_count_as_such() {
+    fn for_a_known_type_only_its_own_events_count() {
         let id = "0192d3c4-9a5b-7c6d-8e7f-001122334455";
         let event = format!(r#"{{"impression_id":"{id}","ad_id":"{id}","occurred_at":"2026-11-20 10:00:00.000"}}"#);
         let late = event.replace("2026", "1999");
@@ -191,14 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_counts_as_malformed() {
+    fn what_is_not_an_event_counts_as_malformed() {
         let (lines, empty) = (base64("hello\n{\"a\":1}\n{oops}\n{\n"), base64(""));
         let records = [&*lines, "\"%\"", "null", "5", &empty].map(|data| ("1763640000000", data));
         assert_eq!(counted(&records), [(MINUTE, Counts { events: 1, malformed: 6 })]);
     }
 
     #[test]
-    fn a_time_that_cloudwatch_would_refuse_is_now() {
+    fn a_time_that_cloudwatch_would_refuse_becomes_now() {
         let event = base64("{}\n");
         let records = ["null", "0", "\"x\"", "-5", "9999999999999", "1.5"].map(|at| (at, &*event));
         assert_eq!(counted(&records), [(MINUTE + 60, Counts { events: 6, malformed: 0 })]);

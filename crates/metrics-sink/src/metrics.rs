@@ -199,7 +199,7 @@ mod tests {
         assert_eq!((error.code.as_str(), error.message.as_str()), ("Throttling", "No."));
     }
 
-    /// The request that goes out: its body and its `Content-Encoding`.
+    /// The length of the request body, and the `Content-Encoding`.
     async fn sent(metrics: &[Metric], compressed: bool) -> (usize, Option<String>) {
         let (client, requests) = capture_request(None);
         let config = aws_sdk_cloudwatch::Config::builder()
@@ -209,7 +209,7 @@ mod tests {
             .http_client(client)
             .disable_request_compression(!compressed)
             .build();
-        // The capturing client's answer is not needed.
+        // The answer of the capturing client does not matter.
         let _ =
             CloudWatch::new(Client::from_conf(config), NAMESPACE.to_owned(), "s".repeat(128)).publish(metrics).await;
         let request = requests.expect_request();
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn two_weeks_back_and_two_hours_ahead_are_taken_less_five_minutes() {
+    fn the_limits_are_two_weeks_back_and_two_hours_ahead_less_five_minutes() {
         for (at, expected) in [(-1_209_300, true), (-1_209_301, false), (6_900, true), (6_901, false)] {
             assert_eq!(is_time_accepted(MINUTE + at, MINUTE), expected, "{at}");
         }

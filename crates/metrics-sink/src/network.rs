@@ -1,4 +1,4 @@
-//! A batch whose counts meet the faults of a network, with the SDK's client as it is configured for Lambda.
+//! Batches whose CloudWatch calls meet network faults. The SDK client is configured as in Lambda.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +14,7 @@ use crate::context::{Context, with_retries};
 use crate::handler::handle;
 use crate::metrics::{CloudWatch, Metric, Metrics};
 
-/// CloudWatch's answer when it accepted metrics: a map without entries.
+/// The answer of CloudWatch when it accepts metrics: an empty map.
 fn taken() -> Answer {
     Answer {
         status: 200,
@@ -56,7 +56,7 @@ fn batch() -> String {
     .to_string()
 }
 
-/// Sends the batch to the function, and checks that every record is returned unchanged.
+/// Sends the batch to the function. Asserts that every record is returned unchanged.
 async fn handed_over(batch: &str, context: &Context<CloudWatch>, time: Duration) {
     let answer = handle(batch, now() + time, context).await.unwrap();
     let answer: Value = serde_json::from_str(answer.get()).unwrap();
@@ -70,7 +70,7 @@ async fn handed_over(batch: &str, context: &Context<CloudWatch>, time: Duration)
 const LONG: Duration = Duration::from_secs(600);
 
 #[tokio::test]
-async fn counts_are_sent_again_until_cloudwatch_says_that_it_took_them() {
+async fn counts_are_resent_until_cloudwatch_acknowledges_them() {
     let mut all = JoinSet::new();
     for fate in
         [Fate::LostAnswer, Fate::Truncate(taken()), Fate::Truncate(failed()), Fate::Answer(failed()), Fate::Silence]
@@ -85,7 +85,7 @@ async fn counts_are_sent_again_until_cloudwatch_says_that_it_took_them() {
             // The second call may count the same metrics twice.
             assert_eq!(requests[0].body, requests[1].body);
             assert!(requests[0].body.windows(6).any(|bytes| bytes == b"Clicks"));
-            // The counts are known to be published: the same batch is not counted again.
+            // The counts were acknowledged, so the same batch is not counted again.
             handed_over(&batch, &context, LONG).await;
             assert_eq!(service.requests().len(), 2, "{fate:?}");
         });
@@ -94,7 +94,7 @@ async fn counts_are_sent_again_until_cloudwatch_says_that_it_took_them() {
 }
 
 #[tokio::test]
-async fn a_batch_whose_counts_were_not_taken_is_counted_when_it_comes_again() {
+async fn a_batch_whose_counts_were_lost_is_counted_on_redelivery() {
     let mut all = JoinSet::new();
     for fate in [Fate::LostAnswer, Fate::Cut, Fate::Truncate(taken()), Fate::Answer(failed())] {
         all.spawn(async move {
@@ -111,7 +111,7 @@ async fn a_batch_whose_counts_were_not_taken_is_counted_when_it_comes_again() {
 }
 
 #[tokio::test]
-async fn a_silent_cloudwatch_does_not_keep_the_records_past_the_deadline() {
+async fn records_are_returned_before_the_deadline_if_cloudwatch_hangs() {
     let service = Service::start(vec![Fate::Silence; 3]);
     let end = Instant::now() + Duration::from_secs(2);
     handed_over(&batch(), &context(&service), Duration::from_secs(2)).await;
@@ -120,7 +120,7 @@ async fn a_silent_cloudwatch_does_not_keep_the_records_past_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_failure_on_the_way_has_its_own_code() {
+async fn a_network_failure_has_its_own_code() {
     for (fate, code) in [(Fate::Cut, "Dispatch"), (Fate::Truncate(taken()), "Response")] {
         let service = Service::start(vec![fate; 3]);
         let metric = Metric::single("Clicks".to_owned(), 1_763_640_000, 1.0);

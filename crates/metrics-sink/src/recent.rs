@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_its_stream_and_its_records() {
+    fn a_batch_is_identified_by_its_stream_and_records() {
         let of = |stream: &str, ids: &str| {
             let text = format!(
                 "[{}]",

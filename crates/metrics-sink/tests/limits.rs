@@ -1,4 +1,4 @@
-//! Metrics of an analytics application, at the limits of what CloudWatch takes.
+//! Metrics of an analytics application at the limits of CloudWatch.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use lambda_support::service::ServiceError;
 use metrics_sink::{Context, Metric, Metrics, handle};
 use serde_json::{Value, json};
 
-/// Keeps what is published.
+/// Records the published metrics.
 #[derive(Default)]
 struct Memory(Mutex<Vec<Metric>>);
 

@@ -9,22 +9,22 @@ use serde_json::{Value, json};
 
 const SINK: &str = env!("CARGO_BIN_EXE_metrics-sink");
 
-/// CloudWatch's answer when it took metrics: a map without entries, in CBOR.
+/// The answer of CloudWatch when it accepts metrics: an empty map in CBOR.
 fn taken() -> Answer {
     let headers = vec![("smithy-protocol", "rpc-v2-cbor")];
     Answer { status: 200, content_type: "application/cbor", body: vec![0xa0], headers }
 }
 
-/// What an invocation led to.
+/// The result of an invocation.
 struct Outcome {
-    /// How many calls CloudWatch got.
+    /// The number of calls that CloudWatch received.
     calls: usize,
     /// The lines of the log that are JSON.
     logs: Vec<Value>,
 }
 
-/// One invocation, with time until 2100, of a batch with three events and a line that is not one. Of the type `orders` nothing
-/// is known but its name. Every record must come back as it was.
+/// Invokes the function with a batch of three events and a line that is not an event. The deadline is in 2100. Only the
+/// name of the type `orders` is known. Every record must be returned unchanged.
 fn invoked(stream: &str, fate: Fate) -> Outcome {
     let records = [("1", "eyJhIjoxfQp7ImEiOjJ9Cg=="), ("2", "aGVsbG8KeyJhIjozfQo=")];
     let event = json!({
@@ -73,7 +73,7 @@ fn events_that_were_not_counted_are_a_metric_in_the_log() {
 }
 
 #[test]
-fn a_sink_that_is_not_configured_ends_and_names_the_variable() {
+fn an_unconfigured_sink_exits_and_names_the_variable() {
     let output = Command::new(SINK).env_clear().output().unwrap();
     let logs = String::from_utf8_lossy(&output.stdout);
     assert!(!output.status.success() && logs.contains("METRIC_NAMESPACE"), "{logs}");

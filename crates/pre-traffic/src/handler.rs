@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::test_event::TestEvent;
 
-    /// A version with one answer.
+    /// A version that always gives the same answer.
     struct Version(Result<Value, ServiceError>);
 
     impl Functions for Version {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_status_that_codedeploy_does_not_take_is_an_error() {
+    async fn a_status_that_codedeploy_does_not_accept_is_an_error() {
         let (answer, reported) = check(Ok(right()), Reports { fails: true, ..Reports::default() }).await;
         assert!(answer.unwrap_err().to_string().starts_with("failed to report to CodeDeploy that the check Succeeded"));
         assert_eq!(reported, []);

@@ -1,4 +1,4 @@
-//! A check whose calls meet the faults of a network, which must not decide about the new version.
+//! Checks whose calls meet network faults. These must not decide about the new version.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn lambda(service: &Service) -> Lambda {
 }
 
 #[tokio::test]
-async fn a_call_that_breaks_is_made_again() {
+async fn a_broken_call_is_retried() {
     let good = || answer(200, r#"{"statusCode":200}"#);
     let mut throttled = answer(429, r#"{"Type":"User","message":"Rate Exceeded."}"#);
     throttled.headers.push(("x-amzn-errortype", "TooManyRequestsException"));
@@ -51,7 +51,7 @@ async fn a_version_that_fails_is_not_called_again() {
 }
 
 #[tokio::test]
-async fn codedeploy_is_told_though_its_answer_was_lost() {
+async fn a_report_to_codedeploy_is_retried_after_transient_failures() {
     let refused = |code: &str| Fate::Answer(Answer::json(400, &format!(r#"{{"__type":"{code}","message":"No."}}"#)));
     let accepted = || Fate::Answer(Answer::json(200, r#"{"lifecycleEventHookExecutionId":"e-1"}"#));
     for script in [

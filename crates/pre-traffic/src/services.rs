@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_deployment_is_told_under_its_execution() {
+    async fn the_status_is_reported_with_deployment_and_execution_id() {
         for (status, expected) in
             [(Status::Succeeded, LifecycleEventStatus::Succeeded), (Status::Failed, LifecycleEventStatus::Failed)]
         {

@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(TestEvent::from_name("views"), None);
     }
 
-    /// The results of a body in the capture function of the type.
+    /// The result of each event in a body, from the parser of the capture function.
     fn capture(event_type: &'static EventType, body: &str) -> Vec<Result<(), EventErrorCode>> {
         let batch = Batch::parse(event_type, body.as_bytes(), DateTime::<Utc>::from(now()), Uuid::nil).unwrap();
         batch.events().iter().map(|event| event.as_ref().map(|_| ()).map_err(|error| error.code())).collect()
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn the_problem_is_named() {
         let answer = |body: Value| json!({"statusCode": 200, "body": body.to_string()});
         let stored = answer(json!({"failed_count": 0, "records": [{"failed": false}]}));
         assert_eq!(named("clicks").check(&stored), Err("/failed_count is 0, not 1".to_owned()));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-/// The features of each package, as cargo resolves them for these packages and these kinds of dependencies.
+/// The features of each package, as cargo resolves them with these arguments.
 fn features(arguments: &[&str]) -> BTreeMap<String, String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--prefix", "none", "--format", "{p}|{f}"])
@@ -30,7 +30,7 @@ fn tests_and_programs_share_every_dependency() {
     let tests = features(&["--workspace", "--edges", "normal,build,dev"]);
     assert!(programs.len() > 200 && tests.len() > programs.len());
     let differ: Vec<_> = programs.iter().filter(|(package, features)| tests.get(*package) != Some(features)).collect();
-    assert!(differ.is_empty(), "compiled twice, ask for the tests' features in shared-features: {differ:?}");
+    assert!(differ.is_empty(), "compiled twice: add the features of the tests to shared-features: {differ:?}");
 }
 
 /// The packages of the functions.
@@ -47,18 +47,18 @@ fn functions() -> Vec<String> {
 fn functions_share_what_they_have_in_common_when_built_one_by_one() {
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     for function in functions() {
-        // Without the few dependencies of build scripts, such as those that read the schemas of events.
+        // The few dependencies of build scripts are left out, such as those that read the schemas of events.
         let of_function = features(&["--manifest-path", &format!("crates/{function}/Cargo.toml"), "--edges", "normal"]);
         assert!(of_function.len() > 100);
         for (package, features) in of_function {
             let known = all.entry(package.clone()).or_insert_with(|| features.clone());
-            assert_eq!(*known, features, "{package} is compiled twice: ask for its features in lambda-support");
+            assert_eq!(*known, features, "{package} is compiled twice: add its features to lambda-support");
         }
     }
 }
 
 #[test]
-fn what_goes_to_aws_has_none_of_them() {
+fn deployed_functions_have_no_test_features() {
     for function in functions() {
         let features = features(&["--package", &function, "--edges", "normal"]);
         let (_, tokio) = features.iter().find(|(package, _)| package.starts_with("tokio v")).unwrap();

@@ -46,7 +46,7 @@ fn fresh(planned: &[Planned], table: Table) -> Vec<Planned> {
 }
 
 #[test]
-fn a_day_has_exactly_the_impressions_asked_for_and_all_its_events_are_of_it() {
+fn a_day_has_exactly_the_requested_impressions_and_only_its_own_events() {
     for impressions in [0, 1, 7, 199, 200, 201, 20_000] {
         let events = of_day("", 3, impressions);
         assert_eq!(fresh(&events, Table::Impressions).len() as u64, impressions);
@@ -69,7 +69,7 @@ fn a_click_follows_its_impression_and_shows_its_ad() {
                     assert!(event.occurred_at > impression.occurred_at);
                     assert_eq!(event.ad, impression.ad);
                 }
-                Table::Other(_) => panic!("nobody asked for {event:?}"),
+                Table::Other(_) => panic!("unexpected event: {event:?}"),
             }
         }
     }
@@ -106,7 +106,7 @@ fn another_seed_or_day_gives_other_events() {
     assert_eq!(all.iter().flatten().collect::<BTreeSet<_>>().len(), all.iter().map(BTreeSet::len).sum::<usize>());
 }
 
-/// The clickthrough of 100,000 views is within 4.5 standard deviations of the probability.
+/// The number of clicks on 100,000 views is within 4.5 standard deviations of the expected value.
 #[test]
 fn clickthrough_matches_the_configuration() {
     let events = of_day("", 8, 100_000);
@@ -115,7 +115,7 @@ fn clickthrough_matches_the_configuration() {
     assert!((clicks - 30_000.0).abs() < 4.5 * deviation, "{clicks}");
 }
 
-/// The test of Kolmogorov and Smirnov: the greatest distance of the sample's distribution from the uniform one over
+/// Kolmogorov–Smirnov test: the greatest distance between the distribution of the sample and the uniform one over
 /// middle ± variance is below the 99.99 % point, 2.23 / √n.
 fn assert_even(mut sample: Vec<f64>, middle: f64, variance: f64) {
     assert!(sample.len() > 1_000);
@@ -132,7 +132,7 @@ fn assert_even(mut sample: Vec<f64>, middle: f64, variance: f64) {
     assert!(distance < 2.23 / n.sqrt(), "{distance} of {n} around {middle} ± {variance}");
 }
 
-/// The views of each user, whose ids depend on the user's key.
+/// The view times of each user. The ids of the views depend on the key of the user.
 fn times_by_user(plan: &Plan, events: &[Planned]) -> Vec<Vec<u64>> {
     let mut at: BTreeMap<Uuid, u64> = BTreeMap::new();
     for p in fresh(events, Table::Impressions) {
@@ -180,8 +180,7 @@ fn the_views_of_a_day_keep_the_proportions_of_the_configuration() {
     let events: Vec<Planned> = plan.all_traffic().collect();
     let users = times_by_user(&plan, &events);
     assert!(users.iter().all(|times| times.len() == 100));
-    // A hundred views a day: 864 s between them, a quarter more or less. Scaling each user's day to fit moves this
-    // by less than the bound can see.
+    // With 100 views a day, the gap is 864 s ± 25 %. Scaling each user's day to fit changes it by less than the bound.
     let gaps = users.iter().flat_map(|times| times.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 1e6));
     let gaps: Vec<f64> = gaps.collect();
     let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
@@ -246,7 +245,7 @@ fn a_day_can_be_sent_at_a_rate() {
 }
 
 #[test]
-fn shares_come_on_top_and_leave_the_rest_as_it_was() {
+fn shares_add_events_and_leave_the_fresh_ids_unchanged() {
     let plain = of_day("", 4, 20_000);
     let more = of_day("Repeats: {Share: 0.1}\nMalformed: {Share: 0.05}\nLate: {Share: 0.2, By: 26h}\n", 4, 20_000);
     let ids = |events: &[Planned]| -> Vec<(Table, Uuid)> {
@@ -258,7 +257,7 @@ fn shares_come_on_top_and_leave_the_rest_as_it_was() {
     assert!(near(count(|e| e.kind == Kind::Repeat), plain.len() as f64, 0.1));
     assert!(near(count(|e| matches!(e.kind, Kind::Malformed(_))), plain.len() as f64, 0.05));
     assert!(near(count(|e| e.kind == Kind::Fresh && e.late && e.table == Table::Impressions), 20_000.0, 0.2));
-    // Late events occurred 26 hours before; a repeat is identical to its original.
+    // Late events occurred 26 hours earlier. A repeat is identical to its original.
     let mut originals = BTreeMap::new();
     for p in &more {
         let midnight = day().and_time(NaiveTime::MIN).and_utc().timestamp_millis();

@@ -1,4 +1,4 @@
-//! A server that answers as a test decides and records its requests, and the program under test.
+//! A server with scripted answers that records its requests, and helpers to run the program under test.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "all of this is part of tests")]
@@ -12,7 +12,7 @@ use faulty_service::{Answer, Fate, Service};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A request as it came in.
+/// A request that the server received.
 #[derive(Debug, Clone)]
 pub struct Received {
     /// `/impressions` or `/clicks`.
@@ -21,11 +21,11 @@ pub struct Received {
     pub table: String,
     /// The events of the batch.
     pub events: Vec<Value>,
-    /// The number of the connection, from 0.
+    /// The number of the connection, starting at 0.
     pub connection: usize,
     /// The header `content-encoding`.
     pub encoding: Option<String>,
-    /// HTTP/2.
+    /// Whether it was sent over HTTP/2.
     pub http2: bool,
 }
 
@@ -56,15 +56,15 @@ pub enum Reply {
     Records(Vec<Option<&'static str>>),
     /// A status with headers.
     Status(u16, Vec<(&'static str, &'static str)>),
-    /// This body with a 200.
+    /// 200 with this body.
     Body(&'static str),
-    /// No answer: the connection is closed, or with HTTP/2 the stream.
+    /// No answer. The connection is closed, or the stream with HTTP/2.
     Close,
-    /// The beginning of a 200, then the same.
+    /// The beginning of a 200, and then as with `Close`.
     Torn,
-    /// No answer, but the connection stays.
+    /// No answer, but the connection stays open.
     Hang,
-    /// Every event is stored, and the connection is closed afterwards.
+    /// Every event is stored. Then the connection is closed.
     StoredAndClose,
 }
 
@@ -90,7 +90,7 @@ impl Reply {
     }
 }
 
-/// A server on a port of its own.
+/// A server on its own port.
 pub struct Server {
     pub url: String,
     received: Arc<Mutex<Vec<Received>>>,
@@ -104,7 +104,7 @@ impl Server {
         Self::of(Service::start_with(decide(reply, &received)), received)
     }
 
-    /// The same over https, as `localhost`, and its certificate, which no client trusts by default.
+    /// Like `start`, but over https as `localhost`. Also returns the certificate, which no client trusts by default.
     pub fn start_secure(reply: impl FnMut(usize, &Received) -> Reply + Send + 'static) -> (Self, String) {
         let received = Arc::default();
         let (service, certificate) = Service::start_secure(decide(reply, &received));
@@ -120,7 +120,7 @@ impl Server {
         self.received.lock().unwrap().clone()
     }
 
-    /// All events so far of a table.
+    /// All events of a table so far.
     pub fn events(&self, table: &str) -> Vec<Value> {
         self.received()
             .into_iter()
@@ -130,7 +130,7 @@ impl Server {
     }
 }
 
-/// Reads each request, keeps it, and replies.
+/// Reads and records each request, and decides on the reply.
 fn decide(
     mut reply: impl FnMut(usize, &Received) -> Reply + Send + 'static,
     received: &Arc<Mutex<Vec<Received>>>,
@@ -155,7 +155,7 @@ fn records(codes: &[Option<&str>]) -> Value {
     json!({"failed_count": codes.iter().flatten().count(), "records": records})
 }
 
-/// A configuration of 20 users, with more keys appended.
+/// Writes a configuration with 20 users and these additional keys.
 pub fn config(more: &str) -> (TempDir, String) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("config.yaml");
@@ -171,7 +171,7 @@ ConsiderVariance: 2s}
     (folder, path.display().to_string())
 }
 
-/// The binary, with arguments.
+/// The command to run the binary with these arguments.
 pub fn loadgen(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
     command.args(arguments).env_remove("LOADGEN_TEST_URL").stdin(Stdio::null());

@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn a_day_is_a_date_or_a_word() {
         let today = || Utc::now().date_naive();
-        // Midnight may come between the calls.
+        // Midnight can pass between the two calls.
         let first = today();
         let (now, before) = (read_day("today").unwrap(), read_day("yesterday").unwrap());
         assert!((first..=today()).contains(&now));

@@ -23,7 +23,7 @@ fn documents() -> Vec<PathBuf> {
     files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect()
 }
 
-/// A command in a document, and whether it is complete: in a sentence it may only be named.
+/// A command in a document, and whether it is complete. Running text can name a command without its arguments.
 #[derive(Debug, PartialEq)]
 struct FoundCommand {
     words: Vec<String>,
@@ -55,7 +55,7 @@ fn commands(page: &str) -> Vec<FoundCommand> {
     found
 }
 
-/// The words of a command, as a shell would split them, up to its end.
+/// Splits a command into words as a shell would, up to the end of the command.
 fn words(text: &str, is_span: bool) -> Vec<String> {
     let (mut words, mut word, mut quote, mut chars) = (Vec::new(), None::<String>, None, text.chars().peekable());
     while let Some(char) = chars.next() {
@@ -82,7 +82,7 @@ fn words(text: &str, is_span: bool) -> Vec<String> {
     words.into_iter().map(|word| if is_day(&word) { DAY.to_owned() } else { word }).map(number).collect()
 }
 
-/// `-n N` is a number.
+/// Replaces the placeholder `N`, as in `-n N`, with a number.
 fn number(word: String) -> String {
     if word == "N" { "10".to_owned() } else { word }
 }

@@ -126,7 +126,7 @@ fn version(program: &str) -> Result<String> {
 mod tests {
     use super::*;
 
-    /// As `tools/delivery/doctor.py` prints them.
+    /// Findings in the output format of `tools/delivery/doctor.py`.
     const FINDINGS: &str = r#"[
         {"what": "credentials", "detail": "account 1", "good": true, "stops": false, "command": null},
         {"what": "quota of Lambda", "detail": "10", "good": false, "stops": false, "command": "aws service-quotas …"},
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_is_a_line_and_its_command_one_more() {
+    fn a_finding_is_one_line_and_its_command_another() {
         let findings: Vec<Finding> = serde_json::from_str(FINDINGS).unwrap();
         let lines: Vec<String> = findings.iter().map(|finding| finding.line(15)).collect();
         let plain: Vec<_> = lines.iter().map(|line| console::strip_ansi_codes(line)).collect();

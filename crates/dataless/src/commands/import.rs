@@ -182,7 +182,7 @@ mod tests {
     fn complete_files_are_valid_and_temporary_ones_are_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let hour = hour(folder.path());
-        // Firehose concatenates, so a file may have several gzip members.
+        // Firehose concatenates objects, so a file can have several gzip members.
         std::fs::write(hour.join("one.gz"), [gzip("{}\n"), gzip("{}\n")].concat()).unwrap();
         std::fs::write(hour.join("two.gz"), gzip("")).unwrap();
         std::fs::write(hour.join(".three.gz"), "torn").unwrap();
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_file_is_named() {
+    fn an_incomplete_file_is_named() {
         let whole = gzip(&"{\"click_id\":\"x\"}\n".repeat(1_000));
         let mut changed = whole.clone();
         let middle = changed.len() / 2;

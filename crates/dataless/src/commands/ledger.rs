@@ -137,7 +137,7 @@ pub fn rejected(workspace: &Workspace, options: &Rejected) -> Result<Outcome> {
 mod tests {
     use super::*;
 
-    /// A row of clicks that balances.
+    /// A balanced ledger row of clicks.
     pub fn row(day: &str, raw: u64) -> LedgerRow {
         LedgerRow {
             table: "clicks".into(),

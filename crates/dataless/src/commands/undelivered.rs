@@ -99,12 +99,13 @@ mod tests {
         "2026-11-20".parse().unwrap()
     }
 
-    /// The output of the script for one object with five lines, and for a second run.
+    /// The output of the script for one object with five lines.
     const TAKEN: &str = r#"{"lines": {"impressions": 5, "clicks": 0},
         "objects": ["data/raw/ad/impressions/year=2026/month=11/day=20/hour=23/undelivered-0c5a3f1b2d4e6a78.gz",
             "data/raw/ad/impressions/year=2026/month=11/day=21/hour=00/undelivered-0c5a3f1b2d4e6a78.gz"],
         "removed": ["data/raw-errors/impressions/processing-failed/year=2026/month=11/day=20/hour=11/a"],
         "unreadable": [], "rerun": {"from": "2026-11-20", "to": "2026-11-21"}}"#;
+    /// The output of a second run, which restores nothing.
     const NOTHING: &str = r#"{"lines": {"impressions": 0, "clicks": 0}, "objects": [], "removed": [],
         "unreadable": [], "rerun": null}"#;
 
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_taken_from_a_script_that_fails_after_it() {
+    fn a_report_is_read_even_if_the_script_fails_afterwards() {
         let dir = tempfile::tempdir().unwrap();
         let script = |line: &str| Tool::new("sh", dir.path().join("log")).args(["-c", line]);
         let (report, ended) = restore(&script(&format!("echo '{TAKEN}'; exit 1"))).unwrap();

@@ -381,7 +381,7 @@ mod tests {
             gzip.extend(encoder.finish().unwrap());
         }
         std::fs::write(hour.join("zipped.gz"), gzip).unwrap();
-        // A blank line counts, and so does text after the last newline.
+        // Blank lines count, and so does text after the last newline.
         assert_eq!(count_raw(dir.path(), []).unwrap(), counts([("impressions", 6)]));
     }
 

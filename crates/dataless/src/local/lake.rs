@@ -128,7 +128,7 @@ mod tests {
         assert!(!LedgerRow { undelivered: 1, ..row }.balances());
     }
 
-    /// A row of a run that took five minutes.
+    /// A ledger row that was decided by a run of five minutes.
     fn decided(table: &str, day: &str, started: &str) -> LedgerRow {
         let started: DateTime<Utc> = format!("{started}:00Z").parse().unwrap();
         LedgerRow {
@@ -147,7 +147,7 @@ mod tests {
         let at = |day, started| [first.clone(), decided("clicks", day, started)];
         assert_eq!(days(&at("2026-11-21", "2026-12-01T04:04")), ["2026-11-21"]);
         assert_eq!(days(&at("2026-11-24", "2026-12-01T04:04")), ["2026-11-24"]);
-        // In order; too far after it; before it.
+        // Decided in order, too many days after it, and before it.
         assert_eq!(days(&at("2026-11-21", "2026-12-01T04:05")), [""; 0]);
         assert_eq!(days(&at("2026-11-25", "2026-12-01T04:04")), [""; 0]);
         assert_eq!(days(&at("2026-11-19", "2026-12-01T03:54")), [""; 0]);

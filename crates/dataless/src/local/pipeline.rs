@@ -304,8 +304,8 @@ mod tests {
     ];
     const OTHER: &str = "arn:aws:states:us-east-1:000000000000:execution:wh-daily:other";
 
-    /// Step Functions with an execution of two sequential parts, and an unrelated one. At each poll of the whole, one more
-    /// part has ended, and with the last one the whole.
+    /// A fake Step Functions with an execution of two sequential parts, and an unrelated execution. Each poll of the
+    /// whole execution shows one more part that has ended, and then the end of the whole.
     struct Emulator {
         looks: usize,
         second: &'static str,
@@ -348,7 +348,7 @@ mod tests {
         }
     }
 
-    /// Follows the whole, and returns the days of the shown runs and the result.
+    /// Follows the whole execution. Returns the days of the runs that were shown, and the result.
     fn follow(second: &'static str) -> (Vec<String>, Result<()>) {
         let emulator = RefCell::new(Emulator { looks: 0, second });
         let execution = Execution { arn: WHOLE.into(), machine: "wh-daily".into() };

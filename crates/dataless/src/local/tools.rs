@@ -274,7 +274,7 @@ fn output_of(command: &mut Command) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// The releases that a list names, such as `uv==0.13.8`.
+    /// The releases in a list, such as `uv==0.13.8`.
     fn releases(path: &Path) -> Vec<String> {
         let text = std::fs::read_to_string(path).unwrap();
         let lines = text.lines().filter(|line| !line.starts_with(['#', ' ']) && line.contains("=="));
@@ -282,13 +282,13 @@ mod tests {
     }
 
     #[test]
-    fn the_lists_have_what_their_sources_ask_for_and_each_release_a_hash() {
+    fn lock_files_have_every_requirement_and_a_hash_per_release() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         for list in lists() {
             let locked = root.join(format!("{list}.txt"));
             let releases_of_list = releases(&locked);
             for wanted in releases(&root.join(format!("{list}.in"))) {
-                // An extra is not a release of its own.
+                // An extra is not a separate release.
                 let (name, version) = wanted.split_once("==").unwrap();
                 let release = format!("{}=={version}", name.split('[').next().unwrap());
                 assert!(releases_of_list.contains(&release), "{list}.txt lacks {release}: run `cargo dataless lock`");

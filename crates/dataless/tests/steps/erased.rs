@@ -1,4 +1,4 @@
-//! What is erased is in no answer, in no version of an object, and on no disk.
+//! Erased data is in no query result, in no object version, and on no disk.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{column, days_ago, everything, root, run, text};
 
-/// What holds a text: on the disk of the warehouse, and, while it runs, among all versions of its objects.
+/// Finds everything that contains a text: files on the disk of the warehouse and, while it runs, all object versions.
 fn holders(of: &str, running: bool) -> Value {
     let mut command = Command::new(root().join(".dataless/tools/spark/bin/python"));
     let script = root().join("crates/dataless/tests/steps/holders_of.py");
@@ -36,7 +36,7 @@ pub fn what_is_erased_is_nowhere() -> String {
     let before = everything();
     assert!(before.contains(&ad));
     let held = holders(&ad, true);
-    // The search finds it where it is to be found: in the emulator's own files, in the copy, packed and not, in ORC.
+    // Before the erasure, the search finds it in the emulator's files and in the copy: in gzip, plain and ORC files.
     for part in ["emulator/s3/", "emulator/s3/.versions/", "s3/", "data/raw/", ".orc", "s3://"] {
         assert!(names(&held).iter().any(|name| name.contains(part)), "{part}: {held}");
     }
@@ -64,7 +64,7 @@ pub fn what_is_erased_is_nowhere() -> String {
     ad
 }
 
-/// What the emulator writes when it ends has nothing of it either.
+/// The files that the emulator writes when it stops do not contain it either.
 pub fn what_was_erased_is_on_no_disk(ad: &str) {
     assert_eq!(names(&holders(ad, false)), [""; 0]);
 }

@@ -1,4 +1,4 @@
-//! The README, pasted.
+//! Runs the commands of the README.
 
 use super::{root, run};
 
@@ -8,8 +8,8 @@ fn section(heading: &str) -> String {
     rest.split("\n## ").next().unwrap().to_owned()
 }
 
-/// Runs the README's first command, which prints what the README shows, in wider columns. How many clicks there are depends
-/// on the day: the README has those of another one.
+/// Runs the first command of the README. It prints what the README shows, in wider columns. The number of clicks
+/// depends on the day, and the README has that of another day.
 pub fn demo() -> String {
     let section = section("Try it");
     let block = |mark: &str| section.split(mark).nth(1).unwrap().split("```").next().unwrap();
@@ -30,7 +30,7 @@ pub fn demo() -> String {
     printed
 }
 
-/// The shell blocks of the README's section on staying, as a reader would paste them.
+/// The shell blocks of the section "A warehouse that stays" of the README, as a reader would paste them.
 pub fn commands() -> String {
     let section = section("A warehouse that stays");
     let blocks = section.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());

@@ -34,7 +34,7 @@ pub fn rejected_lines_are_replayed_once() {
     assert_eq!(replay()["replayed"], count);
     run(&["batch", "--day", &day]);
     assert_eq!(rows(), count);
-    // Raw has them still, and they are known from those that are open.
+    // Raw still has the rejected lines, but the replayed ones are no longer open.
     let open = run(&["rejected", "--day", &day, "--open", "--json"]);
     assert_eq!(open.lines().count(), lines.lines().count() - count);
     let before = everything();

@@ -1,4 +1,4 @@
-//! What was sent, held against the ledger and the lake.
+//! Compares what was sent with the ledger and the lake.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,19 +7,19 @@ use serde_json::Value;
 
 use super::run;
 
-/// A line that was sent, as whoever sent it knows it.
+/// A line that was sent, from the point of view of its sender.
 pub struct Sent {
     pub table: &'static str,
     /// The day on which it arrived.
     pub arrived: String,
-    /// Its own id and when it occurred; none if the line is not an event.
+    /// The own id and the time of the event. `None` if the line is not an event.
     pub event: Option<(String, String)>,
     pub line: String,
 }
 
 const TABLES: [(&str, &str); 2] = [("impressions", "impression_id"), ("clicks", "click_id")];
 
-/// Every line of raw files below a folder: those that `loadgen files` made, or the local copy of the raw zone.
+/// Every line of the raw files below a folder: the output of `loadgen files`, or the local copy of the raw zone.
 pub fn sent_in_files(folder: &Path) -> Vec<Sent> {
     let mut sent = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -32,7 +32,7 @@ pub fn sent_in_files(folder: &Path) -> Vec<Sent> {
         let (table, own) = *TABLES.iter().find(|(table, _)| name.contains(&format!("/raw/ad/{table}/year="))).unwrap();
         let part = |key: &str| name.split(&format!("/{key}=")).nth(1).unwrap().split('/').next().unwrap();
         let bytes = std::fs::read(&path).unwrap();
-        // The emulator keeps what Firehose compresses as it was.
+        // The emulator does not compress what Firehose would compress.
         let text = if bytes.starts_with(&[0x1f, 0x8b]) {
             std::io::read_to_string(flate2::read::GzDecoder::new(&bytes[..])).unwrap()
         } else {
@@ -53,13 +53,13 @@ pub fn sent_in_files(folder: &Path) -> Vec<Sent> {
     sent
 }
 
-/// An event that arrives more than three days after its day is late.
+/// An event is late if it arrives more than three days after the day on which it occurred.
 pub fn is_late(occurred_at: &str, arrived: &str) -> bool {
     let day = |text: &str| chrono::NaiveDate::parse_from_str(&text[..10], "%Y-%m-%d").unwrap();
     (day(arrived) - day(occurred_at)).num_days() > 3
 }
 
-/// Holds all lines that arrived on some days against the ledger of those days and the rows of the lake, each way.
+/// Asserts that the ledger and the lake account for exactly the lines that arrived on some days.
 pub fn assert_accounted_for(sent: &[Sent]) {
     let days: BTreeSet<&str> = sent.iter().map(|sent| sent.arrived.as_str()).collect();
     for (table, own) in TABLES {

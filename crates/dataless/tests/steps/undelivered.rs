@@ -1,4 +1,4 @@
-//! What Firehose set aside keeps the books open until it is taken back.
+//! Lines that Firehose set aside keep the ledger from balancing until they are restored.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -32,14 +32,14 @@ pub fn lines_that_firehose_set_aside_are_taken_back_once() {
     assert_eq!(everything(), before);
 }
 
-/// Event types of which lines were taken back, and how many.
+/// The number of restored lines per event type.
 fn lines(report: &Value) -> Vec<(&str, u64)> {
     let lines = report["lines"].as_object().unwrap();
     let lines = lines.iter().map(|(name, count)| (name.as_str(), count.as_u64().unwrap()));
     lines.filter(|(_, count)| *count > 0).collect()
 }
 
-/// Puts an object as Firehose writes it, with one impression in it. The emulator's Firehose gives up on no batch.
+/// Writes an error object with one impression, in the format of Firehose. The emulator's Firehose never writes one.
 fn put_error_object(day: NaiveDate) {
     let line = format!(
         "{{\"impression_id\":\"5e7a51de-0000-4000-8000-000000000001\",\"ad_id\":\"{AD}\",\"occurred_at\":\"{day} 10:00:00.000\"}}\n"

@@ -1,4 +1,4 @@
-//! A checkout whose warehouse seems to run, until a command needs data from it.
+//! A checkout whose warehouse appears to be running, until a command needs its data.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 /// A checkout with the state of a warehouse that `up` started.
 pub struct Checkout {
     pub dir: TempDir,
-    /// Below that folder.
+    /// The path of the checkout below `dir`.
     pub name: &'static str,
     pub port: u16,
 }
@@ -54,7 +54,7 @@ impl Checkout {
     }
 }
 
-/// A server that answers 200 to every request, as any program may.
+/// Starts a server that answers every request with 200, as an unrelated program could.
 pub fn serve() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -68,13 +68,13 @@ pub fn serve() -> u16 {
     port
 }
 
-/// A process whose command line is that of an instance's emulator.
+/// A process with the command line of an instance's emulator.
 pub struct Emulator(pub Child);
 
 impl Emulator {
     pub fn of(instance: &Path) -> Self {
         let mut command = Command::new("sh");
-        // A second command, so that the shell is not replaced by the first.
+        // The second command keeps the shell from replacing itself with the first.
         command.args(["-c", "sleep 600; :", "/a/tools/emulator/start_ministack.py"]).arg(instance).process_group(0);
         Self(command.spawn().unwrap())
     }

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_is_no_object_is_named() {
+    fn a_line_that_is_not_an_object_is_named() {
         for (text, expected) in [
             ("{}\n\n{\"a\":}\n", "line 3: it is not JSON (expected value at line 1 column 6)"),
             ("{}\n[1]\n", "line 2: it is an array: samples are JSON objects, one per line"),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_at_the_start_and_blank_lines_are_no_samples() {
+    fn a_byte_order_mark_and_blank_lines_are_ignored() {
         let samples = read("\u{feff}{\"a\": 1.50}\r\n\r\n{}").unwrap();
         assert_eq!(samples[0].members, [("a".to_owned(), Json::Number("1.50".to_owned()))]);
         assert_eq!(samples[1].line, 3);

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_what_the_api_takes_them_for() {
+    fn texts_are_classified_as_by_the_api() {
         for (text, uuid, time, date) in [
             ("0b7c2e9a-3f64-4d0f-9a53-6e1b8f0c2d47", true, false, false),
             ("0B7C2E9A-3F64-4D0F-9A53-6E1B8F0C2D47", true, false, false),

@@ -23,7 +23,7 @@ fn lines(batch: &Batch) -> Vec<&str> {
     stored.map(|stored| std::str::from_utf8(&batch.ndjson()[stored.line.clone()]).unwrap()).collect()
 }
 
-/// The codes of a batch of impressions, `None` for a stored one.
+/// The error codes of a batch of impressions. `None` is a stored event.
 fn codes(elements: &str) -> Vec<Option<EventErrorCode>> {
     let batch = parse(&IMPRESSIONS, &format!("{{\"impressions\":[{elements}]}}")).unwrap();
     batch.events().iter().map(|event| event.as_ref().err().map(EventError::code)).collect()
@@ -58,7 +58,7 @@ fn a_click_keeps_its_three_ids_apart_whatever_the_order_of_its_fields() {
 }
 
 #[test]
-fn an_event_without_its_own_id_gets_one_and_is_told() {
+fn an_event_without_its_own_id_is_given_one() {
     let body = json!({"impressions": [{"ad_id": AD, "occurred_at": AT}]}).to_string();
     let batch = parse(&IMPRESSIONS, &body).unwrap();
     assert_eq!(batch.events()[0].as_ref().unwrap().given_id, Some(GIVEN));
@@ -78,7 +78,7 @@ fn escapes_in_names_and_values_are_undone() {
     assert_eq!(codes(&escaped), [None]);
 }
 
-/// Each element fails with this code, and its neighbours are stored.
+/// Asserts that each element fails with this code while its neighbours are stored.
 fn assert_each_fails_alone(elements: &[String], code: EventErrorCode) {
     for element in elements {
         let three = format!("{},{element},{}", good(), good());
@@ -165,7 +165,7 @@ fn one_to_500_events_make_a_batch() {
 }
 
 #[test]
-fn a_body_that_is_no_batch_is_refused_whole() {
+fn a_body_that_is_not_a_batch_is_refused_as_a_whole() {
     let good = good();
     for (body, code) in [
         (String::new(), "InvalidJson"),
@@ -232,9 +232,9 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
 }
 
 proptest! {
-    /// The oracle reads the same batch as a tree of values.
+    /// The oracle reads the same batch as a `serde_json::Value`.
     #[test]
-    fn an_event_is_stored_exactly_when_a_tree_of_values_says_that_it_is_valid(
+    fn an_event_is_stored_exactly_when_the_oracle_accepts_it(
         elements in prop::collection::vec(
             prop_oneof![
                 any_json(),
@@ -276,7 +276,7 @@ proptest! {
     }
 
     #[test]
-    fn no_body_makes_it_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn arbitrary_bodies_do_not_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = Batch::parse(&CLICKS, &body, now(), Uuid::nil);
     }
 }

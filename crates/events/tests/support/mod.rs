@@ -1,5 +1,5 @@
-//! Shared by tests, benchmarks and the long run of random bodies: tables of any schema, and random events of it.
-#![allow(dead_code, reason = "none of them needs everything")]
+//! Event types from any schema, and random events of them. Shared by tests, benchmarks and fuzzing.
+#![allow(dead_code, reason = "each user needs only a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../build/model.rs"]
@@ -11,16 +11,16 @@ use chrono::{DateTime, Utc};
 use events::{Batch, BatchError, EventType, table};
 use uuid::Uuid;
 
-/// The id that the server gives.
+/// The id that the server assigns.
 pub const GIVEN: Uuid = Uuid::from_u128(0x0192_d3c4_9a5b_7c6d_8e7f_0011_2233_4455);
 
-/// A schema with every type.
+/// A schema with a field of every type.
 pub const READINGS: &str = include_str!("../schemas/readings.json");
 
-/// A schema with ten fields, and items.
+/// A schema with ten fields, one of them a list of items.
 pub const ORDERS: &str = include_str!("../schemas/orders.json");
 
-/// An event type in both of its forms.
+/// An event type in both of its forms: the model and the static table.
 pub struct Type {
     pub model: event_types::EventType,
     pub table: &'static EventType,

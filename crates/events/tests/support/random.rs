@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use super::{GIVEN, now};
 
-/// A value in three forms, none of which is made from another by the code under test.
+/// A value in three forms. None of them is derived by the code under test.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// As a client may write it.
+    /// The value as a client can write it.
     pub written: String,
-    /// The value for JSON Schema. It is the same, unless the verdicts are meant to differ.
+    /// The value for JSON Schema. It has the same meaning, unless the verdicts are meant to differ.
     pub judged: String,
     /// The form in the raw line, if it is valid.
     pub line: String,
@@ -25,13 +25,13 @@ impl Sample {
         Self { written: text.clone(), judged: text.clone(), line: text }
     }
 
-    /// A value that JSON Schema accepts and we refuse, on purpose.
+    /// A value that JSON Schema accepts and this crate refuses on purpose.
     fn refused(text: impl Into<String>) -> Self {
         Self { judged: "null".to_owned(), ..Self::plain(text) }
     }
 }
 
-/// Values of any type; some are right by chance.
+/// Values of any type. Some are valid by chance.
 const ODD: [&str; 17] = [
     "null",
     "true",
@@ -52,7 +52,7 @@ const ODD: [&str; 17] = [
     "[[[[]]]]",
 ];
 
-/// Texts that are nearly times.
+/// Texts that are almost valid times.
 const ODD_TIMES: [&str; 10] = [
     "\"2026-11-20\"",
     "\"2026-11-20T11:59:58\"",
@@ -66,7 +66,7 @@ const ODD_TIMES: [&str; 10] = [
     "1763640000",
 ];
 
-/// Texts that are nearly dates.
+/// Texts that are almost valid dates.
 const ODD_DATES: [&str; 7] = [
     "\"2026-02-29\"",
     "\"2026-13-01\"",
@@ -80,7 +80,7 @@ const ODD_DATES: [&str; 7] = [
 /// Values that serde_json refuses.
 const NO_VALUES: [&str; 5] = ["1e999", "-1e400", "\"\\ud800\"", "\"\\udc00\\ud800\"", "{\"\\ud800\":1}"];
 
-/// An event. `oddness` is the probability that a value, or an object, has a fault.
+/// A random event. `oddness` is the probability that a value or an object has a fault.
 pub fn event(rng: &mut Rng, event_type: &EventType, oddness: f64) -> Sample {
     Random { rng, oddness, own: Some((&event_type.id, &event_type.time)) }.object(&event_type.object)
 }
@@ -88,7 +88,7 @@ pub fn event(rng: &mut Rng, event_type: &EventType, oddness: f64) -> Sample {
 struct Random<'r> {
     rng: &'r mut Rng,
     oddness: f64,
-    /// The names of the own id and the event's time, while it is the event's fields.
+    /// The names of the own id and the time of the event. `None` in nested objects.
     own: Option<(&'r str, &'r str)>,
 }
 
@@ -131,7 +131,7 @@ impl Random<'_> {
         }
         let judged: Vec<_> = members.iter().map(|(name, sample)| format!("\"{name}\":{}", sample.judged)).collect();
         if self.is_odd() && !members.is_empty() {
-            // A duplicate name, of which JSON Schema sees only one member.
+            // A duplicate name. JSON Schema sees only one of the members.
             let again = self.one_of(&members);
             members.insert(self.rng.usize(..=members.len()), again);
             is_refused = true;
@@ -158,7 +158,7 @@ impl Random<'_> {
         match value {
             Value::Uuid => self.uuid(),
             Value::DateTime => {
-                // At least a day from either end of the valid years, so that no offset leaves them.
+                // At least a day from either end of the valid years, so that every offset stays within them.
                 let time = self.rng.i64(-62_135_510_400_000..253_402_214_400_000);
                 self.time(DateTime::from_timestamp_millis(time).unwrap())
             }
@@ -190,7 +190,7 @@ impl Random<'_> {
         }
     }
 
-    /// A value that is nearly valid, or any value.
+    /// A value that is almost valid, or an arbitrary value.
     fn odd(&mut self, value: &Value) -> Sample {
         if self.rng.u8(..3) == 0 {
             return Sample::plain(self.one_of(&ODD));
@@ -248,7 +248,7 @@ impl Random<'_> {
             1 if max < i64::MAX => Sample::plain((max + 1).to_string()),
             2 => Sample::plain(format!("\"{inside}\"")),
             3 => Sample::plain(format!("{}.5", inside / 1_000_000)),
-            // A client that sends doubles may mean another value than this integer.
+            // For a client that sends doubles, this integer may not be the intended value.
             4 => Sample::refused(format!("{inside}.0")),
             _ => Sample::refused(self.one_of(&["9223372036854775808", "-9223372036854775809", "1e1", "12E0"])),
         }
@@ -267,7 +267,7 @@ impl Random<'_> {
     fn odd_decimal(&mut self, decimal: Decimal) -> Sample {
         let Decimal { scale, min, max, .. } = decimal;
         match self.rng.u8(..5) {
-            // Without a minimum it is the negative of the maximum, which JSON Schema does not know.
+            // Without a minimum, the limit is the negated maximum. JSON Schema does not have this rule.
             0 => Sample::refused(point(min - 1, scale)),
             1 => Sample::plain(point(max + 1, scale)),
             2 => Sample::plain(point(self.units(decimal) * 10 + 3, scale + 1)),
@@ -297,7 +297,7 @@ impl Random<'_> {
 
     fn own_time(&mut self) -> Sample {
         if self.is_odd() {
-            // JSON Schema knows no clock.
+            // JSON Schema does not compare times with the clock.
             let back = self.one_of(&[-900_001, -86_400_000, 2_592_000_001, 25_920_000_000]);
             let far = Sample { judged: "null".to_owned(), ..self.time(now() - TimeDelta::milliseconds(back)) };
             return if self.rng.bool() { far } else { self.odd(&Value::DateTime) };
@@ -312,7 +312,7 @@ impl Random<'_> {
         let offset = self.rng.i32(-14 * 60..=14 * 60);
         let other = time.with_timezone(&chrono::FixedOffset::east_opt(offset * 60).unwrap());
         let micros = zulu.replace('Z', &format!("{:03}Z", self.rng.u32(..1000)));
-        // JSON Schema has no times with a blank: it is asked about the same time with a `T`.
+        // JSON Schema refuses times with a space, so it judges the same time with a `T`.
         let (written, judged) = match self.rng.u8(..6) {
             0 => (line.clone(), format!("\"{zulu}\"")),
             1 => (format!("\"{}\"", other.to_rfc3339_opts(SecondsFormat::Millis, false)), format!("\"{zulu}\"")),

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-/// A schema with everything that a schema may have, by chance.
+/// A random schema. It can have every feature of an event type's schema.
 pub fn schema(rng: &mut Rng) -> String {
     let mut fields = vec![
         field("thing_id", r#""type":"string","format":"uuid""#),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// Records what is published. Calls fail from number `fails_from` on, or hang.
+/// Records the published metrics. Calls hang if `hangs` is set, or fail from number `fails_from` on.
 struct Memory {
     published: Mutex<Vec<Metric>>,
     calls: AtomicUsize,
@@ -100,7 +100,7 @@ fn single(name: &str, at: i64, value: f64) -> Metric {
     Metric { name: name.to_owned(), at, values: vec![(value, 1.0)] }
 }
 
-/// Every record is returned as `Ok`, with the data that was sent.
+/// Asserts that every record is returned as `Ok`, with the data that was sent.
 fn assert_unchanged(payload: &str, answer: &Value) {
     let sent: Value = serde_json::from_str(payload).unwrap();
     let (sent, returned) = (sent["records"].as_array().unwrap(), answer["records"].as_array().unwrap());
@@ -136,7 +136,7 @@ async fn each_event_type_is_counted_by_its_own_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_cloudwatch_does_the_records_come_back() {
+async fn records_are_returned_whatever_cloudwatch_does() {
     let payload = firehose("w-impressions", minute());
     for metrics in [Memory::failing_from(0), Memory { hangs: true, ..Memory::default() }] {
         let context = context(metrics);
@@ -145,7 +145,7 @@ async fn whatever_cloudwatch_does_the_records_come_back() {
 }
 
 #[tokio::test]
-async fn whatever_the_records_are_they_come_back_as_they_were_written() {
+async fn records_are_returned_exactly_as_written() {
     let context = context(Memory::default());
     let records = r#"{"recordId":7,"data":"%%%"},{"recordId":"\u0061","approximateArrivalTimestamp":1.5,"data":"e\/8="},{"recordId":"c","data":"","metadata":{}},{"recordId":"d"}"#;
     let payload = format!(r#"{{"records":[{records}],"deliveryStreamArn":"a/w-clicks"}}"#);
@@ -159,7 +159,7 @@ async fn whatever_the_records_are_they_come_back_as_they_were_written() {
 }
 
 #[tokio::test]
-async fn a_batch_that_comes_again_is_counted_once() {
+async fn a_redelivered_batch_is_counted_once() {
     let minute = minute();
     let payload = firehose("w-clicks", minute);
     let context = context(Memory::default());
@@ -173,7 +173,7 @@ async fn a_batch_that_comes_again_is_counted_once() {
 }
 
 #[tokio::test]
-async fn a_batch_that_was_not_counted_is_counted_when_it_comes_again() {
+async fn a_batch_that_was_not_counted_is_counted_on_redelivery() {
     let minute = minute();
     let payload = firehose("w-clicks", minute);
     let mut context = context(Memory::failing_from(0));
@@ -255,7 +255,7 @@ fn results(answer: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_applications_metrics_are_answered_for_one_by_one() {
+async fn analytics_metrics_are_acknowledged_one_by_one() {
     let minute = minute();
     let mut foreign = value("Clicks", minute, 1.0);
     foreign["namespace"] = "AWS/Lambda".into();
@@ -282,7 +282,7 @@ async fn an_applications_metrics_are_answered_for_one_by_one() {
 }
 
 #[test]
-fn a_metric_beside_text_that_is_not_utf_8_is_none() {
+fn a_metric_with_invalid_utf_8_in_another_field_is_refused() {
     let now = minute();
     let text = value("Clicks", now, 1.0).to_string().replace('{', r#"{"note":"?","#);
     for (note, is_taken) in [(b'?', true), (0xca, false)] {
@@ -315,7 +315,7 @@ async fn the_151st_value_of_a_minute_begins_another_metric() {
 }
 
 #[tokio::test]
-async fn of_two_calls_the_records_of_the_one_that_was_taken_are_ok() {
+async fn only_records_of_the_successful_call_are_ok() {
     let minute = minute();
     let values: Vec<Value> = (0..1_001).map(|n| value(&format!("M{n}"), minute, 1.0)).collect();
     let context = context(Memory::failing_from(1));

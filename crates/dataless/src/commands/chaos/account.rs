@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn clicks_have_no_row_of_their_own_in_what_is_derived() {
+    fn clicks_need_no_row_in_derived_tables() {
         let observed = Observed { raw: copies(&[1, 2, 3]), lake: copies(&[1, 2, 3]), ..Default::default() };
         assert!(account(&sent(ALL), &observed).balances());
     }
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_could_not_be_stored_may_be_there_since_an_answer_may_be_lost() {
+    fn an_event_reported_as_not_stored_can_still_be_stored() {
         let sent = sent([(1, Fate::NotStored), (2, Fate::NotStored)]);
         let account = account(&sent, &impressions(&[1], &[1], &[1]));
         assert_eq!(account, Account { not_stored: 2, not_stored_but_stored: 1, ..Default::default() });
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn traffic_must_be_the_same_in_all_three() {
+    fn traffic_must_agree_in_all_three_tables() {
         let traffic = |rows: &[(&str, &str, u64, u64)]| -> Traffic {
             let rows =
                 rows.iter().map(|(ad, day, seen, clicked)| (((*ad).to_owned(), (*day).to_owned()), (*seen, *clicked)));

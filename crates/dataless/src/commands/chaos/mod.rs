@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_count_for_the_fault_in_whose_time_they_were_met() {
+    fn a_call_counts_for_the_fault_of_its_kind_target_and_time() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("calls.ndjson");
         let lines = [

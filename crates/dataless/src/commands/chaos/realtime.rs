@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_counts_differ_in_nothing() {
+    fn equal_counts_have_no_differences() {
         let both = minutes(&[("10:00", 5), ("10:01", 7)]);
         assert_eq!(compare(&both, &both, &[]), RealTime { counted: 12, arrived: 12, differences: Vec::new() });
     }

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_repeated_by_its_seed_and_its_schedule() {
+    fn a_run_is_repeated_from_the_seed_and_schedule_of_its_report() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.json");
         std::fs::write(&path, report().to_string()).unwrap();

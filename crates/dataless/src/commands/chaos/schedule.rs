@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_written_as_the_proxy_reads_it() {
+    fn a_fault_has_the_json_form_that_the_proxy_reads() {
         let fault = Fault { at: 1.5, seconds: 2.0, fault: Kind::Error500, share: 0.25, target: "firehose".into() };
         let text = r#"{"at":1.5,"seconds":2.0,"fault":"error-500","share":0.25,"target":"firehose"}"#;
         assert_eq!(serde_json::to_string(&fault).unwrap(), text);

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn files_come_and_go_with_their_folders() {
+    fn folders_are_created_and_removed_with_their_files() {
         let root = tempfile::tempdir().unwrap();
         apply(root.path(), &changes(&[("a/b/new", Some("1")), ("top", Some("2"))])).unwrap();
         assert_eq!(listing(root.path()), ["a", "a/b", "a/b/new", "top"]);

@@ -96,7 +96,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// The advice on rows, each with the number of raw lines that are there now.
+    /// The advice on ledger rows, each with the current number of raw lines.
     fn of(rows: Vec<(LedgerRow, u64)>) -> Vec<String> {
         let raw = rows.iter().map(|(row, raw)| (row.table_day(), *raw)).collect();
         advice(&check_rows(rows.into_iter().map(|(row, _)| row).collect(), &raw, 3), 3, day("2026-11-30"))
@@ -116,7 +116,7 @@ mod tests {
               cargo dataless replay --undelivered --day 2026-11-20"]
         );
         assert!(of(vec![(aside("clicks", 1), 3)])[0].contains("set aside 1 acknowledged line of 2026-11-20."));
-        // Two reasons: lines have arrived since.
+        // Two reasons: more lines have also arrived since.
         let both = of(vec![(aside("clicks", 1), 4)]);
         assert!(both.len() == 2 && both[1].contains("batch --day 2026-11-20\n"), "{both:?}");
     }

@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn warnings_are_those_of_the_rust_that_delivers() {
+    fn the_pinned_rust_is_that_of_the_buildspec() {
         let buildspec = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../buildspec.yml")).unwrap();
         assert!(buildspec.contains(&format!("rust: {RUST}.")));
     }

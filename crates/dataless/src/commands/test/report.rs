@@ -171,7 +171,7 @@ mod tests {
         read_junit(&path)
     }
 
-    /// As pytest 9 writes it.
+    /// A report in the format of pytest 9.
     const PYTEST: &str = r#"<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests"><testsuite name="pytest" errors="1" failures="1" skipped="1" tests="4" time="3.4">
 <testcase classname="glue.tests.test_etl" name="test_a[x-&lt;y&gt;]" time="1.250" />
 <testcase classname="glue.tests.test_etl" name="test_b" time="0.5"><failure message="assert 1 == 2">def test_b()</failure></testcase>
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_cut_short_is_an_error() {
+    fn a_truncated_report_is_an_error() {
         assert!(read(&PYTEST[..PYTEST.len() - 20]).is_err());
     }
 
