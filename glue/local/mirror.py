@@ -31,6 +31,9 @@ RAW_OBJECT = re.compile(
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 MAX_DELETED_KEYS = 1000
 
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+LISTED_KEYS = 1000
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -76,7 +79,7 @@ class Mirror:
         files = self.list_files()
         fresh = [key for key in files if self.seen(key, files) is None]
         missing = [key for key in self.index if key not in files]
-        objects = {key: etag for prefix in self.prefixes for key, etag in self.list_objects(prefix)} if missing else {}
+        objects = {key: etag for prefix in self.places_of(missing) for key, etag in self.list_objects(prefix)}
         gone = [key for key in missing if objects.get(key) == self.index[key].etag]
         with ThreadPoolExecutor(THREADS) as threads:
             list(threads.map(self.upload, fresh))
@@ -105,6 +108,11 @@ class Mirror:
                 for entry in page.get(kind, [])
                 if entry["Key"] in deleted or (entry["Key"] in replaced and not entry["IsLatest"])
             )
+
+    def places_of(self, keys: list[str]) -> list[str]:
+        """The prefixes to list for these keys: their own folders, if all objects together take more requests."""
+        folders = sorted({f"{key.rpartition('/')[0]}/" for key in keys})
+        return folders if len(folders) <= len(self.index) / LISTED_KEYS else self.prefixes
 
     def delete(self, found: Iterable[dict[str, str]]) -> None:
         """Deletes objects, or single versions of them."""

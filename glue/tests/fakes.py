@@ -137,12 +137,13 @@ class CountingBucket:
     """S3 for the mirror and the import. It records the calls."""
 
     def __init__(self):
-        self.objects, self.calls = {}, []
+        self.objects, self.calls, self.listed = {}, [], []
 
     def get_paginator(self, _name):
         return self
 
     def paginate(self, Bucket, Prefix):
+        self.listed.append(Prefix)
         found = [{"Key": key, "ETag": tag(body)} for key, body in self.objects.items() if key.startswith(Prefix)]
         # One object per page, so that there are several pages.
         return [{"Contents": [entry]} for entry in found] or [{}]

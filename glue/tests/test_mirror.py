@@ -83,6 +83,26 @@ def test_only_what_a_job_deleted_is_deleted(bucket, folder):
     assert bucket.objects == {"data/b": b"3"}
 
 
+def test_a_folder_is_listed_by_itself_when_the_bucket_has_many_objects(bucket, folder, monkeypatch):
+    monkeypatch.setattr(mirror, "LISTED_KEYS", 4)
+    bucket.objects |= {f"data/a/{number}": b"1" for number in range(6)} | {"data/b/0": b"2", "data/b/c/0": b"3"}
+    here = make(bucket, folder)
+    here.fetch()
+    bucket.listed.clear()
+    for gone in ("data/b/0", "data/a/5"):
+        (folder / gone).unlink()
+    bucket.objects["data/a/5"] = b"came while the job ran"
+    assert here.put_back() == {"data/b/0"}
+    assert bucket.listed == ["data/a/", "data/b/"]
+    # Of few objects, one listing has them all.
+    bucket.listed.clear()
+    for gone in ("data/a/4", "data/b/c/0"):
+        (folder / gone).unlink()
+    assert here.put_back() == {"data/a/4", "data/b/c/0"}
+    assert bucket.listed == ["data/"]
+    assert bucket.objects.keys() == {*(f"data/a/{number}" for number in (0, 1, 2, 3, 5))}
+
+
 def test_what_a_killed_job_left_behind_goes(bucket, folder):
     here = make(bucket, folder)
     here.fetch()
