@@ -1,12 +1,12 @@
-"""Where the stack under test is. Everything comes from the environment:
+"""Describes the stack under test. All settings come from the environment:
 
 DATALESS_BASE_URL          base URL of the API, the stack's output BaseURL (required)
 DATALESS_BUCKET            the data lake bucket, the stack's output DataLakeBucket (for the browser tests)
-DATALESS_TABLE             the traffic table, the stack's output AdTrafficTable (for the tests of paging)
-DATALESS_API_KEY           the key of the traffic route, where the stack asks for one
+DATALESS_TABLE             the traffic table, the stack's output AdTrafficTable (for the pagination tests)
+DATALESS_API_KEY           the API key of the traffic route, if the stack requires one
 DATALESS_CHROMIUM          the browser to use instead of one on the PATH
-DATALESS_DELIVERY_SECONDS  how long an event may take to S3: 30, or DeliveryBufferIntervalSeconds and some more on AWS
-AWS_ENDPOINT_URL and the like, as the AWS SDK reads them. An endpoint means an emulator, which lacks some of API Gateway
+DATALESS_DELIVERY_SECONDS  the maximum delivery time to S3: 30, or on AWS a bit more than DeliveryBufferIntervalSeconds
+AWS_ENDPOINT_URL and others, as the AWS SDK reads them. An endpoint means an emulator, which lacks parts of API Gateway
 """
 
 import os
@@ -47,7 +47,7 @@ def target():
 
 @pytest.fixture(scope="session")
 def bucket():
-    """The data lake bucket."""
+    """Returns the data lake bucket."""
     return boto3.resource("s3").Bucket(required("DATALESS_BUCKET"))
 
 

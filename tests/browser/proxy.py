@@ -1,6 +1,6 @@
-"""A proxy between the page and the API that records calls, and can be slow, down, or unresponsive.
+"""A proxy between the page and the API. It records requests, and can delay them or answer in place of the API.
 
-It does not forward what its client gave up: a request that died with its page never reaches the API, as on a slow network.
+If the client hangs up during the delay, the request never reaches the API, as on a slow network.
 """
 
 import json
@@ -13,7 +13,7 @@ import urllib.request
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-# What is passed on, in each direction.
+# The headers that the proxy forwards, in each direction.
 REQUEST_HEADERS = ("Content-Type", "Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers")
 RESPONSE_HEADERS = ("Content-Type", "Retry-After", "Vary")
 
@@ -32,7 +32,7 @@ class Passed:
 
 
 def handler(proxy):
-    """Forwards requests to the API of the proxy, and records them in it."""
+    """Returns a request handler that forwards requests to the proxy's API and records them in `proxy.passed`."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -94,7 +94,7 @@ class Proxy:
         self.base_url = base_url
         self.passed = []
         self.seconds = 0.0
-        # Answers to give instead of the API's, in order: (status, headers, body).
+        # Responses to send in place of the API's, in order: (status, headers, body).
         self.answers = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler(self))
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -105,7 +105,7 @@ class Proxy:
         self._server.server_close()
 
     def sent(self, route):
-        """The requests with events of a route that got through."""
+        """Returns the POST requests to a route, except those that the client aborted."""
         return [
             passed
             for passed in list(self.passed)

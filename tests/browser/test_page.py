@@ -1,4 +1,4 @@
-"""examples/browser in a real Chromium, until its events are in S3."""
+"""Tests examples/browser in a real Chromium, from the page to the events in S3."""
 
 import datetime
 import gzip
@@ -10,7 +10,7 @@ import pytest
 
 SETTLED_SECONDS = 2.5
 
-# Without CORS headers the script sees the same as when the network is down: nothing.
+# Without CORS headers, the script cannot read the response. To the script, it looks like a network failure.
 NOT_READABLE = (502, {}, b"")
 
 
@@ -18,7 +18,7 @@ STARTED = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=1)
 
 
 def stored(bucket, kind, ads):
-    """The raw events of these ads: read from S3, of this hour and the one before."""
+    """Returns the raw events of these ads in S3, from the current and the previous hour."""
     now = datetime.datetime.now(datetime.UTC)
     events = []
     for hour in (now - datetime.timedelta(hours=1), now):
@@ -59,7 +59,7 @@ def wait_for_state(page, name, state, kind="impression"):
 
 
 def hide(page, hidden):
-    """Headless Chromium never hides a page, so the page is told that it is hidden."""
+    """Simulates a hidden or visible tab, because headless Chromium never hides a page."""
     page.evaluate(
         """state => {
           Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
@@ -69,15 +69,15 @@ def hide(page, hidden):
     )
 
 
-def test_the_ads_that_were_seen_are_the_impressions_in_s3(page, site, bucket, target, proxy):
+def test_each_ad_that_was_seen_has_one_impression_in_s3(page, site, bucket, target, proxy):
     seen = {ad_id(page, "Lantern"), ad_id(page, "Tea")}
     wait_for_state(page, "Lantern", "stored")
-    # Past the second ad in less than a second, and to the third one.
+    # Scroll past the second ad in less than a second, to the third.
     look_at(page, "Rowboat")
     page.wait_for_timeout(300)
     look_at(page, "Tea")
     wait_for_state(page, "Tea", "stored")
-    # Back to the first: it was seen before.
+    # Scroll back to the first ad, which was already seen.
     look_at(page, "Lantern")
     page.wait_for_timeout(SETTLED_SECONDS * 1000)
     events = wait_for_stored(bucket, "impressions", site.ads.values(), 2, target)
@@ -88,7 +88,7 @@ def test_the_ads_that_were_seen_are_the_impressions_in_s3(page, site, bucket, ta
     assert page.console == []
 
 
-def test_an_event_that_the_page_sends_by_itself_is_stored_under_its_id(page, bucket, target):
+def test_an_event_sent_by_the_page_itself_keeps_its_id(page, bucket, target):
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     event = {"impression_id": str(uuid.uuid4()), "ad_id": ad_id(page, "Rowboat"), "occurred_at": now}
     page.evaluate("event => dataless.send('impressions', event)", event)
@@ -97,7 +97,7 @@ def test_an_event_that_the_page_sends_by_itself_is_stored_under_its_id(page, buc
     assert found["impression_id"] == event["impression_id"]
 
 
-def test_an_ad_of_which_less_than_half_is_in_view_was_not_seen(page, site, bucket, target, proxy):
+def test_an_ad_less_than_half_in_view_is_not_seen(page, site, bucket, target, proxy):
     ad(page, "Rowboat").evaluate(
         "element => scrollBy(0, element.getBoundingClientRect().top - innerHeight + 0.4 * element.offsetHeight)"
     )
@@ -109,7 +109,7 @@ def test_an_ad_of_which_less_than_half_is_in_view_was_not_seen(page, site, bucke
     wait_for_stored(bucket, "impressions", [rowboat], 1, target)
 
 
-def test_an_ad_in_a_hidden_tab_was_not_seen(page, proxy):
+def test_an_ad_in_a_hidden_tab_is_not_seen(page, proxy):
     hide(page, True)
     page.wait_for_timeout(SETTLED_SECONDS * 1000)
     assert proxy.sent("impressions") == []
@@ -132,7 +132,7 @@ def test_a_click_survives_the_navigation_that_it_starts(network_seconds, page, s
     assert len(proxy.sent("clicks")) == 1, "the request outlives the page, and no beacon repeats it"
 
 
-def test_a_click_before_the_second_is_over_counts_as_seeing_the_ad(page, site, bucket, target):
+def test_a_click_within_the_first_second_counts_as_an_impression(page, site, bucket, target):
     lantern = ad_id(page, "Lantern")
     ad(page, "Lantern").focus()
     page.keyboard.press("Enter")
@@ -142,7 +142,7 @@ def test_a_click_before_the_second_is_over_counts_as_seeing_the_ad(page, site, b
     assert click["impression_id"] == impression["impression_id"]
 
 
-def test_what_waits_when_the_page_is_left_arrives_as_a_beacon(page, site, bucket, target, proxy):
+def test_leaving_the_page_sends_waiting_events_as_a_beacon(page, site, bucket, target, proxy):
     lantern = ad_id(page, "Lantern")
     wait_for_state(page, "Lantern", "waiting")
     proxy.seconds = 1.0
@@ -154,8 +154,10 @@ def test_what_waits_when_the_page_is_left_arrives_as_a_beacon(page, site, bucket
 
 
 def send_json_beacon(page, proxy, event):
-    """Sends an event as a page of another origin does that knows nothing of `beacon.js`: JSON of its own type. Returns
-    whether the browser took it."""
+    """Sends an event as `application/json`, as a page of another origin without `beacon.js` does.
+
+    Returns whether the browser queued the beacon.
+    """
     script = """([url, event]) => navigator.sendBeacon(
         url, new Blob([JSON.stringify({ impressions: [event] })], { type: "application/json" }))"""
     return page.evaluate(script, [f"{proxy.url}/impressions", event])
@@ -166,7 +168,7 @@ def other_impression():
     return {"impression_id": str(uuid.uuid4()), "ad_id": str(uuid.uuid4()), "occurred_at": now}
 
 
-def test_a_json_beacon_of_another_origin_arrives(page, site, bucket, target, proxy):
+def test_a_json_beacon_from_another_origin_arrives(page, site, bucket, target, proxy):
     assert site.url != proxy.url, "another port is another origin"
     event = other_impression()
     assert send_json_beacon(page, proxy, event)
@@ -180,8 +182,8 @@ def test_a_json_beacon_of_another_origin_arrives(page, site, bucket, target, pro
     assert page.console == []
 
 
-def test_a_json_beacon_that_its_origin_may_not_send_shows_in_the_console(page, proxy):
-    # As the function answers where AllowedOrigins does not have the page's.
+def test_a_json_beacon_from_a_disallowed_origin_logs_to_the_console(page, proxy):
+    # The function's answer to a preflight when AllowedOrigins does not contain the page's origin.
     refusal = {"Vary": "Origin", "Access-Control-Allow-Methods": "OPTIONS, POST"}
     event = other_impression()
     wait_for_state(page, "Lantern", "stored")
@@ -192,8 +194,8 @@ def test_a_json_beacon_that_its_origin_may_not_send_shows_in_the_console(page, p
     assert not [passed for passed in proxy.passed if event["ad_id"].encode() in passed.body], "it was never sent"
 
 
-def test_a_page_that_comes_back_sends_what_it_heard_no_answer_to(page, bucket, target, proxy):
-    """Playwright turns off the cache from which pages come back, so this page is told that it leaves and returns."""
+def test_a_restored_page_resends_unanswered_events(page, bucket, target, proxy):
+    """Simulates leaving and returning, because Playwright disables the back-forward cache."""
     lantern = ad_id(page, "Lantern")
     wait_for_state(page, "Lantern", "stored")
     ad(page, "Lantern").evaluate("element => element.addEventListener('click', (event) => event.preventDefault())")
@@ -211,14 +213,14 @@ def test_a_page_that_comes_back_sends_what_it_heard_no_answer_to(page, bucket, t
     wait_for_stored(bucket, "clicks", [lantern], 1, target)
 
 
-def test_a_tab_that_is_closed_loses_nothing(page, site, bucket, target):
+def test_closing_the_tab_loses_no_events(page, site, bucket, target):
     lantern = ad_id(page, "Lantern")
     wait_for_state(page, "Lantern", "waiting")
     page.close(run_before_unload=False)
     wait_for_stored(bucket, "impressions", [lantern], 1, target)
 
 
-def test_after_the_tab_was_hidden_the_same_event_is_sent_again_and_heard(page, site, bucket, target, proxy):
+def test_after_hiding_the_tab_the_event_is_resent_with_the_same_id(page, site, bucket, target, proxy):
     wait_for_state(page, "Lantern", "waiting")
     hide(page, True)
     wait_for_state(page, "Lantern", "handed over")
@@ -228,7 +230,7 @@ def test_after_the_tab_was_hidden_the_same_event_is_sent_again_and_heard(page, s
     assert len({event["impression_id"] for event in events}) == 1, "a repeat has the id of its first"
 
 
-def test_a_batch_without_an_answer_is_sent_again_under_the_same_ids(page, bucket, target, proxy):
+def test_a_batch_without_a_response_is_resent_with_the_same_ids(page, bucket, target, proxy):
     proxy.answers = [NOT_READABLE]
     wait_for_state(page, "Lantern", "stored")
     first, second = proxy.sent("impressions")
@@ -236,7 +238,7 @@ def test_a_batch_without_an_answer_is_sent_again_under_the_same_ids(page, bucket
     wait_for_stored(bucket, "impressions", [ad_id(page, "Lantern")], 1, target)
 
 
-def test_a_failed_batch_is_sent_again_after_the_time_that_the_api_names(page, bucket, target, proxy):
+def test_a_failed_batch_is_resent_after_the_retry_after_time(page, bucket, target, proxy):
     error = json.dumps({"error_code": "ServiceUnavailable", "error_message": "try again later"}).encode()
     headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
     proxy.answers = [(503, headers | {"Retry-After": "2", "Content-Type": "application/json"}, error)]
@@ -248,7 +250,7 @@ def test_a_failed_batch_is_sent_again_after_the_time_that_the_api_names(page, bu
     wait_for_stored(bucket, "impressions", [ad_id(page, "Lantern")], 1, target)
 
 
-def test_only_the_event_that_was_not_stored_is_sent_again(page, bucket, target, proxy):
+def test_only_the_event_that_was_not_stored_is_resent(page, bucket, target, proxy):
     not_stored = {"failed": True, "error_code": "NotStored", "error_message": "send it again under the same id"}
     answer = json.dumps({"failed_count": 1, "records": [{"failed": False}, not_stored]}).encode()
     proxy.answers = [(200, {"Access-Control-Allow-Origin": "*", "Content-Type": "application/json"}, answer)]
@@ -261,7 +263,7 @@ def test_only_the_event_that_was_not_stored_is_sent_again(page, bucket, target, 
     wait_for_stored(bucket, "impressions", [second.events[0]["ad_id"]], 1, target)
 
 
-def test_an_event_that_is_refused_is_not_sent_again_and_the_console_says_why(page, proxy):
+def test_a_refused_event_is_not_resent_and_the_console_shows_why(page, proxy):
     refused = {"failed": True, "error_code": "TooEarly", "error_message": "check the clock"}
     answer = json.dumps({"failed_count": 1, "records": [refused]}).encode()
     proxy.answers = [(200, {"Access-Control-Allow-Origin": "*", "Content-Type": "application/json"}, answer)]
@@ -271,7 +273,7 @@ def test_an_event_that_is_refused_is_not_sent_again_and_the_console_says_why(pag
     assert page.console == ["error: Dataless: 1 of impressions refused. TooEarly: check the clock"]
 
 
-def test_without_an_api_the_page_asks_for_it(browser, site, proxy):
+def test_without_an_api_url_the_page_asks_for_one(browser, site, proxy):
     page = browser.new_page()
     page.goto(site.url)
     page.get_by_label("Base URL of the API").fill(proxy.url)
@@ -281,8 +283,11 @@ def test_without_an_api_the_page_asks_for_it(browser, site, proxy):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_is_readable_on_its_ground(scheme, page):
-    """Contrast of at least 4.5 to 1, https://www.w3.org/TR/WCAG22/#contrast-minimum. Of a gradient, at each of its colours."""
+def test_text_contrasts_with_its_background(scheme, page):
+    """The contrast is at least 4.5 to 1: https://www.w3.org/TR/WCAG22/#contrast-minimum
+
+    On a gradient, this holds for each of its colours.
+    """
     page.emulate_media(color_scheme=scheme)
     wait_for_state(page, "Lantern", "stored")
     worst = page.evaluate(

@@ -1,4 +1,4 @@
-"""Fixtures of the proxy and its upstream."""
+"""Fixtures for the proxy and its upstream."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def upstream():
 
 @pytest.fixture
 def start(tmp_path, upstream):
-    """Starts a proxy with a schedule, which begins at once by default."""
+    """Returns a function that starts a proxy with a schedule. By default, the schedule begins immediately."""
     started = []
 
     def start(*schedule, seed=0, begin=True):

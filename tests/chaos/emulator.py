@@ -1,4 +1,4 @@
-"""The emulator of a local warehouse with a bucket, a sink in Python and a delivery stream to both."""
+"""The emulator of a local warehouse, with a bucket, a sink in Python and a delivery stream that uses both."""
 
 import io
 import json
@@ -18,7 +18,7 @@ LAUNCHER = ROOT / "tools/emulator/start_ministack.py"
 BUCKET = "lake"
 STREAM = "warehouse-impressions"
 
-# Logs each call with its instance, and returns the records.
+# Logs each call with its instance and returns the records unchanged.
 SINK = """
 import json, os, time
 
@@ -66,7 +66,7 @@ class Emulator:
         }
         command = [PYTHON, LAUNCHER, self.folder]
         with (self.folder / "emulator.log").open("ab") as log:
-            # A separate process group: its functions end with it.
+            # In a separate process group, so that its functions end with it.
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         for _ in range(600):
             try:
@@ -122,13 +122,13 @@ class Emulator:
         return [entry["RecordId"] for entry in answer["RequestResponses"]]
 
     def objects(self, prefix=""):
-        """The objects by key."""
+        """Returns the contents of the objects by key."""
         s3 = client("s3", self.url)
         found = s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
         return {entry["Key"]: s3.get_object(Bucket=BUCKET, Key=entry["Key"])["Body"].read() for entry in found}
 
     def calls(self):
-        """The calls of the sink, in the order of their ends."""
+        """Returns the calls of the sink, in the order in which they ended."""
         lines = self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
         return [json.loads(line) for line in lines]
 

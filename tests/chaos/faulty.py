@@ -1,4 +1,4 @@
-"""The proxy of `tools/chaos` as `cargo dataless chaos` starts it, before an upstream that keeps what it received."""
+"""The proxy of `tools/chaos`, started as by `cargo dataless chaos`, with an upstream that records requests."""
 
 import dataclasses
 import functools
@@ -29,7 +29,7 @@ class Received:
 
 
 class Upstream:
-    """Answers every request with what `answers` gives for it."""
+    """Records every request and answers it with the result of `answers`."""
 
     def __init__(self):
         self.received = []
@@ -77,7 +77,7 @@ class Proxy:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def stop(self):
-        """Its exit status and its standard error."""
+        """Stops the proxy and returns its exit status and standard error."""
         self.process.terminate()
         _, errors = self.process.communicate(timeout=60)
         return self.process.returncode, errors
@@ -89,7 +89,7 @@ def always(fault, target="any", **more):
 
 @functools.cache
 def client(service, url, read_timeout=60, attempts=1, **config):
-    """A client of the AWS SDK that makes one attempt by default, so that it sees each fault."""
+    """Returns an AWS SDK client. By default it does not retry, so that it sees each fault."""
     config = Config(retries={"total_max_attempts": attempts}, read_timeout=read_timeout, proxies={}, **config)
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     return boto3.client(service, endpoint_url=url, region_name="us-east-1", config=config, **keys)

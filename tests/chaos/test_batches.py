@@ -1,4 +1,4 @@
-"""Batches that AWS accepts in part."""
+"""Batches that AWS accepts only partially."""
 
 import json
 
@@ -11,7 +11,7 @@ def firehose(request):
     return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode()
 
 
-# What the letters are in base64.
+# The letters in base64.
 ENCODED = {"a": "YQ==", "b": "Yg==", "c": "Yw==", "d": "ZA==", "e": "ZQ=="}
 SLOW_DOWN = {"ErrorCode": "ServiceUnavailableException", "ErrorMessage": "Slow down."}
 
@@ -21,7 +21,7 @@ def put(url, letters):
     return client("firehose", url).put_record_batch(DeliveryStreamName="s", Records=records)
 
 
-def test_only_what_is_not_refused_reaches_firehose_and_answers_keep_their_order(upstream, start):
+def test_only_accepted_records_reach_firehose_and_answers_keep_their_order(upstream, start):
     upstream.answers = firehose
     proxy = start(always("partial-batch", "firehose"))
     refused_at_least_once = set()
@@ -41,7 +41,7 @@ def test_only_what_is_not_refused_reaches_firehose_and_answers_keep_their_order(
     assert {fault["forwarded"] for fault in proxy.faults()} == {True}
 
 
-def test_a_batch_of_one_record_is_refused_whole(upstream, start):
+def test_a_batch_of_one_record_is_refused_completely(upstream, start):
     upstream.answers = firehose
     proxy = start(always("partial-batch"))
     answer = put(proxy.url, "a")
@@ -50,7 +50,7 @@ def test_a_batch_of_one_record_is_refused_whole(upstream, start):
     assert [(fault["forwarded"], fault["records"]) for fault in proxy.faults()] == [(False, [0])]
 
 
-def test_what_firehose_itself_refuses_is_counted_too(upstream, start):
+def test_records_refused_by_firehose_itself_are_counted_too(upstream, start):
     def refuses_all(request):
         refusals = [{"ErrorCode": "InternalFailure", "ErrorMessage": "No."} for _ in request.json["Records"]]
         body = {"FailedPutCount": len(refusals), "RequestResponses": refusals}
@@ -66,7 +66,7 @@ def test_what_firehose_itself_refuses_is_counted_too(upstream, start):
     assert codes[1 - refused] == "InternalFailure"
 
 
-def test_an_error_for_what_was_forwarded_is_the_answer(upstream, start):
+def test_an_error_for_the_forwarded_records_is_returned(upstream, start):
     missing = json.dumps({"__type": "ResourceNotFoundException", "message": "No stream."}).encode()
     upstream.answers = lambda request: (400, {"Content-Type": "application/x-amz-json-1.1"}, missing)
     proxy = start(always("partial-batch"))
@@ -90,7 +90,7 @@ def item(number):
     return {"PutRequest": {"Item": {"day": {"N": str(number)}}}}
 
 
-def test_items_that_dynamodb_did_not_write_come_back(upstream, start):
+def test_items_that_dynamodb_did_not_write_are_returned(upstream, start):
     upstream.answers = lambda request: (
         200,
         {"Content-Type": "application/x-amz-json-1.0"},
@@ -127,8 +127,8 @@ def test_a_batch_of_one_item_passes(upstream, start):
     assert proxy.faults() == []
 
 
-def test_half_an_answer_is_one_without_fields_to_boto3(upstream, start):
-    """Why `write_batch` in glue/load_ad_traffic.py retries all when the field is missing."""
+def test_boto3_reads_a_truncated_answer_as_one_without_fields(upstream, start):
+    """This is why `write_batch` in glue/load_ad_traffic.py retries all items if the field is missing."""
     answer = b'{"UnprocessedItems": {"t": [{"PutRequest": {"Item": {"day": {"N": "0"}}}}]}}'
     upstream.answers = lambda request: (200, {"Content-Type": "application/x-amz-json-1.0"}, answer)
     proxy = start(always("truncate"))

@@ -1,4 +1,4 @@
-"""Faults of Firehose, in the emulator that a local warehouse runs: what the sink is called with, and what is stored."""
+"""Faults of Firehose in the emulator of a local warehouse: the calls of the sink, and the stored objects."""
 
 import base64
 import datetime
@@ -39,7 +39,7 @@ def emulator(tmp_path):
         emulator.end()
 
 
-def test_a_batch_that_is_delivered_again_is_counted_twice_and_stored_once(emulator):
+def test_a_redelivered_batch_is_counted_twice_and_stored_once(emulator):
     emulator = emulator(always("redeliver", "lambda"))
     emulator.put(b"before\n")
     assert len(emulator.calls()) == 1
@@ -52,7 +52,7 @@ def test_a_batch_that_is_delivered_again_is_counted_twice_and_stored_once(emulat
     for call in calls:
         [record] = call["records"]
         by_record.setdefault(record["recordId"], []).append((base64.b64decode(record["data"]), call["instance"]))
-    # Both calls have the same record under the same id; and some of the pairs met two instances.
+    # Both calls have the same record with the same id. Some pairs of calls ran in two instances.
     assert {record_id: {data for data, _ in pair} for record_id, pair in by_record.items()} == {
         record_id: {data} for record_id, data in zip(ids, records, strict=True)
     }
@@ -66,7 +66,7 @@ def test_a_batch_that_is_delivered_again_is_counted_twice_and_stored_once(emulat
     assert lines(emulator.objects("raw/")) == sorted([b"before\n", *records])
 
 
-def test_records_that_the_sink_never_got_are_set_aside_as_firehose_writes_them(emulator):
+def test_undelivered_records_are_stored_as_firehose_writes_them(emulator):
     emulator = emulator(always("sink-refused", "lambda"))
     emulator.begin()
     emulator.put(b"a\nb\n")
@@ -88,12 +88,12 @@ def test_records_that_the_sink_never_got_are_set_aside_as_firehose_writes_them(e
         "lambdaArn": "arn:aws:lambda:us-east-1:000000000000:function:sink",
     }
     assert [fault["key"] for fault in emulator.faults()] == [key]
-    # An operator's `replay` takes the lines back into the hour of their arrival.
+    # An operator's `replay` restores the lines to the hour of their arrival.
     hour = datetime.datetime.fromtimestamp(arrival / 1000, datetime.UTC).replace(minute=0, second=0, microsecond=0)
     assert undelivered.lines_by_hour(key, content) == {hour: [b"a\n", b"b\n"]}
 
 
-def test_later_records_overtake_and_nothing_is_lost(emulator):
+def test_records_are_reordered_and_none_is_lost(emulator):
     emulator = emulator(always("reorder", "lambda", delay=3))
     emulator.begin()
     records = [f"{number}\n".encode() for number in range(10)]
@@ -107,9 +107,9 @@ def test_later_records_overtake_and_nothing_is_lost(emulator):
     assert {fault["fault"] for fault in emulator.faults()} == {"reorder"}
 
 
-def test_what_is_kept_back_survives_a_killed_emulator(emulator):
+def test_held_records_survive_a_killed_emulator(emulator):
     emulator = emulator({**always("reorder", "lambda", delay=3600), "share": 1})
-    # Whatever is saved of the stream is saved at an orderly end.
+    # The emulator saves the state of the stream only at a regular exit.
     emulator.end(15)
     emulator.start()
     emulator.begin()
@@ -127,7 +127,7 @@ def test_the_time_of_arrival_follows_the_offset(emulator):
     emulator = emulator()
     now = datetime.datetime.now(datetime.UTC)
     emulator.put(b"today\n")
-    # Across midnight, whatever time it is: a day and a second are another date.
+    # At any time of day, an offset of a day and a second leads to another date.
     days = {
         b"tomorrow\n": datetime.timedelta(days=1, seconds=1),
         b"yesterday\n": -datetime.timedelta(days=1, seconds=1),
@@ -146,7 +146,7 @@ def test_the_time_of_arrival_follows_the_offset(emulator):
     stored = {content: key for key, content in emulator.objects("raw/").items()}
     assert stored.keys() == expected.keys()
     for record, offset in expected.items():
-        # An hour may end while the test runs.
+        # The hour can change while the test runs.
         assert stored[record].startswith((partitions(now + offset), partitions(later + offset))), (
             record,
             stored[record],

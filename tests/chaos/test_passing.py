@@ -1,4 +1,4 @@
-"""Without a fault, requests and answers pass unchanged."""
+"""Without a fault, the proxy forwards requests and responses unchanged."""
 
 import gzip
 import http.client
@@ -17,7 +17,7 @@ def ask(proxy, method, path, body=None, headers=()):
     return answer, content
 
 
-def test_paths_and_queries_stay_as_they_are_written(upstream, start):
+def test_paths_and_queries_are_forwarded_unchanged(upstream, start):
     proxy = start()
     for path in [
         "/bucket/a%2Fb%20c+%C3%BC%25",
@@ -28,7 +28,7 @@ def test_paths_and_queries_stay_as_they_are_written(upstream, start):
         assert upstream.received[-1].path == path
 
 
-def test_headers_arrive_but_for_those_of_the_connection(upstream, start):
+def test_all_headers_but_connection_headers_are_forwarded(upstream, start):
     upstream.answers = lambda request: (200, {"ETag": '"e"', "x-amz-meta-name": "value"}, b"")
     proxy = start()
     answer, _ = ask(
@@ -39,12 +39,12 @@ def test_headers_arrive_but_for_those_of_the_connection(upstream, start):
     assert request.body == b"data"
     assert request.headers["Host"] == proxy.url.removeprefix("http://")
     assert (request.headers["x-amz-meta-name"], request.headers["Content-MD5"]) == ("value", "md5")
-    # Nothing is added that the caller did not send.
+    # The proxy adds no headers.
     expected = {"Host", "Accept-Encoding", "Content-Length", "Authorization", "x-amz-meta-name", "Content-MD5"}
     assert request.headers.keys() == expected
 
 
-def test_a_compressed_answer_is_not_unpacked(upstream, start):
+def test_a_compressed_answer_is_not_decompressed(upstream, start):
     content = gzip.compress(b"line\n" * 1000)
     upstream.answers = lambda request: (200, {"Content-Encoding": "gzip", "Content-Type": "text/plain"}, content)
     answer, got = ask(start(), "GET", "/bucket/key")
@@ -55,7 +55,7 @@ def test_a_compressed_answer_is_not_unpacked(upstream, start):
     )
 
 
-def test_answers_without_a_body(upstream, start):
+def test_answers_without_a_body_are_forwarded(upstream, start):
     proxy = start()
     upstream.answers = lambda request: (200, {"Content-Length": "12345"}, b"")
     answer, content = ask(proxy, "HEAD", "/bucket/key")
@@ -66,17 +66,17 @@ def test_answers_without_a_body(upstream, start):
         assert (answer.status, content) == (status, b"")
 
 
-def test_a_redirect_is_the_callers_to_follow(upstream, start):
+def test_a_redirect_is_returned_to_the_caller(upstream, start):
     upstream.answers = lambda request: (307, {"Location": "http://127.0.0.1:1/elsewhere"}, b"moved")
     answer, content = ask(start(), "GET", "/bucket/key")
     assert (answer.status, answer.headers["Location"], content) == (307, "http://127.0.0.1:1/elsewhere", b"moved")
 
 
-def test_objects_of_some_size_pass_both_ways(upstream, start):
+def test_large_objects_are_forwarded_in_both_directions(upstream, start):
     content = bytes(range(256)) * 40_000
     upstream.answers = lambda request: (200, {}, content if request.method == "GET" else b"")
     s3 = client("s3", start().url, request_checksum_calculation="when_required")
-    # With `Expect: 100-continue`, as boto3 sends objects.
+    # boto3 sends objects with `Expect: 100-continue`.
     s3.put_object(Bucket="bucket", Key="key", Body=content)
     assert upstream.received[0].body == content
     assert s3.get_object(Bucket="bucket", Key="key")["Body"].read() == content

@@ -1,4 +1,4 @@
-"""What a client of the AWS SDK sees of each fault, and what AWS got of its call."""
+"""For each fault: the result for an AWS SDK client, and the requests that reach AWS."""
 
 import http.client
 import json
@@ -19,7 +19,7 @@ STREAM = "warehouse-impressions"
 
 
 def firehose(request):
-    """Takes every record, and gives each an id that names its data."""
+    """Accepts every record, and answers with an id that contains the record's data."""
     taken = [{"RecordId": f"id-of-{record['Data']}"} for record in request.json["Records"]]
     body = {"FailedPutCount": 0, "Encrypted": False, "RequestResponses": taken}
     return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode()
@@ -79,7 +79,7 @@ def test_late_answer(upstream, start):
     assert [(fault["fault"], fault["forwarded"]) for fault in proxy.faults()] == [("late-answer", True)]
 
 
-def test_a_late_answer_that_is_waited_for_arrives(upstream, start):
+def test_a_late_answer_within_the_timeout_arrives(upstream, start):
     upstream.answers = firehose
     proxy = start(always("late-answer", delay=0.2))
     assert put(proxy.url, b"a\n")["RequestResponses"] == [{"RecordId": "id-of-YQo="}]
@@ -103,7 +103,7 @@ def test_truncate(upstream, start):
     assert [(fault["fault"], fault["forwarded"]) for fault in proxy.faults()] == [("truncate", True)]
 
 
-def test_a_truncated_object_is_not_taken_for_the_whole(upstream, start):
+def test_a_truncated_object_raises_an_error(upstream, start):
     upstream.answers = lambda request: (200, {}, b"0123456789")
     proxy = start(always("truncate", "s3"))
     body = client("s3", proxy.url).get_object(Bucket="bucket", Key="key")["Body"]
@@ -111,7 +111,7 @@ def test_a_truncated_object_is_not_taken_for_the_whole(upstream, start):
         body.read()
 
 
-def test_an_answer_without_a_body_is_truncated_in_its_head(upstream, start):
+def test_an_answer_without_a_body_is_truncated_in_its_headers(upstream, start):
     upstream.answers = lambda request: (200, {"ETag": '"of-the-object"'}, b"")
     proxy = start(always("truncate", "s3"))
     with socket.create_connection(("127.0.0.1", int(proxy.url.rpartition(":")[2])), timeout=20) as connection:
@@ -164,7 +164,7 @@ def test_an_answer_without_a_body_is_truncated_in_its_head(upstream, start):
         ),
     ],
 )
-def test_errors_are_worded_as_the_service_words_them(upstream, start, service, operation, arguments, errors):
+def test_errors_are_those_of_the_service(upstream, start, service, operation, arguments, errors):
     proxy = start({**always("throttle"), "share": 0.5}, always("error-500"))
     seen = set()
     for _ in range(60):

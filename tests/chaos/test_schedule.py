@@ -1,4 +1,4 @@
-"""When faults come, and which schedules are refused."""
+"""The times of faults, and schedules that are refused."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def is_cut(proxy):
     return False
 
 
-def test_no_fault_comes_before_the_start_file(upstream, start):
+def test_no_fault_occurs_before_the_start_file_exists(upstream, start):
     proxy = start(always("cut"), begin=False)
     assert not is_cut(proxy)
     proxy.begin()
@@ -30,7 +30,7 @@ def test_no_fault_comes_before_the_start_file(upstream, start):
 
 @pytest.fixture
 def written(tmp_path):
-    """A schedule in a file, which began so many seconds ago."""
+    """Returns a function that writes a schedule to a file. The schedule began the given number of seconds ago."""
 
     def write(*periods, seed=0, kinds=schedule.KINDS, seconds_ago=0.0):
         path = tmp_path / "schedule.json"
@@ -43,7 +43,7 @@ def written(tmp_path):
     return write
 
 
-def test_a_period_begins_and_ends_at_its_time_though_the_process_is_another(written):
+def test_a_period_begins_and_ends_on_time_in_any_process(written):
     period = {**always("cut"), "at": 100, "seconds": 100}
     drawn = [written(period, seconds_ago=seconds).draw("s3", "GetObject/1") for seconds in (250, 150, 50)]
     assert [draw and draw.fault for draw in drawn] == [None, "cut", None]
@@ -66,11 +66,11 @@ def test_the_seed_decides_which_requests_are_hit(written):
 
     assert hits(7) == hits(7)
     assert hits(7) != hits(8)
-    # Were it chance, fewer than 70 or more than 130 would come once in 40,000 times; the seed is fixed.
+    # With random seeds, fewer than 70 or more than 130 hits would occur once in 40,000 times. The seed is fixed.
     assert 70 <= sum(hits(7)) <= 130
 
 
-def test_what_is_not_a_call_of_aws_passes(upstream, start):
+def test_a_request_that_is_not_an_aws_call_is_forwarded(upstream, start):
     proxy = start(always("cut"))
     upstream.answers = lambda request: (200, {}, b"alive")
     printed = subprocess.run(
@@ -84,7 +84,7 @@ def test_what_is_not_a_call_of_aws_passes(upstream, start):
     assert proxy.faults() == []
 
 
-def test_an_upstream_that_is_gone_is_noted_and_not_answered_for(upstream, start):
+def test_a_missing_upstream_is_logged_and_the_connection_is_cut(upstream, start):
     proxy = start()
     upstream.server.shutdown()
     upstream.server.server_close()
@@ -120,7 +120,7 @@ def test_an_upstream_that_is_gone_is_noted_and_not_answered_for(upstream, start)
         (None, "failed to read the schedule"),
     ],
 )
-def test_a_schedule_that_cannot_be_followed_is_refused(tmp_path, text, complaint):
+def test_an_invalid_schedule_is_refused(tmp_path, text, complaint):
     path = tmp_path / "schedule.json"
     if text is not None:
         path.write_text(text)
@@ -129,7 +129,7 @@ def test_a_schedule_that_cannot_be_followed_is_refused(tmp_path, text, complaint
     assert complaint in str(caught.value)
 
 
-def test_the_proxy_ends_with_a_refused_schedule(tmp_path):
+def test_the_proxy_exits_if_the_schedule_is_invalid(tmp_path):
     path = tmp_path / "schedule.json"
     path.write_text('[{"at": 0, "seconds": 1, "fault": "fire", "share": 1, "target": "any"}]')
     command = [

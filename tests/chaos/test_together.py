@@ -1,4 +1,4 @@
-"""Many callers and all faults at once: what callers saw, what AWS got and what the log has agree."""
+"""With many callers and all faults at once, the callers' results, the requests at AWS and the log agree."""
 
 import base64
 import collections
@@ -19,7 +19,7 @@ def firehose(request):
 
 
 def call(url, number):
-    """The result of a call of three records: its kind, and the data of the acknowledged records."""
+    """Sends a call with three records. Returns the kind of its result, and the data of the acknowledged records."""
     data = [base64.b64encode(f"{number}/{at}".encode()).decode() for at in range(3)]
     body = json.dumps({"DeliveryStreamName": "s", "Records": [{"Data": record} for record in data]})
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=120)
@@ -36,13 +36,13 @@ def call(url, number):
     if answer.status != 200:
         return "refused", []
     entries = json.loads(content)["RequestResponses"]
-    # The id of a record is its data: the answers are in the order of the request.
+    # The id of a record is its data. The answers have the same order as the request.
     assert all(entry.get("RecordId", record) == record for entry, record in zip(entries, data, strict=True))
     stored = [record for entry, record in zip(entries, data, strict=True) if "RecordId" in entry]
     return ("whole" if len(stored) == 3 else "part"), stored
 
 
-def test_the_books_of_callers_aws_and_log_agree(upstream, start):
+def test_the_records_of_callers_aws_and_log_agree(upstream, start):
     upstream.answers = firehose
     kinds = ["throttle", "error-500", "partial-batch", "lost-answer", "late-answer", "cut", "truncate"]
     proxy = start(*({**always(kind, delay=0.05), "share": 0.12} for kind in kinds), seed=3)
@@ -59,7 +59,7 @@ def test_the_books_of_callers_aws_and_log_agree(upstream, start):
         "part": injected["partial-batch"],
         "whole": CALLS - sum(injected.values()) + injected["late-answer"],
     }
-    # The proxy numbers the calls: each has one fault at most.
+    # The proxy numbers the calls. Each call has at most one fault.
     assert len({fault["request"] for fault in faults}) == len(faults)
     assert max(fault["request"] for fault in faults) <= CALLS
 
@@ -67,7 +67,7 @@ def test_the_books_of_callers_aws_and_log_agree(upstream, start):
     assert set(got.values()) == {1}
     acknowledged = {record for _, stored in outcomes for record in stored}
     assert acknowledged <= got.keys()
-    # What AWS got without acknowledging it is in the calls whose answers were lost or cut short.
+    # Records that AWS received but the caller saw no acknowledgement for are in calls with lost or truncated answers.
     assert len(got) - len(acknowledged) == 3 * (injected["lost-answer"] + injected["truncate"])
     refused = sum(len(fault["records"]) for fault in faults)
     not_forwarded = injected["throttle"] + injected["error-500"] + injected["cut"]

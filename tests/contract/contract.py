@@ -1,4 +1,4 @@
-"""api.yaml as plain OpenAPI: the functions of CloudFormation in it resolved, and what is not OpenAPI left out."""
+"""api.yaml as plain OpenAPI: with CloudFormation functions resolved, and without keys that are not OpenAPI."""
 
 import copy
 import re
@@ -14,7 +14,7 @@ METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 def load(has_api_key=False):
-    """The contract of a stack with or without an API key for the traffic route."""
+    """Returns the contract of a stack with or without an API key for the traffic route."""
     document = yaml.safe_load((ROOT / "api.yaml").read_text(encoding="utf-8"))
     return _resolve(document, {"HasTrafficApiKey": has_api_key})
 
@@ -36,14 +36,14 @@ def _resolve(node, conditions):
     if set(node) == {"Fn::Sub"} and node["Fn::Sub"].startswith("${AWS::StackName}-"):
         return node["Fn::Sub"].replace("${AWS::StackName}", "dataless")
     unknown = [key for key in node if key == "Ref" or str(key).startswith("Fn::")]
-    # Clients need no integration, which is in an x-amazon- key like the others.
+    # The result has no x-amazon- keys, such as the integration. Clients do not need them.
     if unknown:
         raise ValueError(f"{node} is not resolved by the tests: teach contract.py to")
     return {key: _resolve(value, conditions) for key, value in node.items() if not str(key).startswith("x-amazon-")}
 
 
 def operations(document):
-    """(operationId, method, path, operation) of each operation."""
+    """Yields (operationId, method, path, operation) for each operation."""
     for path, item in document["paths"].items():
         for method in METHODS:
             if method in item:
@@ -63,12 +63,12 @@ def responses(document, operation):
     return {int(status): deref(document, response) for status, response in operation["responses"].items()}
 
 
-# OpenAPI 3.0 schemas are, as far as api.yaml uses them, JSON Schema of draft 4.
+# The OpenAPI 3.0 schemas in api.yaml use only features of JSON Schema draft 4.
 FORMATS = FormatChecker(formats=["date", "uuid"])
 
 
 def multiple_of(validator, step, value, schema):
-    """By decimal digits: as floats, 47.03 is no multiple of 0.01."""
+    """Compares decimal values. As floats, 47.03 is not a multiple of 0.01."""
     if validator.is_type(value, "number") and Fraction(str(value)) % Fraction(str(step)):
         yield ValidationError(f"{value} is not a multiple of {step}")
 
@@ -77,17 +77,17 @@ Validator = extend(Draft4Validator, {"multipleOf": multiple_of})
 
 
 def errors(document, schema, value):
-    """The problems of a value, as texts."""
+    """Returns the errors of a value as strings."""
     rooted = schema | {"components": document.get("components", {})}
     validator = Validator(rooted, format_checker=FORMATS)
     return [f"{'/'.join(map(str, error.absolute_path))}: {error.message}" for error in validator.iter_errors(value)]
 
 
 def media_types_with_json_text_as_json(document):
-    """A copy in which a text/plain body has the schema of the JSON in it.
+    """Returns a copy in which a text/plain body has the schema of its JSON.
 
-    "The same JSON as text" is all that OpenAPI 3.0 lets api.yaml say about such a body; a generator of data would take
-    it for any text.
+    OpenAPI 3.0 cannot describe JSON in a text body, so api.yaml only says "The same JSON as text". A data generator
+    would send any text.
     """
     document = copy.deepcopy(document)
     for _, _, _, operation in operations(document):

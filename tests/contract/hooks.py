@@ -1,4 +1,4 @@
-"""What Schemathesis must know about the API beyond its schema, and two checks that are stricter than its own."""
+"""Rules of the API that its schema cannot express, and two checks that are stricter than those of Schemathesis."""
 
 import datetime
 import json
@@ -11,7 +11,7 @@ import contract
 
 DOCUMENT = contract.load()
 
-# Codes of events that are valid by the schema: a 30th of February, and times too far from now.
+# Error codes of events that match the schema: a 30th of February, and times too far from now.
 BEYOND_THE_SCHEMA = {"InvalidTime", "TooEarly", "TooLate"}
 
 
@@ -28,8 +28,8 @@ def operation_id(case):
 def before_call(context, case, kwargs):
     """Makes valid traffic queries consistent as a whole.
 
-    OpenAPI describes each parameter alone. It cannot say that start is not after end, that they lie at most 366 days
-    apart, or that a page must come from an answer before. a_question_is_judged_as_a_whole tries those.
+    OpenAPI describes each parameter alone. It cannot express that start is not after end, that they are at most 366
+    days apart, or that a page token comes from an earlier response. a_question_is_judged_as_a_whole checks these rules.
     """
     if operation_id(case) != "getTraffic" or case.method != "GET" or case.meta is None:
         return
@@ -43,7 +43,7 @@ def before_call(context, case, kwargs):
 
 
 def strict(schema):
-    """The schema with patterns that mean to Python what they mean to JSON Schema: $ is the end, not a last newline."""
+    """Returns the schema with patterns that mean the same in Python: in JSON Schema, $ matches only at the very end."""
     if isinstance(schema, dict):
         return {
             key: value.removesuffix("$") + r"\Z" if key == "pattern" and isinstance(value, str) else strict(value)
@@ -56,7 +56,7 @@ STRICT = strict(DOCUMENT)
 
 
 def routes():
-    """By operation: the key of a batch, the model of an event and the field of its own id, of each event type."""
+    """Yields for each event type (operation, (key of a batch, model of an event, field of its own id))."""
     for schema in sorted((contract.ROOT / "events").glob("*.json")):
         event_type = json.loads(schema.read_text(encoding="utf-8"))
         if "x-id" in event_type:
@@ -76,7 +76,7 @@ def read_json(body):
 
 @schemathesis.check
 def a_batch_is_judged_event_by_event(ctx, response, case):
-    """200 for every batch and for nothing else, and each event fails exactly when it violates its schema."""
+    """Checks that only a batch is answered with 200, and that an event fails exactly if it violates its schema."""
     if operation_id(case) not in ROUTES or response.request.method != "POST":
         return
     key, name, own_id = ROUTES[operation_id(case)]
@@ -113,12 +113,12 @@ def a_batch_is_judged_event_by_event(ctx, response, case):
 
 @schemathesis.check
 def a_question_is_judged_as_a_whole(ctx, response, case):
-    """200 (or 304) when all of the question is right, and otherwise 400 with the code of something that is wrong."""
+    """Checks that a valid query gets 200 (or 304), and that any other gets 400 and the code of one of its errors."""
     if operation_id(case) != "getTraffic" or response.request.method != "GET":
         return
     url = urlsplit(response.request.url)
     if response.status_code == 404 or len(url.path.split("/traffic/")[-1].split("/")) != 1:
-        return  # An empty id, or one with a slash, names another route.
+        return  # An empty id, or an id with a slash, matches another route.
     wrong = set()
     if not re.fullmatch(DOCUMENT["components"]["schemas"]["Id"]["pattern"], url.path.split("/")[-1]):
         wrong.add("InvalidAdId")

@@ -1,4 +1,4 @@
-"""The examples in api.yaml fit their schemas."""
+"""The examples in api.yaml match their schemas."""
 
 import json
 
@@ -11,7 +11,7 @@ DOCUMENT = contract.load()
 
 
 def media_types():
-    """(where, its schema, its examples) of each body that is documented."""
+    """Yields the place, and the media type object with schema and examples, of each documented body."""
     for operation_id, _, _, operation in contract.operations(DOCUMENT):
         contents = {"request": operation.get("requestBody", {}).get("content", {})}
         for status, response in contract.responses(DOCUMENT, operation).items():
@@ -22,7 +22,7 @@ def media_types():
 
 
 @pytest.mark.parametrize(("where", "described"), [pytest.param(*case, id=case[0]) for case in media_types()])
-def test_a_body_has_examples_and_they_are_valid(where, described):
+def test_every_body_has_valid_examples(where, described):
     assert described.get("examples"), f"{where} has no example"
     for name, example in described["examples"].items():
         assert contract.errors(DOCUMENT, described["schema"], example["value"]) == [], f"{where}: {name}"
@@ -48,19 +48,19 @@ def test_the_example_of_a_parameter_is_valid(where, parameter):
         if "requestBody" in operation
     ],
 )
-def test_the_text_of_a_beacon_is_the_json_of_the_route(operation):
+def test_the_text_of_a_beacon_is_a_json_batch_of_the_route(operation):
     content = operation["requestBody"]["content"]
     for example in content["text/plain"]["examples"].values():
         batch = json.loads(example["value"])
         assert contract.errors(DOCUMENT, content["application/json"]["schema"], batch) == []
 
 
-def test_the_schemas_are_schemas():
+def test_the_schemas_are_valid_json_schemas():
     for schema in DOCUMENT["components"]["schemas"].values():
         Draft4Validator.check_schema(schema)
 
 
-def test_with_an_api_key_the_traffic_route_asks_for_it_and_nothing_else_does():
+def test_only_the_traffic_route_requires_the_api_key():
     for has_api_key, expected in [(False, []), (True, [{"ApiKey": []}])]:
         for operation_id, _, _, operation in contract.operations(contract.load(has_api_key)):
             assert operation.get("security", []) == (expected if operation_id == "getTraffic" else []), operation_id

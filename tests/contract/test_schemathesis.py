@@ -1,4 +1,4 @@
-"""Schemathesis checks the stack against its contract. Exceptions and their reasons are in schemathesis.toml and
+"""Checks the stack against its contract with Schemathesis. Exceptions and their reasons are in schemathesis.toml and
 hooks.py."""
 
 import json
@@ -11,10 +11,10 @@ import contract
 
 HERE = Path(__file__).resolve().parent
 
-# Checks that an emulator fails where AWS would not, and why.
+# Checks that fail on the emulator but not on AWS.
 EMULATOR_LACKS = {
-    # api.yaml gives the methods that a route lacks to its function, which answers 405, by x-amazon-apigateway-any-method. MiniStack
-    # 1.5.33 does not know that key and answers 403. test_statuses.py and unit tests of the functions look at 405 instead.
+    # In api.yaml, x-amazon-apigateway-any-method routes other methods to the function, which answers 405. MiniStack
+    # 1.5.33 does not support that key and answers 403. test_statuses.py and unit tests of the functions check 405.
     "unsupported_method",
 }
 

@@ -1,5 +1,5 @@
-"""Each documented status is reached, or has the reason why no test can reach it here. And what the schema cannot
-express."""
+"""Each documented status is reached, or has a reason why no test can reach it here. Also tests rules that the schema
+cannot express."""
 
 import base64
 import datetime
@@ -24,7 +24,7 @@ def now():
 
 
 def types():
-    """By event type: the part of its operations' ids, the field of its time, and an event without an own id, as in api.yaml."""
+    """Yields for each event type its name, and (its part of operation ids, time field, example event without an id)."""
     for schema in sorted((contract.ROOT / "events").glob("*.json")):
         event_type = json.loads(schema.read_text(encoding="utf-8"))
         if "x-time" in event_type:
@@ -88,7 +88,7 @@ for kind, (pascal, _, _) in TYPES.items():
         (capture, 415): post(kind, content_type="application/xml"),
     }
 
-# Statuses that no request to a healthy local stack gets. Where a unit test reaches it, that is named, and must exist.
+# Statuses that no request to a healthy local stack gets. If a unit test covers a status, it is named and must exist.
 CAPTURE_TESTS = "crates/capture/src/handler.rs"
 TRAFFIC_TESTS = "crates/ad-traffic/src/handler.rs"
 OUT_OF_REACH = {
@@ -131,7 +131,7 @@ DOCUMENTED = [
 
 
 @pytest.mark.parametrize(("operation_id", "status", "described"), DOCUMENTED)
-def test_a_documented_status(operation_id, status, described, target):
+def test_each_documented_status_is_returned(operation_id, status, described, target):
     send = REACHED.get((operation_id, status))
     reason = out_of_reach(operation_id, status)
     assert bool(send) != bool(reason), "either a request reaches it, or a reason says why none can"
@@ -143,7 +143,7 @@ def test_a_documented_status(operation_id, status, described, target):
     response = send(target)
     assert response.status_code == status, response.text
     for name in described.get("headers", {}):
-        if name not in ("Vary", "Retry-After"):  # Vary only where some origins are allowed and not all.
+        if name not in ("Vary", "Retry-After"):  # Vary is sent only if some, but not all, origins are allowed.
             assert name in response.headers, f"{name} is documented"
     if "content" in described:
         media_type, body = next(iter(described["content"].items()))
@@ -168,7 +168,7 @@ def packed(kind, content, coding="gzip"):
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_packed_body_is_a_batch(kind, target):
+def test_a_gzip_body_is_a_batch(kind, target):
     body = json.dumps(batch(kind, 500)).encode()
     for content in (gzip.compress(body), gzip.compress(body[:99]) + gzip.compress(body[99:])):
         response = packed(kind, content)(target)
@@ -176,7 +176,7 @@ def test_a_packed_body_is_a_batch(kind, target):
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_body_that_unpacks_to_one_mib_is_read_and_one_byte_more_is_not(kind, target):
+def test_a_body_may_decompress_to_one_mib_and_no_more(kind, target):
     body = json.dumps(batch(kind)).encode()
     response = packed(kind, gzip.compress(body.ljust(MIB)))(target)
     assert (response.status_code, response.json()["failed_count"]) == (200, 0)
@@ -187,11 +187,11 @@ def test_a_body_that_unpacks_to_one_mib_is_read_and_one_byte_more_is_not(kind, t
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_body_that_cannot_be_unpacked_is_refused(kind, target):
+def test_a_body_that_cannot_be_decompressed_is_refused(kind, target):
     whole = gzip.compress(json.dumps(batch(kind)).encode())
     for content in (whole[:-1], whole[:20], whole + b"x"):
         response = packed(kind, content)(target)
-        # On AWS API Gateway finds it out and answers 415; behind the emulator the function does.
+        # On AWS, API Gateway rejects the body with 415. Behind the emulator, the function rejects it with 400.
         assert response.status_code == (400 if target.is_emulator else 415), response.text
         assert contract.errors(DOCUMENT, DOCUMENT["components"]["schemas"]["Error"], response.json()) == []
     response = packed(kind, whole, coding="br")(target)
@@ -199,8 +199,8 @@ def test_a_body_that_cannot_be_unpacked_is_refused(kind, target):
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_the_function_unpacks_what_reaches_it_packed(kind, target):
-    """As it would from an API with a binary media type. API Gateway unpacks by itself otherwise."""
+def test_the_function_decompresses_a_gzip_body(kind, target):
+    """API Gateway decompresses bodies itself, except for an API with binary media types. This test covers that case."""
     if not target.is_emulator:
         pytest.skip("who may call the API need not be allowed to invoke its functions")
     functions, suffix = boto3.client("lambda"), kind.replace("_", "-")
@@ -241,7 +241,7 @@ def test_the_function_unpacks_what_reaches_it_packed(kind, target):
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_a_page_may_send_json_as_a_beacon(kind, target):
-    """Its preflight is answered for its own origin, with credentials: a browser takes no other."""
+    """The preflight response allows exactly this origin, with credentials. Browsers require both for a beacon."""
     asked = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
     answer = requests.options(f"{target.base_url}/{kind}", headers=asked, timeout=30)
     sent = requests.post(f"{target.base_url}/{kind}", json=batch(kind), headers={"Origin": asked["Origin"]}, timeout=30)
@@ -254,7 +254,7 @@ def test_a_page_may_send_json_as_a_beacon(kind, target):
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_499_good_events_beside_a_bad_one_are_stored(kind, target):
+def test_499_valid_events_are_stored_next_to_an_invalid_one(kind, target):
     events = batch(kind, 500)[kind]
     events[123] = {name: value for name, value in events[123].items() if name != TYPES[kind][1]}
     answer = post(kind, body=json.dumps({kind: events}))(target).json()
@@ -267,11 +267,12 @@ def test_499_good_events_beside_a_bad_one_are_stored(kind, target):
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/impressions"), ("DELETE", "/clicks"), ("POST", f"/traffic/{AD}")]
 )
-def test_a_method_that_a_route_lacks_is_answered_with_those_it_has(method, path, target):
+def test_an_unsupported_method_is_answered_with_the_supported_ones(method, path, target):
     response = requests.request(method, f"{target.base_url}{path}", timeout=30)
     if target.is_emulator:
-        # It does not know x-amazon-apigateway-any-method, by which api.yaml gives these to the functions. The function's answer
-        # is held by unit tests: options_is_answered_and_get_is_refused (capture), errors_have_a_code_and_a_reason (ad-traffic).
+        # The emulator does not support x-amazon-apigateway-any-method, which routes these methods to the functions.
+        # Unit tests check the functions' answers: options_is_answered_and_get_is_refused (capture),
+        # errors_have_a_code_and_a_reason (ad-traffic).
         assert (response.status_code, response.json()) == (403, {"message": "Missing Authentication Token"})
         return
     assert response.status_code == 405
@@ -282,7 +283,7 @@ def test_a_method_that_a_route_lacks_is_answered_with_those_it_has(method, path,
     assert response.json()["error_code"] == "MethodNotAllowed"
 
 
-def test_pages_follow_each_other_to_the_end(target, traffic_table):
+def test_pages_can_be_read_to_the_end(target, traffic_table):
     ad_id = str(uuid.uuid4())
     days = [f"2026-03-{day:02}" for day in range(1, 26)]
     with traffic_table.batch_writer() as writer:

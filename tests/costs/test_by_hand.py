@@ -1,4 +1,7 @@
-"""Lines of the cost page against sums worked out by hand, from the prices and the way AWS bills, not from the program's formulas."""
+"""Compares lines of the cost page with sums calculated by hand.
+
+The sums follow from the prices and the way AWS bills, not from the program's formulas.
+"""
 
 import json
 import re
@@ -15,7 +18,7 @@ from templates import ROOT
 DATA = costs.load()
 TEMPLATE = sources.read()
 
-# Sums are those of the example's two event types; each type more adds what is written beside its test.
+# The sums are for the example's two event types. The comment in a test says what each additional type adds.
 MORE = len(event_types.names()) - 2
 
 
@@ -29,14 +32,14 @@ def cents(usd):
 
 
 def test_a_month_of_glue():
-    # 2 ETLs, 1 ledger and 3 jobs x 5 days are 18 runs x 30 5/12 nights = 547.5, each a minute of 2 DPUs: 18.25 DPU-hours at 0.44.
-    # A type more is a run more: 0.446.
+    # 2 ETLs, 1 ledger and 3 jobs x 5 days are 18 runs x 30 5/12 nights = 547.5. Each is a minute of 2 DPUs:
+    # 18.25 DPU-hours at 0.44. Each additional type is one more run: 0.446.
     assert costs.month(DATA, TEMPLATE, 1)["Glue, at least a minute per run"] == cents(8.03 + 0.4461 * MORE)
 
 
-def test_workers_of_the_etl_count_for_its_runs_only():
-    # 5 workers in 2 runs, 2 in 16: 42 DPU-minutes x 30 5/12 nights are 21.2917 DPU-hours. A type more is a run
-    # of 5 workers: 1.115.
+def test_etl_workers_count_only_for_etl_runs():
+    # 5 workers in 2 runs, 2 in 16: 42 DPU-minutes x 30 5/12 nights are 21.2917 DPU-hours. Each additional type is one
+    # more run of 5 workers: 1.115.
     template = Template(ROOT / "template.yaml", {"ETLNumberOfWorkers": "5"}, {"AWS::StackName": sources.STACK_NAME})
     more = sources.from_template(template)
     assert costs.month(DATA, TEMPLATE | {"workers_a_night": more["workers_a_night"]}, 1)[
@@ -44,14 +47,14 @@ def test_workers_of_the_etl_count_for_its_runs_only():
     ] == cents(9.368 + 1.1153 * MORE)
 
 
-def test_a_night_runs_the_jobs_that_the_state_machine_runs():
+def test_a_night_has_the_jobs_of_the_state_machine():
     states = json.loads((ROOT / "pipeline" / "daily.asl.json").read_text(encoding="utf-8"))["States"]
 
     def jobs(*names):
         return set(re.findall(r'"JobName": "(.*?)", "Arguments"', "".join(json.dumps(states[name]) for name in names)))
 
     (etl,) = jobs("Fill the lake")
-    # Of each event type, in the language that is configured.
+    # The ETL job of each event type, in the configured language.
     assert re.sub(r"\$\{ETLLanguage\}", "python", etl).endswith(f"& '{sources.ETL_JOB}' %}}") and jobs(
         "Fill the lake with other types"
     ) == {etl}
@@ -64,7 +67,7 @@ def test_a_night_runs_the_jobs_that_the_state_machine_runs():
     assert {derived[one] for one in jobs("Derive") if "Redshift" not in one} == set(sources.DERIVING_JOBS)
     assert states["Fill the lake"]["Items"] == states["Check the ledgers"]["Items"] == "{% $days %}"
     assert states["Derive"]["Items"] == "{% $touched %}"
-    # From LookbackDays + AttributionDays days before the day that arrived up to that day.
+    # From LookbackDays + AttributionDays days before the arrival day up to the arrival day.
     assert "[-(${LookbackDays} + ${AttributionDays}).." in states["Days"]["Assign"]["touched"]
     assert sources.touched_days(3, 1) == 5
 
@@ -75,7 +78,8 @@ def test_writes_to_dynamodb():
 
 
 def test_metrics_of_the_api():
-    # POST, OPTIONS and any other method of two beacons; GET, OPTIONS and any other of the traffic: 9 methods, 5 metrics each, at 0.30.
+    # POST, OPTIONS and any other method of two beacons, and GET, OPTIONS and any other method of the traffic route:
+    # 9 methods with 5 metrics each, at 0.30.
     assert standing("metrics of the API") == (45 + 15 * MORE, cents(13.50 + 4.50 * MORE))
 
 
@@ -84,8 +88,8 @@ def test_metrics_of_the_streams():
 
 
 def test_metrics_of_the_ledger():
-    # RawLines, Kept, Repeats, Rejected, Late, Unbalanced and RealTimeDivergence of two tables: 14. Sent in 2 of a day's 24 hours: a
-    # twelfth of 0.30 each.
+    # RawLines, Kept, Repeats, Rejected, Late, Unbalanced and RealTimeDivergence of two tables: 14. They are sent in 2
+    # of a day's 24 hours: a twelfth of 0.30 each.
     ledger = """METRICS = {"RawLines": "raw", "Kept": "kept", "Repeats": "repeats",
     "Rejected": "rejected", "Late": "late"}
 data = [metric(stack, "Unbalanced", table, 1, now), metric(stack, name, table, 0, day)]
@@ -98,28 +102,29 @@ data.append(metric(stack, "RealTimeDivergence", table, 0.0, now, unit="Percent")
 
 
 def test_metrics_of_glue():
-    # A run on 2 workers. --enable-metrics: bytesRead, elapsedTime, numCompletedStages, numCompletedTasks, numFailedTasks, numKilledTasks,
-    # recordsRead, shuffleBytesWritten, shuffleLocalBytesRead (9), diskSpaceUsed_MB (1), numberAllExecutors and
-    # numberMaxNeededExecutors (2), and heap.usage, heap.used, read_bytes, write_bytes, cpuSystemLoad (5) of the driver, of the executor
-    # and of all (3): 27.
+    # A run on 2 workers. --enable-metrics: bytesRead, elapsedTime, numCompletedStages, numCompletedTasks,
+    # numFailedTasks, numKilledTasks, recordsRead, shuffleBytesWritten, shuffleLocalBytesRead (9), diskSpaceUsed_MB (1),
+    # numberAllExecutors and numberMaxNeededExecutors (2), and heap.usage, heap.used, read_bytes, write_bytes,
+    # cpuSystemLoad (5) for the driver, for the executor and for all (3): 27.
     plain = {"--job-language": "python"}
     profiled = plain | {"--enable-metrics": "true"}
-    # --enable-observability-metrics: skewness.stage and skewness.job, succeed.ALL, workerUtilization (4); heap, non-heap and total, each
-    # available, used and in percent (9), and disk, available, used and in percent (3), of the driver and of all: 28.
+    # --enable-observability-metrics: skewness.stage and skewness.job, succeed.ALL, workerUtilization (4). Heap,
+    # non-heap and total, each available, used and in percent (9), and disk, available, used and in percent (3), for the
+    # driver and for all: 28.
     observed = profiled | {"--enable-observability-metrics": "true"}
     assert [sources.glue_metrics(job, 2) for job in (plain, profiled, observed)] == [0, 27, 55]
 
-    # 6 jobs x 55 = 330. Under ALL in 2 of a day's 24 hours: 330 x 0.30 / 12 = 8.25. Under the ids of 547.5 runs, of 730 hours that a month
-    # has, an hour each: 18 x 55 = 990 a night, 55 x 0.30 x 547.5 / 730 = 12.375.
+    # 6 jobs x 55 = 330. Under ALL in 2 of a day's 24 hours: 330 x 0.30 / 12 = 8.25. Under the ids of 547.5 runs, for
+    # one of a month's 730 hours each: 18 x 55 = 990 a night, 55 x 0.30 x 547.5 / 730 = 12.375.
     counted = {"glue_metrics": 330, "glue_metrics_of_runs": 990}
     assert standing("metrics of Glue", TEMPLATE | counted) == (330, cents(20.625))
 
 
-def test_metrics_that_jobs_publish_of_themselves():
-    # 2 ETLs, 2 of HiveQL and the load with time, rows and failures, and the ledger without rows: 5 x 3 + 2 = 17, in 2 of a day's 24
-    # hours: 17 x 0.30 / 12 = 0.425.
+def test_metrics_that_jobs_publish_themselves():
+    # 2 ETLs, 2 HiveQL jobs and the load publish time, rows and failures. The ledger publishes no rows. 5 x 3 + 2 = 17,
+    # in 2 of a day's 24 hours: 17 x 0.30 / 12 = 0.425.
     assert standing("metrics of the jobs") == (17 + 3 * MORE, cents(0.425 + 0.075 * MORE))
-    # None of them asks Glue for its own.
+    # No job enables Glue's own metrics.
     assert standing("metrics of Glue") == (0, 0)
 
 
@@ -142,12 +147,12 @@ Resources:
 
 
 def small(folder, resources):
-    """What is read of a template with these resources."""
+    """Returns a template with these resources."""
     (folder / "template.yaml").write_text(SMALL + resources)
     return Template(folder / "template.yaml", {}, {"AWS::StackName": sources.STACK_NAME})
 
 
-def test_an_alarm_that_is_not_there_by_default_does_not_count(tmp_path):
+def test_an_alarm_that_is_off_by_default_does_not_count(tmp_path):
     alarms = "  One: { Type: AWS::CloudWatch::Alarm, Properties: {} }\n  Two: { Type: AWS::CloudWatch::Alarm, Condition: HasIt, Properties: {} }\n"
     assert sources.from_template(small(tmp_path, alarms))["alarm_metrics"] == 1
 
@@ -158,40 +163,42 @@ def test_only_the_jobs_of_the_night_count(tmp_path):
     jobs = "".join(job.format(f"Job{number}", name) for number, name in enumerate(names))
     jobs = jobs.replace("} }\n", ", Command: {} } }\n")
     found = sources.from_template(small(tmp_path, jobs))
-    # 27 each; ad-traffic runs 5 times.
+    # Three jobs with 27 metrics each. ad-traffic runs 5 times.
     assert (found["glue_metrics"], found["runs_a_night"], found["arrival_jobs"]) == (81, 7, 2)
 
 
 def test_replaced_files_of_the_lake():
-    # 100 events a second are 8.64 million a day, 22.5 bytes each of advertising: 0.18105 GiB. A night replaces 4 of its 5 days.
-    # Kept for a day and until midnight, 2 nights' worth is there: 8 copies, 1.4484 GiB at 0.023.
+    # 100 events a second are 8.64 million a day, with 22.5 bytes each in advertising: 0.18105 GiB. A night replaces 4
+    # of its 5 days. Files are kept for a day and until midnight, so there are files of 2 nights: 8 copies, 1.4484 GiB
+    # at 0.023.
     line = "S3, replaced files of the lake"
     assert TEMPLATE["lake_version_days"] == 1
     assert costs.month(DATA, TEMPLATE, 100)[line] == pytest.approx(0.03331, abs=0.00001)
-    # Without rules of its own the lake's are kept as long as raw's: 31 nights' worth, 124 copies, 22.450 GiB.
+    # Without its own rules, files of the lake are kept as long as raw files: 31 nights, 124 copies, 22.450 GiB.
     assert costs.month(DATA, TEMPLATE | {"lake_version_days": 30}, 100)[line] == pytest.approx(0.5164, abs=0.0001)
 
 
-def test_the_lake_itself():
+def test_the_lake_storage():
     # A million rows of 45 bytes: 0.041910 GiB at 0.023.
     assert costs.costs(DATA, TEMPLATE, 1)["S3, a month of the lake"] == pytest.approx(0.000964, abs=0.000001)
 
 
-def test_a_million_events_one_a_request():
+def test_a_million_events_with_one_per_request():
     lines = costs.costs(DATA, TEMPLATE, 1)
-    # A million requests: 0.20 for them; 23 ms (20 of waiting, 0.3 of a vCPU at 256 of 1,769 MB is 2.07, rounded up) at a quarter of a GB
-    # are 5,750 GB-seconds: 0.076667.
+    # A million requests cost 0.20. 23 ms each (20 of waiting, and 0.3 of a vCPU at 256 of 1,769 MB is 2.07, rounded up)
+    # at a quarter of a GB are 5,750 GB-seconds: 0.076667.
     assert lines["Lambda, capture"] == pytest.approx(0.276667, abs=0.000001)
-    # 1,150 bytes of logs each, and 700 for 1,752 batches of the sink: 1,151,226,400 bytes = 1.07216 GiB at 0.50.
+    # 1,150 bytes of logs for each request, and 700 for each of 1,752 batches of the sink: 1,151,226,400 bytes =
+    # 1.07216 GiB at 0.50.
     assert lines["CloudWatch, logs"] == pytest.approx(0.53608, abs=0.00001)
-    # 5 % of a million traces at 5.00 a million.
+    # 5 % of a million traces at 5.00 per million.
     assert lines["X-Ray"] == pytest.approx(0.25)
-    # 15 s of 26.28 s that a million events take, at 100 million a month: 1,752 calls at 0.01 a thousand.
+    # At 100 million events a month, a million take 26,280 s. That is 1,752 calls, one every 15 s, at 0.01 per thousand.
     assert lines["CloudWatch, metrics"] == pytest.approx(0.01752)
 
 
-def test_answers_that_leave_aws():
-    # 500 bytes of headers, {"failed_count":0,"records":[]} with its 31 and {"failed":false} with its 16: 547 million bytes are
+def test_data_transfer_of_responses():
+    # 500 bytes of headers, 31 of {"failed_count":0,"records":[]} and 16 of {"failed":false}: 547 million bytes are
     # 0.509434 GiB at 0.09. 500 events have 499 commas: 2,000 answers of 9,030 bytes are 0.016820 GiB.
     line = "Data transfer out"
     assert costs.costs(DATA, TEMPLATE, 1)[line] == pytest.approx(0.045849, abs=0.000001)
@@ -199,20 +206,20 @@ def test_answers_that_leave_aws():
 
 
 def test_the_metrics_sink():
-    # A million events of 100 million a month take 26,280 s: 1,752 batches of 15 s at 0.20 a million are 0.000350. 60 ms at a quarter of
-    # a GB are 26.28 GB-seconds at 0.0000133334: 0.000350 too.
+    # At 100 million events a month, a million take 26,280 s: 1,752 batches of 15 s at 0.20 per million are 0.000350.
+    # 60 ms each at a quarter of a GB are 26.28 GB-seconds at 0.0000133334: also 0.000350.
     assert costs.costs(DATA, TEMPLATE, 1)["Lambda, metrics sink"] == pytest.approx(0.000701, abs=0.000001)
 
 
-def test_objects_of_raw():
-    # 26,280 s are 87.6 buffers of 300 s, more than the 1.1 of 128 MiB; 0.005 a thousand.
+def test_objects_of_raw_data():
+    # 26,280 s are 87.6 buffers of 300 s. That is more than the 1.1 buffers of 128 MiB. The price is 0.005 per thousand.
     assert costs.costs(DATA, TEMPLATE, 1)["S3, PUT"] == pytest.approx(0.000438, abs=0.0000001)
-    # 49 bytes each after gzip: 0.045635 GiB at 0.023.
+    # 49 bytes per event after gzip: 0.045635 GiB at 0.023.
     assert costs.costs(DATA, TEMPLATE, 1)["S3, a month of raw"] == pytest.approx(0.001050, abs=0.000001)
 
 
 def test_what_a_warehouse_has_once():
-    # The dashboards of operations and of real time at 3.00; the key that page tokens are signed with at 0.40.
+    # The operations dashboard and the real-time dashboard at 3.00 each, and the signing key of page tokens at 0.40.
     assert standing("dashboards") == (2, cents(6.00))
     assert standing("secrets") == (1, cents(0.40))
     count, usd = standing("metrics that alarms watch")
@@ -220,7 +227,7 @@ def test_what_a_warehouse_has_once():
 
 
 def bill(heading):
-    """The first table below a heading of the page: its numbers by line."""
+    """Returns the numbers of the first table below a heading of the page, by line."""
     page = (ROOT / "docs" / "costs.md").read_text(encoding="utf-8")
     table = page.split(f"## {heading}\n")[1].split("| --- |", 1)[1].split("\n\n")[0]
     rows = (line.strip("| ").split(" | ") for line in table.splitlines()[1:])
@@ -234,20 +241,20 @@ def test_a_bill_adds_up(heading, precision):
     lines.pop("all, with one event per record", None)
     assert len(lines) > 10
     for column, sum_of_page in enumerate(total):
-        # Each line is rounded by itself.
+        # Each line is rounded separately.
         assert sum(line[column] for line in lines.values()) == pytest.approx(
             sum_of_page, abs=len(lines) * precision / 2
         )
 
 
-def test_a_million_events_in_all():
+def test_the_total_of_a_million_events():
     # One per request: 3.5 + 0.045849 + 0.276667 + 0.138283 + 0.000701 + 0.000438 + 0.001050 + 0.000964 + 0.01752 + 0.53608 + 0.25.
     assert bill("A million events")["all"][0] == 4.7676
 
 
 def test_single_events_of_browsers():
-    # 50 a second are 131.4 million requests a month. API Gateway: 131.4 x 3.50. Lambda: 131.4 x 0.276667. Firehose: 131.4 x 5,120 million
-    # bytes = 626.56 GiB at 0.029. X-Ray: 131.4 x 0.25.
+    # 50 a second are 131.4 million requests a month. API Gateway: 131.4 x 3.50. Lambda: 131.4 x 0.276667. Firehose:
+    # 131.4 x 5,120 million bytes = 626.56 GiB at 0.029. X-Ray: 131.4 x 0.25.
     single = DATA | {"workload": DATA["workload"] | {"events_a_request": 1}}
     lines = costs.month(single, TEMPLATE, 50)
     assert lines["API Gateway"] == cents(459.90)
@@ -256,7 +263,7 @@ def test_single_events_of_browsers():
     assert lines["X-Ray"] == cents(32.85)
 
 
-def test_the_command_line_prints_a_case_of_ones_own(monkeypatch, capsys):
+def test_the_command_line_prints_a_custom_case(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["costs.py", "--rate", "50", "--batch", "1"])
     costs.main()
     lines = capsys.readouterr().out.splitlines()
@@ -264,7 +271,7 @@ def test_the_command_line_prints_a_case_of_ones_own(monkeypatch, capsys):
     assert "| API Gateway | 459.90 |" in lines
 
 
-def test_what_a_condition_guards_is_not_counted(tmp_path):
+def test_resources_with_a_false_condition_are_not_counted(tmp_path):
     root = tmp_path
     (root / "stacks").mkdir()
     (root / "glue").mkdir()
@@ -279,5 +286,5 @@ def test_what_a_condition_guards_is_not_counted(tmp_path):
     (root / "glue" / "ledger.py").write_text("")
     found = sources.read(root)
     assert (found["dashboards"], found["alarm_metrics"], found["methods"]) == (2, 2, 3)
-    # No rule for the lake: its replaced files are kept as long as raw's, 30 days.
+    # Without a rule for the lake, its replaced files are kept as long as raw files: 30 days.
     assert found["lake_version_days"] == 30

@@ -1,4 +1,4 @@
-"""The cost page is what its program prints, and the program's figures can be checked by hand."""
+"""The cost page is the output of its program, and the program's figures match calculations by hand."""
 
 import sys
 
@@ -23,7 +23,7 @@ def test_a_share_is_written_as_a_fraction():
     assert "cost 1/132 of\nwhat they cost one by one" in page
 
 
-def test_an_event_has_the_bytes_that_are_assumed():
+def test_an_event_has_the_assumed_size():
     line = '{"impression_id":"0192d3c4-9a5b-7c6d-8e7f-001122334455","ad_id":"fc91623b-7c70-42a6-829b-29b0eb3d61de",'
     line += '"occurred_at":"2026-11-20 11:59:58.000"}\n'
     assert len(line) == DATA["workload"]["event_bytes"] == sources.sizes()["impressions"]
@@ -32,7 +32,8 @@ def test_an_event_has_the_bytes_that_are_assumed():
 def test_each_event_type_has_a_size_and_a_row():
     sizes = sources.sizes()
     assert list(sizes) == event_types.names()
-    # A click has one more id: a key of 13 letters and an id of 36, in quotes, with a colon and a comma, less 5 letters of the other key.
+    # A click has one more id: a key of 13 letters and an id of 36, in quotes, with a colon and a comma. The key of the
+    # other id is 5 letters shorter.
     assert sizes["clicks"] - sizes["impressions"] == (len("impression_id") + 36 + 6) - (
         len("impression_id") - len("click_id")
     )
@@ -42,7 +43,7 @@ def test_each_event_type_has_a_size_and_a_row():
 
 
 def test_the_bill_of_a_type_by_hand():
-    # 432 bytes are three times an impression: 147 after gzip, and 67.5 in the lake, nothing derived of them.
+    # 432 bytes are three times an impression: 147 after gzip, and 67.5 in the lake. No tables are derived from them.
     lines = costs.costs(costs.of_type(DATA, "orders", 432), TEMPLATE, 500)
     assert lines["S3, a month of raw"] == pytest.approx(0.023 * 147e6 / 2**30)
     assert lines["S3, a month of the lake"] == pytest.approx(0.023 * 67.5e6 / 2**30)
@@ -90,7 +91,7 @@ def test_an_alarm_on_an_expression_is_billed_for_each_metric_in_it():
         (["--rate", "1", "--batch", "0"], "--batch must be 1 or more"),
     ],
 )
-def test_arguments_without_a_month_are_refused(monkeypatch, capsys, arguments, message):
+def test_arguments_that_define_no_month_are_refused(monkeypatch, capsys, arguments, message):
     monkeypatch.setattr(sys, "argv", ["costs.py", *arguments])
     with pytest.raises(SystemExit) as end:
         costs.main()
@@ -106,7 +107,7 @@ def test_a_month_at_a_rate_and_a_batch_is_printed(monkeypatch, capsys):
         costs.main()
         (line,) = [one for one in capsys.readouterr().out.splitlines() if one.startswith("| API Gateway |")]
         gateways.append(line)
-    # 2,628,000 requests a month at 3.50 USD a million, and a hundredth of them.
+    # 2,628,000 requests a month at 3.50 USD per million, and a hundredth of that.
     assert gateways == ["| API Gateway | 0.09 |", "| API Gateway | 9.20 |"]
 
 

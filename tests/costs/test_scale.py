@@ -1,4 +1,4 @@
-"""Scale and costs of a night in docs/lake.md: what the program prints, and figures worked out by hand."""
+"""Scale and costs of a night in docs/lake.md are the program's output, and its figures match calculations by hand."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def test_the_section_is_what_the_program_prints():
     ), "run python3 tools/costs/scale.py --write"
 
 
-def test_the_defaults_are_those_of_the_template():
+def test_the_defaults_match_the_template():
     found = {
         "LookbackDays": 3,
         "AttributionDays": 1,
@@ -46,30 +46,32 @@ def test_the_defaults_are_those_of_the_template():
     assert found | {"AthenaScanLimitBytes": 10 * 2**30} == PARAMETERS
 
 
-def test_a_small_night_is_a_minute_a_run():
-    # A million events: 40 s on 2 vCPUs are 20 s, so a minute. 2 ETLs, a ledger check and 3 jobs of 5 days: 18 minutes of 2 DPUs at 0.44.
+def test_a_small_night_is_one_minute_per_run():
+    # A million events: 40 s on 2 vCPUs are 20 s, billed as a minute. 2 ETLs, a ledger check and 3 jobs for 5 days:
+    # 18 minutes of 2 DPUs at 0.44.
     night = scale.night(DATA, PARAMETERS, 10**6, 2)
     assert (night["etl_workers"], night["other_workers"], night["etl_minutes"]) == (2, 2, 1)
     assert night["usd"] == pytest.approx(18 * 2 / 60 * 0.44)
-    # An ETL, 5 days of 3 jobs and the check: 17 minutes.
+    # One ETL, 3 jobs for 5 days and the ledger check: 17 minutes.
     assert night["minutes"] == 17
 
 
 def test_a_large_night():
-    # A thousand million events: 40,000 s of CPU. In 30 minutes a worker's 4 vCPUs do 3,600 s: 12 executors (11.1) and a driver, 27.8
-    # minutes. An event day of 11,000 s: 4 executors (3.06) and a driver, 22.9 minutes.
+    # A thousand million events: 40,000 s of CPU. In 30 minutes, the 4 vCPUs of a worker do 3,600 s: 12 executors (11.1)
+    # and a driver, 27.8 minutes. An event day takes 11,000 s: 4 executors (3.06) and a driver, 22.9 minutes.
     night = scale.night(DATA, PARAMETERS, 10**9, 2)
     assert (night["etl_workers"], night["other_workers"]) == (13, 5)
     assert night["etl_minutes"] == pytest.approx(27.78, abs=0.01)
-    # 13 x 27.78 and 2 of the other table, 2 of the ledger, and 5 days x 5 workers x (22.92 + 2) minutes: 988.0 DPU-minutes.
+    # 13 x 27.78, 2 for the other table, 2 for the ledger, and 5 days x 5 workers x (22.92 + 2) minutes:
+    # 988.0 DPU-minutes.
     assert night["usd"] == pytest.approx(7.246, abs=0.001)
 
 
-def test_each_other_type_is_a_minute_of_the_etl_more():
+def test_each_other_type_adds_one_minute_of_etl():
     two, three, four = (scale.night(DATA, PARAMETERS, 10**9, types) for types in (2, 3, 4))
-    # Of two workers.
+    # A minute of two workers.
     assert [three["usd"] - two["usd"], four["usd"] - three["usd"]] == pytest.approx([2 / 60 * 0.44] * 2)
-    # They run side by side, after what is derived.
+    # The ETL jobs of the other types run in parallel, after the derived tables.
     assert three["minutes"] - two["minutes"] == pytest.approx(1) and four["minutes"] == three["minutes"]
 
 
@@ -78,18 +80,19 @@ def test_limits_by_hand():
         name.split(",")[0]: limit for name, limit in scale.limits(DATA, PARAMETERS).items() if "Timeout" not in name
     }
     assert found["`AthenaScanLimitBytes`"] == pytest.approx(10_737_418_240 / 49)
-    # 43,200 s of a day as even as its busiest second: x 10,000 requests; x 1,048,576 bytes of 144.
+    # A day has as many events as 43,200 s like its busiest second. API Gateway: x 10,000 requests. Firehose:
+    # x 1,048,576 bytes, with 144 per event.
     assert found["API Gateway"] == 432_000_000
     firehose = scale.limits(DATA, PARAMETERS)["Firehose, bytes per second of a stream, in most Regions"]
     assert firehose == pytest.approx(314_572_800)
-    # 44 GB of the one executor, 100 bytes an event.
+    # 44 GB of the only executor, 100 bytes per event.
     assert found["disk of the ETL's executors"] == 440_000_000
-    # 7,200 s on 2 vCPUs are 14,400 s of CPU: 360 million at 40 s a million.
+    # 7,200 s on 2 vCPUs are 14,400 s of CPU: 360 million events at 40 s per million.
     timeouts = [limit for name, limit in scale.limits(DATA, PARAMETERS).items() if "Timeout" in name]
     assert timeouts == [360_000_000, pytest.approx(14_400 / 11 * 1e6)]
 
 
-def test_the_first_limit_is_the_least():
+def test_the_first_limit_is_the_lowest():
     limits = scale.limits(DATA, PARAMETERS)
     assert list(limits.values()) == sorted(limits.values())
     first, reached = next(iter(limits.items()))
@@ -97,21 +100,21 @@ def test_the_first_limit_is_the_least():
     assert scale.nearest(DATA, PARAMETERS, reached / 4) == "nothing: 25.0% of the first limit"
 
 
-def test_a_night_of_the_program_is_that_of_the_state_machine():
+def test_a_night_of_the_program_matches_the_state_machine():
     states = json.loads((ROOT / "pipeline" / "daily.asl.json").read_text(encoding="utf-8"))["States"]
     found = {
         name: len(set(re.findall(r'"JobName": "', json.dumps(states[name]))))
         for name in ("Fill the lake", "Check the ledgers")
     }
     assert found == {"Fill the lake": 1, "Check the ledgers": 1}
-    # Of each event type.
+    # An ETL job for each event type.
     etl = states["Fill the lake"]["ItemProcessor"]["States"]["ETL"]
     assert (
         etl["Type"] == "Map"
         and etl["Items"] == "{% $ads %}"
         and sources.read()["arrival_jobs"] == len(event_types.names()) + 1
     )
-    # advertising, ad traffic, the load; Redshift is optional.
+    # The jobs for advertising, ad traffic and its load. Redshift is optional.
     derived = re.findall(r'"JobName": "\$\{(\w+)\}"', json.dumps(states["Derive"]))
     assert [name for name in derived if not name.startswith("Redshift")] == [
         "AdvertisingJob",

@@ -1,4 +1,4 @@
-"""How long the data lake bucket keeps replaced objects: raw by the parameter, derived data for a day."""
+"""The data lake bucket keeps replaced raw objects as long as the parameter says, and derived data for a day."""
 
 import pytest
 
@@ -11,7 +11,7 @@ RULES = RESOURCES["DataLakeBucket"]["Properties"]["LifecycleConfiguration"]["Rul
 
 
 def days_kept(key):
-    """Days until S3 deletes a noncurrent version of an object. Where rules overlap, the shorter expiry counts.
+    """Returns the days until S3 deletes a noncurrent version of an object. Of overlapping rules, the shortest applies.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-conflicts.html
     """
@@ -36,13 +36,13 @@ def table_locations():
 DERIVED = [location for location in table_locations() if not location.startswith("data/raw/")]
 
 
-def test_there_are_tables_that_jobs_derive():
-    # The types' own, advertising, ad_traffic, the rejected lines and the ledger.
+def test_derived_tables_are_found():
+    # One table for each event type, advertising, ad_traffic, the rejected lines and the ledger.
     assert len(DERIVED) == len(event_types.names()) + 4
 
 
 @pytest.mark.parametrize("key", [*DERIVED, "data/loaded/ad_traffic/", "temp/redshift/", "athena-results/", "logs/emr/"])
-def test_what_can_be_made_again_is_kept_for_a_day_or_two(key):
+def test_replaceable_data_is_kept_for_a_day_or_two(key):
     assert days_kept(key) in (1, 2)
 
 
@@ -56,5 +56,5 @@ def test_what_can_be_made_again_is_kept_for_a_day_or_two(key):
         "scripts/glue/etl.py",
     ],
 )
-def test_what_cannot_is_kept_as_the_parameter_says(key):
+def test_irreplaceable_data_is_kept_as_the_parameter_says(key):
     assert days_kept(key) == 30

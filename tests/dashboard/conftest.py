@@ -1,4 +1,4 @@
-"""Chromium on the page that the command serves."""
+"""Fixtures for Chromium on the page that the command serves."""
 
 import boto3
 import pytest
@@ -28,7 +28,7 @@ def served():
 
 @pytest.fixture
 def page(browser, served):
-    """The open page. Errors in it, and requests to other hosts, fail the test."""
+    """Yields the open page. Errors in the page and requests to other hosts fail the test."""
     context = browser.new_context(viewport={"width": 1600, "height": 1000}, reduced_motion="reduce")
     page = context.new_page()
     wrong = []

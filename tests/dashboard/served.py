@@ -1,6 +1,6 @@
-"""Real time, from the beacons to the page of `cargo dataless dashboard`. Beside what ../conftest.py lists:
+"""Serves the page of `cargo dataless dashboard`. Environment variables in addition to those in ../conftest.py:
 
-DATALESS_PROGRAM    the command line, which serves the page
+DATALESS_PROGRAM    the command line program, which serves the page
 DATALESS_INSTANCE   "test" for the stack that `cargo dataless test` deployed; otherwise the one of `cargo dataless up`
 DATALESS_LOADGEN    the load generator
 DATALESS_METRICS_SINK   the program of the metrics sink
@@ -25,7 +25,7 @@ def required(name):
 
 
 class Served:
-    """The command, until it is interrupted."""
+    """The running command, until it is interrupted."""
 
     def __init__(self):
         instance = ["--of-tests"] if os.environ.get("DATALESS_INSTANCE") == "test" else []
@@ -39,6 +39,6 @@ class Served:
         assert self.url.startswith("http://127.0.0.1:"), "the command printed no address"
 
     def interrupt(self):
-        """Ctrl-C; the exit status."""
+        """Sends Ctrl-C and returns the exit status."""
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(timeout=10)

@@ -1,7 +1,6 @@
-"""Every metric of the dashboards and alarms against AWS's documentation: a typo means an empty graph or an alarm that
-never fires.
+"""Compares every metric of the dashboards and alarms with the AWS documentation.
 
-Needs no stack.
+A typo would cause an empty graph, or an alarm that never fires. These tests do not need a stack.
 """
 
 import json
@@ -13,7 +12,7 @@ import event_types
 import templates
 from support.metrics import DOCUMENTED, PASCAL
 
-# What a unit may be called in the title or on the axis of a chart.
+# Patterns for each unit in the title or on the axis of a chart.
 UNITS = {
     "Milliseconds": r"\bms\b",
     "Seconds": r"\(s\)",
@@ -22,7 +21,7 @@ UNITS = {
     "Share": r"share",
 }
 
-# Statistics that say nothing of such a metric.
+# Statistics that are meaningless for a metric.
 SENSELESS = {("AWS/ApiGateway", "Count"): {"Average"}, ("AWS/Lambda", "ConcurrentExecutions"): {"Sum"}}
 
 
@@ -38,18 +37,18 @@ ALARMS = {
     for name, each in stack["Resources"].items()
     if each["Type"] == "AWS::CloudWatch::Alarm"
 }
-# The event types, by the name that physical names have: each has the alarms of stacks/event.yaml.
+# The event types, as written in physical names. Each has the alarms of stacks/event.yaml.
 EVENT_TYPES = [
     each["Properties"]["Parameters"]["NameSuffix"]
     for each in TEMPLATE["Resources"].values()
     if each.get("Properties", {}).get("TemplateURL") == "stacks/event.yaml"
 ]
-# Alarms without a name only roll deployments back, and notify no one.
+# Alarms without a name only roll back deployments. They do not notify anyone.
 TELLING = {name: alarm for name, alarm in ALARMS.items() if "AlarmName" in alarm}
 
 
 def plain(value):
-    """A namespace as it is deployed by default."""
+    """Returns a namespace as deployed by default."""
     return TEMPLATE["Parameters"][value["Ref"]]["Default"] if isinstance(value, dict) else value
 
 
@@ -61,7 +60,7 @@ def widgets(kind):
 
 
 def metrics(properties):
-    """Namespace, name, dimensions and statistic of a widget's rows."""
+    """Yields namespace, name, dimensions and statistic of a widget's rows."""
     for row in properties["metrics"]:
         options = row[-1]
         expression = options.get("expression", "")
@@ -91,14 +90,14 @@ def test_a_widgets_metrics_are_documented(title, properties):
         assert stat not in SENSELESS.get((namespace, name), ()), f"{stat} of {name}"
         units.add(known[name])
     named = properties["title"] + json.dumps(properties.get("yAxis", "")) + json.dumps(properties["metrics"])
-    # The unit of an expression is in its label.
+    # An expression has its unit in its label.
     if not any("expression" in row[-1] for row in properties["metrics"]):
         for unit in units - {"Count"}:
             assert re.search(UNITS[unit], named), f"nothing says that it is in {unit}"
 
 
 @pytest.mark.parametrize(("title", "properties"), WIDGETS, ids=[title for title, _ in WIDGETS])
-def test_a_widgets_expressions_know_their_ids(title, properties):
+def test_expressions_of_a_widget_use_existing_ids(title, properties):
     ids = [row[-1]["id"] for row in properties["metrics"] if "id" in row[-1]]
     assert len(ids) == len(set(ids))
     assert all(re.fullmatch("[a-z][a-zA-Z0-9_]*", each) for each in ids), "CloudWatch wants a small letter first"
@@ -110,7 +109,7 @@ def test_a_widgets_expressions_know_their_ids(title, properties):
             assert any(part in each for each in ids)
 
 
-def test_widgets_do_not_cover_each_other_and_fit_the_grid():
+def test_widgets_fit_the_grid_without_overlap():
     for name, body in DASHBOARDS.items():
         taken = {}
         for widget in body["widgets"]:
@@ -120,14 +119,17 @@ def test_widgets_do_not_cover_each_other_and_fit_the_grid():
                     assert taken.setdefault((x, y), widget) is widget, f"{name}: {widget['properties']}"
 
 
-def test_a_night_that_is_later_than_the_one_before_is_not_missing():
-    """CloudWatch slides a period of a day, so that one with data every night has none for as long as tonight is late."""
+def test_a_late_night_is_not_reported_as_missing():
+    """The alarm uses hourly periods, because CloudWatch evaluates a period of one day as a sliding window.
+
+    Such a window has no data while a night is later than the night before.
+    """
     found = [alarm for alarm in ALARMS.values() if "breaching" in json.dumps(alarm["TreatMissingData"])]
     assert [alarm["AlarmName"]["Fn::Sub"] for alarm in found] == ["${StackName}-${NameSuffix}-ledger-missing"]
     for alarm in found:
         assert alarm["Period"] == 3600 and alarm["EvaluationPeriods"] >= 24 + 4
         assert "DatapointsToAlarm" not in alarm, "all of the hours must be empty"
-        # Any verdict counts, also that the books don't balance.
+        # Any result counts, even a ledger that does not balance.
         assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == (
             "SampleCount",
             "LessThanThreshold",
@@ -135,7 +137,7 @@ def test_a_night_that_is_later_than_the_one_before_is_not_missing():
         )
 
 
-def test_a_verdict_of_the_books_fires_by_its_value_only():
+def test_the_ledger_alarm_ignores_missing_data():
     alarm = ALARMS["LedgerAlarm"]
     assert alarm["TreatMissingData"] == "notBreaching"
     assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == (
@@ -145,8 +147,8 @@ def test_a_verdict_of_the_books_fires_by_its_value_only():
     )
 
 
-def test_throttles_of_the_sink_are_an_alarm_of_their_own():
-    """There, events that were acknowledged are at stake."""
+def test_throttles_of_the_sink_have_a_separate_alarm():
+    """Throttling of the sink affects events that were already acknowledged."""
     alarm = ALARMS["SinkThrottlesAlarm"]
     assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": {"Fn::Sub": "${StackName}-metrics-sink"}}]
     assert "acknowledged" in alarm["AlarmDescription"] and "raw-errors" in alarm["AlarmDescription"]
@@ -155,7 +157,7 @@ def test_throttles_of_the_sink_are_an_alarm_of_their_own():
 
 
 @pytest.mark.parametrize("name", TELLING)
-def test_an_alarm_reaches_someone_says_what_to_do_and_treats_missing_data_on_purpose(name):
+def test_an_alarm_notifies_says_what_to_do_and_handles_missing_data(name):
     alarm = ALARMS[name]
     assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}]
     assert alarm["TreatMissingData"]
@@ -175,12 +177,12 @@ def test_the_ops_dashboard_shows_every_alarm():
 
 
 def words_of(event_type):
-    """What a dashboard calls the type, its function, stream, jobs and metrics."""
+    """Returns a pattern for the names of an event type, its function, stream, jobs and metrics in a dashboard."""
     return rf"\b({event_types.kebab(event_type)}|{event_type}|(Malformed)?{PASCAL[event_type]})\b"
 
 
 def rows_of(event_type):
-    """The metrics of a type, with its name left out: dashboard, namespace, metric, the dimensions' values, statistic."""
+    """Returns (dashboard, row, statistic) for each metric of an event type. In the row, `<type>` replaces its name."""
     found = []
     for name, body in DASHBOARDS.items():
         for widget in body["widgets"]:
@@ -193,9 +195,9 @@ def rows_of(event_type):
 
 
 def test_each_event_type_has_the_same_rows():
-    """Numbers of the ads are also in charts of their own, written by hand."""
+    """Some metrics of ads also have separate, handwritten charts."""
     expected = set(rows_of("impressions"))
-    # Counted, malformed and refused; function, stream, ledger and jobs.
+    # Counted, malformed and refused events, and metrics of the function, the stream, the ledger and the jobs.
     assert len(expected) > 30
     for event_type in PASCAL:
         assert set(rows_of(event_type)) == expected, event_type
@@ -211,7 +213,7 @@ def test_each_event_type_has_a_chart_of_its_ledger_and_its_cold_starts():
         )
 
 
-def test_lines_of_a_chart_have_colours_of_their_own():
+def test_lines_of_a_chart_have_different_colours():
     for title, properties in WIDGETS:
         colors = [row[-1]["color"] for row in properties["metrics"] if "color" in row[-1]]
         assert len(colors) == len(set(colors)), title

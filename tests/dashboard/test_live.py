@@ -1,4 +1,4 @@
-"""What is sent is what the real-time dashboard shows, in a real Chromium."""
+"""The real-time dashboard shows exactly the events that were sent, in a real Chromium."""
 
 import datetime
 import json
@@ -11,14 +11,14 @@ import pytest
 from served import NAMESPACE, ROOT, required
 
 CLICKTHROUGH = 0.3
-# Two minutes are 120: pytest tests/dashboard/test_live.py with DATALESS_LOAD_SECONDS=120
+# For a load of two minutes, run pytest tests/dashboard/test_live.py with DATALESS_LOAD_SECONDS=120.
 LOAD_SECONDS = int(os.environ.get("DATALESS_LOAD_SECONDS", "20"))
 CHART = "Impressions, clicks and clickthrough rate by minute"
 COUNTS = ("Impressions", "Clicks")
 
 
 def minutes(cloudwatch, name):
-    """The sums of a metric by the start of their minute, of the last three hours."""
+    """Returns a metric's sum for each minute of the last three hours, by the start of the minute."""
     now = datetime.datetime.now(datetime.UTC)
     answer = cloudwatch.get_metric_statistics(
         Namespace=NAMESPACE,
@@ -35,7 +35,7 @@ def minutes(cloudwatch, name):
 
 
 def send(target):
-    """Runs the load generator; impressions and clicks that were accepted."""
+    """Runs the load generator. Returns the numbers of accepted impressions and clicks."""
     printed = subprocess.run(
         [
             *(required("DATALESS_LOADGEN"), "run", "--json", "--config", ROOT / "load-generator/config.yaml"),
@@ -59,10 +59,10 @@ def number(text):
 
 
 def rows(page, title):
-    """The data of a chart by time, from the table for those who can't see the chart."""
+    """Returns the data of a chart by time, from its accessible table."""
     table = widget(page, title).locator("table")
     head = table.locator("thead th").all_inner_texts()
-    # Read at one moment: the page refreshes by itself.
+    # One script reads the whole table, because the page refreshes automatically.
     body = table.evaluate(
         "table => [...table.tBodies[0].rows].map(row => [...row.cells].map(cell => cell.textContent))"
     )
@@ -71,7 +71,7 @@ def rows(page, title):
 
 @pytest.fixture(scope="module")
 def sent(target, cloudwatch):
-    """What was accepted, and what the metrics gained by it."""
+    """Returns the numbers of accepted events, the increase of the metrics, and the metrics before."""
     before = {name: minutes(cloudwatch, name) for name in COUNTS}
     accepted = send(target)
     ends = time.monotonic() + target.delivery_seconds + 60 * (not target.is_emulator)
@@ -83,7 +83,7 @@ def sent(target, cloudwatch):
         time.sleep(1)
 
 
-def test_the_sum_over_minutes_is_what_was_accepted(sent):
+def test_the_sums_of_all_minutes_are_the_accepted_events(sent):
     accepted, gained, _ = sent
     assert accepted["Impressions"] > 100 * LOAD_SECONDS
     assert gained == accepted
@@ -121,7 +121,7 @@ def test_the_chart_is_drawn_with_an_axis_for_the_rate(sent, page):
     assert all(pixels > 20 for pixels in drawn.values()), drawn
     legend = chart.locator(".u-legend th").all_inner_texts()
     assert [text for text in legend if text != "Time (UTC)"] == ["Impressions", "Clicks", "Clickthrough rate"]
-    # The numbers of the last hour have the three as well.
+    # The widget of the last hour shows the same three metrics.
     assert widget(page, "Last hour").locator("dt").all_inner_texts() == ["Impressions", "Clicks", "Clickthrough rate"]
 
 

@@ -1,4 +1,4 @@
-"""The page for those with a keyboard, a screen reader, a dark room, or an emulator that is down."""
+"""The page with a keyboard, with a screen reader, in dark mode, and while the emulator is down."""
 
 import json
 import os
@@ -16,7 +16,7 @@ OPS = "The warehouse at work"
 
 @pytest.fixture(scope="module", autouse=True)
 def invoked():
-    """A call of the metrics sink, without a record: the emulator has metrics of direct calls only."""
+    """Invokes the metrics sink without records, because the emulator has metrics only of direct invocations."""
     (stack,) = boto3.client("cloudformation").describe_stacks(StackName=os.environ.get("DATALESS_STACK", "dataless"))[
         "Stacks"
     ]
@@ -33,7 +33,7 @@ def open_ops(page):
     page.get_by_role("heading", name=OPS).wait_for()
 
 
-def test_every_widget_of_the_deployed_bodies_is_there(page, served, cloudwatch):
+def test_the_page_shows_every_deployed_widget(page, served, cloudwatch):
     names = [each["DashboardName"] for each in cloudwatch.list_dashboards()["DashboardEntries"]]
     assert len(names) == 2
     for name in names:
@@ -46,7 +46,7 @@ def test_every_widget_of_the_deployed_bodies_is_there(page, served, cloudwatch):
         assert page.locator(".message.failed").all_inner_texts() == []
 
 
-def test_a_widget_without_data_says_so_and_a_log_query_too(page):
+def test_widgets_without_data_and_log_queries_show_a_message(page):
     open_ops(page)
     redshift = page.get_by_role("region", name="Disk in use (percent)", exact=True)
     assert redshift.locator(".message").inner_text() == "No data in this range."
@@ -57,13 +57,13 @@ def test_alarms_show_their_state(page, cloudwatch):
     open_ops(page)
     deployed = {alarm["AlarmName"] for alarm in cloudwatch.describe_alarms()["MetricAlarms"]}
     shown = page.get_by_role("region", name="Alarms", exact=True).locator("li").all_inner_texts()
-    # Alarms on metric math are on the dashboard, and no emulator has them.
+    # The dashboard lists alarms on metric math, which no emulator supports.
     here = {text.split()[-1] for text in shown if "not deployed here" not in text}
     assert len(here) == len(shown) - 2
     assert here == deployed & {text.split()[-1] for text in shown}
 
 
-def test_it_is_used_with_the_keyboard_alone(page):
+def test_the_page_works_with_the_keyboard_alone(page):
     open_ops(page)
     page.keyboard.press("Tab")
     invocations = page.get_by_role("region", name="Invocations", exact=True)
@@ -82,7 +82,7 @@ def test_it_is_used_with_the_keyboard_alone(page):
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Data of Invocations"
 
 
-def test_a_screen_reader_gets_what_a_chart_shows(page):
+def test_a_screen_reader_gets_the_content_of_a_chart(page):
     open_ops(page)
     invocations = page.get_by_role("region", name="Invocations", exact=True)
     said = invocations.locator("p.hidden").inner_text()
@@ -91,7 +91,7 @@ def test_a_screen_reader_gets_what_a_chart_shows(page):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_light_and_dark_are_as_the_system_has_them_or_as_chosen(page, theme):
+def test_the_theme_follows_the_system_or_the_selection(page, theme):
     luminance = """selector => {
       const channels = getComputedStyle(document.querySelector(selector)).backgroundColor.match(/\\d+/g).map(Number);
       return channels.reduce((sum, channel) => sum + channel, 0) / 3;
@@ -107,7 +107,7 @@ def test_light_and_dark_are_as_the_system_has_them_or_as_chosen(page, theme):
     assert is_dark() == (other == "dark")
 
 
-def test_it_answers_this_machine_only_and_loads_nothing_from_elsewhere(served):
+def test_the_page_is_local_and_loads_nothing_from_other_hosts(served):
     with urllib.request.urlopen(served.url) as answer:
         assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
         assert "http" not in answer.read().decode().replace("http-equiv", "")
@@ -118,7 +118,7 @@ def test_it_answers_this_machine_only_and_loads_nothing_from_elsewhere(served):
         urllib.request.urlopen(f"{served.url}api/dashboards/other")
 
 
-def test_ctrl_c_ends_it_and_an_open_page_says_so(browser):
+def test_ctrl_c_stops_the_command_and_an_open_page_reports_it(browser):
     own = Served()
     page = browser.new_context().new_page()
     page.goto(own.url)

@@ -1,4 +1,4 @@
-"""The real metrics sink behind a delivery stream, while CloudWatch refuses one call in five."""
+"""Tests the real metrics sink behind a delivery stream, while CloudWatch refuses one call in five."""
 
 import base64
 import io
@@ -20,12 +20,12 @@ from served import required
 
 REFUSED_SHARE = 0.2
 BATCHES = 120
-# Of a batch's three tries all are refused once in 125 batches. With this seed it happens within the first ones.
+# All three attempts of a batch are refused once in 125 batches. With this seed, it happens within the first ones.
 SEED = 24
 
 
 class CloudWatch:
-    """Passes calls on to the emulator, and refuses some."""
+    """Forwards calls to the emulator, and refuses some."""
 
     def __init__(self, endpoint):
         self.calls = self.refused = 0
@@ -74,7 +74,7 @@ class CloudWatch:
 
 
 class Stream:
-    """A delivery stream with a metrics sink of its own."""
+    """A delivery stream with its own metrics sink."""
 
     def __init__(self, bucket, cloudwatch_url):
         self.name = f"sink-test-{uuid.uuid4().hex[:12]}"
@@ -118,7 +118,7 @@ class Stream:
 
     @staticmethod
     def code(cloudwatch_url):
-        """The built function with an endpoint for CloudWatch: the emulator passes its own to every function."""
+        """Returns the zipped function. It replaces the endpoint that the emulator sets for every function."""
         binary = Path(required("DATALESS_METRICS_SINK"))
         start = f'#!/bin/sh\nexport AWS_ENDPOINT_URL={cloudwatch_url}\nexec "$(dirname "$0")/sink"\n'
         zipped = io.BytesIO()
@@ -143,7 +143,7 @@ class Stream:
         return [json.loads(line)["impression_id"] for line in lines]
 
     def failures(self):
-        """The metrics that the sink wrote into its log, where CloudWatch Logs finds them on AWS."""
+        """Returns the metrics in the sink's log. On AWS, CloudWatch Logs extracts them."""
         pages = (
             boto3.client("logs").get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{self.name}")
         )
@@ -169,7 +169,7 @@ def stream(bucket, refusing):
     stream.close()
 
 
-def test_what_cloudwatch_refuses_is_missing_there_and_reported_exactly(stream, refusing, cloudwatch):
+def test_events_missing_in_cloudwatch_are_reported_exactly(stream, refusing, cloudwatch):
     dice = random.Random(SEED)
     sent = []
     for _ in range(BATCHES):
@@ -202,7 +202,7 @@ def test_what_cloudwatch_refuses_is_missing_there_and_reported_exactly(stream, r
     assert sum(failure["UncountedEvents"] for failure in failures) == len(sent) - counted > 0
 
 
-def test_a_batch_at_the_limit_of_lambda_comes_back_from_the_function_as_it_was(stream):
+def test_a_batch_at_the_limit_of_lambda_is_returned_unchanged(stream):
     data = base64.b64encode(b'{"impression_id":"x"}\n' * 40_000).decode()
     arn = f"arn:aws:firehose:us-east-1:000000000000:deliverystream/{stream.delivery_stream}"
     record = {"recordId": "4" * 56, "approximateArrivalTimestamp": int(time.time() * 1000), "data": data}

@@ -1,4 +1,4 @@
-"""The statements of the pipeline's roles with their resources resolved, for the warehouse `dataless-main`."""
+"""The policy statements of the pipeline's roles, with resources resolved for the warehouse `dataless-main`."""
 
 from functools import cache
 
@@ -11,12 +11,12 @@ WAREHOUSE = "dataless-main"
 
 @cache
 def pipeline(**parameters):
-    """What the pipeline's stack makes, and the one that lets it deploy machines."""
+    """Returns the resources of the pipeline's stack and of the stack that lets it deploy machines."""
     return resolve(ROOT / "build-machines.yaml", {}).resources | resolve(ROOT / "build.yaml", parameters).resources
 
 
 def statements(*names, **parameters):
-    """Those of the policies and roles of these names. A role has its inline policies only."""
+    """Yields the statements of the policies and roles with these names. For a role, only its inline policies count."""
     for name in names:
         properties = pipeline(**parameters)[name]["Properties"]
         inline = [one["PolicyDocument"] for one in properties.get("Policies", [])]
@@ -25,12 +25,12 @@ def statements(*names, **parameters):
 
 
 def matches(text, patterns):
-    """As IAM compares: `*` is any text, slashes and colons included."""
+    """Compares as IAM does: `*` matches any text, including slashes and colons."""
     return any(like(text, one) for one in as_list(patterns))
 
 
 def granting(action, resource, *names, **parameters):
-    """The statements that allow the action on the resource, whatever their conditions ask."""
+    """Returns the statements that allow the action on the resource. Ignores their conditions."""
     return [
         one
         for one in statements(*names, **parameters)
@@ -42,5 +42,5 @@ def granting(action, resource, *names, **parameters):
 
 @cache
 def warehouse(**parameters):
-    """What the warehouse's stack makes, with the stacks below it."""
+    """Returns the resources of the warehouse's stack and of its nested stacks."""
     return resolve(ROOT / "template.yaml", parameters, {"AWS::StackName": WAREHOUSE}).all_resources()

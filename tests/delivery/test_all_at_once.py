@@ -1,4 +1,7 @@
-"""DeploymentPreferenceType=AllAtOnce is the way out when an alarm is in ALARM: it must take the alarms off CodeDeploy's groups."""
+"""DeploymentPreferenceType=AllAtOnce allows a deployment while an alarm is in ALARM.
+
+It must remove the alarms from CodeDeploy's deployment groups.
+"""
 
 import pytest
 
@@ -12,26 +15,26 @@ ALL_AT_ONCE = {"DeploymentPreferenceType": "AllAtOnce"}
 
 
 def watched(option):
-    """By logical id of the deployment groups that SAM's transform makes: whether they watch alarms, and which."""
+    """Maps the logical ids of SAM's deployment groups to whether they watch alarms, and the names of the alarms."""
     found = {
         name: one["Properties"]
         for name, one in warehouse(option).resources.items()
         if one["Type"] == "AWS::CodeDeploy::DeploymentGroup"
     }
-    # Those of the event types, of the traffic and of the sink.
+    # One for each event type, one for AdTrafficFunction and one for MetricsSinkFunction.
     assert len(found) == len(TYPES) + 2
     configurations = {name: one["AlarmConfiguration"] for name, one in found.items()}
     return {name: (one["Enabled"], [alarm["Name"] for alarm in one["Alarms"]]) for name, one in configurations.items()}
 
 
 def test_all_at_once_replaces_the_alarms_of_every_group():
-    """An update without a list might leave the old one attached."""
+    """An update without a list of alarms might leave the old list attached."""
     never = names_of(warehouse("no traffic shifting").nested["AlarmsStack"], "NeverAlarm")
     assert list(watched("no traffic shifting").values()) == [(True, never)] * (len(TYPES) + 2)
 
 
 @pytest.mark.parametrize("option", ["defaults", "everything"])
-def test_every_other_type_watches_the_function_s_own_alarm(option):
+def test_every_other_preference_watches_the_functions_own_alarm(option):
     own = {
         **{
             f"Capture{event_types.pascal(one)}FunctionDeploymentGroup": f"capture-{event_types.kebab(one)}"
@@ -45,11 +48,11 @@ def test_every_other_type_watches_the_function_s_own_alarm(option):
         assert not [one for one in alarms if "NeverAlarm" in one]
 
 
-def test_the_alarm_in_their_place_never_fires():
+def test_the_replacement_alarm_never_fires():
     stack = resolve(ROOT / "template.yaml", ALL_AT_ONCE)
     alarm = stack.one("NeverAlarm")["Properties"]
     assert alarm["TreatMissingData"] == "notBreaching"
-    # Nothing sends data: no function has this name.
+    # The alarm never gets data, because no function has this name.
     assert (alarm["Namespace"], alarm["Dimensions"]) == (
         "AWS/Lambda",
         [{"Name": "FunctionName", "Value": "dataless-none"}],
@@ -62,5 +65,5 @@ def test_the_alarm_in_their_place_never_fires():
     assert len(names) == 2 * (len(TYPES) + 2) and "dataless-none" not in names
 
 
-def test_it_costs_nothing_otherwise():
+def test_other_preferences_have_no_replacement_alarm():
     assert not [name for name in resolve(ROOT / "template.yaml", {}).all_resources() if "NeverAlarm" in name]

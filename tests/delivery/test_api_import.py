@@ -1,4 +1,4 @@
-"""What API Gateway accepts when it imports `api.yaml`.
+"""`api.yaml` uses only what API Gateway can import.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html#api-gateway-known-issues-rest-apis
 """
@@ -12,7 +12,7 @@ from templates import ROOT
 API = yaml.safe_load((ROOT / "api.yaml").read_text(encoding="utf-8"))
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch"}
 
-# Keywords that models don't know, and ways to write a number that they don't know.
+# Keywords and number formats that API Gateway's models do not support.
 UNKNOWN_KEYWORDS = {
     "anyOf",
     "oneOf",
@@ -27,7 +27,7 @@ UNKNOWN_FORMATS = {"int32", "int64"}
 
 
 def schemas(part):
-    """All schemas below a part."""
+    """Yields a part of the document and all schemas below it."""
     if isinstance(part, list):
         for one in part:
             yield from schemas(one)
@@ -40,8 +40,8 @@ def schemas(part):
                 yield from schemas(list(one.values()))
 
 
-def test_every_response_is_written_where_it_belongs():
-    """A reference in place of a response is not supported."""
+def test_every_response_is_inline():
+    """API Gateway does not support a reference in place of a response."""
     responses = [
         (f"{method} {path} {status}", response)
         for path, item in API["paths"].items()
@@ -54,7 +54,7 @@ def test_every_response_is_written_where_it_belongs():
     assert "responses" not in API["components"]
 
 
-def test_models_use_what_api_gateway_knows():
+def test_models_use_only_supported_keywords():
     models = API["components"]["schemas"]
     assert all(re.fullmatch("[A-Za-z0-9]+", name) for name in models)
     for name, model in models.items():

@@ -1,5 +1,7 @@
-"""Boundaries of the roles that the pipeline's deployment role makes: how the warehouse gets them, and that they allow
-no changes of roles."""
+"""Permissions boundaries of the roles that the pipeline's deployment role creates.
+
+The pipeline passes them to the warehouse, and they do not allow changes to roles.
+"""
 
 import re
 
@@ -16,7 +18,7 @@ BOUNDARIES = {
 }
 
 
-def test_the_pipeline_sets_the_boundary_that_it_asks_for():
+def test_the_pipeline_sets_the_boundary_that_it_requires():
     (value,) = [
         one["Value"]
         for one in pipeline()["BuildProject"]["Properties"]["Environment"]["EnvironmentVariables"]
@@ -46,5 +48,5 @@ def test_no_role_may_change_roles():
     ] == []
     for one in statements("MachinesBoundary"):
         changes = [action for action in as_list(one["Action"]) if re.match(r"iam:(?!Get|List)|sts|\*|organi", action)]
-        # Handing a role to a machine, and roles that services make for themselves.
+        # The exceptions: passing a role to a machine, and service-linked roles.
         assert changes == [] or (one["Action"] in ("iam:PassRole", "iam:CreateServiceLinkedRole") and one["Condition"])

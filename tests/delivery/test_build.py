@@ -1,5 +1,5 @@
-"""build.yaml: every combination of its parameters, a deployment of the types that moto knows, and the permissions of
-its roles."""
+"""Tests build.yaml: all combinations of its parameters, a deployment of the types that moto supports, and the
+permissions of its roles."""
 
 import fnmatch
 import importlib
@@ -83,14 +83,14 @@ def test_a_person_approves_between_the_change_set_and_its_execution(source):
     assert actions_of(stack)[2:] == ["S3", "CloudFormation", "Manual", "CloudFormation"]
 
 
-def test_options_other_than_the_approval_leave_the_actions_alone():
+def test_only_the_approval_option_changes_the_actions():
     for parameters in combinations():
         source = {name: value for name, value in parameters.items() if name not in {one for o in OPTIONS for one in o}}
         approval = {name: value for name, value in parameters.items() if name == "RequireApproval"}
         assert actions_of(resolve(BUILD, parameters)) == actions_of(resolve(BUILD, source | approval))
 
 
-def test_a_repository_is_made_only_where_none_is_given():
+def test_a_repository_is_created_only_if_none_is_given():
     assert {name for name, source in SOURCES.items() if "Repository" in resolve(BUILD, source).resources} == {
         "own CodeCommit"
     }
@@ -103,7 +103,7 @@ def test_only_codecommit_needs_a_rule_for_pushes():
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_the_output_is_the_address_of_the_source(source):
+def test_the_output_is_the_url_of_the_source(source):
     assert resolve(BUILD, SOURCES[source]).outputs["RepoURL"] == URLS[source]
 
 
@@ -120,7 +120,7 @@ def test_the_output_is_the_address_of_the_source(source):
         ({"KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:alias/mine"}, "not of an alias"),
     ],
 )
-def test_what_cannot_work_is_refused_with_what_to_do(parameters, message):
+def test_invalid_parameters_are_refused_with_advice(parameters, message):
     with pytest.raises(Refused, match=message):
         resolve(BUILD, parameters)
 
@@ -145,19 +145,19 @@ def test_the_build_runs_the_jobs_on_the_java_of_spark():
     assert {"Self::Unit", "Self::Templates", "Self::Jobs"} <= {one.strip() for one in delivered.split(",")}
 
 
-# What CloudFormation takes in a request; a bigger template must be in a bucket, which a new account has not.
+# The limit of a template in a request to CloudFormation. A bigger one must be in a bucket, and a new account has none.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 MAX_TEMPLATE_BODY_BYTES = 51_200
 
 
 @pytest.mark.parametrize("name", ["build.yaml", "build-machines.yaml"])
 def test_the_pipeline_is_deployed_without_a_bucket(name):
-    # Some room, so that the next line does not break the first command of the README.
+    # A margin, so that the next line in the template does not break the first command of the README.
     assert (ROOT / name).stat().st_size <= MAX_TEMPLATE_BODY_BYTES - 500
 
 
 def test_no_other_template_is_deployed_without_a_bucket():
-    """By a command of the documentation."""
+    """Checks the commands in the documentation."""
     found = set()
     for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         text = path.read_text(encoding="utf-8").replace("\\\n", " ")
@@ -175,10 +175,10 @@ def test_machines_are_deployed_only_with_their_own_stack():
     assert machines & {action.split(":")[0] for action in granted(*BASE)} == set()
 
 
-def test_builds_have_no_expiry_and_the_bucket_outlives_the_stack():
+def test_deployed_builds_do_not_expire_and_the_bucket_is_retained():
     bucket = RESOURCES["ArtifactBucket"]
     rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
-    # Not packages/ nor scripts/: the deployed stack runs from them.
+    # Objects in packages/ and scripts/ do not expire, because the deployed stack uses them.
     assert {rule["Prefix"] for rule in rules if "ExpirationInDays" in rule} == {"delivery-", "cache/"}
     assert bucket["Properties"]["VersioningConfiguration"]["Status"] == "Enabled"
     for name in ("ArtifactBucket", "Repository"):
@@ -186,7 +186,7 @@ def test_builds_have_no_expiry_and_the_bucket_outlives_the_stack():
         assert RESOURCES[name]["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
-# --- as far as moto knows the types ---------------------------------------------------------------------------------
+# --- the types that moto supports -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -201,11 +201,10 @@ def aws(monkeypatch):
 
 
 def deploy(path, stack_name, parameters):
-    """Deploys with moto what it has models for. The others' names and attributes are replaced by texts such as
-    Domain.Arn."""
+    """Deploys the resources that moto has models for. Replaces references to the others by texts such as Domain.Arn."""
     conditions = Resolver(path, parameters, PSEUDO_PARAMETERS, {})
     conditions.stack()
-    # A class is known once its module was imported.
+    # moto registers a model class when its module is imported.
     for service in ("events", "iam", "logs", "route53", "s3", "sns"):
         importlib.import_module(f"moto.{service}.models")
     known = {model.cloudformation_type() for model in CloudFormationModel.__subclasses__()}
@@ -256,7 +255,7 @@ passed_over = pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning", "i
 
 @passed_over
 @pytest.mark.parametrize("source", ["existing CodeCommit", "GitHub", "GitHub by token"])
-def test_build_deploys_for_every_source(aws, source):
+def test_build_yaml_deploys_for_every_source(aws, source):
     outputs = deploy(BUILD, "delivery", SOURCES[source] | {"AlarmEmail": "a@example.com"})
     assert outputs["WarehouseStack"] == "delivery-main"
     (bucket,) = boto3.client("s3").list_buckets()["Buckets"]
@@ -275,7 +274,7 @@ def test_build_deploys_for_every_source(aws, source):
 @passed_over
 @pytest.mark.parametrize("endpoint", ["REGIONAL", "EDGE"])
 @pytest.mark.parametrize("zone", ["given", "made"])
-def test_names_deploy_with_a_zone_and_without(aws, zone, endpoint):
+def test_dns_deploys_with_and_without_a_zone(aws, zone, endpoint):
     route53 = boto3.client("route53")
     parameters = {"DomainName": "api.example.com", "EndpointType": endpoint, "ApiId": "abc", "StageName": "Prod"}
     if zone == "given":
@@ -286,7 +285,7 @@ def test_names_deploy_with_a_zone_and_without(aws, zone, endpoint):
     outputs = deploy(ROOT / "stacks" / "dns.yaml", "dns", parameters)
     (found,) = route53.list_hosted_zones()["HostedZones"]
     assert found["Name"].removesuffix(".") == "example.com"
-    # moto drops all outputs when one of them is a list that it lacks: the name servers of a zone that was made.
+    # moto drops all outputs if it does not support one of them. For a new zone, this is the list of name servers.
     if zone == "given":
         assert outputs["URL"] == "https://api.example.com/advertising" and outputs["HostedZoneID"] in found["Id"]
     records = route53.list_resource_record_sets(HostedZoneId=found["Id"])["ResourceRecordSets"]
@@ -295,7 +294,8 @@ def test_names_deploy_with_a_zone_and_without(aws, zone, endpoint):
 
 # --- what the deployment role may do --------------------------------------------------------------------------------
 
-# What SAM makes of its own types. https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-generated-resources.html
+# The types that SAM generates from its own.
+# https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-generated-resources.html
 SAM = {
     "AWS::Serverless::Function": [
         "AWS::Lambda::Function",
@@ -307,10 +307,10 @@ SAM = {
     "AWS::Serverless::Api": ["AWS::ApiGateway::RestApi", "AWS::ApiGateway::Deployment", "AWS::ApiGateway::Stage"],
 }
 
-# CloudFormation says nothing about these.
+# The schemas of these types do not list the permissions that they need.
 SILENT = {"AWS::CloudFormation::WaitConditionHandle", "AWS::EMR::Cluster", "AWS::Route53::RecordSetGroup"}
 
-# Rights that a type may need for what the templates don't use.
+# Permissions that a type needs only for features that the templates do not use.
 UNUSED = {
     "Queries are billed to the one who asks; results are written with the caller's rights": [
         "s3:AbortMultipartUpload", "s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:ListMultipartUploadParts", "s3:PutObject",
@@ -398,7 +398,7 @@ def covered(action, patterns):
 
 
 BASE = ("DeployDataPolicy", "DeployFunctionsPolicy", "DeployOperationsPolicy", "DeploymentRole")
-# The stack of all machines with its children, which are beside it.
+# The stack of all machines and its nested stacks, which are in the same folder.
 MACHINES = [ROOT / "stacks" / "machines.yaml", ROOT / "stacks" / "data-pipeline-lock.yaml"]
 MACHINES += [
     ROOT / "stacks" / one["Properties"]["TemplateURL"]
@@ -413,7 +413,7 @@ WAREHOUSE = [ROOT / "template.yaml", *sorted({*(ROOT / "stacks").glob("*.yaml")}
     [(BASE, WAREHOUSE), ((*BASE, "DeployMachinesPolicy"), MACHINES)],
     ids=["warehouse", "machines"],
 )
-def test_the_deployment_role_may_do_what_its_resources_need(policies, paths):
+def test_the_deployment_role_has_the_permissions_of_its_resources(policies, paths):
     allowed = {*granted(*policies), *(action for actions in UNUSED.values() for action in actions)}
     assert len(paths) > 5
     missing = {

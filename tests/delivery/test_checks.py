@@ -1,5 +1,7 @@
-"""The checks before traffic, as deployed: real binaries call real versions. No emulator has CodeDeploy, so the status
-that a check reports is read from its error that it could not."""
+"""The deployed pre-traffic checks: real binaries call real versions.
+
+No emulator has CodeDeploy. A check fails to report its status, and the tests read the status from that error.
+"""
 
 import json
 import os
@@ -25,7 +27,7 @@ def stack():
 
 
 def reported(function):
-    """The status that the check would report to CodeDeploy."""
+    """Returns the status that the check would report to CodeDeploy."""
     hook = json.dumps({"DeploymentId": "d-TEST00000", "LifecycleEventHookExecutionId": "test"})
     answer = boto3.client("lambda").invoke(FunctionName=function, Payload=hook)
     error = json.loads(answer["Payload"].read())["errorMessage"]
@@ -35,7 +37,7 @@ def reported(function):
 
 
 def stored(stack):
-    """How many raw objects there are, and what was counted in the last hour."""
+    """Returns the number of raw objects, and the sum of each metric in the last hour."""
     pages = (
         boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=stack["DataLakeBucket"], Prefix="data/raw/")
     )
@@ -52,14 +54,14 @@ def stored(stack):
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_a_version_that_answers_as_it_must_gets_traffic(stack, check):
+def test_a_version_with_the_expected_answer_gets_traffic(stack, check):
     before = stored(stack)
     assert reported(stack[check]) == "Succeeded"
-    # The emulator stores and counts at once what it is given.
+    # The emulator stores and counts events immediately, so a stored test event would show here.
     assert stored(stack) == before
 
 
-def test_a_version_that_answers_otherwise_gets_none(stack):
+def test_a_version_with_another_answer_gets_no_traffic(stack):
     client, check = boto3.client("lambda"), stack["CaptureClicksCheck"]
     variables = client.get_function_configuration(FunctionName=check)["Environment"]["Variables"]
     other = client.get_function_configuration(FunctionName=stack["AdTrafficCheck"])["Environment"]["Variables"]

@@ -1,4 +1,4 @@
-"""docs/aws-readiness.md: each claim names a check, and each check is there."""
+"""Each claim in docs/aws-readiness.md names a check, and each check exists."""
 
 import re
 
@@ -13,7 +13,7 @@ ROWS = [
 
 
 def checks():
-    """(file, test or None) of each check that a row names; `::test` alone is of the file before it."""
+    """Yields (row, file, test or None) for each check in a row. `::test` alone belongs to the file before it."""
     for row in ROWS:
         named = [name.partition("::") for name in re.findall(r"`([\w/.]*\.py(?:::\w+)?|::\w+)`", row.split(" | ")[1])]
         file = None
@@ -28,7 +28,7 @@ def test_every_claim_has_a_check():
     assert [row for row in without if "cargo dataless demo --delivered" not in row] == []
 
 
-def test_every_check_is_there():
+def test_every_named_check_exists():
     for row, file, test in checks():
         path = ROOT / file if file.startswith("glue/") else ROOT / "tests" / file
         assert path.is_file(), row

@@ -1,4 +1,4 @@
-"""A configuration that can't be deployed is refused before anything is, with a line that says what to do."""
+"""A configuration that cannot be deployed is refused before a deployment starts. The message says what to do."""
 
 import json
 import re
@@ -51,7 +51,7 @@ def check(run, tmp_path):
 BUCKET = ("--set", "Bucket=builds")
 
 
-def test_values_of_file_and_build_are_merged_into_what_codepipeline_takes(check, tmp_path):
+def test_values_of_the_file_and_the_build_are_merged(check, tmp_path):
     done = check(
         {"Parameters": {"Size": "large", "Days": 7, "Share": 0.25}, "Tags": {"team": "ads", "branch": "own"}},
         *BUCKET, "--set", "Prefix=scripts/a", "--tag", "branch=main", "--tag", "application=dataless", "--output", "out/c.json",
@@ -83,7 +83,7 @@ def test_values_of_file_and_build_are_merged_into_what_codepipeline_takes(check,
         ({"Parameters": {"Days": "31"}}, "Days: 31 is above 30"),
         ({"Parameters": {"Share": "1.01"}}, "Share: 1.01 is above 1"),
         ({"Parameters": {"Prefix": "A"}}, "Prefix: 'A' does not fit: Lower case letters and slashes."),
-        # A part that fits is not enough.
+        # The pattern must match the whole value.
         ({"Parameters": {"Prefix": "a b"}}, "Prefix: 'a b' does not fit"),
         ({"Parameters": {"Name": "ab"}}, "Name: 'ab' has 2 characters, not 3 to 5"),
         ({"Parameters": {"Name": "a" * 4097}}, "has over 4096 bytes"),
@@ -92,14 +92,14 @@ def test_values_of_file_and_build_are_merged_into_what_codepipeline_takes(check,
         ({"Parameters": {}, "Tags": {"team": 1}}, "Tags: team: 1 must be text"),
     ],
 )
-def test_what_cannot_be_deployed_is_refused(check, tmp_path, configuration, message):
+def test_an_invalid_configuration_is_refused(check, tmp_path, configuration, message):
     done = check(configuration, *BUCKET, "--output", "out.json")
     assert done.returncode == 1 and message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out.json").exists()
 
 
-def test_a_file_that_is_missing_is_named_with_what_to_write(run):
+def test_the_error_for_a_missing_file_says_what_to_write(run):
     done = run("--configuration", "config/feature.json", *BUCKET)
     assert done.returncode == 1
     assert done.stderr.startswith('config/feature.json does not exist. Create it with {"Parameters": {}}')
@@ -107,7 +107,7 @@ def test_a_file_that_is_missing_is_named_with_what_to_write(run):
 
 def test_all_problems_are_reported_at_once(check):
     done = check({"Parameters": {"Size": "x", "Days": 0, "Nope": "y"}}, "--stack-name", "Dataless")
-    # The three, the bucket that nobody gave, and the name.
+    # The three parameters, the missing Bucket, and the stack name.
     assert len(done.stderr.splitlines()) == 5
 
 
@@ -128,7 +128,7 @@ def test_a_secret_in_a_committed_file_is_refused_and_not_repeated(check):
         ("a-", False),
     ],
 )
-def test_stack_names_are_those_that_glue_and_firehose_take(check, name, fits):
+def test_stack_names_must_fit_glue_and_firehose(check, name, fits):
     done = check({"Parameters": {}}, *BUCKET, "--stack-name", name)
     assert (done.returncode == 0) == fits
 
@@ -148,7 +148,7 @@ def test_samconfig_is_checked_the_same_way(run, tmp_path, overrides):
         ('[default.deploy.parameters]\nparameter_overrides = "Days"', "is not of the form Name=Value"),
     ],
 )
-def test_a_samconfig_that_cannot_be_read(run, tmp_path, text, message):
+def test_a_malformed_samconfig_is_refused(run, tmp_path, text, message):
     (tmp_path / "samconfig.toml").write_text(text)
     done = run("--samconfig", "samconfig.toml", *BUCKET)
     assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr
@@ -158,7 +158,7 @@ def test_a_samconfig_that_cannot_be_read(run, tmp_path, text, message):
 def test_configurations_of_the_repository_fit_the_template(path):
     done = subprocess.run([sys.executable, PROGRAM, "--configuration", path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    # Its name is that of a branch that build.yaml takes.
+    # The file name is a branch name that build.yaml accepts.
     assert re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?", path.stem)
 
 
@@ -169,7 +169,7 @@ def test_samconfig_of_the_repository_fits_the_template():
     assert done.returncode == 0, done.stderr
 
 
-# Each kind of malformed configuration, for the template of the repository, as docs/delivery.md shows it.
+# Each kind of malformed configuration for the repository's template, as shown in docs/delivery.md.
 MALFORMED = [
     '{"Parameters": {"LookbackDays" 5}}',
     "[]",
@@ -206,7 +206,7 @@ def test_the_guide_shows_the_message_of_each_kind(tmp_path):
         assert f"{text}\n{message(tmp_path, text)}\n" in guide
 
 
-def test_no_name_that_cloudformation_makes_is_cut():
+def test_no_generated_name_is_truncated():
     longest = 0
     for path in (ROOT / "template.yaml", ROOT / "build.yaml"):
         resources = templates.read(path)["Resources"]

@@ -1,4 +1,4 @@
-"""The build compares the event types of a commit with those that are deployed, before anything is built."""
+"""Before the build, the event types of a commit are compared with the deployed event types."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ DENIED = "An error occurred (AccessDenied) when calling the DescribeStacks opera
 
 @pytest.fixture
 def fetch(tmp_path):
-    """Runs the script where `aws` answers so, and gives its end and the files that it fetched."""
+    """Returns a function that runs the script with a fake `aws`. It returns the ended process and the fetched files."""
 
     def run(described, error=""):
         aws = tmp_path / "bin" / "aws"
@@ -57,17 +57,17 @@ def test_the_schemas_of_the_deployed_warehouse_are_fetched(fetch):
 
 
 @pytest.mark.parametrize(("described", "error"), [("", MISSING), ("None", "")], ids=["no stack", "no outputs"])
-def test_a_first_deployment_has_nothing_to_fit(fetch, described, error):
+def test_a_first_deployment_fetches_no_schemas(fetch, described, error):
     ended, files = fetch(described, error)
     assert (ended.returncode, files) == (0, []), ended.stderr
 
 
-def test_what_can_not_be_asked_ends_the_build(fetch):
+def test_an_error_of_aws_ends_the_build(fetch):
     ended, _ = fetch("", DENIED)
     assert ended.returncode != 0 and DENIED in ended.stderr
 
 
-def test_it_is_asked_before_anything_is_tested_or_built():
+def test_event_types_are_compared_before_tests_and_build():
     commands = yaml.safe_load((ROOT / "buildspec.yml").read_text(encoding="utf-8"))["phases"]["pre_build"]["commands"]
     (asked,) = [number for number, one in enumerate(commands) if "events check --against" in one]
     assert "deployed_events.sh" in commands[asked - 1] and asked < commands.index("$TESTS")
@@ -76,7 +76,7 @@ def test_it_is_asked_before_anything_is_tested_or_built():
 
 
 @pytest.mark.parametrize(("variable", "expected"), [("", []), ("orders,refunds", ["--allow", "orders,refunds"])])
-def test_a_commit_may_name_types_that_need_not_fit(tmp_path, variable, expected):
+def test_a_commit_can_allow_incompatible_types(tmp_path, variable, expected):
     commands = yaml.safe_load((ROOT / "buildspec.yml").read_text(encoding="utf-8"))["phases"]["pre_build"]["commands"]
     (command,) = [one for one in commands if "events check --against" in one]
     cargo = tmp_path / "cargo"
@@ -96,7 +96,7 @@ def test_a_commit_may_name_types_that_need_not_fit(tmp_path, variable, expected)
     ]
 
 
-def test_the_build_may_read_the_schemas_and_nothing_else_of_what_is_deployed():
+def test_the_build_may_read_only_the_schemas_of_a_deployment():
     assert granting("s3:GetObject", f"{BUCKET}/scripts/1/events/orders.json", "BuildRole")
     assert granting("s3:GetObject", f"{BUCKET}/scripts/1/glue/etl.py", "BuildRole") == []
     stack = "arn:aws:cloudformation:us-east-1:123456789012:stack"

@@ -1,4 +1,4 @@
-"""Glue: where jobs and crawler write their logs and metrics, what a new account lacks, and what may read the lake."""
+"""Tests Glue: logs and metrics of jobs and crawler, permissions in a new account, format of the lake, and scripts."""
 
 import ast
 import os
@@ -30,13 +30,13 @@ def jobs(stack, command="glueetl"):
 
 
 def log_groups(stack):
-    """By name; the name is what a resolved template shows."""
+    """Returns log groups by their names in the resolved template."""
     groups = [one["Properties"] for one in stack.all_resources().values() if one["Type"] == "AWS::Logs::LogGroup"]
     return {one["LogGroupName"]: one for one in groups if "LogGroupName" in one}
 
 
 def statements(stack, role):
-    """Those of a role's own policies and of the stack's policies that are attached to it."""
+    """Yields the statements of a role's inline policies and of the stack's policies that are attached to the role."""
     for arn in role["Properties"].get("ManagedPolicyArns", []):
         if arn.startswith("<"):
             yield from stack.one(arn.strip("<>"))["Properties"]["PolicyDocument"]["Statement"]
@@ -64,7 +64,7 @@ def test_groups_of_jobs_expire_after_30_days_and_have_the_key(key):
         for name, one in log_groups(resolve(TEMPLATE, key | REDSHIFT)).items()
         if name.startswith("/aws-glue/jobs/dataless/")
     }
-    # The shared ones, and with a key those of each role too.
+    # The shared groups, and with a key also the groups of each role.
     assert len(groups) == (10 if key else 2)
     for name, group in groups.items():
         assert group["RetentionInDays"] == "30", name
@@ -72,7 +72,7 @@ def test_groups_of_jobs_expire_after_30_days_and_have_the_key(key):
 
 
 @pytest.mark.parametrize("key", [{}, {"KmsKeyArn": KEY}], ids=["no key", "key"])
-def test_a_job_may_write_to_its_groups_and_to_no_other_stack_s(key):
+def test_a_job_may_write_only_to_log_groups_of_its_stack(key):
     stack = resolve(TEMPLATE, key | REDSHIFT)
     for name, job in jobs(stack).items():
         own = [
@@ -86,11 +86,11 @@ def test_a_job_may_write_to_its_groups_and_to_no_other_stack_s(key):
             assert all(is_allowed(stack, role, action, f"{LOGS}{group}:log-stream:run") for group in own), name
             for other in ("/aws-glue/jobs/output", "/aws-glue/jobs/dataless-2/output", "/aws-glue/crawlers"):
                 assert not is_allowed(stack, role, action, f"{LOGS}{other}:log-stream:run"), name
-        # Without it, a job with a security configuration writes no log.
+        # Without this permission, a job with a security configuration writes no logs.
         assert is_allowed(stack, role, "logs:AssociateKmsKey", f"{LOGS}{own[0]}") == bool(key), name
 
 
-def test_the_python_shell_job_and_the_crawler_have_groups_of_their_own_with_a_key():
+def test_with_a_key_the_python_shell_job_and_the_crawler_have_own_groups():
     stack = resolve(TEMPLATE, {"KmsKeyArn": KEY} | REDSHIFT)
     (shell,) = jobs(stack, "pythonshell").values()
     crawler = stack.one("RawCrawler")["Properties"]
@@ -107,7 +107,7 @@ def test_the_python_shell_job_and_the_crawler_have_groups_of_their_own_with_a_ke
                 assert is_allowed(stack, role_of(stack, writer), action, f"{LOGS}{name}:log-stream:run")
 
 
-def test_without_a_key_they_share_those_of_the_account():
+def test_without_a_key_they_share_the_groups_of_the_account():
     stack = resolve(TEMPLATE, REDSHIFT)
     (shell,) = jobs(stack, "pythonshell").values()
     assert "--custom-logGroup-prefix" not in shell["DefaultArguments"]
@@ -116,7 +116,7 @@ def test_without_a_key_they_share_those_of_the_account():
     )
     crawler = role_of(stack, stack.one("RawCrawler")["Properties"])
     assert is_allowed(stack, crawler, "logs:PutLogEvents", f"{LOGS}/aws-glue/crawlers:log-stream:dataless-raw")
-    # Two stacks can't both make them.
+    # Two stacks cannot both create these groups.
     assert not [name for name in log_groups(stack) if name.startswith(("/aws-glue/python-jobs", "/aws-glue/crawlers"))]
 
 
@@ -127,7 +127,7 @@ def spark_roles():
 
 
 def test_roles_that_open_the_catalog_may_create_its_database_default():
-    """Spark and Hive make it when it is missing, and fail when they may not."""
+    """Spark and Hive create this database if it is missing, and fail without the permission."""
     for name, stack, role in spark_roles():
         for part in ("catalog", "database/default"):
             assert is_allowed(stack, role, "glue:CreateDatabase", CATALOG + part), name
@@ -151,9 +151,9 @@ def test_roles_that_write_to_the_lake_with_s3a_may_list_uploads():
     ],
     ids=str,
 )
-def test_the_lake_is_zlib_while_something_reads_it_that_may_not_know_zstd(readers, compression):
+def test_the_lake_is_zlib_if_a_reader_may_not_support_zstd(readers, compression):
     found = [job["DefaultArguments"].get("--compression") for job in jobs(resolve(TEMPLATE, readers)).values()]
-    # Two ETLs of each type, the tables that are derived, and whatever else writes to the lake.
+    # Two ETL jobs for each event type, the jobs of derived tables, and the other jobs that write to the lake.
     assert [one for one in found if one] == [compression] * (2 * len(TYPES) + 3)
 
 
@@ -163,7 +163,7 @@ def script_of(job):
 
 
 def imports(script):
-    """What a script needs besides itself: the scripts beside it, with what these need, and the package as a zip."""
+    """Returns the names of the local scripts that a script imports, also indirectly, and of the packages' zips."""
     named = set()
     for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
         named |= {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
@@ -174,7 +174,7 @@ def imports(script):
 
 
 def test_jobs_have_the_scripts_that_they_import():
-    """Locally they lie beside each other; Glue fetches what it is given."""
+    """Locally the scripts are in the same folder. Glue fetches only the files in a job's arguments."""
     stack = resolve(TEMPLATE, REDSHIFT)
     in_python = {
         name: job for name, job in (jobs(stack) | jobs(stack, "pythonshell")).items() if script_of(job).suffix == ".py"
@@ -193,7 +193,7 @@ def test_etl_jobs_have_the_sql():
     assert (ROOT / "glue" / "sql" / "events.sql").is_file()
 
 
-def test_the_etl_has_workers_of_its_own_which_come_and_go():
+def test_the_etl_has_its_own_workers_and_auto_scaling():
     stack = resolve(
         TEMPLATE, REDSHIFT | {"ETLWorkerType": "R.2X", "ETLNumberOfWorkers": "9", "GlueNumberOfWorkers": "3"}
     )
@@ -205,8 +205,8 @@ def test_the_etl_has_workers_of_its_own_which_come_and_go():
         ), name
 
 
-def test_runs_wait_for_room_and_are_not_retried_by_glue():
-    """Queuing takes no job that Glue retries."""
+def test_runs_are_queued_and_not_retried_by_glue():
+    """Glue does not queue runs of a job that it retries."""
     stack = resolve(TEMPLATE, REDSHIFT)
     for name, job in (jobs(stack) | jobs(stack, "pythonshell")).items():
         assert (job["JobRunQueuingEnabled"], job["MaxRetries"]) == (True, 0), name
@@ -239,8 +239,8 @@ def test_the_same_modules_make_the_same_zip(tmp_path):
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
 
 
-def test_every_job_publishes_its_time_and_failures_for_its_stack():
-    """In Python by glue/lake/measure.py; in Scala it is Glue that does, of a job with a GlueContext."""
+def test_every_job_publishes_its_metrics():
+    """Python jobs use glue/lake/measure.py. For Scala jobs, Glue publishes metrics if the job has a GlueContext."""
     for name, job in jobs(resolve(TEMPLATE, REDSHIFT)).items():
         arguments, code = job["DefaultArguments"], script_of(job).read_text(encoding="utf-8")
         if arguments["--job-language"] == "scala":

@@ -1,6 +1,6 @@
-"""What each function of the deployed stack may do, by the policies of its role: the calls that it makes, and nothing else.
+"""The role of each deployed function allows the calls that the function makes, and no others.
 
-The environment names the stack, as in tests/conftest.py; the emulator evaluates the policies.
+The environment names the stack, as in tests/conftest.py. The emulator evaluates the policies.
 """
 
 import json
@@ -18,7 +18,7 @@ TEMPLATE = templates.read(Path(templates.ROOT) / "template.yaml")
 
 FUNCTIONS = [name for name, one in TEMPLATE["Resources"].items() if one["Type"] == "AWS::Serverless::Function"]
 
-# What it needs, as an action and a key of `resources` below.
+# The permissions that each function needs: an action, and a key of the dictionary in `resource_arn`.
 NEEDED = (
     {
         f"Capture{event_types.pascal(one)}Function": [
@@ -42,7 +42,7 @@ NEEDED = (
     }
 )
 
-# What nobody among them needs, or only some do.
+# Permissions that no function needs, or only some functions.
 TRIED = [
     *(("firehose:PutRecordBatch", f"{one} stream") for one in event_types.names()),
     ("firehose:DeleteDeliveryStream", "clicks stream"),
@@ -78,7 +78,7 @@ def stack():
 
 
 def resources_of(stack):
-    """Physical ids by logical ids, with those of the stacks below it."""
+    """Returns physical ids by logical ids, including those of nested stacks."""
     pages = boto3.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
     found = {}
     for one in (one for page in pages for one in page["StackResourceSummaries"]):
@@ -90,7 +90,7 @@ def resources_of(stack):
 
 @pytest.fixture(scope="module")
 def allowed(stack):
-    """A function that checks whether a Lambda function's role may do something to a resource."""
+    """Returns a function that checks whether a Lambda function's role allows an action on a resource."""
     iam = boto3.client("iam")
 
     def policies(role):
@@ -118,7 +118,11 @@ def allowed(stack):
 
 
 def in_namespace(policy, namespace):
-    """The policy for a call in a namespace. The emulator knows no context of a call, and takes a condition as not fulfilled."""
+    """Returns the policy for a call in a CloudWatch namespace.
+
+    The emulator has no context of a call and evaluates each condition as false. So a condition on this namespace is
+    removed.
+    """
     condition = {"StringEquals": {"cloudwatch:namespace": namespace}}
     statements = [{**one, "Condition": {}} if one.get("Condition") == condition else one for one in policy["Statement"]]
     return policy | {"Statement": [{key: value for key, value in one.items() if value != {}} for one in statements]}
@@ -163,7 +167,7 @@ def kebab(name):
     return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("-")
 
 
-def test_every_function_is_here():
+def test_every_function_has_an_entry():
     assert set(NEEDED) == set(FUNCTIONS)
 
 
@@ -175,7 +179,7 @@ def test_the_calls_that_a_function_makes_are_allowed(allowed, function, action, 
 
 
 def also_needed(function, one):
-    """The checks share a role, which may call a new version of any function."""
+    """Returns whether the function needs the permission. The checks share a role that may invoke all new versions."""
     return one in NEEDED[function] or (function.endswith("Check") and one[0] == "lambda:InvokeFunction")
 
 

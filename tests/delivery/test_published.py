@@ -1,4 +1,4 @@
-"""What was approved is what runs: write permissions for the files of a deployed stack, and templates that name
+"""Exactly the approved files are deployed: builds cannot write a deployed stack's files, and templates name object
 versions."""
 
 import hashlib
@@ -23,12 +23,12 @@ BUCKET = "<ArtifactBucket.Arn>"
 
 
 def actions():
-    """The actions after the build in their order, each with what it configures."""
+    """Returns the actions after the build by name, in the order in which they run."""
     deploy = [action["Fn::If"][1] if "Fn::If" in action else action for action in STAGES[2]["Actions"]]
     return {action["Name"]: action for action in sorted(deploy, key=lambda action: action["RunOrder"])}
 
 
-def test_a_build_writes_nothing_that_a_deployed_stack_runs_from():
+def test_a_build_cannot_write_files_of_a_deployed_stack():
     for key in ("scripts/1/glue/etl.py", "delivery-dataless/Source/1", "delivery-dataless/1"):
         assert granting("s3:PutObject", f"{BUCKET}/{key}", "BuildRole") == [], key
     for key in ("packages/1", "cache/1", "delivery-dataless/Build/1"):
@@ -39,17 +39,17 @@ def test_a_build_writes_nothing_that_a_deployed_stack_runs_from():
     assert granting("s3:PutObject", f"{BUCKET}/packages/1", "PipelineRole") == []
 
 
-def test_nothing_is_fetched_from_the_build_once_a_person_has_looked():
+def test_no_action_after_the_approval_reads_the_build():
     found = actions()
     assert found["PublishScripts"]["RunOrder"] < found["Approve"]["RunOrder"] < found["ExecuteChangeSet"]["RunOrder"]
     for name, action in found.items():
         assert ("InputArtifacts" in action) == (action["RunOrder"] < found["Approve"]["RunOrder"]), name
 
 
-def test_scripts_are_published_where_the_stack_takes_them_from():
+def test_scripts_are_published_where_the_stack_reads_them():
     configuration = actions()["PublishScripts"]["Configuration"]
     assert configuration["Extract"] == "true" and configuration["BucketName"] == {"Ref": "ArtifactBucket"}
-    # One prefix for each execution, which no build chooses.
+    # Each execution has its own prefix. A build cannot choose it.
     assert configuration["ObjectKey"] == "scripts/#{codepipeline.PipelineExecutionId}"
     (variable,) = json.loads(STAGES[1]["Actions"][0]["Configuration"]["EnvironmentVariables"])
     assert variable["value"] == "#{codepipeline.PipelineExecutionId}"
@@ -58,7 +58,7 @@ def test_scripts_are_published_where_the_stack_takes_them_from():
     assert "s3 sync" not in spec and "s3 cp" not in spec
 
 
-def test_every_script_of_a_job_is_in_what_is_published(tmp_path):
+def test_every_script_of_a_job_is_published(tmp_path):
     spec = yaml.safe_load((ROOT / "buildspec.yml").read_text(encoding="utf-8"))
     (copy,) = [one for one in spec["phases"]["build"]["commands"] if one.startswith("tar ")]
     (pack,) = [one for one in spec["phases"]["build"]["commands"] if "lake_zip.py" in one]
@@ -113,7 +113,7 @@ def md5(content):
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-# The name of a folder with this one file, as SAM forms it.
+# The name that SAM gives to a folder with only this file.
 FUNCTION = md5(b"bootstrap" + md5(b"the function").encode())
 FILES = {
     f"packages/{FUNCTION}": zipped(b"the function"),
@@ -150,7 +150,7 @@ def uploaded(s3):
     return {key: s3.put_object(Bucket="builds", Key=key, Body=content)["VersionId"] for key, content in FILES.items()}
 
 
-def test_what_is_fetched_late_is_named_with_its_version(s3, uploaded):
+def test_references_are_pinned_to_object_versions(s3, uploaded):
     resources = yaml.safe_load(pin.pin(TEMPLATE, s3))["Resources"]
     function, states, stack, _api = FILES
     assert resources["Function"]["Properties"]["CodeUri"] == {
@@ -184,7 +184,7 @@ def test_a_bucket_without_versions_is_refused(s3):
         pin.pin(f"      CodeUri: s3://other/packages/{md5(b'a')}\n", s3)
 
 
-# What another `sam package` may write for the same.
+# Other forms of the same references, which another version of `sam package` might write.
 CODE, STATES, NESTED, API = FILES
 UNKNOWN = {
     "Function.CodeUri": f'Function: {{CodeUri: "s3://builds/{CODE}"}}',
@@ -199,17 +199,17 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
-def test_what_no_pattern_matches_is_refused(s3, uploaded, name):
+def test_an_unknown_reference_is_refused(s3, uploaded, name):
     with pytest.raises(pin.PinningError, match=f"Resources.{name.split()[0]}: "):
         pin.pin(f"Resources:\n  {UNKNOWN[name]}\n", s3)
 
 
-def test_an_include_that_was_compared_is_let_through(s3, uploaded):
+def test_a_verified_include_is_accepted(s3, uploaded):
     template = f"Body:\n  Fn::Transform:\n    Name: AWS::Include\n    Parameters:\n      Location: s3://builds/{API}\n"
     assert pin.pin(template, s3) == template
 
 
-def test_a_template_that_is_not_pinned_fails_the_build_and_stays_as_it_is(s3, uploaded, tmp_path, monkeypatch, capsys):
+def test_a_template_that_cannot_be_pinned_fails_the_build_unchanged(s3, uploaded, tmp_path, monkeypatch, capsys):
     path = tmp_path / "packaged.yaml"
     path.write_text(template := f"Resources:\n  {UNKNOWN['Function.CodeUri']}\n")
     monkeypatch.setattr(pin.sys, "argv", ["pin.py", str(path)])
@@ -231,7 +231,7 @@ INNER = f"""Resources:
 
 
 def nested(template):
-    """A template with this one as its child, and the child's key."""
+    """Returns a template with the given one as its nested template, and the key of the nested template."""
     key = f"packages/{md5(template.encode())}.template"
     return (
         f"Resources:\n  Child:\n    Properties:\n      TemplateURL: https://s3.us-east-1.amazonaws.com/builds/{key}\n",
@@ -239,7 +239,7 @@ def nested(template):
     )
 
 
-def test_what_a_nested_template_names_is_pinned_too(s3, uploaded):
+def test_references_of_a_nested_template_are_pinned_too(s3, uploaded):
     template, key = nested(INNER)
     s3.put_object(Bucket="builds", Key=key, Body=INNER.encode())
     url = yaml.safe_load(pin.pin(template, s3))["Resources"]["Child"]["Properties"]["TemplateURL"]
@@ -256,7 +256,7 @@ def test_what_a_nested_template_names_is_pinned_too(s3, uploaded):
 
 
 @pytest.mark.parametrize("key", [STATES, NESTED])
-def test_what_a_nested_template_names_may_not_be_overwritten(s3, uploaded, key):
+def test_an_overwritten_file_of_a_nested_template_is_refused(s3, uploaded, key):
     template, child = nested(INNER)
     s3.put_object(Bucket="builds", Key=child, Body=INNER.encode())
     s3.put_object(Bucket="builds", Key=key, Body=b"another")
@@ -264,7 +264,7 @@ def test_what_a_nested_template_names_may_not_be_overwritten(s3, uploaded, key):
         pin.pin(template, s3)
 
 
-def test_what_no_pattern_matches_in_a_nested_template_is_refused(s3, uploaded):
+def test_an_unknown_reference_in_a_nested_template_is_refused(s3, uploaded):
     inner = f"Resources:\n  States: {{DefinitionS3Location: {{Key: {STATES}, Bucket: builds}}}}\n"
     template, key = nested(inner)
     s3.put_object(Bucket="builds", Key=key, Body=inner.encode())
@@ -272,8 +272,8 @@ def test_what_no_pattern_matches_in_a_nested_template_is_refused(s3, uploaded):
         pin.pin(template, s3)
 
 
-def test_no_nested_template_has_code_of_its_own():
-    """What the root does with functions (versions, checks, roll-backs) would not be done with it."""
+def test_no_nested_template_has_functions():
+    """Versions, checks and rollbacks exist only for functions of the root template."""
     for path in (ROOT / "stacks").glob("*.yaml"):
         types = {one["Type"] for one in read(path)["Resources"].values()}
         assert not {one for one in types if one.startswith("AWS::Serverless::") or one == "AWS::Lambda::Function"}

@@ -1,4 +1,4 @@
-"""docs/reference.md is what its program prints, and leaves nothing out."""
+"""docs/reference.md is the output of its program, and it is complete."""
 
 import re
 
@@ -50,7 +50,7 @@ SMALL = {
 }
 
 
-def test_parameters_are_listed_by_group_with_what_they_may_be():
+def test_parameters_are_listed_by_group_with_allowed_values():
     assert (
         reference.parameters(SMALL)
         == r"""### The lake
@@ -98,12 +98,12 @@ def test_outputs_are_listed_with_their_condition_and_export():
         ),
     ],
 )
-def test_an_entry_as_the_template_has_it(section, row):
+def test_the_page_has_entries_of_the_templates(section, row):
     assert f"\n{row}" in PAGE.split(f"## {section}\n")[1].split("\n## ")[0]
 
 
-def test_every_type_is_free_or_has_what_it_is_billed_by():
-    """A type that is neither is new, and must be looked at."""
+def test_every_type_is_free_or_billed():
+    """A new type must be added to one of the two sets."""
     free = {
         "AWS::ApiGateway::Account", "AWS::ApiGateway::ApiKey", "AWS::ApiGateway::BasePathMapping", "AWS::ApiGateway::UsagePlan",
         "AWS::ApiGateway::UsagePlanKey", "AWS::CertificateManager::Certificate", "AWS::CloudFormation::Stack",

@@ -1,9 +1,9 @@
-"""Whom the roles in build.yaml and the templates trust."""
+"""The trust policies of the roles in build.yaml and the other templates."""
 
 from templates import ROOT, read
 
-# Services whose documentation shows a trust policy without a condition, and says nowhere which keys they send. A condition on
-# a key that is not sent is false: the role could not be assumed.
+# Services whose documentation shows a trust policy without a condition, and does not list the condition keys that they
+# send. A condition on a key that is not sent is false, so the service could not assume the role.
 SEND_NO_SOURCE = {
     "cloudformation.amazonaws.com", "codepipeline.amazonaws.com", "firehose.amazonaws.com", "redshift.amazonaws.com",
     "scheduler.redshift.amazonaws.com",

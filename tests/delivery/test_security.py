@@ -1,4 +1,4 @@
-"""What template.yaml makes with each of its security and DNS parameters, alone and together."""
+"""The resources of template.yaml with each of its security and DNS parameters, alone and in combination."""
 
 import re
 from itertools import product
@@ -34,9 +34,9 @@ NAMES = (
     {},
     {"DNSDomainName": "api.example.com", "HostedZoneID": "Z0123456789"},
     {"DNSDomainName": "api.example.com", "BaseDNSName": "example.com", "DNSEndpointType": "EDGE"},
-    # A zone that was made once, given now: its domain stays in the parameters.
+    # An earlier deployment created the zone, and now HostedZoneID is set. BaseDNSName is still set.
     {"DNSDomainName": "api.example.com", "BaseDNSName": "example.com", "HostedZoneID": "Z0123456789"},
-    # Taken away again.
+    # The custom domain was removed.
     {"BaseDNSName": "example.com", "HostedZoneID": "Z0123456789"},
 )
 
@@ -72,13 +72,13 @@ def test_every_combination_resolves():
         ({"KmsKeyArn": "alias/mine"}, "us-east-1", "The ARN of a key, not of an alias"),
     ],
 )
-def test_what_cannot_work_is_refused_with_what_to_do(parameters, region, message):
+def test_invalid_parameters_are_refused_with_advice(parameters, region, message):
     with pytest.raises(Refused, match=re.escape(message)):
         resolve(TEMPLATE, parameters, {"AWS::Region": region})
 
 
 @pytest.mark.parametrize("kind", ["REGIONAL", "EDGE"])
-def test_the_name_answers_over_tls_1_2_on_both_kinds_of_addresses(kind):
+def test_the_domain_uses_tls_1_2_with_ipv4_and_ipv6(kind):
     made = resolve(TEMPLATE, NAMES[1] | {"DNSEndpointType": kind}).nested["DnsStack"].resources
     domain = made["Domain"]["Properties"]
     assert domain["SecurityPolicy"] == "TLS_1_2" and domain["EndpointConfiguration"]["Types"] == [kind]
@@ -112,7 +112,7 @@ KEY_OF = {
 }  # fmt: skip
 
 
-def test_a_key_is_used_for_all_that_is_stored():
+def test_a_key_encrypts_everything_that_is_stored():
     template = read(TEMPLATE)
     assert template["Globals"]["Function"]["KmsKeyArn"]["Fn::If"][1] == {"Ref": "KmsKeyArn"}
     seen = set()
@@ -131,7 +131,7 @@ def test_a_key_is_used_for_all_that_is_stored():
 
 
 def uses_of_the_key(stack):
-    """By role, what it may do with the key: by a policy of its own, or by one that several roles share."""
+    """Returns the actions on the key that each role allows, by its inline policies or by shared managed policies."""
     found = {}
     for name, one in stack.all_resources().items():
         if one["Type"] == "AWS::IAM::Role":
@@ -155,15 +155,15 @@ def uses_of_the_key(stack):
     return found
 
 
-def test_who_writes_what_a_key_encrypts_may_use_it():
+def test_roles_that_write_encrypted_data_may_use_the_key():
     may, without = (uses_of_the_key(resolve(TEMPLATE, key | MACHINES)) for key in ({"KmsKeyArn": KEY}, {}))
     assert len(may) > 15 and not any(without.values())
-    # What API Gateway, CodeDeploy and flow logs do has nothing to do with it. EMR has a key of its own.
+    # API Gateway, CodeDeploy and flow logs do not use the key. EMR has its own key.
     keyless = {"ApiLogsStack/ApiGatewayLoggingRole", "FunctionsStack/TrafficShiftRole"} | {
         f"MachinesStack/{one}" for one in ("EmrStack/ServiceRole", "NetworkStack/FlowLogRole")
     }
     assert keyless <= set(may)
-    # These only read what is encrypted: their variables.
+    # These functions only decrypt, to read their environment variables.
     functions = {"FunctionsStack/MetricsSinkRole", "FunctionsStack/PreTrafficRole", "TrafficStack/AdTrafficRole"}
     functions |= {f"{event_types.pascal(one)}Events/CaptureRole" for one in event_types.names()}
     for name, actions in may.items():
@@ -181,7 +181,7 @@ def denials(resource):
     ]
 
 
-def test_plain_http_is_refused_wherever_a_policy_can_say_so():
+def test_resource_policies_deny_plain_http():
     seen = set()
     guarded = {
         "AWS::S3::Bucket": "AWS::S3::BucketPolicy",
@@ -220,7 +220,7 @@ def test_access_logs_go_to_the_given_bucket():
     assert "LoggingConfiguration" not in resolve(TEMPLATE, {}).resources["DataLakeBucket"]["Properties"]
 
 
-def test_what_is_retained_is_named_in_the_readme():
+def test_retained_resources_are_named_in_the_readme():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for path in (
         TEMPLATE,
@@ -232,13 +232,13 @@ def test_what_is_retained_is_named_in_the_readme():
             policies = (one.get("DeletionPolicy"), one.get("UpdateReplacePolicy"))
             if policies not in ((None, None), ("Delete", "Delete")):
                 assert f"`{name}`" in readme, f"{path.name} keeps {name}"
-                # What is kept when the stack goes is kept when it is replaced; but what a failed first deployment made, and
-                # nobody has used, goes with it.
+                # A resource that survives the deletion of its stack also survives its own replacement. Only a failed
+                # first deployment deletes the resources that it created, because they are unused.
                 assert policies in (("RetainExceptOnCreate", "Retain"), ("Snapshot", "Snapshot")), name
 
 
-def test_statements_without_a_resource_say_why():
-    """A wildcard for all resources has a comment, in the statement or before it."""
+def test_statements_for_all_resources_have_a_comment():
+    """A statement with `Resource: "*"` has a comment, in the statement or before it."""
     for path in (
         TEMPLATE,
         ROOT / "build.yaml",
@@ -255,12 +255,12 @@ def test_statements_without_a_resource_say_why():
             block = lines[start - 3 : number + 1]
             if any(one.strip().startswith("#") for one in block):
                 explained.add(actions)
-            # Each of several equal statements need not say it again. A key's own policy is about the key.
+            # One comment is enough for several equal statements. In a key policy, the wildcard means the key itself.
             inside = "\n".join(lines[max(0, start - 25) : start])
             assert actions in explained or "KeyPolicy:" in inside, f"{path.name}:{number + 1}"
 
 
-def test_no_version_gets_traffic_unchecked():
+def test_every_version_is_checked_before_it_gets_traffic():
     template = read(TEMPLATE)
     resources, preference = template["Resources"], template["Globals"]["Function"]["DeploymentPreference"]
     assert preference == {
@@ -283,14 +283,14 @@ def test_no_version_gets_traffic_unchecked():
         properties = resources[check]["Properties"]
         variables = properties["Environment"]["Variables"]
         assert variables["NEW_VERSION"] == {"Ref": f"{name}.Version"}
-        # Those of event types are made from their schemas.
+        # Test events of event types are generated from their schemas.
         assert variables["TEST_EVENT"] in event_types.names() or f'"{variables["TEST_EVENT"]}"' in tests
-        # It is not shifted itself, and ends before CodeDeploy's hour.
+        # A check has no traffic shifting of its own, and its timeout is below the one hour of CodeDeploy.
         assert properties["DeploymentPreference"] == {"Enabled": False} and properties["Timeout"] <= 900
 
 
 def test_no_arn_names_a_partition():
-    """Not `arn:aws:`: AWS in China and for the US government has ARNs of its own."""
+    """`arn:aws:` is wrong in the China and US government Regions, which have other partitions."""
     paths = [*ROOT.glob("*.yaml"), *(ROOT / "stacks").glob("*.yaml"), *(ROOT / "pipeline").glob("*.json")]
     lines = [(path.name, line.strip()) for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
     named = [(name, line) for name, line in lines if "arn:aws:" in line and "Description:" not in line]

@@ -1,4 +1,4 @@
-"""Names of stacks and of their resources: they differ between the two ways to deploy, and between branches."""
+"""Names of stacks and their resources differ between the two ways to deploy, and between branches."""
 
 import re
 import tomllib
@@ -11,38 +11,44 @@ from templates import ROOT, read
 
 
 def command_names(text):
-    """Stack names in the commands of a page, by the template that is deployed under them."""
+    """Returns the stack name for each template in the deploy commands of a page."""
     commands = re.findall(r"cloudformation deploy --template-file (\S+) --stack-name (\S+)", text.replace("\\\n", " "))
     return dict(commands)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/delivery.md"])
-def test_a_stack_made_by_hand_is_not_one_of_the_pipeline(page):
+def test_a_stack_deployed_by_hand_is_not_one_of_the_pipeline(page):
     settings = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))["default"]
     by_hand = settings["global"]["parameters"]["stack_name"]
     pipeline = command_names((ROOT / page).read_text(encoding="utf-8"))["build.yaml"]
     assert by_hand != pipeline
-    # Nor what it deploys, whatever the branch.
+    # Nor is it a stack that the pipeline deploys, for any branch.
     assert not by_hand.startswith(f"{pipeline}-")
 
 
 @pytest.mark.parametrize(("old", "new"), list(permutations(("template.yaml", "build.yaml", "build-machines.yaml"), 2)))
 def test_no_template_can_replace_the_stack_of_another(old, new):
-    """CloudFormation refuses to change the type of a resource, so a resource of both must have two types, on all conditions."""
+    """CloudFormation refuses to change the type of a resource.
+
+    So a logical id must exist in both templates, without a condition, and with different types.
+    """
     before, after = read(ROOT / old)["Resources"], read(ROOT / new)["Resources"]
     kept = [name for name in before.keys() & after.keys() if "Condition" not in before[name] | after[name]]
     assert [name for name in kept if before[name]["Type"] != after[name]["Type"]]
 
 
-# What a warehouse had in its root until its parts got stacks of their own, on all conditions.
+# Resources without a condition that the root template had before its parts moved to nested stacks.
 FORMER = {
     "GlueDatabase": "AWS::Glue::Database", "LedgerTable": "AWS::Glue::Table", "ImpressionsDeliveryStream": "AWS::KinesisFirehose::DeliveryStream",
     "LakeJobRole": "AWS::IAM::Role", "DailyPipeline": "AWS::Serverless::StateMachine",
 }  # fmt: skip
 
 
-def test_a_warehouse_whose_parts_would_move_is_not_updated():
-    """Its names exist already. The type of a resource cannot change, so CloudFormation refuses before it makes or deletes any."""
+def test_a_warehouse_without_nested_stacks_is_not_updated():
+    """The names of the moved resources already exist.
+
+    A resource cannot change its type, so CloudFormation refuses the update before it creates or deletes any resource.
+    """
     resources = read(ROOT / "template.yaml")["Resources"]
     kept = [name for name in FORMER.keys() & resources.keys() if "Condition" not in resources[name]]
     assert [name for name in kept if resources[name]["Type"] != FORMER[name]]
@@ -51,7 +57,7 @@ def test_a_warehouse_whose_parts_would_move_is_not_updated():
     assert all(f"`{name}` would change" in " ".join(guide.split()) for name in kept)
 
 
-# What CloudFormation would name by the logical id alone: the right to it would have to be given for every branch.
+# Types that CloudFormation would name by the logical id alone. Permissions for such names would apply to all branches.
 NAMED = {
     "AWS::Glue::Job",
     "AWS::Scheduler::Schedule",
@@ -64,7 +70,7 @@ OPTIONS = {
 }  # fmt: skip
 
 
-def test_names_begin_with_the_stack():
+def test_resource_names_begin_with_the_stack_name():
     seen = set()
     for name, one in warehouse(**OPTIONS).items():
         if one["Type"] in NAMED:

@@ -1,4 +1,4 @@
-"""How template.yaml ensures that events reach the lake, or are noticed, when the metrics sink can't be called."""
+"""If Firehose cannot call the metrics sink, events still reach the lake, or an alarm reports them."""
 
 import re
 
@@ -20,7 +20,7 @@ def destination(table):
 
 
 @pytest.mark.parametrize("table", EVENTS)
-def test_firehose_tries_the_sink_for_hours_and_less_than_it_keeps_records(table):
+def test_firehose_retries_the_sink_for_hours_but_less_than_its_retention(table):
     (processor,) = destination(table)["ProcessingConfiguration"]["Processors"]
     retries = {one["ParameterName"]: one["ParameterValue"] for one in processor["Parameters"]}["NumberOfRetries"]
     assert retries == "300"
@@ -30,21 +30,22 @@ def test_firehose_tries_the_sink_for_hours_and_less_than_it_keeps_records(table)
 
 @pytest.mark.parametrize(("given", "reserved"), [({}, None), ({"MetricsSinkReservedConcurrency": "0"}, None),
                                                  ({"MetricsSinkReservedConcurrency": "20"}, "20")])  # fmt: skip
-def test_the_sink_has_executions_of_its_own_when_they_are_asked_for(given, reserved):
+def test_the_sink_has_reserved_concurrency_only_if_requested(given, reserved):
     functions = {
         name: one["Properties"].get("ReservedConcurrentExecutions")
         for name, one in resolve(TEMPLATE, given).resources.items()
         if one["Type"] == "AWS::Serverless::Function"
     }
     assert functions.pop("MetricsSinkFunction") == reserved
-    # A new account may have nothing to reserve.
+    # A new account may have no concurrency left to reserve.
     assert set(functions.values()) == {None}
 
 
 @pytest.mark.parametrize("table", EVENTS)
-def test_an_alarm_says_that_events_wait_in_raw_errors_and_what_to_do(table):
+def test_the_alarm_says_where_undelivered_events_are_and_what_to_do(table):
     alarm = STACK.one(f"{EVENTS[table]}/UndeliveredAlarm")["Properties"]
-    # https://docs.aws.amazon.com/firehose/latest/dev/monitoring-with-cloudwatch-metrics.html: successful calls over all calls
+    # Successful calls divided by all calls:
+    # https://docs.aws.amazon.com/firehose/latest/dev/monitoring-with-cloudwatch-metrics.html
     assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Firehose", "ExecuteProcessing.Success")
     assert alarm["Dimensions"] == [{"Name": "DeliveryStreamName", "Value": "<DeliveryStream>"}]
     assert "Unit" not in alarm, "the metric has none"
@@ -68,7 +69,7 @@ def allowed(role):
 
 
 @pytest.mark.parametrize("table", EVENTS)
-def test_the_etl_may_read_what_firehose_sets_aside_and_cannot_change_it(table):
+def test_the_etl_has_read_only_access_to_undelivered_events(table):
     prefix = re.sub(r"!\{firehose:error-output-type\}", "processing-failed", destination(table)["ErrorOutputPrefix"])
     assert re.sub(r"!\{timestamp:\w+\}", "", prefix).startswith(
         f"data/raw-errors/{table}/processing-failed/year=/month=/day=/hour="
@@ -83,7 +84,7 @@ def test_athena_finds_the_folders_that_firehose_writes(table):
     written = re.sub(r"!\{timestamp:(\w+)\}", lambda found: at[found[1]], destination(table)["Prefix"])
     catalog = STACK.one(f"Raw{table.title()}Table")["Properties"]["TableInput"]
     parameters = catalog["Parameters"]
-    # Java's DateTimeFormatter: text between quotes is itself.
+    # In patterns of Java's DateTimeFormatter, text in quotes is literal.
     pieces = re.findall(r"'([^']*)'|(\w+)", parameters["projection.hour.format"])
     hour = "".join(text or at[letters] for text, letters in pieces)
     location = parameters["storage.location.template"].replace("${hour}", hour)

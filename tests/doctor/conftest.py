@@ -1,4 +1,4 @@
-"""An account in moto, and stubbed answers where moto lacks a call."""
+"""Fixtures for an account in moto, with stubbed answers for calls that moto does not support."""
 
 import boto3
 import pytest
@@ -14,7 +14,7 @@ from account.deployments import PIPELINE, WAREHOUSE, Deployment, deploy_pipeline
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """Removes the user's own settings."""
+    """Removes the user's AWS settings from the environment."""
     for name in (
         "AWS_PROFILE",
         "AWS_DEFAULT_PROFILE",
@@ -33,7 +33,7 @@ def environment(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def commands_can_be_run(monkeypatch):
-    """Checks the command of each finding."""
+    """Checks that the command of each finding can be run."""
     init = Finding.__init__
 
     def checked(self, *given, **named):
@@ -46,7 +46,7 @@ def commands_can_be_run(monkeypatch):
 
 @pytest.fixture(scope="session")
 def aws():
-    """One for all tests: it caches the services' models, which take long to read."""
+    """Returns one session for all tests. It caches the services' models, which are slow to load."""
     return boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing")
 
 
@@ -60,7 +60,10 @@ def account(aws):
 
 @pytest.fixture
 def stub(account):
-    """Answers the next call of an operation: with a response, which is checked against the service's model, or an error."""
+    """Returns a function that stubs the next call of an operation.
+
+    The answer is a response, which is validated against the service's model, or an error.
+    """
 
     def stub(service, operation, response=None, error=None, message=""):
         client = account.client(service)
@@ -76,7 +79,7 @@ def stub(account):
 
 @pytest.fixture
 def large(stub):
-    """Sufficient quotas, and no project of CodeBuild."""
+    """Returns a function that stubs sufficient quotas and an account without CodeBuild projects."""
     of_glue = {"Max concurrent job runs per account": 200, "Max task DPUs per account": 300}
     of_codebuild = {"Concurrently running builds for ARM/Large environment": 1}
 

@@ -1,4 +1,4 @@
-"""Whether a printed command can be run: no placeholder, no comment, and only options that its program has."""
+"""Checks that a printed command can be run: no placeholder, no comment, and only options of its program."""
 
 import functools
 import itertools
@@ -16,7 +16,7 @@ SESSION = botocore.session.get_session()
 # https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-options.html
 GLOBAL = {"--region", "--profile", "--query", "--output"}
 
-# Commands that are no operation of a service, with the options that are used here.
+# Commands that are not an operation of a service, with the options that are used here.
 # https://docs.aws.amazon.com/cli/latest/reference/cloudformation/deploy/
 # https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-cli-command-reference-sam-deploy.html
 OTHERS = {
@@ -37,7 +37,7 @@ def operation(service: str, command: str) -> OperationModel:
 
 
 def words_of(command: str) -> list[str]:
-    """As a shell would split it, with redirections, pipes and comments as words of their own."""
+    """Splits a command as a shell does. Redirections, pipes and comments are separate words."""
     lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
     lexer.whitespace_split, lexer.commenters = True, ""
     return list(lexer)
@@ -60,7 +60,7 @@ def check(command: str) -> None:
         return
     request = operation(service, name).input_shape
     by_option = {f"--{xform_name(member, '-')}": shape for member, shape in request.members.items()}
-    # A switch is its member when it is true.
+    # A boolean member that is true is an option without a value.
     assert set(options) <= by_option.keys() | GLOBAL, command
     assert {f"--{xform_name(member, '-')}" for member in request.required_members} <= set(options), command
     for option, value in itertools.pairwise(words):

@@ -1,5 +1,5 @@
-"""An invalid configuration stops a deployment, whatever other checks read of it; and commands are for the same
-deployment."""
+"""An invalid configuration stops a deployment, no matter which of its values other checks read. Printed commands apply
+to the deployment that was checked."""
 
 import dataclasses
 
@@ -34,7 +34,7 @@ def test_a_value_that_the_template_refuses_stops(account, warehouse, parameters,
     assert found.detail.startswith(f"config/main.json: {detail}")
 
 
-def test_the_other_deployments_are_still_looked_at(account, large, pipeline, warehouse):
+def test_the_other_deployments_are_still_checked(account, large, pipeline, warehouse):
     large(warehouse=False)
     found = list(doctor.examine(account, [pipeline, dataclasses.replace(warehouse, parameters={"LakeFileMB": "big"})]))
     assert [one.what for one in found if one.what == "configuration"] == ["configuration"]
@@ -53,14 +53,14 @@ def test_a_number_with_a_fraction_is_rounded_up(account, stub, warehouse):
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_samconfig_that_names_no_stack_is_invalid(tmp_path):
+def test_a_samconfig_without_a_stack_name_is_invalid(tmp_path):
     (tmp_path / "samconfig.toml").write_text("[default.deploy.parameters]\nresolve_s3 = true\n")
     with pytest.raises(configuration.Invalid, match=r"samconfig\.toml: it names no stack: give --stack"):
         deployments.by_hand(None, tmp_path)
     assert deployments.by_hand("mine", tmp_path).stack == "mine"
 
 
-def test_a_samconfig_that_names_no_stack_stops(monkeypatch, tmp_path, account):
+def test_a_samconfig_without_a_stack_name_stops(monkeypatch, tmp_path, account):
     (tmp_path / "samconfig.toml").write_text("[default.deploy.parameters]\nstack_name = 5\n")
     by_hand = deployments.by_hand
     monkeypatch.setattr(deployments, "by_hand", lambda stack: by_hand(stack, tmp_path))
@@ -78,31 +78,31 @@ def pipeline_of(stack, branch, tmp_path):
     ("stack", "branch", "rename"),
     [
         ("shop", "main", "--stack-name shop-2 --capabilities CAPABILITY_IAM --parameter-overrides Branch=main"),
-        # Without a repository build.yaml refuses another branch.
+        # build.yaml refuses another branch without a repository.
         (
             "shop",
             "next",
             "--stack-name shop-2 --capabilities CAPABILITY_IAM --parameter-overrides Branch=next RepositoryName=dataless",
         ),
-        # What CloudFormation or the length of names would refuse.
+        # Names that CloudFormation or the maximum length would refuse.
         ("9_My.Shop", "main", "--stack-name my-shop-2 --capabilities CAPABILITY_IAM --parameter-overrides Branch=main"),
         ("a-shop-with-a-long-name", "main", "--stack-name a-shop-with-a-lo-2 --capabilities CAPABILITY_IAM --parameter-overrides Branch=main"),
     ],
 )  # fmt: skip
-def test_the_pipeline_under_another_name_delivers_the_same_branch(tmp_path, stack, branch, rename):
+def test_a_renamed_pipeline_delivers_the_same_branch(tmp_path, stack, branch, rename):
     pipeline, warehouse = pipeline_of(stack, branch, tmp_path)
     assert pipeline.rename == warehouse.rename == f"aws cloudformation deploy --template-file build.yaml {rename}"
     runnable.check(pipeline.rename)
     assert pipeline.parameters == {"Branch": branch}
 
 
-def test_the_warehouse_under_another_name(tmp_path):
+def test_a_renamed_warehouse_gets_a_valid_name(tmp_path):
     (tmp_path / "samconfig.toml").write_text('[default.global.parameters]\nstack_name = "My_Shop"\n')
     assert deployments.by_hand(None, tmp_path).rename == "sam deploy --stack-name my-shop-2"
 
 
 @pytest.mark.parametrize("length", range(1, 31))
-def test_another_name_fits_with_the_branch_or_there_is_none(length):
+def test_a_new_name_fits_with_the_branch_or_is_none(length):
     name, branch = deployments.another("dataless", "b" * length), "b" * length
     assert (name is None) == (length > 19)
     if name:
@@ -128,11 +128,11 @@ DELETE = "aws cloudformation delete-stack --stack-name shop"
         (ALL, "sam deploy --stack-name b", "sam deploy --stack-name b --region eu-west-1 --profile 'my work'"),
     ],
 )
-def test_a_command_is_about_what_was_looked_at(given, command, shown):
+def test_a_command_repeats_the_options_of_the_run(given, command, shown):
     assert doctor.with_options(stop("", "", command), options(*given)).command == shown
 
 
-def test_each_command_of_a_run_is_about_its_region(account, large, monkeypatch):
+def test_each_command_of_a_run_names_its_region(account, large, monkeypatch):
     large()
     monkeypatch.setattr(doctor, "Account", lambda session, region: account)
     account.client("athena").create_work_group(Name="ours-main")
@@ -155,6 +155,6 @@ def test_each_command_of_a_run_is_about_its_region(account, large, monkeypatch):
         "aws athena delete-work-group --workgroup shop",
     ],
 )
-def test_a_command_that_cannot_be_run_would_be_found(command):
+def test_a_command_that_cannot_be_run_is_detected(command):
     with pytest.raises(AssertionError):
         runnable.check(command)

@@ -1,4 +1,4 @@
-"""The whole program: invalid credentials, missing permissions, and its documentation."""
+"""Tests the whole program: invalid credentials, missing permissions, and its documentation."""
 
 import json
 import re
@@ -18,7 +18,7 @@ PROGRAM = templates.ROOT / "tools" / "delivery" / "doctor.py"
 
 
 class Refusal(BaseHTTPRequestHandler):
-    """Answers every call with an error, in the form of the protocol that is asked for."""
+    """Answers every call with an error, in the format of the request's protocol."""
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -73,7 +73,7 @@ def run(*arguments):
 # --- credentials ------------------------------------------------------------------------------------------------------
 
 
-def test_without_credentials_it_says_how_to_get_some(monkeypatch):
+def test_missing_credentials_are_reported_with_a_command(monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     (found,) = run("--region", "us-east-1")
@@ -88,14 +88,14 @@ def test_without_credentials_it_says_how_to_get_some(monkeypatch):
         ("Throttled", "An error occurred (Throttled)", None),
     ],
 )
-def test_credentials_that_aws_refuses(refusing, error, detail, command):
+def test_credentials_refused_by_aws_stop_the_run(refusing, error, detail, command):
     refusing.error = error
     (found,) = run("--region", "us-east-1")
     assert found["stops"] and found["what"] == "credentials"
     assert found["detail"].startswith(detail) and found["command"] == command
 
 
-def test_a_login_that_has_ended(monkeypatch, tmp_path):
+def test_an_expired_login_stops_the_run(monkeypatch, tmp_path):
     (tmp_path / "config").write_text("""[profile work]
 sso_start_url = https://example.awsapps.com/start
 sso_region = us-east-1
@@ -109,23 +109,23 @@ region = eu-west-1
     assert found["stops"] and found["command"] == "aws sso login --profile work"
 
 
-def test_an_address_that_does_not_answer(monkeypatch):
+def test_an_unreachable_address_stops_the_run(monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     (found,) = run("--region", "us-east-1")
     assert found["stops"] and found["detail"].startswith("could not reach AWS")
 
 
-def test_a_profile_that_does_not_exist():
+def test_a_missing_profile_stops_the_run():
     (found,) = run("--profile", "nobody", "--region", "us-east-1")
     assert found["stops"] and "nobody" in found["detail"] and found["command"] == "aws configure list-profiles"
 
 
-def test_without_a_region_nothing_is_looked_at():
+def test_without_a_region_nothing_is_checked():
     (found,) = run()
     assert found["stops"] and found["what"] == "Region"
 
 
-def test_the_region_is_the_given_one_or_that_of_the_environment(monkeypatch):
+def test_the_region_is_from_the_option_or_the_environment(monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     seen = []
     monkeypatch.setattr(doctor, "identify", lambda account, profile: seen.append(account.region) or stop("", ""))
@@ -137,10 +137,10 @@ def test_the_region_is_the_given_one_or_that_of_the_environment(monkeypatch):
     assert seen == ["eu-west-1", "us-west-2", "eu-north-1"]
 
 
-# --- what may not be seen ---------------------------------------------------------------------------------------------
+# --- missing permissions ----------------------------------------------------------------------------------------------
 
 
-def test_without_any_right_each_missing_action_is_reported(refusing):
+def test_without_permissions_each_missing_action_is_reported(refusing):
     refusing.identity = IDENTITY
     identity, *found = run("--region", "us-east-1")
     assert identity["good"] and "account 123456789012 in us-east-1 at http://127.0.0.1" in identity["detail"]
@@ -149,25 +149,25 @@ def test_without_any_right_each_missing_action_is_reported(refusing):
     assert "stack dataless-main" in {one["what"] for one in found}
 
 
-# --- what is looked at ------------------------------------------------------------------------------------------------
+# --- what is checked --------------------------------------------------------------------------------------------------
 
 
 def stacks_of(*arguments):
     return [(one.stack, one.file) for one in doctor.planned(doctor.parser().parse_args(list(arguments)))]
 
 
-def test_without_names_both_ways_are_looked_at():
+def test_without_names_both_ways_to_deploy_are_checked():
     name = deployments.samconfig_stack(templates.ROOT / "samconfig.toml")
     pipeline = deployments.PIPELINE_STACK
     assert stacks_of() == [(name, "template.yaml"), (pipeline, "build.yaml"), (f"{pipeline}-main", "template.yaml")]
 
 
-def test_a_name_chooses_a_way():
+def test_a_name_selects_one_way_to_deploy():
     assert stacks_of("--stack", "mine") == [("mine", "template.yaml")]
     assert stacks_of("--pipeline-stack", "ours") == [("ours", "build.yaml"), ("ours-main", "template.yaml")]
 
 
-def test_parameters_are_those_that_would_be_deployed(tmp_path):
+def test_parameters_are_the_same_as_in_a_deployment(tmp_path):
     (tmp_path / "samconfig.toml").write_text("""
 [default.global.parameters]
 stack_name = "mine"
@@ -192,7 +192,7 @@ def test_a_branch_without_configuration_stops(refusing):
     assert found["stops"] and "config/nowhere.json does not exist" in found["detail"]
 
 
-def test_a_fresh_account_that_is_large_enough_is_all_good(account, large):
+def test_a_new_account_with_sufficient_quotas_has_no_problems(account, large):
     large()
     found = list(doctor.examine(account, doctor.planned(doctor.parser().parse_args(["--pipeline-stack", "shop"]))))
     assert [one for one in found if not one.good] == []
@@ -208,19 +208,19 @@ GUIDE = (templates.ROOT / "docs" / "delivery.md").read_text(encoding="utf-8")
 
 def test_the_pipelines_stack_has_the_name_of_the_documentation():
     text = GUIDE + (templates.ROOT / "README.md").read_text(encoding="utf-8")
-    # The stack of another branch has another name.
+    # A pipeline of another branch has another stack name.
     commands = re.findall(r"aws cloudformation deploy --template-file build\.yaml(?:\\\n|[^\n`])*", text)
     named = [re.search(r"--stack-name (\S+)", command)[1] for command in commands if "Branch=" not in command]
     assert named and set(named) == {deployments.PIPELINE_STACK}
 
 
-def test_the_policy_of_the_guide_has_each_action_and_no_more():
+def test_the_policy_in_the_guide_has_exactly_the_actions():
     (policy,) = re.findall(r"```json\n(\{[^`]*servicequotas:[^`]*)```", GUIDE)
     (statement,) = json.loads(policy)["Statement"]
     assert statement["Action"] == sorted(set(calls.ACTIONS.values()), key=str.lower)
 
 
-def test_every_action_only_reads():
+def test_every_action_is_read_only():
     assert all(
         re.fullmatch(r"[a-z]+:(Get|List|Describe|BatchGet)[A-Za-z]+|apigateway:GET", action)
         for action in calls.ACTIONS.values()

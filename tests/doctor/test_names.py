@@ -1,4 +1,4 @@
-"""Names that are taken are found before a deployment."""
+"""Names that are already taken are found before a deployment."""
 
 import dataclasses
 import json
@@ -92,11 +92,11 @@ MADE = {
 }  # fmt: skip
 
 
-def test_each_kind_of_name_has_its_test():
+def test_each_kind_of_name_has_a_test():
     assert set(MADE) == set(stacks.NAMED)
 
 
-def test_a_name_that_is_taken_stops_and_the_command_frees_it(account, pipeline, warehouse):
+def test_a_taken_name_stops_and_the_command_frees_it(account, pipeline, warehouse):
     before = [one for deployment in (pipeline, warehouse) for one in stacks.check_names(account, deployment)]
     assert all(one.good for one in before), before
     for name, make in MADE.values():
@@ -110,7 +110,7 @@ def test_a_name_that_is_taken_stops_and_the_command_frees_it(account, pipeline, 
         assert one.stops and name in one.command, kind
 
 
-def test_the_repository_that_exists_is_used_again(account, pipeline):
+def test_an_existing_repository_is_reused(account, pipeline):
     account.client("codecommit").create_repository(repositoryName="shop")
     (found,) = [one for one in stacks.check_names(account, pipeline) if one.stops]
     assert found.command == (
@@ -119,14 +119,14 @@ def test_the_repository_that_exists_is_used_again(account, pipeline):
     )
 
 
-def test_the_state_machine_that_exists_is_deleted_by_its_arn(account, warehouse):
+def test_an_existing_state_machine_is_deleted_by_its_arn(account, warehouse):
     MADE["AWS::StepFunctions::StateMachine"][1](account, "shop-main-daily")
     (found,) = [one for one in stacks.check_names(account, warehouse) if one.stops]
     arn = "arn:aws:states:us-east-1:123456789012:stateMachine:shop-main-daily"
     assert found.command == f"aws stepfunctions delete-state-machine --state-machine-arn {arn}"
 
 
-def test_names_are_those_of_the_templates(account, pipeline, warehouse):
+def test_names_match_the_templates(account, pipeline, warehouse):
     made = {kind: {name for other, name in stacks.names(account, warehouse) if other == kind} for kind in stacks.NAMED}
     assert made["AWS::KinesisFirehose::DeliveryStream"] == {
         f"shop-main-{event_types.kebab(one)}" for one in event_types.names()
@@ -135,17 +135,17 @@ def test_names_are_those_of_the_templates(account, pipeline, warehouse):
     assert {"/aws/lambda/shop-main-metrics-sink", "/aws/apigateway/shop-main"} <= made["AWS::Logs::LogGroup"]
     assert len(made["AWS::Logs::LogGroup"]) >= 7 + len(event_types.names())
     assert ("AWS::CodeCommit::Repository", "shop") in stacks.names(account, pipeline)
-    # A repository that is given is not made.
+    # A given repository is not created.
     given = dataclasses.replace(pipeline, parameters={"RepositoryName": "mine"})
     assert "AWS::CodeCommit::Repository" not in dict(stacks.names(account, given))
 
 
-def test_a_name_that_only_begins_so_is_free(account, warehouse):
+def test_a_name_that_is_only_a_prefix_of_another_is_free(account, warehouse):
     account.client("logs").create_log_group(logGroupName="/aws/kinesisfirehose/shop-main-2")
     assert all(one.good for one in stacks.check_names(account, warehouse))
 
 
-def test_one_kind_that_cannot_be_looked_for_hides_no_other(account, stub, warehouse):
+def test_a_failed_check_of_one_kind_does_not_hide_others(account, stub, warehouse):
     account.client("logs").create_log_group(logGroupName="/aws/apigateway/shop-main")
     stub("athena", "get_work_group", error="InternalServerException", message="try later")
     found = list(stacks.check_names(account, warehouse))
@@ -153,12 +153,12 @@ def test_one_kind_that_cannot_be_looked_for_hides_no_other(account, stub, wareho
     assert any("try later" in one.detail and not one.stops for one in found)
 
 
-def test_a_workgroup_that_is_not_there_is_free(account, stub, warehouse):
+def test_the_name_of_a_missing_workgroup_is_free(account, stub, warehouse):
     stub("athena", "get_work_group", error="InvalidRequestException", message="WorkGroup shop-main is not found.")
     assert all(one.good for one in stacks.check_names(account, warehouse))
 
 
-def test_what_may_not_be_looked_for_is_reported_with_its_action(account, stub, warehouse):
+def test_a_denied_check_is_reported_with_its_action(account, stub, warehouse):
     for _ in event_types.names():
         stub("firehose", "describe_delivery_stream", error="AccessDeniedException")
     unseen, free = stacks.check_names(account, warehouse)

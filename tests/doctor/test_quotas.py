@@ -1,4 +1,4 @@
-"""Quotas that are too small are found, with the command that requests an increase."""
+"""Quotas that are too small are reported with a command that requests an increase."""
 
 import dataclasses
 import datetime
@@ -17,7 +17,7 @@ def has_concurrency(stub, total, unreserved):
 
 
 @pytest.mark.parametrize(("total", "good"), [(10, False), (99, False), (100, True), (1000, True)])
-def test_few_concurrent_executions_are_advice(account, stub, warehouse, total, good):
+def test_low_concurrency_is_reported_as_advice(account, stub, warehouse, total, good):
     has_concurrency(stub, total, total)
     (found,) = quotas.check_lambda(account, [warehouse])
     assert found.good == good and not found.stops
@@ -34,15 +34,15 @@ def test_few_concurrent_executions_are_advice(account, stub, warehouse, total, g
         (10, 10, None, 1000),
         (119, 119, None, 1000),
         (120, 120, None, None),
-        # Others have reserved most of it.
+        # Other functions have reserved most of the total.
         (1000, 110, None, 1020),
         (1000, 119, None, 1020),
         (1000, 120, None, None),
         (1500, 100, None, 1520),
-        # It is the stack's own reservation: 20 of 120.
+        # The stack itself has reserved 20 of 120.
         (120, 100, "CREATE_COMPLETE", None),
         (120, 100, "UPDATE_ROLLBACK_COMPLETE", None),
-        # A stack that has no functions has no reservation.
+        # A stack without functions has no reservation.
         (120, 100, None, 1000),
         (120, 100, "ROLLBACK_COMPLETE", 1000),
         (120, 100, "REVIEW_IN_PROGRESS", 1000),
@@ -63,7 +63,7 @@ def test_a_reservation_that_lambda_refuses_stops(
         assert found.command.endswith(f"--quota-code L-B99A9384 --desired-value {value}")
 
 
-def test_the_reservation_of_one_stack_is_not_that_of_another(account, stub, warehouse, monkeypatch):
+def test_the_reservation_of_another_stack_does_not_count(account, stub, warehouse, monkeypatch):
     monkeypatch.setattr(quotas, "reserved", lambda account, deployment: 20)
     has_concurrency(stub, 120, 100)
     stack = {"StackName": "shop-main", "CreationTime": datetime.datetime(2026, 1, 1), "StackStatus": "CREATE_COMPLETE"}
@@ -122,7 +122,7 @@ OTHER = ("Concurrently running builds for ARM Lambda/1GB environment", 0)
             "stops",
             "no build on ARM of size medium may run (large 1, medium 0); ComputeType=BUILD_GENERAL1_LARGE would do",
         ),
-        # As the documentation lists them: there is none of size medium.
+        # The documentation lists no quota for size medium.
         (
             [(arm("Small"), 1), (arm("Large"), 1)],
             [],
@@ -138,7 +138,7 @@ OTHER = ("Concurrently running builds for ARM Lambda/1GB environment", 0)
         ([OTHER], [], "advice", "could not check: Service Quotas lists no builds on ARM"),
     ],
 )
-def test_builds_on_arm(account, stub, pipeline, defaults, applied, kind, detail):
+def test_the_quota_of_arm_builds_is_checked(account, stub, pipeline, defaults, applied, kind, detail):
     has_quotas(stub, "codebuild", defaults, applied)
     (found,) = quotas.check_builds(account, [pipeline])
     assert (found.good, found.stops) == (kind == "good", kind == "stops")
@@ -146,7 +146,7 @@ def test_builds_on_arm(account, stub, pipeline, defaults, applied, kind, detail)
     assert (found.command is not None) == detail.startswith("no build")
 
 
-# Their ETLs run at once; with the example's two types the figures below are 2, 4 and 20.
+# The ETL jobs of all event types run at the same time. With the example's two types, the numbers below are 2, 4 and 20.
 TYPES = len(event_types.names())
 RUNS, DPUS = "Max concurrent job runs per account", "Max task DPUs per account"
 
@@ -154,12 +154,12 @@ RUNS, DPUS = "Max concurrent job runs per account", "Max task DPUs per account"
 @pytest.mark.parametrize(
     ("parameters", "runs", "dpus", "small"),
     [
-        # Each type's ETL with two workers of one DPU each.
+        # The ETL job of each type has two workers of one DPU each.
         ({}, TYPES, 2 * TYPES, []),
         ({}, TYPES - 1, 2 * TYPES, [f"max concurrent job runs per account is {TYPES - 1}, and a night takes {TYPES}"]),
         ({}, TYPES, 2 * TYPES - 1, [f"max task dpus per account is {2 * TYPES - 1}, and a night takes {2 * TYPES}"]),
         ({"PipelineParallelDays": 3, "GlueWorkerType": "G.4X", "GlueNumberOfWorkers": 10}, max(TYPES, 3), 120, []),
-        # The ETL has workers of its own: five of two DPUs.
+        # The ETL jobs have their own workers: five of two DPUs.
         ({"ETLWorkerType": "G.2X", "ETLNumberOfWorkers": 5}, TYPES, 10 * TYPES, []),
         (
             {"ETLWorkerType": "G.2X", "ETLNumberOfWorkers": 5},
@@ -208,7 +208,7 @@ def test_a_quota_that_is_not_listed_is_reported(account, stub, warehouse):
         ),
     ],
 )
-def test_without_the_action_nothing_was_seen(account, stub, pipeline, warehouse, check, service, operation, action):
+def test_a_denied_check_names_the_missing_action(account, stub, pipeline, warehouse, check, service, operation, action):
     stub(service, operation, error="AccessDeniedException")
     (found,) = look("quota", check, account, [pipeline, warehouse])
     assert not found.good and not found.stops

@@ -1,4 +1,4 @@
-"""Services that a Region does not offer are found."""
+"""Services that a Region does not offer are reported."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ import templates
 from account import services
 
 
-def test_each_service_of_the_templates_has_its_name():
+def test_each_service_in_the_templates_has_a_known_name():
     names = ("template.yaml", "build.yaml", "build-machines.yaml")
     files = [*(templates.ROOT / name for name in names), *(templates.ROOT / "stacks").glob("*.yaml")]
     types = {resource["Type"] for file in files for resource in templates.read(file)["Resources"].values()}
@@ -16,8 +16,8 @@ def test_each_service_of_the_templates_has_its_name():
     assert sorted(types - set(known)) == []
 
 
-def test_the_names_are_those_that_aws_lists(account):
-    """moto has a copy of the public parameters."""
+def test_aws_lists_the_service_names(account):
+    """moto has a copy of AWS's public SSM parameters."""
     names = sorted({*services.SERVICES.values(), *(name for made in services.SAM_SERVICES.values() for name in made)})
     paths = [f"/aws/service/global-infrastructure/regions/us-east-1/services/{name}" for name in names]
     batches = [
@@ -28,7 +28,7 @@ def test_the_names_are_those_that_aws_lists(account):
     )
 
 
-def test_a_region_that_offers_all(account, pipeline, warehouse):
+def test_a_region_with_all_services_is_good(account, pipeline, warehouse):
     (found,) = services.check(account, [pipeline, warehouse])
     assert found.good and found.what == "services in us-east-1"
 
@@ -60,7 +60,7 @@ def test_a_service_that_is_not_offered(account, stub, pipeline, warehouse, missi
     )
 
 
-def test_a_region_without_a_list(account, warehouse):
+def test_a_region_without_a_service_list_is_not_checked(account, warehouse):
     account.region = "xx-nowhere-1"
     (found,) = services.check(account, [warehouse])
     assert not found.good and not found.stops and found.detail.startswith("could not check")
@@ -79,7 +79,7 @@ def test_another_partition(account, partition, stops):
         ("aws/codebuild/amazonlinux-x86_64-standard:5.0", False),
     ],
 )
-def test_the_build_image_is_in_codebuilds_list(account, stub, pipeline, image, good):
+def test_the_build_image_must_be_in_the_list_of_codebuild(account, stub, pipeline, image, good):
     languages = [{"language": "JAVA", "images": [{"name": image, "description": "", "versions": []}]}]
     stub(
         "codebuild",

@@ -1,4 +1,4 @@
-"""Settings that an account's stacks share: the API logging role, and the permissions of the Data Catalog."""
+"""Settings that all stacks in an account share: the API logging role, and the permissions of the Data Catalog."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ def has_role(stub, name):
         ("logs", "true", "advice", f"{ROLE}logs is set, {REPLACED}"),
         ("logs", "false", "good", f"{ROLE}logs is set, and stays"),
         ("shop-main-ApiGatewayLoggingRole-1ABC", "true", "good", f"{ROLE}shop-main-ApiGatewayLoggingRole-1ABC is set"),
-        # Another warehouse's.
+        # The role of another warehouse.
         (
             "old-shop-main-ApiGatewayLoggingRole-1ABC",
             "true",
@@ -47,7 +47,7 @@ def test_the_role_of_api_logs(account, stub, warehouse, role, manages, kind, det
     assert found.detail == detail and found.command is None
 
 
-def test_the_stack_makes_the_role_by_default(account, warehouse):
+def test_the_stack_creates_the_role_by_default(account, warehouse):
     assert warehouse.template(account).parameter("ManageApiGatewayLogging") == "true"
 
 
@@ -59,13 +59,13 @@ def grant(account, database, principal="IAM_ALLOWED_PRINCIPALS"):
     )
 
 
-def test_a_default_database_that_is_not_there_is_made_by_the_first_job(account):
+def test_a_missing_default_database_is_created_by_the_first_job(account):
     (found,) = settings.check_default_database(account)
     assert found.good and "the first job creates it" in found.detail
 
 
 @pytest.mark.parametrize("principal", [None, "arn:aws:iam::123456789012:role/analyst", "IAM_ALLOWED_PRINCIPALS"])
-def test_a_default_database_that_roles_may_not_describe(account, principal):
+def test_roles_must_be_able_to_describe_the_default_database(account, principal):
     account.client("glue").create_database(DatabaseInput={"Name": "default"})
     if principal:
         grant(account, "default", principal)
@@ -78,7 +78,7 @@ def test_a_default_database_that_roles_may_not_describe(account, principal):
         )
 
 
-def test_grants_are_read_to_their_end(account, stub):
+def test_all_pages_of_grants_are_read(account, stub):
     def page(principal):
         return [{"Principal": {"DataLakePrincipalIdentifier": principal}, "Permissions": ["ALL"]}]
 
@@ -91,14 +91,14 @@ def test_grants_are_read_to_their_end(account, stub):
     assert "IAM_ALLOWED_PRINCIPALS" in settings.holders(account, {"Database": {"Name": "default"}})
 
 
-def test_a_default_database_that_lake_formation_hides(account, stub):
+def test_a_default_database_hidden_by_lake_formation_needs_a_grant(account, stub):
     message = "Insufficient Lake Formation permission(s) on default"
     stub("glue", "get_database", error="AccessDeniedException", message=message)
     (found,) = look("database default", settings.check_default_database, account)
     assert not found.good and "under Lake Formation" in found.detail and "grant-permissions" in found.command
 
 
-def test_a_default_database_that_iam_hides(account, stub):
+def test_a_default_database_hidden_by_iam_is_reported(account, stub):
     stub("glue", "get_database", error="AccessDeniedException")
     (found,) = look("database default", settings.check_default_database, account)
     assert found.detail == "could not check: needs glue:GetDatabase"
@@ -122,7 +122,7 @@ DATABASE, TABLES = (
         ([], [], {"databases": DATABASE, "tables": TABLES}),
     ],
 )
-def test_an_account_under_lake_formation(account, warehouse, databases, tables, governed):
+def test_lake_formation_needs_grants_for_new_databases_and_tables(account, warehouse, databases, tables, governed):
     chosen = {"CreateDatabaseDefaultPermissions": databases, "CreateTableDefaultPermissions": tables}
     account.client("lakeformation").put_data_lake_settings(DataLakeSettings=chosen)
     found = list(settings.check_lake_formation(account, [warehouse]))
@@ -132,7 +132,7 @@ def test_an_account_under_lake_formation(account, warehouse, databases, tables, 
     for (nouns, resource), one in zip(governed.items(), found, strict=True):
         assert not one.good and not one.stops
         assert one.detail.startswith(f"it decides on new {nouns}, and the jobs of shop-main fail")
-        # The command names a database that the first deployment makes.
+        # The command names a database that the first deployment creates.
         assert "after the first deployment" in one.detail
         assert one.command == (
             "aws lakeformation grant-permissions --principal DataLakePrincipalIdentifier=IAM_ALLOWED_PRINCIPALS "

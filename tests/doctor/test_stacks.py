@@ -1,4 +1,4 @@
-"""A stack that can't be updated, or is of another kind, is found before a deployment."""
+"""A stack that cannot be updated, or that has another kind, is found before a deployment."""
 
 import datetime
 import json
@@ -8,12 +8,12 @@ import pytest
 import templates
 from account import stacks
 
-# What is a resource of each, as far as it matters here.
+# The resources do not matter in these tests, but a template must have at least one.
 RESOURCES = {"Topic": {"Type": "AWS::SNS::Topic"}}
 
 
 def declared(file, leave_out=()):
-    """A template's parameters, each with a value."""
+    """Returns a template's parameters, each with a default value."""
     parameters = templates.read(templates.ROOT / file)["Parameters"]
     return {name: {"Type": "String", "Default": "x"} for name in parameters if name not in leave_out}
 
@@ -28,14 +28,14 @@ def first(account, deployment):
     return next(stacks.check(account, deployment))
 
 
-def test_a_stack_that_is_not_there_will_be_made_and_its_names_are_looked_for(account, pipeline, warehouse):
+def test_a_missing_stack_is_created_and_its_names_are_checked(account, pipeline, warehouse):
     for deployment, kind in ((pipeline, "a pipeline"), (warehouse, "a warehouse")):
         found, names = stacks.check(account, deployment)
         assert found.good and found.detail == f"does not exist yet: {kind} will be created"
         assert names.good and names.what == f"names of {deployment.stack}"
 
 
-def test_a_stack_of_the_same_kind_is_updated_and_has_its_own_names(account, pipeline, warehouse):
+def test_a_stack_of_the_same_kind_is_updated_and_keeps_its_names(account, pipeline, warehouse):
     account.client("athena").create_work_group(Name="shop-main")
     make(account, "shop", declared("build.yaml"))
     make(account, "shop-main", declared("template.yaml"))
@@ -44,7 +44,7 @@ def test_a_stack_of_the_same_kind_is_updated_and_has_its_own_names(account, pipe
         assert found.good and found.detail == f"{kind}, CREATE_COMPLETE"
 
 
-def test_a_stack_of_another_version_is_of_the_same_kind(account, warehouse):
+def test_a_stack_of_another_version_has_the_same_kind(account, warehouse):
     older = declared("template.yaml", leave_out=("ETLLanguage", "GlueTask", "MetricNamespace"))
     make(account, "shop-main", older | {"Gone": {"Type": "String", "Default": "x"}})
     assert first(account, warehouse).good
@@ -96,7 +96,7 @@ def in_state(stub, status, name="shop-main"):
 
 
 @pytest.mark.parametrize("status", STATES)
-def test_a_state_that_takes_no_update_stops_with_the_way_out(account, stub, warehouse, status):
+def test_a_state_without_updates_stops_with_a_command_to_fix_it(account, stub, warehouse, status):
     in_state(stub, status)
     found = first(account, warehouse)
     assert found.command == STATES[status]
@@ -104,7 +104,7 @@ def test_a_state_that_takes_no_update_stops_with_the_way_out(account, stub, ware
     assert status in found.detail
 
 
-def test_a_stack_that_only_has_a_change_set_may_have_no_parameters(account, stub, warehouse):
+def test_a_stack_with_only_a_change_set_can_have_no_parameters(account, stub, warehouse):
     stack = {
         "StackName": "shop-main",
         "CreationTime": datetime.datetime(2026, 1, 1),
@@ -117,21 +117,21 @@ def test_a_stack_that_only_has_a_change_set_may_have_no_parameters(account, stub
 
 
 @pytest.mark.parametrize(("status", "looked_for"), [("ROLLBACK_COMPLETE", True), ("UPDATE_FAILED", False)])
-def test_what_a_failed_creation_left_behind_is_looked_for(account, stub, warehouse, status, looked_for):
+def test_leftovers_of_a_failed_creation_are_reported(account, stub, warehouse, status, looked_for):
     account.client("logs").create_log_group(logGroupName="/aws/apigateway/shop-main")
     in_state(stub, status)
     found = [one for one in stacks.check(account, warehouse) if "/aws/apigateway/shop-main" in one.detail]
     assert bool(found) == looked_for
 
 
-def test_a_name_that_cloudformation_would_cut_is_refused(account, warehouse):
+def test_a_name_that_cloudformation_would_truncate_is_refused(account, warehouse):
     too_long = type(warehouse)("a" * 24, warehouse.file, warehouse.rename)
     found = first(account, too_long)
     assert found.stops and "up to 23" in found.detail
 
 
 @pytest.mark.parametrize(("status", "good"), [("CREATE_COMPLETE", True), ("ROLLBACK_COMPLETE", False)])
-def test_the_bucket_of_sam_is_looked_at(account, stub, status, good):
+def test_the_stack_of_sams_bucket_is_checked(account, stub, status, good):
     (absent,) = stacks.check_sam(account)
     assert absent.good and absent.detail.startswith("does not exist yet")
     in_state(stub, status, stacks.SAM_STACK)

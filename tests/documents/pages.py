@@ -1,4 +1,4 @@
-"""The pages of the repository: their text, blocks of code, headings and links."""
+"""Reads the Markdown pages of the repository: text, code blocks, headings and links."""
 
 import re
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of code."""
+    """A fenced code block."""
 
     language: str
     text: str
@@ -39,18 +39,18 @@ class Page:
         return [Block(language, text) for _, language, text in FENCE.findall(self.text)]
 
     def prose(self) -> str:
-        """The text without blocks of code."""
+        """Returns the text without code blocks."""
         return FENCE.sub("", self.text)
 
     def spans(self) -> list[str]:
-        """Code within the prose."""
+        """Returns the inline code in the prose."""
         return [" ".join(span.split()) for span in SPAN.findall(self.prose())]
 
     def links(self) -> list[str]:
         return LINK.findall(SPAN.sub("", self.prose())) + LINK.findall(self.prose()) + ATTRIBUTE.findall(self.prose())
 
     def anchors(self) -> set[str]:
-        """What GitHub makes of the headings."""
+        """Returns the anchors that GitHub generates from the headings."""
         found: set[str] = set()
         for heading in HEADING.findall(self.prose()):
             shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)

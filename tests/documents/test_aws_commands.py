@@ -1,4 +1,4 @@
-"""Every `aws` command of a document is one of the AWS command line, with options that it has."""
+"""Every `aws` command in a document exists in the AWS CLI, with the options used."""
 
 import functools
 import itertools
@@ -18,7 +18,7 @@ SESSION = botocore.session.get_session()
 # https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-options.html and cli-usage-pagination.html
 GLOBAL = {"--region", "--profile", "--query", "--output", "--max-items"}
 
-# Commands that are no operation of a service, with the options that the documents use.
+# Commands that are not an operation of a service, with the options that the documents use.
 # https://docs.aws.amazon.com/cli/latest/reference/
 OTHERS = {
     ("s3", "sync"): {"--delete"},
@@ -32,13 +32,13 @@ COMMAND = re.compile(r"(?<![\w./!-])aws +(?=[a-z0-9-]+ +[a-z])")
 
 
 def unquoted_end(text: str) -> int:
-    """Where a command ends that begins at the start of the text: at a newline, a pipe or the end of what holds it."""
+    """Returns where the command at the start of the text ends: at a newline, a pipe or the end of its parentheses."""
     quote, depth = "", 0
     for place, char in enumerate(text):
         if quote:
             quote = "" if char == quote else quote
         elif char in "'\"":
-            # A quote that closes what the command is in, such as "$(aws …)".
+            # This can also be the closing quote around the command, as in "$(aws …)".
             quote = char
         elif char == "(":
             depth += 1
@@ -57,7 +57,7 @@ def commands(page: Page) -> list[list[str]]:
     for text in texts:
         text = re.sub(r"\\\n\s*", " ", text)
         for match in COMMAND.finditer(text):
-            # Placeholders such as <that> are words.
+            # Replace placeholders such as <that> by words.
             rest = re.sub(r"<([\w ]+)>", lambda name: name[1].replace(" ", "-"), text[match.end() :])
             command = rest[: unquoted_end(rest)]
             try:
@@ -107,7 +107,7 @@ ALL = [(str(page), words) for page in pages() for words in commands(page)]
 
 
 @pytest.mark.parametrize(("page", "words"), ALL, ids=[f"{page}: {' '.join(words[:2])}" for page, words in ALL])
-def test_a_command_is_one_of_the_aws_command_line(page, words):
+def test_a_command_exists_in_the_aws_cli(page, words):
     check(words)
 
 

@@ -1,4 +1,4 @@
-"""Pages can be read in a terminal, and decision records have one form."""
+"""Pages can be read in a terminal, and all decision records have the same form."""
 
 import re
 
@@ -8,15 +8,15 @@ from pages import ROOT, pages
 
 MAX_COLUMNS = 100
 
-# Output and input of programs is not wrapped: `text` is output.
+# Output and input of programs is not wrapped. Blocks with the language `text` are output.
 UNBROKEN = ("text", "mermaid")
 
-# Programs write these, from templates and schemas.
+# Programs generate these pages from templates and schemas.
 DERIVED = ("docs/reference.md", "docs/events.md")
 
 
 def long_lines(text: str) -> list[str]:
-    """Lines of prose and code over the limit. Tables and links can't be broken."""
+    """Returns lines of prose and code over the limit. Tables and links cannot be wrapped."""
     language, found = None, []
     for line in text.splitlines():
         if line.lstrip().startswith("```"):
@@ -44,7 +44,7 @@ SECTIONS = ["Context", "Decision", "Consequences"]
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=str)
-def test_a_decision_has_its_parts(record):
+def test_a_decision_has_all_sections(record):
     number = int(record.path.name[:4])
     assert re.match(rf"# {number}\. .+\n\n- \*\*Status:\*\* .+", record.text)
     assert re.search(r"^- \*\*Date:\*\* 20\d\d-\d\d-\d\d$", record.text, re.MULTILINE)
@@ -52,7 +52,7 @@ def test_a_decision_has_its_parts(record):
     assert [name for name in headings if name in SECTIONS] == SECTIONS
 
 
-def test_a_record_that_was_overtaken_names_the_other():
+def test_a_superseded_record_names_its_successor():
     index = (ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
     overtaken = [one for one in RECORDS if "superseded" in one.text.split("## Context")[0].lower()]
     assert overtaken

@@ -1,4 +1,4 @@
-"""Every relative link leads to a file of the repository, and every anchor to a heading of it."""
+"""Every relative link points to a file in the repository, and every anchor to a heading in that file."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def broken(found: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("found", pages(), ids=str)
-def test_links_lead_somewhere(found):
+def test_link_targets_exist(found):
     assert broken(found) == []
 
 

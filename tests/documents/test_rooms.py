@@ -9,7 +9,7 @@ import pytest
 
 from pages import ROOT, SPAN, page
 
-# Dependencies of a crate's build; those of tests are not on the map.
+# Dependencies of a crate's build. The map does not list dependencies of tests.
 KINDS = ("dependencies", "build-dependencies")
 
 ARCHITECTURE = page(ROOT / "docs" / "ARCHITECTURE.md").text
@@ -22,7 +22,7 @@ def manifests() -> dict[str, dict]:
     return {manifest["package"]["name"]: manifest for manifest in found}
 
 
-def test_the_table_of_crates_is_that_of_the_manifests():
+def test_the_table_of_crates_matches_the_manifests():
     section = ARCHITECTURE.split("### Crates\n")[1].split("\n## ")[0]
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("| `")
@@ -30,7 +30,7 @@ def test_the_table_of_crates_is_that_of_the_manifests():
     table = {SPAN.findall(name)[0]: set(SPAN.findall(uses)) for name, uses, _ in rows}
     found = manifests()
     own = [
-        # A new event type has its own crate, and needs no row.
+        # The crate of a new event type does not need a row.
         (
             re.sub("^capture-.+", "capture-<type>", name),
             {used for kind in KINDS for used in manifest.get(kind, {})} & found.keys(),
@@ -42,19 +42,19 @@ def test_the_table_of_crates_is_that_of_the_manifests():
 
 
 COMMAND_LINE = ROOT / "crates" / "dataless" / "src"
-# A `use` of another part of the crate, on one line or several.
+# A `use` of another part of the crate, on one or more lines.
 USE = re.compile(r"^\s*(?:pub )?use crate::([^;]+);", re.MULTILINE)
 
 
 def imported(file: Path) -> set[Path]:
-    """The files of the command line that a file imports by their path in the crate, but for its tests."""
+    """Returns the files of the command line crate that a file imports with `crate::`, except in its tests."""
     found = set()
     code = file.read_text(encoding="utf-8").split("\n#[cfg(test)]\nmod tests {")[0]
     for path in USE.findall(code):
         prefix, *names = [part.strip() for part in re.split(r"[{},]", path)]
         for name in names or [""]:
             words = [word for word in f"{prefix}{name}".split("::") if word.isidentifier()]
-            # The longest part of the path that is a module; the rest are names in it.
+            # The module is the longest part of the path that exists. The rest are names in the module.
             for length in range(len(words), 0, -1):
                 module = COMMAND_LINE.joinpath(*words[:length])
                 candidates = [module.with_name(f"{module.name}.rs"), module / "mod.rs"]
@@ -64,12 +64,12 @@ def imported(file: Path) -> set[Path]:
     return found - {file}
 
 
-def test_files_of_the_command_line_import_each_other_in_one_direction():
+def test_imports_of_the_command_line_go_in_one_direction():
     graph = {file: imported(file) for file in COMMAND_LINE.rglob("*.rs")}
     assert graph[COMMAND_LINE / "local" / "warehouse.rs"] >= {
         COMMAND_LINE / "local" / f"{name}.rs" for name in ("emulator", "spark", "deploy", "delivery", "stack")
     }
-    # It raises a CycleError, which lists the files, where there is a cycle.
+    # If there is a cycle, this raises a CycleError that lists the files.
     TopologicalSorter(graph).prepare()
     upward = [
         (file.relative_to(COMMAND_LINE), other.relative_to(COMMAND_LINE))
@@ -86,7 +86,7 @@ def test_every_nested_stack_is_on_the_map():
     assert named == {path.name for path in (ROOT / "stacks").glob("*.yaml")}
 
 
-def test_folders_of_the_map_are_there():
+def test_folders_on_the_map_exist():
     section = ARCHITECTURE.split("## Rooms\n")[1].split("### ")[0]
     cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     named = {name for cell in cells for name in SPAN.findall(cell)}
@@ -100,7 +100,7 @@ def test_the_readme_has_the_rust_version_of_the_manifest():
 
 
 def source() -> str:
-    """The sources of all messages as one line, with texts that are split in the source joined."""
+    """Returns the source code of all messages as one line. Joins strings that continue on the next line."""
     patterns = ("crates/*/src/**/*.rs", "glue/*.py", "glue/lake/*.py", "glue/local/*.py", "api.yaml", "stacks/*.yaml")
     text = "\n".join(path.read_text(encoding="utf-8") for pattern in patterns for path in sorted(ROOT.glob(pattern)))
     text = re.sub(r"\\\n\s*", "", text)
@@ -109,7 +109,7 @@ def source() -> str:
 
 
 def messages() -> list[str]:
-    """The first column of the tables of Dataless's own messages."""
+    """Returns the messages in the first column of the tables of Dataless's own messages."""
     own = TROUBLESHOOTING.split("## By message\n")[1].split("### Deploying to AWS")[0]
     rows = [
         line
@@ -123,11 +123,11 @@ SOURCE = source()
 
 
 @pytest.mark.parametrize("message", messages())
-def test_a_message_is_one_of_the_code(message):
+def test_a_message_exists_in_the_code(message):
     parts = [part.strip() for part in message.split("…") if len(part.strip()) > 3]
     assert parts, message
     assert [part for part in parts if part not in SOURCE] == []
 
 
-def test_messages_are_looked_for():
+def test_messages_are_found():
     assert len(messages()) > 40 and "no such message anywhere" not in SOURCE

@@ -19,7 +19,7 @@ def problem(text: str) -> str:
 
 
 @pytest.mark.parametrize(("page", "text"), BLOCKS, ids=[page for page, _ in BLOCKS])
-def test_commands_are_shell(page, text):
+def test_commands_are_valid_shell(page, text):
     assert problem(text) == ""
 
 

@@ -1,7 +1,7 @@
-"""A deployed warehouse, seen through AWS: its objects, its state machine, its queue of notices, and its lake in SQL.
+"""Access to a deployed warehouse: its S3 objects, state machine, notifications and DynamoDB table, and its lake in SQL.
 
-`cargo dataless test` sets, besides the variables for boto3: DATALESS_STACK, DATALESS_BUCKET, DATALESS_STATE_MACHINE,
-DATALESS_TOPIC, DATALESS_TABLE, DATALESS_RUNNER (the file that `glue/local/launch.py` takes) and DATALESS_SPARK_PYTHON.
+Besides the variables for boto3, `cargo dataless test` sets DATALESS_STACK, DATALESS_BUCKET, DATALESS_STATE_MACHINE,
+DATALESS_TOPIC, DATALESS_TABLE, DATALESS_RUNNER (the argument of `glue/local/launch.py`) and DATALESS_SPARK_PYTHON.
 """
 
 import gzip
@@ -38,7 +38,7 @@ class Warehouse:
         self.table = os.environ["DATALESS_TABLE"]
 
     def put_raw(self, table, hour, name, lines):
-        """Stores an object as Firehose does; `hour` is `YYYY-MM-DD HH`. Returns its key."""
+        """Stores an object as Firehose does and returns its key. The format of `hour` is `YYYY-MM-DD HH`."""
         return self.put_object(table, hour, name, gzip.compress("".join(line + "\n" for line in lines).encode()))
 
     def put_object(self, table, hour, name, content):
@@ -54,7 +54,7 @@ class Warehouse:
         return self.states.start_execution(stateMachineArn=self.state_machine, input=json.dumps(fields))["executionArn"]
 
     def wait(self, execution):
-        """The execution when it has ended."""
+        """Waits until the execution ends, and returns its description."""
         for _ in range(WAIT_SECONDS * 5):
             found = self.states.describe_execution(executionArn=execution)
             if found["status"] != "RUNNING":
@@ -63,7 +63,7 @@ class Warehouse:
         raise AssertionError(f"{execution} still runs after {WAIT_SECONDS} s")
 
     def run(self, **fields):
-        """Runs the state machine until it succeeds."""
+        """Runs the state machine, which must succeed, and returns its output."""
         ended = self.wait(self.start(**fields))
         assert ended["status"] == "SUCCEEDED", ended.get("cause")
         return json.loads(ended["output"])
@@ -73,7 +73,7 @@ class Warehouse:
         return [event["taskFailedEventDetails"]["cause"] for event in events if event["type"] == "TaskFailed"]
 
     def ask_spark(self, **request):
-        """The answer of the runner that replaces Glue."""
+        """Sends a request to the runner that replaces Glue, and returns its answer."""
         command = [os.environ["DATALESS_SPARK_PYTHON"], ROOT / "glue/local/launch.py", os.environ["DATALESS_RUNNER"]]
         address = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         answer = launch.call(address, request)
@@ -85,14 +85,14 @@ class Warehouse:
         self.ask_spark(job=name, arguments=arguments)
 
     def sql(self, statement):
-        """The rows of a query over the lake, as lists of texts in a stable order."""
+        """Returns the rows of a query over the lake as sorted lists of values."""
         database = json.loads(Path(os.environ["DATALESS_RUNNER"]).read_text(encoding="utf-8"))["database"]
         args = ["--database", database, "--format", "json", "--sql", statement]
         answer = self.ask_spark(script=str(ROOT / "glue/local/query.py"), args=args)
         return sorted(list(json.loads(line).values()) for line in answer["output"].splitlines())
 
     def items(self):
-        """All of the traffic table: {(ad, day): (impressions, clicks)}."""
+        """Returns the whole traffic table as {(ad, day): (impressions, clicks)}."""
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table)
         return {
             (item["ad_id"]["S"], item["day"]["S"]): (int(item["impressions"]["N"]), int(item["clicks"]["N"]))
@@ -108,7 +108,7 @@ def warehouse():
 
 @pytest.fixture
 def notices(warehouse):
-    """What the alarm topic sends while the test runs: a function that waits for the next message."""
+    """Yields a function that waits for the next messages which the alarm topic sends during the test."""
     queue = warehouse.sqs.create_queue(QueueName=f"notices-{uuid.uuid4().hex[:8]}")["QueueUrl"]
     names = {"QueueUrl": queue, "AttributeNames": ["QueueArn"]}
     arn = warehouse.sqs.get_queue_attributes(**names)["Attributes"]["QueueArn"]

@@ -1,4 +1,4 @@
-"""A shell into which the commands of a page are pasted, one block after the other, as a reader does."""
+"""A shell for the commands of a page. The tests paste one block after the other, as a reader does."""
 
 import os
 import re
@@ -11,13 +11,13 @@ BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks_of(page: Path, sections: str) -> dict[str, list[str]]:
-    """The commands below each heading that the pattern finds, by the heading."""
+    """Returns the shell blocks below each heading that matches the pattern, by heading."""
     _, *rest = re.split(rf"^({sections})$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return {heading: BLOCK.findall(text) for heading, text in zip(rest[::2], rest[1::2], strict=True)}
 
 
 class Shell:
-    """A bash that ends at the first command that fails."""
+    """A bash process that exits at the first failed command."""
 
     def __init__(self, folder: Path, prelude: str, **variables: str):
         self.script, self.log = folder / "block.sh", folder / "stderr.txt"
@@ -32,7 +32,7 @@ class Shell:
         self.paste(f"set -euo pipefail\n{prelude}")
 
     def paste(self, commands: str) -> str:
-        """What the commands print."""
+        """Runs the commands and returns their output."""
         self.script.write_text(commands, encoding="utf-8")
         self.bash.stdin.write(f"source {self.script} </dev/null\nprintf '\\n%s\\n' '{END}'\n")
         self.bash.stdin.flush()

@@ -1,4 +1,4 @@
-"""Which days the deployed state machine runs: its definition with states that pass in place of tasks."""
+"""Tests which days the deployed state machine runs. In its definition, Pass states replace the tasks."""
 
 import json
 import time
@@ -11,7 +11,7 @@ LOOKBACK_DAYS = 3
 
 
 def without_tasks(part):
-    """The same states; tasks and executions are replaced by states that pass their input."""
+    """Returns the same states, with Pass states in place of tasks and nested executions."""
     if isinstance(part, list):
         return [without_tasks(one) for one in part]
     if not isinstance(part, dict):
@@ -22,14 +22,14 @@ def without_tasks(part):
 
 
 def day_of(result):
-    """What a map has for a day: the day's input, or that of each branch."""
+    """Returns the day of a map's result. The result is the day's input, or a list with the input of each branch."""
     (result,) = result[:1] if isinstance(result, list) else [result]
     return result.get("day", result)
 
 
 @pytest.fixture(scope="module")
 def run(warehouse):
-    """Runs the state machine on an input; gives the days of each of its maps that ran."""
+    """Yields a function that runs the state machine with an input, and returns the days of each map."""
     states = warehouse.states
     deployed = states.describe_state_machine(stateMachineArn=warehouse.state_machine)
     definition = without_tasks(json.loads(deployed["definition"]))
@@ -39,7 +39,7 @@ def run(warehouse):
         definition["States"][name]["Assign"] = definition["States"][name].get("Assign", {}) | {
             variable: "{% $states.result %}"
         }
-    # The result of the ledger's check for the days that a test wants to be open.
+    # The ledger check reports the days in the input's `open` as unbalanced.
     check = definition["States"]["Check the ledgers"]["ItemProcessor"]["States"]["Check the ledger"]
     check["Output"] = (
         "{% $states.input.day in $states.context.Execution.Input.open"
@@ -68,7 +68,7 @@ def days(first, last):
     return [str(first + timedelta(days=number)) for number in range((last - first).days + 1)]
 
 
-def test_a_night_runs_the_day_that_arrived_and_derives_what_it_touched(run):
+def test_a_night_runs_the_day_of_arrival_and_derives_the_touched_days(run):
     assert run(scheduled_at="2026-03-02T02:30:00Z") == {
         "filled": ["2026-03-01"],
         "derived": ["2026-02-25", "2026-02-26", "2026-02-27", "2026-02-28", "2026-03-01"],
@@ -78,7 +78,7 @@ def test_a_night_runs_the_day_that_arrived_and_derives_what_it_touched(run):
     }
 
 
-def test_a_backfill_runs_the_days_that_its_days_decide_too(run):
+def test_a_backfill_also_runs_the_days_that_it_affects(run):
     assert run(**{"from": "2026-02-27", "to": "2026-02-28"}) == {
         "filled": days("2026-02-27", "2026-03-04"),
         "derived": days("2026-02-23", "2026-03-04"),
@@ -93,12 +93,12 @@ def test_a_backfill_ends_with_the_last_day_that_is_over(run):
     assert found["filled"] == found["checked"] == days("2026-02-26", "2026-03-01")
 
 
-def test_a_day_that_is_not_over_is_run_when_it_is_asked_for(run):
+def test_an_unfinished_day_runs_if_it_is_requested(run):
     found = run(**{"from": "2026-03-02"}, scheduled_at="2026-03-02T02:30:00Z")
     assert found["filled"] == ["2026-03-02"]
 
 
-def test_a_year_runs_in_months_whose_books_are_checked_together(run):
+def test_a_year_runs_in_months_and_one_ledger_check(run):
     found = run(**{"from": "2025-01-01", "to": "2025-12-31"})
     assert (found["filled"], found["derived"]) == ([], [])
     assert [day for part in found["parts"] for day in days(part["from"], part["to"])] == days(
@@ -108,7 +108,7 @@ def test_a_year_runs_in_months_whose_books_are_checked_together(run):
     assert found["checked"] == days("2025-01-01", "2026-01-04")
 
 
-def test_a_part_runs_its_days_alone_and_leaves_the_books_to_the_whole(run):
+def test_a_part_runs_only_its_days_and_does_not_check_the_ledger(run):
     assert run(**{"from": "2025-01-01", "to": "2025-01-31"}, part=True) == {
         "filled": days("2025-01-01", "2025-01-31"),
         "derived": days("2024-12-28", "2025-01-31"),
@@ -118,13 +118,13 @@ def test_a_part_runs_its_days_alone_and_leaves_the_books_to_the_whole(run):
     }
 
 
-def test_a_fresh_run_fills_the_lake_with_today_and_nothing_else(run):
+def test_a_fresh_run_only_fills_the_lake_with_today(run):
     assert run(fresh=True, scheduled_at="2026-03-02T14:00:00Z") == {
         "filled": ["2026-03-02"], "derived": [], "checked": [], "parts": [], "checked_again": [],
     }  # fmt: skip
 
 
-def test_days_whose_books_are_open_are_checked_again_when_all_have_been(run):
+def test_unbalanced_days_are_checked_again_after_all_days(run):
     found = run(**{"from": "2026-02-01", "to": "2026-02-03"}, open=["2026-02-02", "2026-02-05"])
     assert found["checked"] == days("2026-02-01", "2026-02-07")
     assert found["checked_again"] == ["2026-02-02", "2026-02-05"]

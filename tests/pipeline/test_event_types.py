@@ -1,4 +1,4 @@
-"""A third event type in the deployed state machine: its list has one entry more, and a function stands in for Glue."""
+"""Tests the deployed state machine with a third event type in its list. A function replaces Glue."""
 
 import io
 import json
@@ -14,7 +14,7 @@ import event_types
 DAY = "2026-03-01"
 NIGHT = {"from": DAY, "to": DAY, "part": True}
 
-# A stand-in for Glue: every run succeeds, except those of the job that must fail.
+# Replaces Glue. Every run succeeds, except those of the job in FAILING.
 ECHO = """import os
 
 def handler(event, context):
@@ -25,7 +25,7 @@ def handler(event, context):
 
 
 class Machine:
-    """The deployed definition with other types, and a stand-in for what runs jobs."""
+    """The deployed definition with other event types, and with a function that replaces Glue."""
 
     def __init__(self, warehouse, types, failing):
         self.warehouse, self.name = warehouse, f"types-{uuid.uuid4().hex[:8]}"
@@ -54,7 +54,7 @@ class Machine:
         )["FunctionArn"]  # fmt: skip
 
     def run(self):
-        """The jobs that ended well, in their order, and the status of the execution."""
+        """Returns the jobs that succeeded, in order, and the status of the execution."""
         execution = self.warehouse.states.start_execution(stateMachineArn=self.arn, input=json.dumps(NIGHT))[
             "executionArn"
         ]
@@ -95,7 +95,7 @@ ADS = ["impressions-python-etl", "clicks-python-etl"]
 DERIVED = {"advertising", "ad-traffic", "ad-traffic-load"}
 
 
-def test_another_type_is_filled_after_what_waits_for_the_ads(machine):
+def test_another_type_is_filled_after_the_derived_tables_of_ads(machine):
     jobs, status = machine(["impressions", "order_items", "clicks"]).run()
     assert status == "SUCCEEDED"
     assert sorted(jobs[:2]) == sorted(ADS) and jobs[-1] == "order-items-python-etl"
@@ -103,12 +103,12 @@ def test_another_type_is_filled_after_what_waits_for_the_ads(machine):
     assert Counter(jobs[2:-1]) == dict.fromkeys(DERIVED, 5)
 
 
-def test_a_failure_of_another_type_keeps_no_answer_from_anybody(machine):
+def test_a_failure_of_another_type_does_not_affect_ads(machine):
     jobs, status = machine(["order_items", "clicks", "impressions"], failing="dataless-order-items-python-etl").run()
     assert status == "FAILED"
     assert set(jobs) == {*ADS, *DERIVED}
 
 
-def test_a_failure_of_an_ad_s_type_derives_nothing_from_half_a_day(machine):
+def test_a_failure_of_an_ad_event_type_prevents_derived_tables(machine):
     jobs, status = machine(["impressions", "clicks"], failing="dataless-clicks-python-etl").run()
     assert status == "FAILED" and set(jobs) <= {"impressions-python-etl"}

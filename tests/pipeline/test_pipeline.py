@@ -1,4 +1,4 @@
-"""The deployed state machine from start to end: real Spark behind its Glue tasks."""
+"""Tests the deployed state machine end to end. Real Spark runs its Glue tasks."""
 
 import base64
 import json
@@ -29,7 +29,7 @@ def click(number, impression_number, ad, occurred_at):
     )
 
 
-# By hand: (table, hour of arrival, lines) …
+# Handwritten input: (table, hour of arrival, lines).
 RAW = [
     (
         "impressions",
@@ -42,7 +42,7 @@ RAW = [
             "no event",
         ],
     ),
-    # Late, but not too late, for the day before; and an impression at the very end of its day.
+    # One impression is late, but not too late, for the day before. Another is at the very end of its day.
     (
         "impressions",
         "2026-05-05 09",
@@ -53,7 +53,7 @@ RAW = [
     ),
     ("impressions", "2026-05-05 23", [impression(6, 1, "2026-05-05 23:59:59.999")]),
     ("impressions", "2026-05-06 12", [impression(7, 3, "2026-05-06 12:00:00.000")]),
-    # A second click of an impression, a click on the next day, a click of nothing that was shown.
+    # A second click on an impression, a click on the next day, and a click without an impression.
     (
         "clicks",
         "2026-05-04 11",
@@ -66,7 +66,7 @@ RAW = [
     ),
 ]
 
-# … and the expected result: {(ad, day): (impressions, clicks)}.
+# The expected result: {(ad, day): (impressions, clicks)}.
 TRAFFIC = {
     (ADS[0], "2026-05-04"): (2, 1),
     (ADS[1], "2026-05-04"): (1, 0),
@@ -103,9 +103,9 @@ def traffic(warehouse):
     return {key: counts for key, counts in warehouse.items().items() if key[1] in DAYS}
 
 
-def test_a_backfill_of_three_days_ends_as_counted_by_hand(backfilled):
+def test_a_backfill_of_three_days_matches_the_handwritten_counts(backfilled):
     warehouse, output = backfilled
-    # What arrived on the last day decides days up to LookbackDays + 1 after it.
+    # Arrivals of the last day affect the results up to LookbackDays + 1 days after it.
     assert output == {"from": DAYS[0], "to": "2026-05-10"}
     assert traffic(warehouse) == TRAFFIC
     assert warehouse.sql(LEDGER) == BOOKS
@@ -118,7 +118,7 @@ def test_a_second_backfill_changes_nothing(backfilled):
     assert warehouse.sql(LEDGER) == BOOKS
 
 
-def test_a_failed_etl_is_reported_not_repeated_and_runs_when_its_cause_is_fixed(warehouse, notices):
+def test_a_failed_etl_is_reported_not_retried_and_runs_after_the_fix(warehouse, notices):
     day = "2026-05-13"
     warehouse.put_raw("clicks", f"{day} 10", "good.gz", [click(111, 11, 0, f"{day} 10:00:00.000")])
     broken = warehouse.put_object("clicks", f"{day} 10", "torn.gz", b"\x1f\x8b no gzip")
@@ -133,7 +133,7 @@ def test_a_failed_etl_is_reported_not_repeated_and_runs_when_its_cause_is_fixed(
     for part in ("clicks-python-etl", "torn.gz"):
         assert part in notice["cause"], part
     assert notice["next"].endswith(f"aws stepfunctions redrive-execution --execution-arn {execution}")
-    # Readers see none of the day.
+    # The traffic table has no items of the day.
     assert not [key for key in warehouse.items() if key[1] == day]
 
     warehouse.delete(broken)
@@ -152,8 +152,8 @@ def test_an_invalid_range_of_days_is_refused(warehouse, notices, fields):
     assert "YYYY-MM-DD" in json.loads(notices()[0]["Message"])["cause"]
 
 
-def test_open_books_of_one_day_keep_no_other_day_from_its_answers(warehouse, notices):
-    """The second of three days has a line that Firehose set aside, so its books are open."""
+def test_an_unbalanced_day_does_not_block_other_days(warehouse, notices):
+    """On the second of three days, Firehose failed to deliver a line. The ledger of that day does not balance."""
     first, open_day, last = "2026-05-20", "2026-05-21", "2026-05-22"
     for number, day in enumerate((first, open_day, last)):
         warehouse.put_raw("impressions", f"{day} 10", "good.gz", [impression(200 + number, 0, f"{day} 10:00:00.000")])
@@ -165,14 +165,14 @@ def test_open_books_of_one_day_keep_no_other_day_from_its_answers(warehouse, not
     ended = warehouse.wait(execution)
     assert ended["status"] == "FAILED"
     assert f"replay --undelivered --day {open_day}" in ended["cause"]
-    # With the others, and again at the end: there a redrive goes on.
+    # The check runs with those of the other days, and again at the end. A redrive continues at the second check.
     failed = warehouse.failed_tasks(execution)
     assert len(failed) == 2
     assert [cause for cause in failed if f"the books of {open_day} don't balance" not in cause] == []
     assert {day: warehouse.items()[ADS[0], day] for day in (first, open_day, last)} == dict.fromkeys(
         (first, open_day, last), (1, 0)
     )
-    # Alarms on open books write to the same topic.
+    # Alarms on an unbalanced ledger publish to the same topic.
     while "execution" not in (message := json.loads(notices()[0]["Message"])):
         assert "-ledger" in message["AlarmName"]
     assert f"the books of {open_day} don't balance" in message["cause"]
@@ -185,7 +185,7 @@ def schedule(warehouse):
     return warehouse.scheduler.get_schedule(Name=name)
 
 
-def test_the_nightly_run_is_scheduled_and_a_blank_parameter_ends_that(warehouse):
+def test_the_nightly_run_is_scheduled_unless_the_parameter_is_blank(warehouse):
     found = schedule(warehouse)
     assert found["State"] == "ENABLED"
     assert found["Target"]["Arn"] == warehouse.state_machine

@@ -1,4 +1,4 @@
-"""The README's deployment by hand, from the deployed stack on: its commands put every script where the jobs look for it."""
+"""Runs the commands of the README's manual deployment that follow `sam deploy`: they upload all scripts of the jobs."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NOT_HERE = "sam build\nsam deploy                        # asks before it changes anything\n"
 
 
-def test_scripts_are_copied_to_where_the_jobs_look(warehouse, tmp_path):
+def test_scripts_are_uploaded_to_the_locations_of_the_jobs(warehouse, tmp_path):
     listed = subprocess.run(
         ["git", "ls-files", "glue", "pipeline", "tools/delivery/lake_zip.py"],
         cwd=ROOT, check=True, capture_output=True, text=True,

@@ -1,4 +1,4 @@
-"""docs/self-guided-demo.md, pasted: the commands that the emulator can answer, in one shell, from start to end."""
+"""Pastes docs/self-guided-demo.md into one shell, except commands that the emulator does not support."""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ PAGE = {
 # Sections whose blocks the tests below paste, in this order.
 PASTED = (1, 2, 3, 4, 5, 6, 8, 9)
 
-# Blocks that are not pasted, by their first line. `tests/documents` holds their commands against the models of AWS.
+# Blocks that are not pasted, by their first line. `tests/documents` validates their commands against the AWS models.
 NOT_HERE = {
     "cargo dataless doctor --aws": "it looks at an account; tests/doctor has one of moto",
     'aws logs tail /aws-glue/crawlers --log-stream-name-prefix "$STACK-raw" --since 1h': "the emulator's crawlers log nothing",
@@ -33,10 +33,10 @@ NOT_HERE = {
     'aws cloudformation delete-stack --stack-name "$STACK"': "other tests have this stack after it",
 }
 
-# What a local run has in place of the page's: once each.
+# Replacements for a local run. Each text occurs once on the page.
 DIFFERENT = {
     "STACK=warehouse": f"STACK={os.environ.get('DATALESS_STACK')}",
-    # AWS's host name of the API does not lead to an emulator.
+    # The API's host name on AWS does not resolve to an emulator.
     "BASE_URL=$(output BaseURL)": f"BASE_URL={os.environ.get('DATALESS_BASE_URL')}",
     "--duration 10m": "--duration 2s",
     "--impressions 1000000": "--impressions 2000",
@@ -44,7 +44,7 @@ DIFFERENT = {
     "aws s3 sync /tmp/sample/data/raw": 'aws s3 sync "$SAMPLE/data/raw"',
 }
 
-# The emulator's Athena can't read ORC. It answers one query; then the page's queries are noted, for Spark.
+# The emulator's Athena cannot read ORC. It answers one query. The page's queries are recorded for Spark instead.
 ASK_SPARK = """
 test "$(ask 'SELECT 6 * 7 AS answer')" = "SUCCEEDED
 answer
@@ -52,7 +52,7 @@ answer
 ask() { printf '%s\\0' "$1" >>"$ASKED"; }
 """
 
-# The load generator that `cargo dataless loadgen` builds has been built.
+# Replaces `cargo dataless loadgen` by the load generator that is already built.
 PRELUDE = 'cargo() { shift 2; "$DATALESS_LOADGEN" "$@"; }'
 
 
@@ -61,7 +61,7 @@ def first_line(block):
 
 
 class Demo:
-    """The reader's shell, and what has been pasted."""
+    """The reader's shell, and the queries that the page ran in it."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -77,7 +77,7 @@ class Demo:
         self.day = time.strftime("%F", time.gmtime())
 
     def paste(self, number):
-        """Pastes the blocks of a section; what each printed."""
+        """Pastes the blocks of a section, and returns the output of each."""
         assert number in PASTED
         printed = []
         for block in PAGE[number]:
@@ -94,7 +94,7 @@ class Demo:
 
     @property
     def asked(self):
-        """The queries so far."""
+        """The queries that were recorded so far."""
         return (self.folder / "asked").read_text(encoding="utf-8").split("\0")[:-1]
 
     def value(self, text):
@@ -109,7 +109,7 @@ def demo(tmp_path_factory):
 
 
 def events_of(warehouse, table, ad, day):
-    """Ids of the ad's events of a day, in whatever raw object they are."""
+    """Returns the ids of the ad's events of a day, from all raw objects of the table."""
     found = set()
     for page in warehouse.s3.get_paginator("list_objects_v2").paginate(
         Bucket=warehouse.bucket, Prefix=f"data/raw/ad/{table}/"
@@ -131,7 +131,7 @@ def test_an_event_is_acknowledged_and_another_refused(demo):
     assert (bad["failed_count"], bad["records"][0]["error_code"]) == (1, "InvalidId")
 
 
-def test_both_dashboards_are_there_and_load_arrives(demo):
+def test_both_dashboards_exist_and_the_load_arrives(demo):
     dashboards, report, listed = demo.paste(3)
     names = [url.rpartition("/")[2] for url in dashboards.splitlines()]
     assert len(names) == 2
@@ -157,7 +157,7 @@ def test_each_etl_job_is_started_for_the_day(demo, warehouse):
         name = demo.value(f"$(output {job}ETLJob)")
         assert today in [run["Arguments"].get("--day") for run in glue.get_job_runs(JobName=name)["JobRuns"]]
         if "Python" in job:
-            # The emulator only notes the run.
+            # The emulator only records the run.
             warehouse.run_job(name, {"--day": today})
 
 
@@ -196,6 +196,6 @@ def test_every_block_is_pasted_or_has_its_reason():
     assert left <= NOT_HERE.keys()
 
 
-def test_what_differs_is_on_the_page_once():
+def test_replaced_texts_are_on_the_page_once():
     page = "".join(block for blocks in PAGE.values() for block in blocks)
     assert [text for text in DIFFERENT if page.count(text) != 1] == []

@@ -1,4 +1,4 @@
-"""The arguments that the script of a job asks for: those that it gives to Glue's getResolvedOptions or to argparse, and no other text."""
+"""Finds the arguments that a job's script reads: those that it passes to Glue's getResolvedOptions or to argparse."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import calls
 
 
 class NotRead(Exception):
-    """The list of names is written in a way that is not known here."""
+    """The list of names has a form that this module does not support."""
 
 
 def assigned(function: ast.AST) -> dict[str, list[ast.expr]]:
-    """By name, what a function gives to it, or lets it go through in a loop."""
+    """Returns, for each variable of a function, the values assigned to it and the iterables of its loops."""
     found: dict[str, list[ast.expr]] = {}
     for one in ast.walk(function):
         targets, value = {
@@ -31,7 +31,7 @@ def assigned(function: ast.AST) -> dict[str, list[ast.expr]]:
 
 
 def names(part: ast.expr, known: dict[str, list[ast.expr]]) -> set[str]:
-    """The texts of a list, with the lists that it is made of."""
+    """Returns the strings in a list, including those of lists that it is built from."""
     match part:
         case ast.Constant(value=str(text)):
             return {text}
@@ -62,13 +62,13 @@ def of_python(parts: list[ast.AST]) -> set[str]:
 
 
 def of_scala(text: str) -> set[str]:
-    """etl.scala reads all pairs into `given`, and takes from there what it knows."""
+    """etl.scala reads all pairs into `given`, and gets its arguments from there."""
     return set(re.findall(r'\bgiven(?:\.getOrElse)?\("(\w+)"', text))
 
 
 @functools.cache
 def of(script: Path) -> frozenset[str]:
-    """Those of the modules beside it that it reaches count too."""
+    """Returns the arguments that the script reads, including those read by functions of other modules that it uses."""
     if script.suffix != ".py":
         return frozenset(of_scala(script.read_text(encoding="utf-8")))
     return frozenset(of_python([part for parts in calls.reached(script).values() for part in parts]))

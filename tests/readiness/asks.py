@@ -1,8 +1,8 @@
 """The calls that CloudFormation makes with its role for each resource of a stack: action, ARN and context.
 
-The actions are those that each type's schema lists for its handlers, as cfn-lint ships them. The ARNs are the
-resource's own; for an action that is about something else (a role that is passed, a key, a package), those that the
-resource names.
+The actions are those that the schema of each type lists for its handlers. cfn-lint ships the schemas. The ARNs are
+those of the resource itself. For an action on something else (a passed role, a key, a package), the ARNs are those that
+the resource names.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def handlers(kind: str) -> frozenset[str]:
     return frozenset(action for name in HANDLERS for action in found.get(name, {}).get("permissions", []))
 
 
-# What no schema lists, by type: the action and its ARN ("own" for the resource's own, "*" where it has none), and why.
+# Actions that no schema lists, by type, with their ARN ("own": that of the resource, "*": none) and a source.
 BEYOND = {
-    # "Required if an update rolls back", and named by no handler:
+    # "Required if an update rolls back", but no handler names it:
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-stack.html
     "AWS::CloudFormation::Stack": [("cloudformation:CancelUpdateStack", "own")],
     # https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-plan-access-iam.html
@@ -60,13 +60,13 @@ BEYOND = {
         ("route53:ChangeResourceRecordSets", "own"), ("route53:GetChange", "own"), ("route53:GetHostedZone", "own"),
         ("route53:ListResourceRecordSets", "own"), ("route53:ListHostedZonesByName", "*"),
     ],
-    # A new zone is there when its change is.
+    # CloudFormation waits until the change that creates a zone is complete.
     # https://docs.aws.amazon.com/Route53/latest/APIReference/API_CreateHostedZone.html
     "AWS::Route53::HostedZone": [("route53:GetChange", "change")],
-    # CloudFormation writes the records that prove a domain, in the zone that DomainValidationOptions names.
+    # CloudFormation writes the validation records of a domain to the zone in DomainValidationOptions.
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-certificatemanager-certificate.html
     "AWS::CertificateManager::Certificate": [("route53:ChangeResourceRecordSets", "zone"), ("route53:GetChange", "change")],
-    # The access log of a stage, the log of a state machine.
+    # Access logs of a stage, and logs of a state machine.
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/AWS-logs-and-resource-policy.html
     "AWS::ApiGateway::Stage": [
         (f"logs:{one}", "*") for one in (
@@ -74,9 +74,9 @@ BEYOND = {
             "PutResourcePolicy", "UpdateLogDelivery",
         )
     ],
-    # Tags of a function are read before they are changed.
+    # CloudFormation reads the tags of a function before it changes them.
     "AWS::Lambda::Function": [("lambda:ListTags", "own")],
-    # Redshift keeps a password that it makes in Secrets Manager, with the caller's rights, and rotates it.
+    # Redshift stores a generated password in Secrets Manager with the caller's permissions, and rotates it.
     # https://docs.aws.amazon.com/redshift/latest/mgmt/redshift-secrets-manager-integration-permissions.html
     "AWS::Redshift::Cluster": [
         (f"secretsmanager:{one}", "redshift secret")
@@ -88,20 +88,20 @@ BEYOND = {
 
 # Actions of the schemas that are not needed here.
 ELSEWHERE = {
-    # Asked for below, with the name of the service.
+    # `SERVICE_LINKED` has this action with the name of the service.
     "*": {"iam:CreateServiceLinkedRole"},
-    # Flow logs in a bucket.
+    # Only for flow logs in a bucket.
     "AWS::EC2::FlowLog": {"s3:GetBucketPolicy", "s3:PutBucketPolicy"},
 }
 
-# Roles that services make for themselves when they are first used.
+# Service-linked roles, which are created when a service is first used.
 SERVICE_LINKED = {
     "AWS::EMR::Cluster": ("elasticmapreduce.amazonaws.com", "AWSServiceRoleForEMRCleanup"),
     "AWS::ApiGateway::DomainName": ("ops.apigateway.amazonaws.com", "AWSServiceRoleForAPIGateway"),
     "AWS::Redshift::Cluster": ("redshift.amazonaws.com", "AWSServiceRoleForRedshift"),
 }
 
-# The actions of IAM whose calls carry the boundary of the role that they are about.
+# The IAM actions whose context contains the permissions boundary of the role.
 BOUNDED = {
     "iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:AttachRolePolicy", "iam:DetachRolePolicy",
 }  # fmt: skip
@@ -110,7 +110,7 @@ BOUNDED = {
 def texts(part):
     if isinstance(part, dict):
         for key, one in part.items():
-            # Whom a policy or a trust is for, and what it allows, is not what CloudFormation asks for.
+            # CloudFormation does not call the actions in policies, and does not need access to their principals.
             if key not in ("PolicyDocument", "AssumeRolePolicyDocument", "KeyPolicy"):
                 yield from texts(one)
         if {"S3Bucket", "S3Key"} <= set(part):
@@ -125,19 +125,19 @@ def texts(part):
 
 
 class Asks:
-    """Those of a warehouse with all its stacks, for a role of a pipeline that keeps its packages in a bucket."""
+    """The calls for all stacks of a warehouse. The pipeline that deploys it stores its packages in a bucket."""
 
     def __init__(self, warehouse, bucket: str):
         self.stacks, self.bucket = list(all_stacks(warehouse)), bucket
-        # Types with actions of their schemas for which a resource has no ARN here: nothing asks for them.
+        # Types and actions of their schemas for which a resource has no known ARN. `all` does not yield them.
         self.dropped: set[tuple[str, str]] = set()
-        # What a resource names that is in another stack: ARNs by the name that it has there.
+        # ARNs by physical name, because a resource can name a resource of another stack.
         self.arns = {}
         for _, stack in self.stacks:
             for name in stack.resources:
                 for own, arns in zip(names_of(stack, name), arns_of(stack, name), strict=True):
                     self.arns.setdefault(own, set()).update(arns)
-        # Roles by their ARN: whom they trust, and what bounds them.
+        # Properties of the roles by ARN: the trusted principals and the permissions boundary.
         self.roles = {}
         for _, stack in self.stacks:
             for name, one in stack.resources.items():
@@ -173,13 +173,13 @@ class Asks:
 
     @staticmethod
     def sample(about):
-        """For ids that a service makes, such as those of a network."""
+        """Returns an example ARN for a resource whose id the service generates, such as those of a network."""
         values = iter(("aws", "us-east-1", "123456789012"))
         return re.sub(r"\[\^:\]\*", lambda _: next(values), about[0]).replace(".*", "0123456789abcdef0")
 
     def named(self, stack, name):
-        """ARNs that the resource names itself, and those of what it refers to."""
-        # What a nested stack is handed is for what is in it.
+        """Returns the ARNs that the resource names, and those of the resources that it refers to."""
+        # The parameters of a nested stack are for the resources in it.
         is_stack = stack.resources[name]["Type"] == "AWS::CloudFormation::Stack"
         written = set() if is_stack else set(texts(stack.resources[name]["Properties"]))
         found = {one for one in written if one.startswith("arn:")}
@@ -187,14 +187,14 @@ class Asks:
         for other in stack.edges.get(name, set()) | self.shifting(stack, name):
             if other in stack.resources and other != name:
                 found |= {arn for arns in arns_of(stack, other) for arn in arns}
-                # An instance profile brings its role with it.
+                # An instance profile also needs its role.
                 if stack.resources[other]["Type"] == "AWS::IAM::InstanceProfile":
                     found |= {one for role in stack.edges[other] for arns in arns_of(stack, role) for one in arns}
         return {one.replace("arn:aws:s3:::builds/", f"arn:aws:s3:::{self.bucket}/") for one in found}
 
     @staticmethod
     def shifting(stack, name):
-        """The deployment group that shifts an alias's traffic, which its update policy names."""
+        """Returns the deployment group that shifts an alias's traffic, from the update policy of the alias."""
         policy = stack.template.body["Resources"][name].get("UpdatePolicy", {}).get("CodeDeployLambdaAliasUpdate", {})
         return {policy["DeploymentGroupName"]["Ref"]} if policy else set()
 
@@ -213,7 +213,7 @@ class Asks:
         yield ask(where, kind, action, arn, context)
 
     def trusted(self, role):
-        """The services that may take on a role of the warehouse; others' roles are not passed."""
+        """Returns the services that may assume a role of the warehouse. Other roles are never passed."""
         if role not in self.roles:
             return []
         statements = self.roles[role]["AssumeRolePolicyDocument"]["Statement"]
@@ -247,11 +247,11 @@ class Asks:
             yield from self.of_child(where, kind, stack.nested[name], min(own))
 
     def of_child(self, where, kind, child, own):
-        """Its template comes from the bucket of the build; a transform is used by a change set of its own; images are looked up."""
+        """Yields the calls for a nested stack: its template in the bucket, its transforms, and its SSM parameters."""
         yield Ask(where, kind, "s3:GetObject", f"arn:aws:s3:::{self.bucket}/packages/0123456789abcdef.template")
         for transform in iam.as_list(child.template.source.get("Transform", [])):
             arn = f"arn:aws:cloudformation:us-east-1:aws:transform/{transform.removeprefix('AWS::')}"
-            # A stack with a transform is made by a change set.
+            # CloudFormation creates a stack with a transform through a change set.
             yield from (Ask(where, kind, "cloudformation:CreateChangeSet", one) for one in (arn, own))
         for name, one in child.template.source.get("Parameters", {}).items():
             if one["Type"].startswith("AWS::SSM::Parameter::Value"):

@@ -1,6 +1,6 @@
-"""AWS calls in code: found in Python by its syntax tree, in Rust by the methods of the SDK's clients.
+"""Finds AWS calls in code: in the syntax tree of Python, and by the methods of the SDK's clients in Rust.
 
-What a job reaches in the modules beside it counts, and no more: the functions that it names, and those that these name.
+Of the other modules beside a job, only the functions count that the job uses directly or indirectly.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 import botocore.session
 from botocore import xform_name
 
-# Operations that another action is about. https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+# IAM actions of operations with other names.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
 ACTIONS = {
     "s3:ListObjectsV2": "s3:ListBucket",
     "s3:ListObjectVersions": "s3:ListBucketVersions",
@@ -23,13 +24,13 @@ ACTIONS = {
     # https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html
     "lambda:Invoke": "lambda:InvokeFunction",
 }
-# With a version id they need another right.
+# With a version id, these actions need another permission.
 VERSIONED = {"s3:GetObject": "s3:GetObjectVersion", "s3:DeleteObject": "s3:DeleteObjectVersion"}
 
 
 @functools.cache
 def operations(service: str) -> dict[str, str]:
-    """The operations of a service by the name that Python and Rust call them by."""
+    """Returns the operations of a service by their method name in Python and Rust."""
     model = botocore.session.get_session().get_service_model(service)
     return {xform_name(name): f"{service}:{name}" for name in model.operation_names}
 
@@ -48,12 +49,12 @@ def tree(path: Path) -> ast.Module:
 
 
 def defined(path: Path) -> dict[str, ast.AST]:
-    """What the module defines; a function that only it defines inside another one is part of that one."""
+    """Returns the functions and classes of the module by name. Nested functions are part of the outer one."""
     return {one.name: one for one in tree(path).body if isinstance(one, (ast.FunctionDef, ast.ClassDef))}
 
 
 def imports(path: Path, root: Path) -> dict[str, tuple[Path, str | None]]:
-    """By the name that the module has for it, each module below the root that it imports, or what it takes from there."""
+    """Returns the imports from below the root, by local name: (module file, imported name or None for the module)."""
     found: dict[str, tuple[Path, str | None]] = {}
     for one in ast.walk(tree(path)):
         if isinstance(one, ast.Import):
@@ -67,7 +68,7 @@ def imports(path: Path, root: Path) -> dict[str, tuple[Path, str | None]]:
 
 
 def reached(script: Path) -> dict[Path, list[ast.AST]]:
-    """All of the script, and of its neighbours what is named from there on."""
+    """Returns the whole script, and the definitions in neighbouring modules that it uses directly or indirectly."""
     found: dict[Path, list[ast.AST]] = {script: [tree(script)]}
     left: list[tuple[Path, ast.AST]] = [(script, tree(script))]
     seen = set()
@@ -112,7 +113,7 @@ def services(path: Path) -> set[str]:
 def of_python(script: Path) -> set[str]:
     found, has_versions = set(), False
     modules = reached(script)
-    # A client may be made in one module, and handed to another.
+    # One module may create a client and pass it to another.
     known = {name: one for path in modules for service in services(path) for name, one in operations(service).items()}
     for parts in modules.values():
         for part in parts:
@@ -121,7 +122,7 @@ def of_python(script: Path) -> set[str]:
                 for one in ast.walk(part)
                 if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute)
             }
-            # An operation is a text where a paginator is asked for.
+            # `get_paginator` takes the operation as a string.
             found |= {known[name] for name in (called | strings(part)) & set(known)}
             has_versions |= "VersionId" in strings(part)
     return actions(found, has_versions)
@@ -152,7 +153,7 @@ def of_rust(folder: Path) -> set[str]:
 
 
 def integrations(path: Path, substitutions: dict[str, str]) -> set[str]:
-    """The services that a state machine calls, such as `sns:publish`."""
+    """Returns the service integrations that a state machine calls, such as `sns:publish`."""
     text = re.sub(r"\$\{(\w+)\}", lambda match: substitutions.get(match[1], match[0]), path.read_text(encoding="utf-8"))
     found = set()
 

@@ -1,9 +1,9 @@
-"""Actions of the types' schemas that no ask is about, since the resources name nothing that they could be about, and why.
+"""Actions in the types' schemas that CloudFormation does not call for the resources of the warehouse, with reasons.
 
-Reviewed by hand: a pair that is new here is an action that the templates need now, or an ARN that `physical` lacks.
+Reviewed by hand. A new pair is an action that the templates now need, or an ARN that is missing in `physical`.
 """
 
-# By reason, the types and their actions.
+# Types and their actions, by reason.
 NOT_ASKED = {
     "Definitions in a bucket, and integrations with a role: those here are in the template, and call functions": {
         "AWS::ApiGateway::RestApi": ["iam:PassRole", "s3:GetObject"],
@@ -64,7 +64,7 @@ NOT_ASKED = {
         "AWS::Logs::LogGroup": ["firehose:TagDeliveryStream", "s3:REST.PUT.OBJECT"],
         "AWS::Redshift::Cluster": ["redshift:DescribeSnapshotCopyGrant", "redshift:ModifyClusterDbRevisions"],
         "AWS::Redshift::ClusterParameterGroup": ["initech:DeleteReport", "initech:DescribeReport", "initech:UpdateReport"],
-        # Removed by the actions that set them.
+        # The actions that set these configurations also remove them.
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
         "AWS::S3::Bucket": [
             "s3:DeleteBucketAnalyticsConfiguration", "s3:DeleteBucketCors", "s3:DeleteBucketEncryption", "s3:DeleteBucketLifecycle",
@@ -98,7 +98,7 @@ NOT_ASKED = {
     },
 }  # fmt: skip
 
-# What some resources of a type ask for, and others have no cause to.
+# Actions that only some resources of a type need.
 SOMETIMES = {
     "Roles without a policy of AWS or of the stack": {"AWS::IAM::Role": ["iam:AttachRolePolicy", "iam:DetachRolePolicy"]},
     "Functions whose traffic is not shifted": {
@@ -110,7 +110,7 @@ SOMETIMES = {
     "Clusters whose password is a parameter": {"AWS::Redshift::Cluster": ["secretsmanager:CreateSecret", "secretsmanager:TagResource"]},
 }  # fmt: skip
 
-# Not asked for only where there is no key.
+# Actions that are needed only with a KMS key.
 WITHOUT_A_KEY = {
     "AWS::Athena::WorkGroup": ["kms:Decrypt", "kms:GenerateDataKey"],
     "AWS::DynamoDB::Table": ["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:RevokeGrant"],

@@ -1,4 +1,4 @@
-"""Alarms and dashboards after the transforms: metrics that a service publishes, of resources that are there, over windows that work."""
+"""Alarms and dashboards after the transforms use published metrics, existing resources and valid windows."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from support.resolver import read_template
 DAY, WEEK, HOUR = 86_400, 604_800, 3_600
 FINE_PERIODS = {10, 20, 30}
 
-# Alarms on metrics that intentionally don't exist.
+# Alarms on metrics that intentionally do not exist.
 NOWHERE = {"AlarmsStack/NeverAlarm": "it takes the place of the others where no alarm is to stop a deployment"}
 
 
@@ -28,7 +28,7 @@ def alarms(option):
 
 
 def metrics_of(alarm):
-    """Each metric of an alarm, with its period."""
+    """Returns each metric of an alarm, with its period."""
     if "Metrics" in alarm:
         return [
             (one["MetricStat"]["Metric"], one["MetricStat"]["Period"])
@@ -47,7 +47,7 @@ def widgets(option, kind):
                         yield f"{name}: {widget['properties'].get('title')}", widget["properties"]
 
 
-# --- what services publish ------------------------------------------------------------------------------------------
+# --- metrics of services --------------------------------------------------------------------------------------------
 
 
 def undocumented(namespace, name, dimensions):
@@ -61,7 +61,7 @@ def undocumented(namespace, name, dimensions):
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_metrics_are_those_that_services_publish(option):
-    """Those of dashboards are in tests/dashboard."""
+    """Tests in tests/dashboard check the metrics of dashboards."""
     problems, seen = set(), 0
     for name, alarm in alarms(option):
         for metric, _ in metrics_of(alarm):
@@ -75,7 +75,7 @@ def test_metrics_are_those_that_services_publish(option):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_expressions_know_their_ids(option):
+def test_expressions_use_existing_ids(option):
     problems = set()
     for name, alarm in alarms(option):
         ids = {one["Id"] for one in alarm.get("Metrics", [])}
@@ -86,7 +86,7 @@ def test_expressions_know_their_ids(option):
     assert not problems, listed(problems)
 
 
-def test_every_alarm_of_the_templates_is_among_them():
+def test_every_alarm_of_the_templates_is_tested():
     written = {
         name
         for path in [ROOT / "template.yaml", *(ROOT / "stacks").glob("*.yaml")]
@@ -99,7 +99,7 @@ def test_every_alarm_of_the_templates_is_among_them():
 
 
 def values(option):
-    """What a dimension may be, by its name: the names of the resources that are there."""
+    """Returns the allowed values of each dimension: the names of existing resources."""
     found = {}
     types = {
         "AWS::Lambda::Function": "FunctionName", "AWS::KinesisFirehose::DeliveryStream": "DeliveryStreamName", "AWS::SQS::Queue": "QueueName",
@@ -121,13 +121,13 @@ def values(option):
 
 
 def pairs(row):
-    """Names and values of the dimensions of a widget's row."""
+    """Returns names and values of the dimensions in a widget's row."""
     texts = [one for one in row if isinstance(one, str)]
     return list(zip(texts[2::2], texts[3::2], strict=True))
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_dimensions_are_of_what_is_there(option):
+def test_dimensions_are_of_existing_resources(option):
     known, problems = values(option), set()
     for name, alarm in alarms(option):
         for metric, _ in metrics_of(alarm):
@@ -141,7 +141,7 @@ def test_dimensions_are_of_what_is_there(option):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_dashboards_show_alarms_that_are_there(option):
+def test_dashboards_show_existing_alarms(option):
     made = {alarm.get("AlarmName") for _, alarm in alarms(option)}
     shown = {arn.rsplit(":alarm:", 1)[1] for _, properties in widgets(option, "alarm") for arn in properties["alarms"]}
     # CloudWatch ignores missing alarms, and those on metric math are optional.
@@ -155,13 +155,13 @@ def on_metric_math():
         for _, alarm in alarms("defaults")
         if any("Expression" in one for one in alarm.get("Metrics", []))
     }
-    # The quota of each type's stream.
+    # One alarm on the quota of each type's stream.
     assert len(found) == len(event_types.names())
     return found
 
 
 def test_the_name_of_the_api_is_its_title():
-    """API Gateway takes the name of an imported API, which is a dimension, from its definition."""
+    """The name is a dimension. For an imported API, API Gateway takes it from the definition."""
     for option in OPTIONS:
         (api,) = [
             one["Properties"]
@@ -183,7 +183,7 @@ def faults(alarm):
         if period * evaluations > (WEEK if period >= HOUR else DAY):
             yield f"it looks back {period * evaluations} seconds"
         if period >= DAY and alarm.get("TreatMissingData") == "breaching":
-            # The window slides: it has no data when tonight's run is later than last night's.
+            # The window slides. It has no data while tonight's run is later than last night's.
             yield "missing data of a day is breaching, so that each run later than the one before raises it"
     if int(alarm.get("DatapointsToAlarm", evaluations)) > evaluations:
         yield "more data points than periods"
@@ -194,7 +194,7 @@ def faults(alarm):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_windows_work(option):
+def test_windows_are_valid(option):
     problems = {f"{name}: {fault}" for name, alarm in alarms(option) for fault in faults(alarm)}
     assert not problems, listed(problems)
 
@@ -214,6 +214,6 @@ GOOD = {"Period": 300, "EvaluationPeriods": 1, "TreatMissingData": "notBreaching
         ({"DatapointsToAlarm": 2}, "more data points"),
     ],
 )
-def test_windows_that_do_not_are_noticed(change, expected):
+def test_invalid_windows_are_detected(change, expected):
     found = list(faults(GOOD | change))
     assert len(found) == (expected is not None) and all(re.search(expected, one) for one in found)

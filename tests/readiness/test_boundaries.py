@@ -1,4 +1,4 @@
-"""The boundaries of the roles that the deployment role makes: none is made without, each has its own, and it leaves what they need."""
+"""Each role that the deployment role creates has the right permissions boundary, which allows what the role needs."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from support import iam
 from support.combinations import ROOT
 from support.processed import all_stacks, arns_of, listed, warehouse
 
-# What gives rights to a role, as far as IAM can compare the boundary.
+# Actions that grant permissions to a role, and for which IAM has the boundary as a condition key.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
 MAKES_ROLES = ("iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:PutRolePermissionsBoundary")
 CHANGES_POLICIES = (
@@ -31,21 +31,21 @@ ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 
 
 @pytest.mark.parametrize("boundary", [[], [ADMINISTRATOR]], ids=["none", "another"])
-def test_no_role_is_made_without_a_boundary(boundary):
+def test_no_role_can_be_created_without_a_boundary(boundary):
     context = {"iam:policyarn": [POLICY, SSM], "iam:permissionsboundary": boundary}
     made = {
         f"{statement.place}: {action} on {resource}"
         for statement in deployment_statements()
         for action in MAKES_ROLES
-        # Of any role that a statement names.
+        # For any role that a statement names.
         for resource in statement.resources
         if statement.effect == "Allow" and statement.matches(action, resource.replace("*", "any"), context)
     }
     assert not made, listed(made)
 
 
-def test_every_right_over_roles_is_there_with_a_boundary():
-    """Else the test above would find nothing to look at."""
+def test_roles_can_be_created_with_a_boundary():
+    """Without these permissions, the test above would check nothing."""
     assert len(bounds()) == 2
     for arn in bounds():
         context = {"iam:policyarn": [POLICY, SSM], "iam:permissionsboundary": [arn]}
@@ -53,7 +53,7 @@ def test_every_right_over_roles_is_there_with_a_boundary():
 
 
 def may(action, arn):
-    """Whether a statement allows it, whatever its conditions ask."""
+    """Returns whether a statement allows the action. Ignores its conditions."""
     return any(
         one.effect == "Allow" and one.names(action) and any(iam.like(arn, other) for other in one.resources)
         for one in deployment_statements()
@@ -61,7 +61,7 @@ def may(action, arn):
 
 
 def of_the_pipeline(kind):
-    """ARNs of the stacks that the pipeline itself is made of."""
+    """Returns the names of the resources of a type in the pipeline's own stacks, by ARN."""
     stacks = [stack(path.name) for path in sorted(ROOT.glob("build*.yaml"))]
     return {
         arns_of(one, name)[0][0]: name
@@ -71,7 +71,7 @@ def of_the_pipeline(kind):
     }
 
 
-def test_no_boundary_and_no_right_of_its_own_can_be_changed():
+def test_the_role_cannot_change_boundaries_or_its_own_permissions():
     assert boundary_parameters()
     policies, roles = of_the_pipeline("AWS::IAM::ManagedPolicy"), of_the_pipeline("AWS::IAM::Role")
     assert {"WarehouseBoundary", "MachinesBoundary", "DeployDataPolicy", "DeployMachinesPolicy"} <= set(
@@ -88,7 +88,7 @@ def test_no_boundary_and_no_right_of_its_own_can_be_changed():
         if may("iam:DeleteRolePermissionsBoundary", arn)
     }
     assert not changed, listed(changed)
-    # That much it may do to what it made.
+    # It may change the policies and roles that it created.
     assert all(may(action, POLICY) for action in ("iam:CreatePolicyVersion", "iam:DeletePolicy")) and may(
         "iam:PutRolePolicy", ROLE
     )
@@ -108,7 +108,7 @@ def roles():
 
 
 def boundary_of(place):
-    """Jobs that load Redshift are jobs, wherever they are declared."""
+    """Jobs that load Redshift have the boundary of jobs, although they are in a stack of machines."""
     return (
         "MachinesBoundary"
         if place.startswith("MachinesStack/") and not place.endswith("/RedshiftJobsStack")
@@ -117,7 +117,7 @@ def boundary_of(place):
 
 
 def test_every_role_of_the_warehouse_has_its_boundary():
-    """Those of machines are in stacks below one of their own. A role that SAM makes, because a function names none, is among them."""
+    """Roles of machines are in nested stacks of MachinesStack. Roles that SAM creates for functions count too."""
     found = {(place, name): bounds().get(one.get("PermissionsBoundary"), [None])[0] for place, name, _, one in roles()}
     assert len(found) > 20
     wrong = {f"{place} {name}" for (place, name), boundary in found.items() if boundary != boundary_of(place)}
@@ -132,9 +132,9 @@ def test_without_the_pipeline_no_role_has_a_boundary():
     ]
 
 
-# --- what a boundary leaves -------------------------------------------------------------------------------------------
+# --- what a boundary allows -------------------------------------------------------------------------------------------
 
-# Of the policies of AWS that the templates attach, what is sure to be used.
+# Actions of the attached AWS managed policies that are certainly used.
 OF_AWS = {
     # https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonAPIGatewayPushToCloudWatchLogs.html
     "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs": [
@@ -153,7 +153,7 @@ OF_AWS = {
 
 
 def calls_of(statement):
-    """What a statement allows, as calls: each action with each resource that it is about."""
+    """Yields the calls that a statement allows: each action with each matching resource, and the context."""
     # The conditions of the statement are those of the calls that it allows.
     context = {
         key.lower(): [str(one) for one in iam.as_list(wanted)]
@@ -162,7 +162,7 @@ def calls_of(statement):
     }
     for action in statement.actions:
         for resource in statement.resources:
-            # All that it can be about; a boundary names it.
+            # The wildcard means all service-linked roles. A boundary names their path.
             if action == "iam:CreateServiceLinkedRole" and resource == "*":
                 resource = "arn:aws:iam::123456789012:role/aws-service-role/any/any"
             arn = "*" if resource == "*" or not iam.formats(action) else resource.replace("*", "any")
@@ -170,8 +170,8 @@ def calls_of(statement):
                 yield action, arn, context | {"aws:requestedregion": ["us-east-1"]}
 
 
-def test_a_boundary_leaves_the_roles_what_they_need():
-    """What the policies of a role allow and its boundary does not, the role may not do."""
+def test_a_boundary_allows_what_the_policies_of_roles_allow():
+    """A role may only do what both its policies and its boundary allow."""
     lost = {
         f"{place} {name}: {action} on {arn}"
         for place, name, statements, one in roles()
@@ -182,7 +182,7 @@ def test_a_boundary_leaves_the_roles_what_they_need():
     assert not lost, listed(lost)
 
 
-def test_a_boundary_leaves_what_policies_of_aws_give():
+def test_a_boundary_allows_what_aws_managed_policies_allow():
     attached = {
         (bounds()[one["PermissionsBoundary"]][1], policy)
         for _, _, _, one in roles()

@@ -8,7 +8,7 @@ from deployment import asked, deployment_statements
 from support import iam
 from support.processed import STACK_NAME, listed
 
-# Names that another branch of the same pipeline, or another warehouse of the account, could have.
+# Resource names of another branch of the same pipeline, or of another warehouse in the account.
 OTHERS = {
     "glue:DeleteJob": ["job/a-warehouse-of-other-AdTrafficJob", "job/AdTrafficJob-1ABCDEFGHIJ2K"],
     "states:DeleteStateMachine": [
@@ -49,7 +49,7 @@ def test_other_branches_are_out_of_reach():
 
 
 def kind_of(arn):
-    """`iam:role` for a role; the service alone where its ARNs name no kind."""
+    """Returns the kind of an ARN, such as `iam:role`. It is only the service if its ARNs contain no type."""
     _, _, service, _, _, resource = arn.split(":", 5)
     if "redshift!" in resource:
         return "secret of Redshift"
@@ -60,9 +60,10 @@ def kind_of(arn):
 
 
 def reached(stack):
-    """What CloudFormation asks for here, asked for another stack: the kinds that the role reaches, and those that it does not.
+    """Returns the kinds of resources of another stack that the role reaches, and those that it does not reach.
 
-    Left out is what describes Redshift, for which AWS takes `*` only.
+    Uses CloudFormation's calls with the name of the other stack. Ignores actions that describe Redshift, because AWS
+    accepts only `*` for them.
     """
     kinds, seen = {True: set(), False: set()}, 0
     for ask in asked():
@@ -79,16 +80,16 @@ def reached(stack):
     return kinds[True], kinds[False]
 
 
-# Named by the stack's name alone, without anything after it.
+# Policies name these by `<stack>`, without a wildcard.
 EXACT = {"athena:workgroup", "glue:database", "glue:table", "glue:userDefinedFunction"}
-# Named by `<stack>-*`.
+# Policies name these by `<stack>-*`.
 WITH_A_HYPHEN = {
     "cloudformation:stack", "cloudwatch:alarm", "cloudwatch:dashboard", "codedeploy:application", "codedeploy:deploymentgroup",
     "dynamodb:table", "events:rule", "firehose:deliverystream", "glue:crawler", "glue:job", "iam:instance-profile", "iam:policy",
     "iam:role", "lambda:function", "logs:log-group", "s3", "scheduler:schedule", "secret of Redshift", "secretsmanager:secret", "sns",
     "sqs", "states:stateMachine",
 }  # fmt: skip
-# Named by `<stack>*`.
+# Policies name these by `<stack>*`.
 OPEN = {"log group of a service", "redshift:cluster", "redshift:parametergroup", "redshift:subnetgroup"}
 
 
@@ -98,15 +99,15 @@ OPEN = {"log group of a service", "redshift:cluster", "redshift:parametergroup",
         ("a-warehouse-of-other", set()),
         # `main-2` does not reach `main`.
         (STACK_NAME.removesuffix("-dev"), set()),
-        # `main` reaches all of `main-2` but its database with the tables, and its work group.
+        # `main` reaches everything of `main-2`, except its database with the tables and its work group.
         (f"{STACK_NAME}-2", OPEN | WITH_A_HYPHEN),
-        # Of `main2` or `mainline` it reaches the logs and the cluster of Redshift.
+        # Of `main2` or `mainline`, `main` reaches the logs and the Redshift cluster.
         (f"{STACK_NAME}2", OPEN),
     ],
 )
-def test_a_branch_reaches_those_whose_names_begin_with_its_own(stack, expected):
+def test_a_branch_reaches_branches_whose_names_begin_with_its_own(stack, expected):
     found, left = reached(stack)
     assert found == expected, listed(found ^ expected)
     assert found | left == OPEN | WITH_A_HYPHEN | EXACT
-    # No kind is reached in part.
+    # The role reaches all or none of a kind.
     assert not found & left, listed(found & left)

@@ -1,4 +1,4 @@
-"""Roles that functions, jobs and the state machine run under, against the calls that are listed beside their code."""
+"""The roles of functions, jobs and the state machine allow exactly the calls in the calls.yaml beside their code."""
 
 import pytest
 import yaml
@@ -12,11 +12,11 @@ from support.processed import all_stacks, listed, warehouse
 LISTS = [ROOT / "crates" / "calls.yaml", ROOT / "glue" / "calls.yaml", ROOT / "pipeline" / "calls.yaml"]
 OPTIONS = ["defaults", "everything"]
 
-# Roles of services: what they do is the service's documented behaviour, and not in code of the repository.
+# Roles of services. The services document their calls, which are not in code of the repository.
 OF_SERVICES = {
     "ApiGatewayLoggingRole", "DailyPipelineScheduleRole", "DeliveryRole", "RawCrawlerRole", "TrafficShiftRole",
 }  # fmt: skip
-# What runs on machines is software of others.
+# Roles of machines, which run third-party software.
 OF_MACHINES = {
     f"MachinesStack/{name}Stack" for name in ("DataPipeline", "Emr", "Network", "Redshift", "ScriptInstance")
 }
@@ -42,16 +42,16 @@ def test_every_role_is_listed():
 
 
 @pytest.mark.parametrize("name", ROLES)
-def test_the_list_says_where_it_has_it_from(name):
+def test_each_need_has_a_source(name):
     for need in ROLES[name]["needs"]:
         assert need.get("by") or need["source"].startswith("https://"), need
 
 
-# --- the list against the code --------------------------------------------------------------------------------------
+# --- the list and the code ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [name for name, role in ROLES.items() if not str(role["code"]).count(".json")])
-def test_the_list_is_what_the_code_calls(name):
+def test_the_list_matches_the_calls_of_the_code(name):
     role = ROLES[name]
     code = [path for one in role["code"] for path in role["folder"].glob(one)]
     assert len(code) >= len(role["code"])
@@ -59,7 +59,7 @@ def test_the_list_is_what_the_code_calls(name):
     assert found == {action for need in role["needs"] if need.get("by") == "code" for action in need["actions"]}
 
 
-def test_a_client_may_be_made_elsewhere(tmp_path):
+def test_a_client_from_another_module_is_found(tmp_path):
     script = tmp_path / "job.py"
     script.write_text("import boto3, parts\nparts.store(boto3.client('s3'))\n")
     (tmp_path / "parts.py").write_text(
@@ -68,7 +68,7 @@ def test_a_client_may_be_made_elsewhere(tmp_path):
     assert calls.of(script) == {"s3:PutObject"}
 
 
-def test_a_client_may_be_made_in_a_package(tmp_path):
+def test_a_client_is_followed_into_a_package(tmp_path):
     (tmp_path / "lake").mkdir()
     (tmp_path / "lake" / "files.py").write_text(
         "def get(client):\n    client.get_object(Key='a')\n\ndef unused(client):\n    client.delete_object(Key='a')\n"
@@ -81,31 +81,31 @@ def test_a_client_may_be_made_in_a_package(tmp_path):
     assert calls.of(script) == {"s3:GetObject", "s3:PutObject"}
 
 
-def test_the_list_is_what_the_state_machine_calls():
+def test_the_list_matches_the_calls_of_the_state_machine():
     role = ROLES["DailyPipelineRole"]
     substitutions = warehouse("defaults").one("DailyPipeline")["Properties"]["DefinitionSubstitutions"]
     found = calls.integrations(role["folder"] / role["code"][0], substitutions | {"ParallelDays": "2"})
     assert found == {need["by"] for need in role["needs"] if "by" in need}
 
 
-# --- the roles against the list -------------------------------------------------------------------------------------
+# --- the roles and the list -----------------------------------------------------------------------------------------
 
 
 def stacks_with(name, option):
-    """Those with a role of this name: each event type has its own, an option may make none."""
+    """Returns the stacks with a role of this name: one per event type, or none if the option does not create it."""
     return [
         stack for place, stack in all_stacks(warehouse(option)) if name in stack.resources and place not in OF_MACHINES
     ]
 
 
 def of_each_type(resources):
-    """Resources; one that names `<type>` is one of each event type."""
+    """Yields the resources. A resource with `<type>` is repeated for each event type."""
     for text in resources:
         yield from sorted({text.replace("<type>", event_types.kebab(one)) for one in event_types.names()})
 
 
 def wanted(name, stack):
-    """Actions, ARNs and contexts of the calls."""
+    """Yields (action, ARN, context) of each call."""
     resolver = stack.resolver
     bucket = stack.template.parameters.get("ScriptsBucket", "")
     for need in ROLES[name]["needs"]:
@@ -115,7 +115,7 @@ def wanted(name, stack):
         for action in need["actions"]:
             for text in of_each_type(need["resources"]):
                 arn = resolver.substitute([text, {"Scripts": bucket}])
-                # Of the ARNs of a need those count that the action is about.
+                # Skip ARNs to which the action does not apply.
                 if arn == "*" or iam.is_about(action, arn):
                     yield action, arn, context
 
@@ -132,7 +132,7 @@ def test_each_option_makes_the_roles_that_it_needs(name):
 
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("name", ROLES)
-def test_the_role_may_make_its_calls(name, option):
+def test_the_role_allows_its_calls(name, option):
     for stack in stacks_with(name, option):
         calls_made, statements = list(wanted(name, stack)), granted(name, stack, option)
         problems = {
@@ -145,8 +145,8 @@ def test_the_role_may_make_its_calls(name, option):
 
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("name", ROLES)
-def test_the_role_may_make_no_others(name, option):
-    """Each action of a statement, and each of its resources, is what a call needs."""
+def test_the_role_allows_nothing_else(name, option):
+    """A call needs each action and each resource of each statement."""
     problems = set()
     for stack in stacks_with(name, option):
         calls_made = list(wanted(name, stack))
@@ -166,8 +166,8 @@ def test_the_role_may_make_no_others(name, option):
     assert not problems, listed(problems)
 
 
-def test_needs_are_about_something():
-    """An ARN that none of its actions is about would never be asked for."""
+def test_needs_have_resources_of_their_actions():
+    """An action without resource types accepts only `*`. `wanted` would skip other ARNs."""
     for name, role in ROLES.items():
         for need in role["needs"]:
             for action in need["actions"]:

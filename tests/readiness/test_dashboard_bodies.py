@@ -1,4 +1,4 @@
-"""The bodies of the dashboards after the transforms: JSON, whatever the values are that come into them."""
+"""The bodies of the dashboards are valid JSON after the transforms, whatever values they contain."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def bodies(stack):
 
 
 class Hostile(Processed):
-    """Names and attributes of resources hold what JSON would escape."""
+    """Names and attributes of resources contain characters that JSON escapes."""
 
     def physical_id(self, name):
         return HOSTILE
@@ -40,7 +40,7 @@ def dashboard_stacks(option):
 
 
 def hostile(stack):
-    """The stack's dashboards with values that hold quotes, slashes and backslashes wherever a value is free."""
+    """Returns the stack with quotes, slashes and backslashes in all parameters that accept any value."""
     template = stack.template
     declared = template.source.get("Parameters", {})
     free = {
@@ -50,7 +50,7 @@ def hostile(stack):
     }
     if template.path.name == "template.yaml":
         free = set()
-    # The values of conditions stay as they are.
+    # Parameters in conditions keep their values.
     conditions = json.dumps(template.source.get("Conditions", {}))
     values = template.parameters | {name: HOSTILE for name in free if f'"{name}"' not in conditions}
     resolver = Hostile(template.path, values, PSEUDO | {"AWS::StackName": template.stack_name}, {})
@@ -82,9 +82,9 @@ def test_bodies_are_json_with_any_value(option):
 
 
 def quoted_references(part, inside=False):
-    """Strings with a reference and a double quote in them, below Fn::ToJsonString.
+    """Yields strings below Fn::ToJsonString that contain a reference and a double quote.
 
-    Of such a string with the name of a resource the service makes an outer Fn::Sub, whose text is not escaped.
+    If such a string names a resource, the service replaces it by an outer Fn::Sub, whose text is not escaped.
     https://github.com/aws-cloudformation/cloudformation-language-discussion/issues/103
     """
     if isinstance(part, list):
@@ -128,7 +128,7 @@ def references(part, inside=False):
 
 
 def test_bodies_refer_to_parameters_only():
-    """What the transform knows it puts in as JSON; what is known later it leaves to an Fn::Sub that escapes nothing."""
+    """The transform inserts known values as JSON. It leaves others to an Fn::Sub, which does not escape them."""
     later = set()
     for stack in dashboard_stacks("defaults"):
         known = {

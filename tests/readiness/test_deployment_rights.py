@@ -1,6 +1,6 @@
-"""The deployment role against the resources of the processed templates: actions and ARNs, both ways.
+"""The deployment role allows exactly the actions and ARNs that the resources of the processed templates need.
 
-Whether an action is granted at all is tested in tests/delivery, with the list of those that the templates don't use.
+Tests in tests/delivery check whether an action is granted at all, with a list of those that the templates do not use.
 """
 
 import pytest
@@ -22,7 +22,7 @@ def grants(action):
 
 @pytest.fixture(scope="module")
 def used():
-    """For each statement, the actions and ARNs that it allows somebody who asks."""
+    """Returns for each statement the (action, ARN) pairs of CloudFormation's calls that it allows."""
     found = {one: set() for one in deployment_statements()}
     for ask in asked():
         for statement in deployment_statements():
@@ -31,7 +31,7 @@ def used():
     return found
 
 
-def test_what_is_asked_is_allowed():
+def test_each_call_is_allowed():
     refused = {
         f"{ask.kind}: {ask.action} on {ask.arn}"
         for ask in asked()
@@ -41,8 +41,8 @@ def test_what_is_asked_is_allowed():
     assert len(asked()) > 2000
 
 
-def test_what_no_schema_lists_is_granted_too():
-    """CloudFormation is silent about some types; what they need is in `asks`."""
+def test_calls_that_no_schema_lists_are_allowed():
+    """The schemas of some types lack actions. `asks` lists them."""
     missing = {
         f"{ask.kind}: {ask.action}"
         for ask in asked()
@@ -55,15 +55,15 @@ def text_of(found):
     return listed(f"{kind}: {action}" for kind, action in found)
 
 
-def test_what_is_not_asked_is_reviewed():
-    """An action without an ARN is not compared with any statement."""
+def test_actions_without_a_call_are_reviewed():
+    """No other test compares an action without an ARN with the statements."""
     never, sometimes = pairs(*NOT_ASKED.values()), pairs(*SOMETIMES.values(), WITHOUT_A_KEY)
     asking = {(one.kind, one.action) for one in asked()}
     assert dropped() == never | sometimes, text_of(dropped() ^ (never | sometimes))
     assert not never & asking and sometimes <= asking, text_of(never & asking | sometimes - asking)
 
 
-def test_with_a_key_all_that_it_is_for_is_asked():
+def test_with_a_key_all_actions_on_it_are_called():
     left = dropped("a key", "everything", "everything under Data Pipeline") & pairs(WITHOUT_A_KEY)
     assert not left, text_of(left)
 
@@ -78,7 +78,7 @@ def test_every_action_of_a_statement_is_used_on_its_resources(used):
     assert not unused, listed(unused)
 
 
-def test_every_resource_of_a_statement_is_there(used):
+def test_every_resource_of_a_statement_is_used(used):
     unused = {
         f"{statement.place}: {resource} for {', '.join(statement.actions)}"
         for statement, uses in used.items()

@@ -1,4 +1,4 @@
-"""Arguments of the Glue jobs: each is one that Glue knows at the job's version, or that its script asks for."""
+"""Each argument of a Glue job is supported by the job's Glue version, or read by its script."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ SPECIAL = {
     "--python-modules-installer-option", "--scriptLocation", "--spark-event-logs-path", "--user-jars-first",
 }  # fmt: skip
 
-# Not of 5.0 and later, whose jobs log in real time to groups that --custom-logGroup-prefix names.
+# Not supported by 5.0 and later. Their jobs log in real time to the groups of --custom-logGroup-prefix.
 # https://docs.aws.amazon.com/glue/latest/dg/monitor-continuous-logging.html
 # https://docs.aws.amazon.com/glue/latest/dg/monitor-continuous-logging-enable.html
 UP_TO_4 = {
@@ -28,7 +28,7 @@ UP_TO_4 = {
     "--enable-continuous-log-filter",
 }  # fmt: skip
 
-# What is set by Glue itself. https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html
+# Arguments set by Glue itself. https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html
 RESERVED = {"--debug", "--JOB_NAME", "--mode"}
 
 
@@ -40,7 +40,7 @@ def jobs(option):
 
 
 def script_of(job) -> Path:
-    """The script in the repository, with the same path below the prefix."""
+    """Returns the script in the repository. It has the same path below the prefix in S3."""
     (path,) = re.findall(r"/((?:glue|pipeline)/.+)$", job["Command"]["ScriptLocation"])
     return ROOT / path
 
@@ -81,7 +81,7 @@ def main(parser):
 """
 
 
-def test_only_lists_of_arguments_are_asked_for():
+def test_only_argument_lists_are_read():
     assert arguments.of_python([ast.parse(SCRIPT)]) == {
         "full",
         "rate",
@@ -102,8 +102,8 @@ def test_only_lists_of_arguments_are_asked_for():
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_jobs_of_a_stack_log_apart(option):
-    """Without a prefix, the logs of all stacks go to two groups that are kept for ever."""
+def test_each_stack_has_its_own_job_logs(option):
+    """Without a prefix, the logs of all stacks go to two groups that are kept forever."""
     for name, job in jobs(option):
         if job["Command"]["Name"] == "glueetl":
             prefix = job["DefaultArguments"].get("--custom-logGroup-prefix", "")

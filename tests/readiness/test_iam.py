@@ -1,4 +1,4 @@
-"""The evaluation of policies itself, on examples of the IAM User Guide."""
+"""Tests the evaluation of policies with examples from the IAM User Guide."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from support import iam
     [
         ("arn:aws:s3:::lake/data/raw/a", "arn:aws:s3:::lake/data/*", True),
         ("arn:aws:s3:::lake", "arn:aws:s3:::lake/*", False),
-        # Actions without resources ask for "*", which only a wildcard for all matches.
+        # Actions without resource types have the ARN "*". Only the resource "*" matches it.
         ("*", "arn:aws:acm:us-east-1:123456789012:certificate/*", False),
         ("*", "*", True),
         ("arn:aws:logs:us-east-1:1:log-group:/aws/lambda/a:*", "arn:aws:logs:us-east-1:1:log-group:/aws/*/a*", True),
@@ -43,12 +43,12 @@ def test_conditions(condition, expected):
     assert iam.holds(condition, CONTEXT) is expected
 
 
-def test_an_operator_that_is_not_known_is_an_error():
+def test_an_unknown_operator_is_an_error():
     with pytest.raises(KeyError):
         iam.holds({"IpAddress": {"aws:RequestedRegion": "us-east-1"}}, CONTEXT)
 
 
-def test_a_denial_wins():
+def test_deny_overrides_allow():
     granted = iam.statements("a", {"Statement": [
         {"Effect": "Allow", "Action": "s3:*", "Resource": "*"},
         {"Effect": "Deny", "Action": "s3:Delete*", "Resource": "arn:aws:s3:::lake/*"},
@@ -61,7 +61,7 @@ def test_a_denial_wins():
     "action",
     ["route53:CreateHostedZone", "logs:DescribeIndexPolicies", "acm:RequestCertificate", "xray:PutTraceSegments"],
 )
-def test_actions_that_take_all_resources_only(action):
+def test_actions_that_accept_only_a_wildcard(action):
     assert iam.formats(action) == ()
 
 
@@ -74,11 +74,11 @@ def test_actions_that_take_all_resources_only(action):
         ("apigateway:POST", "arn:aws:apigateway:us-east-1::/restapis"),
     ],
 )
-def test_actions_and_what_they_are_about(action, arn):
+def test_actions_apply_to_their_resources(action, arn):
     assert iam.is_about(action, arn)
     assert not iam.is_about(action, "arn:aws:sqs:us-east-1:1:queue")
 
 
-def test_an_action_that_does_not_exist_is_an_error():
+def test_an_unknown_action_is_an_error():
     with pytest.raises(iam.UnknownAction):
         iam.formats("s3:GetObjct")

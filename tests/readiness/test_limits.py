@@ -1,4 +1,4 @@
-"""Sizes and names against the quotas of the services, with the longest name of a stack that the documentation allows."""
+"""Sizes and names are within the quotas of the services, with the longest stack name that the documentation allows."""
 
 import json
 import re
@@ -18,14 +18,14 @@ BODY_IN_S3 = 1_048_576
 RESOURCES, PARAMETERS, OUTPUTS, MAPPINGS = 500, 200, 200, 200
 PARAMETER_VALUE, DESCRIPTION, LOGICAL_ID, RULES_OF_A_TEMPLATE = 4_096, 1_024, 255, 200
 
-# White space does not count. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+# Whitespace does not count. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MANAGED_POLICY, INLINE_POLICIES, TRUST_POLICY, POLICIES_OF_A_ROLE, IAM_DESCRIPTION = 6_144, 10_240, 2_048, 10, 1_000
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 VARIABLES_OF_A_FUNCTION = 4_096
 # https://docs.aws.amazon.com/lambda/latest/api/API_PublishVersion.html
 VERSION_DESCRIPTION = 256
-# Before it is encoded. https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html
+# Before encoding. https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html
 USER_DATA = 16_384
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 STATE_MACHINE = 1_048_576
@@ -74,7 +74,7 @@ def test_templates_as_written(path):
 def test_templates_as_processed(option):
     for place, stack in all_stacks(warehouse(option)):
         body = stack.template.body
-        # The service stores what the transforms made, and refuses it above the same size as a template in S3.
+        # CloudFormation stores the transformed template. The size limit is that of a template in S3.
         assert len(json.dumps(body, ensure_ascii=False, indent=2).encode()) <= BODY_IN_S3, place
         assert {section: number for section, number in count(body).items() if number > MOST[section]} == {}, place
         assert all(re.fullmatch(rf"[A-Za-z0-9]{{1,{LOGICAL_ID}}}", name) for name in body["Resources"]), place
@@ -101,7 +101,7 @@ def test_policies_are_short_enough():
         for one in warehouse("everything").all_resources().values()
         if one["Type"] == "AWS::IAM::Policy"
     ]
-    # Two of each event type.
+    # Two for each event type.
     assert len(attaching) == 2 * len(event_types.names())
     for place, stack in stacks():
         for name, resource in stack.resources.items():
@@ -110,7 +110,7 @@ def test_policies_are_short_enough():
                 sizes = [(compact(properties["PolicyDocument"]), MANAGED_POLICY)]
             elif resource["Type"] == "AWS::IAM::Role":
                 inline = [one["PolicyDocument"] for one in properties.get("Policies", [])]
-                # Those of the event types attach themselves: the most that there can be, of all options, counts.
+                # Policies of event types attach themselves to the role. With all options, there are the most of them.
                 inline += [one["PolicyDocument"] for one in attaching if set(names_of(stack, name)) & set(one["Roles"])]
                 sizes = [
                     (sum(map(compact, inline)), INLINE_POLICIES),
@@ -126,7 +126,7 @@ def test_policies_are_short_enough():
     assert seen > 100
 
 
-def test_what_else_has_a_size():
+def test_other_sizes_are_within_their_limits():
     problems = set()
     for place, stack in stacks():
         for name, resource in stack.resources.items():
@@ -143,13 +143,13 @@ def test_what_else_has_a_size():
 
 
 def longest(parameter):
-    """The most characters that a value of the parameter may have."""
+    """Returns the maximum length of a value of the parameter."""
     if "AllowedValues" in parameter:
         return max(len(value) for value in parameter["AllowedValues"])
     return len(str(parameter["MaxValue"])) if parameter["Type"] == "Number" else int(parameter["MaxLength"])
 
 
-def test_descriptions_of_versions_are_short_enough_whatever_their_parameters():
+def test_version_descriptions_are_short_enough_with_any_parameters():
     template = read_template(ROOT / "template.yaml")
     seen = 0
     for name, resource in template["Resources"].items():
@@ -183,8 +183,8 @@ def test_every_name_fits_its_service():
     assert len(seen) > 25
 
 
-def test_no_name_that_is_made_loses_the_name_of_the_stack():
-    """What CloudFormation cuts off would be what policies name: a role of `<pipeline>-<branch>-*` must begin so."""
+def test_generated_names_keep_the_name_of_the_stack():
+    """Policies name roles by `<pipeline>-<branch>-*`, so CloudFormation must not truncate that part of a name."""
     for option in OPTIONS:
         for _, stack in all_stacks(warehouse(option)):
             for logical, resource in stack.resources.items():
@@ -193,8 +193,8 @@ def test_no_name_that_is_made_loses_the_name_of_the_stack():
     assert physical.generated("x" * 24 + "-Stack-1ABC", "y" * 40, 64)[:25] == "x" * 24 + "-"
 
 
-def test_names_are_cut_as_cloudformation_does():
-    """Examples of stacks that were made. https://gist.github.com/christianklotz/468a240a75f4ae3e73bd52722f926acb"""
+def test_names_are_truncated_like_cloudformation_does():
+    """Examples of real stacks. https://gist.github.com/christianklotz/468a240a75f4ae3e73bd52722f926acb"""
     cut = physical.generated("MyStackDev-MyNestedApplicationStack", "MyLambdaFunctionName", 64)
     assert cut.removesuffix(physical.RANDOM) == "MyStackDev-MyNestedApplicatio-MyLambdaFunctionName-"
     assert physical.generated("short", "Name", 64) == f"short-Name-{physical.RANDOM}"

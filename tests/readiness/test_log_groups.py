@@ -1,4 +1,4 @@
-"""Log groups that templates name: each is made by a template, with a retention, or by the service, as documented."""
+"""Each log group that a template names is created by a template, with a retention, or by a service, as documented."""
 
 import json
 import re
@@ -23,7 +23,7 @@ MADE_BY_SERVICES = {
 
 
 def glue_groups(job):
-    """Where a job of Glue 5 writes. https://docs.aws.amazon.com/glue/latest/dg/monitor-continuous-logging.html"""
+    """The log groups of a Glue 5 job. https://docs.aws.amazon.com/glue/latest/dg/monitor-continuous-logging.html"""
     arguments = job["DefaultArguments"]
     prefix = arguments.get(
         "--custom-logGroup-prefix", "/aws-glue/jobs" if job["Command"]["Name"] == "glueetl" else "/aws-glue/python-jobs"
@@ -38,7 +38,7 @@ def of_arn(arn):
 
 
 def named(resource):
-    """The groups that a resource writes to or reads."""
+    """Returns the groups that a resource writes to or reads."""
     kind, properties = resource["Type"], resource["Properties"]
     if kind == "AWS::Lambda::Function":
         return [properties["LoggingConfig"]["LogGroup"]]
@@ -99,12 +99,12 @@ def unknown(stacks):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_groups_are_there(option):
+def test_groups_exist(option):
     problems = set(unknown([stack for _, stack in all_stacks(warehouse(option))]))
     assert not problems, listed(problems)
 
 
-def test_the_group_of_the_build_is_there():
+def test_the_group_of_the_build_exists():
     assert not set(unknown([deployment.stack()]))
 
 
@@ -120,7 +120,7 @@ def test_groups_expire(option):
 def test_every_group_is_written_to(option):
     stacks = [stack for _, stack in all_stacks(warehouse(option))]
     written = {name for stack in stacks for one in stack.resources.values() for name in named(one)}
-    # Groups without a key stay when one is given later: their logs would go with them.
+    # Groups without a key remain if a key is configured later. Otherwise their logs would be deleted.
     jobs = [
         one["Properties"] for stack in stacks for one in stack.resources.values() if one["Type"] == "AWS::Glue::Job"
     ]
@@ -134,7 +134,7 @@ def test_every_group_is_written_to(option):
 
 
 def statements(stacks):
-    """Those of all roles, with the role."""
+    """Yields each role with each of its statements."""
     for stack in stacks:
         for role, one in stack.resources.items():
             if one["Type"] == "AWS::IAM::Role":
@@ -149,8 +149,7 @@ WRITES = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 
 
 def test_rights_to_log_are_for_named_groups():
-    """A bare wildcard, or one after `/aws/`, is any group of the account, and would satisfy the next test for
-    everything."""
+    """A bare wildcard, or one after `/aws/`, matches any group of the account. The next test would then always pass."""
     problems, seen = set(), 0
     for role, statement in statements(
         [stack for option in ("defaults", "everything") for _, stack in all_stacks(warehouse(option))]
@@ -158,7 +157,7 @@ def test_rights_to_log_are_for_named_groups():
         if not any(statement.names(action) for action in WRITES):
             continue
         for resource in statement.resources:
-            # Such a statement may be about other services too.
+            # The statement may also contain resources of other services.
             if resource.startswith("arn:") and ":logs:" not in resource:
                 continue
             seen += 1
@@ -170,7 +169,7 @@ def test_rights_to_log_are_for_named_groups():
 
 
 @pytest.mark.parametrize("option", ["defaults", "everything"])
-def test_rights_to_log_are_for_groups_that_are_there(option):
+def test_rights_to_log_are_for_existing_groups(option):
     """A statement on a group that no template creates is a typo, or a group without a retention."""
     stacks = [stack for _, stack in all_stacks(warehouse(option))]
     made, problems = groups(stacks), set()

@@ -1,4 +1,4 @@
-"""The state machine of the night: what it repeats, how long it waits, and where a redrive goes on."""
+"""The retries and timeouts of the nightly state machine, and the states from which a redrive continues."""
 
 import json
 
@@ -9,10 +9,10 @@ from support.options import OPTIONS
 from support.processed import STACK_NAME, warehouse
 from support.resolver import read_template
 
-# The transient errors of StartJobRun. A retry of any other fails again; a failed run has none of these names.
+# The transient errors of StartJobRun. Retries of other errors would fail again. A failed run has none of these names.
 # https://docs.aws.amazon.com/glue/latest/webapi/API_StartJobRun.html, https://docs.aws.amazon.com/glue/latest/webapi/CommonErrors.html
-# https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html: an exception without a name of its own, and one
-# of the client that Step Functions has.
+# AWSGlueException is an exception without its own name. SdkClientException is one of Step Functions' own client:
+# https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 PASSING = {
     "Glue.AWSGlueException", "Glue.ConcurrentRunsExceededException", "Glue.InternalServiceException", "Glue.OperationTimeoutException",
     "Glue.ResourceNumberLimitExceededException", "Glue.SdkClientException", "Glue.ThrottlingException",
@@ -28,7 +28,7 @@ DEFINITION = json.loads((ROOT / "pipeline" / "daily.asl.json").read_text(encodin
 
 
 def machines(machine, name="daily"):
-    """The state machine and those in its maps and branches, by name."""
+    """Yields the state machine and those in its maps and branches, with names."""
     yield name, machine
     for state_name, state in machine["States"].items():
         for part in [state["ItemProcessor"]] if "ItemProcessor" in state else state.get("Branches", []):
@@ -39,7 +39,7 @@ STATES = [(name, state) for _, machine in machines(DEFINITION) for name, state i
 JOBS = {name: state for name, state in STATES if state.get("Resource") == "${GlueTask}"}
 
 
-def test_a_refused_request_is_repeated_and_a_failed_run_is_not():
+def test_a_refused_request_is_retried_and_a_failed_run_is_not():
     assert len(JOBS) == 9
     for name, state in JOBS.items():
         repeated = [error for retrier in state["Retry"] for error in retrier["ErrorEquals"]]
@@ -49,19 +49,19 @@ def test_a_refused_request_is_repeated_and_a_failed_run_is_not():
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_glue_repeats_no_run_either_and_lets_those_without_room_wait(option):
+def test_glue_does_not_retry_runs_and_queues_them(option):
     jobs = [one["Properties"] for one in warehouse(option).all_resources().values() if one["Type"] == "AWS::Glue::Job"]
     assert len(jobs) >= 9
     assert {(job["MaxRetries"], job["JobRunQueuingEnabled"]) for job in jobs} <= {(0, True), (0, "true")}
 
 
 def following(state):
-    """The possible next states, including those after a failure."""
+    """Returns the possible next states, including those after a failure."""
     choices = [*state.get("Choices", []), *state.get("Catch", []), state]
     return {one["Next"] for one in choices if "Next" in one} | ({state["Default"]} if "Default" in state else set())
 
 
-def test_no_failure_of_a_job_ends_in_a_state_that_a_redrive_would_only_fail_in_again():
+def test_no_failure_of_a_job_ends_in_a_state_that_fails_again_on_redrive():
     for place, machine in machines(DEFINITION):
         reached, works = {}, [(machine["StartAt"], False)]
         while works:
@@ -77,7 +77,7 @@ def test_no_failure_of_a_job_ends_in_a_state_that_a_redrive_would_only_fail_in_a
         assert failing == ({"Not a range": False} if place == "daily" else {}), place
 
 
-def test_a_fault_of_one_day_keeps_no_other_day_from_its_check_and_no_day_from_its_answers():
+def test_a_failed_check_of_one_day_blocks_no_other_day_and_no_derived_table():
     order, name = [], DEFINITION["StartAt"]
     while name:
         order.append(name)
@@ -95,7 +95,7 @@ def test_a_fault_of_one_day_keeps_no_other_day_from_its_check_and_no_day_from_it
     states = DEFINITION["States"]
     (catch,) = states["Check the ledgers"]["ItemProcessor"]["States"]["Check the ledger"]["Catch"]
     assert catch["ErrorEquals"] == ["States.ALL"]
-    # All other failures end the execution where they are.
+    # All other failures end the execution in the failed state.
     assert [name for name, state in STATES if "Catch" in state] == ["Check the ledger"]
 
 
@@ -105,7 +105,7 @@ def test_a_task_outlasts_its_job_and_an_execution_its_tasks():
     for name, state in JOBS.items():
         assert state["TimeoutSeconds"] >= most * 60 + QUEUE_SECONDS, name
     assert max(state["TimeoutSeconds"] for state in JOBS.values()) < DEFINITION["TimeoutSeconds"] <= LONGEST_EXECUTION
-    # The longest range, one day after the other, with the longest jobs that the default timeout allows.
+    # The longest range, with sequential days, and with the longest jobs that the default timeout allows.
     days = 367 + 30 + 1
     assert days * len(JOBS) * usual * 60 < DEFINITION["TimeoutSeconds"]
 
@@ -116,7 +116,7 @@ def test_every_execution_that_fails_is_reported_by_a_rule(option):
     rules = {name: one["Properties"] for name, one in stack.resources.items() if one["Type"] == "AWS::Events::Rule"}
     pattern = rules["DailyPipelineFailures"]["EventPattern"]
     assert pattern["source"] == ["aws.states"] and pattern["detail-type"] == ["Step Functions Execution Status Change"]
-    # All ways for an execution to end, except success.
+    # All final statuses of an execution, except success.
     assert set(pattern["detail"]["status"]) == {"FAILED", "TIMED_OUT", "ABORTED"}
     assert [arn.rsplit(":", 1)[1] for arn in pattern["detail"]["stateMachineArn"]] == [f"{STACK_NAME}-daily"]
     assert rules["DailyPipelineFailures"].get("State", "ENABLED") == "ENABLED"

@@ -1,4 +1,4 @@
-"""The templates after the transforms: no dangling references, no selection past the end, and all dependencies."""
+"""Templates after the transforms have no dangling references, no Fn::Select past the end, and all dependencies."""
 
 import functools
 import json
@@ -16,8 +16,8 @@ LANGUAGE_EXTENSIONS = "AWS::LanguageExtensions"
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_is_processed_and_nothing_dangles(option):
-    """The resolver raises for a reference or DependsOn to what is not made, in the template that the transforms leave."""
+def test_every_option_is_processed_without_dangling_references(option):
+    """The resolver raises an error for a Ref or DependsOn to a missing resource in the transformed template."""
     stack = warehouse(option)
     types = {one["Type"] for one in stack.all_resources().values()}
     assert not any(one.startswith("AWS::Serverless::") for one in types)
@@ -41,8 +41,8 @@ def test_transforms_that_end_early_are_an_error():
             answered(ended, "{}")
 
 
-def test_the_root_names_no_language_extensions():
-    """They would bake parameters into the stored template, fold dependencies away and evaluate what conditions drop."""
+def test_the_root_does_not_use_language_extensions():
+    """They would store parameter values in the template, remove dependencies and evaluate what conditions exclude."""
     assert LANGUAGE_EXTENSIONS not in read_template(ROOT / "template.yaml").get("Transform", [])
 
 
@@ -61,7 +61,9 @@ def selections(part):
 
 
 def short_selections(template, path, parameters, pseudo):
-    """The language extensions evaluate a Fn::Select before conditions drop its resource, and fail past the end of its list.
+    """Yields the problems of each Fn::Select past the end of its list.
+
+    The language extensions evaluate it before a condition removes its resource, and fail.
 
     https://github.com/aws-cloudformation/cloudformation-language-discussion/issues/159
     """
@@ -79,7 +81,7 @@ def short_selections(template, path, parameters, pseudo):
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_no_selection_is_past_the_end(option):
-    # Where a template has no language extensions, the resolver looks at those that CloudFormation evaluates.
+    # In templates without language extensions, the resolver checks each Fn::Select that CloudFormation evaluates.
     problems = [
         problem
         for _, stack in all_stacks(warehouse(option))
@@ -91,7 +93,7 @@ def test_no_selection_is_past_the_end(option):
     assert not problems, listed(problems)
 
 
-def test_a_selection_past_the_end_is_noticed(tmp_path):
+def test_a_selection_past_the_end_is_detected(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text(
         "Transform: AWS::LanguageExtensions\nParameters: { Key: { Type: String, Default: '' } }\n"
@@ -101,9 +103,9 @@ def test_a_selection_past_the_end_is_noticed(tmp_path):
     assert list(short_selections(read_template(path), path, {"Key": "a/b"}, PSEUDO)) == []
 
 
-# --- what waits for what --------------------------------------------------------------------------------------------
+# --- dependencies ---------------------------------------------------------------------------------------------------
 
-# Type, what each of it waits for at some remove, and why.
+# (type, type that each of its resources depends on, directly or indirectly, and why).
 WAITS = [
     ("AWS::ApiGateway::Account", "AWS::ApiGateway::RestApi", "an account that never had an API refuses the setting"),
     ("AWS::ApiGateway::Stage", "AWS::ApiGateway::Deployment", "a stage shows a deployment"),
@@ -122,7 +124,7 @@ WAITS = [
     ("AWS::ApiGateway::BasePathMapping", "AWS::ApiGateway::DomainName", "a path is below a name"),
 ]
 
-# Children by what they need of each other and of the root.
+# Dependencies of the child stacks on each other and on the root.
 CHILDREN_WAIT = [
     ("DnsStack", "AWS::ApiGateway::Stage"),
     ("DataPipelineStack", "DataPipelineLockStack"),
@@ -134,9 +136,10 @@ CHILDREN_WAIT = [
 
 
 class Order:
-    """What waits for what in a stack and those below it, by the paths of resources, such as `TablesStack/GlueDatabase`.
+    """The dependencies in a stack and its nested stacks, by resource path, such as `TablesStack/GlueDatabase`.
 
-    All of a nested stack waits for what its parameters name; who names an output of it waits for all of it.
+    All resources of a nested stack wait for the resources in its parameters. A resource that uses an output of a nested
+    stack waits for all of that stack.
     """
 
     def __init__(self, stack):
@@ -154,13 +157,13 @@ class Order:
                     self.edges.setdefault(place, set()).add(path)
         for place, _ in all_stacks(stack):
             if place:
-                # A nested stack is there when all in it is; nothing in it begins before what it waits for.
+                # A nested stack is complete after all its resources. They begin after the stack's own dependencies.
                 inside = {path for path in self.edges.get(place, ()) if path.startswith(f"{place}/")}
                 self.edges[f"{place}:begin"] = {f"{parent}:begin" for parent in [place.rpartition("/")[0]] if parent}
                 self.edges[f"{place}:begin"] |= self.edges[place] - inside
 
     def reached(self, path):
-        """All that a resource waits for, at any remove."""
+        """Returns all direct and indirect dependencies of a resource."""
         found, left = set(), [path]
         while left:
             for one in self.edges.get(left.pop(), ()):
@@ -183,16 +186,16 @@ def of_type(stack, kind):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_nothing_waits_for_itself(option):
-    """Across the stacks: a child that needs what another one has, and has what that one needs, is never made."""
+def test_there_are_no_circular_dependencies(option):
+    """CloudFormation could not create two child stacks that depend on each other."""
     assert [path for path in order(option).types if path in order(option).reached(path)] == []
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_each_waits_for_what_it_needs(option):
+def test_resources_wait_for_their_dependencies(option):
     waits, missing, seen = order(option), [], set()
     for waiting, awaited, why in WAITS:
-        # Where none of it is made, it is somebody else's, and there already.
+        # If the warehouse does not create the awaited type, the resource exists already.
         for path in waits.of_type(waiting) if waits.of_type(awaited) else ():
             seen.add((waiting, awaited))
             if not waits.reached(path) & waits.of_type(awaited):
@@ -226,10 +229,11 @@ def test_children_wait_for_each_other(option):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_who_uses_a_role_waits_for_its_policies(option):
-    """A policy of its own, attached later than the role's first use, is an error now and then.
+def test_users_of_a_role_wait_for_its_policies(option):
+    """If a separate policy is attached after the first use of its role, that use sometimes fails.
 
-    Left out are functions and what shifts their traffic: the policies name the functions, and are used only by later deployments.
+    The test ignores functions and their traffic shifting. The policies name the functions, and only later deployments
+    use them.
     """
     later = {
         "AWS::Lambda::Function",
@@ -267,12 +271,12 @@ def deployment_of(option):
     return name
 
 
-def test_what_changes_the_api_makes_a_new_deployment():
-    """A stage shows a deployment, not the API: without a new one the key would not be asked for."""
+def test_a_change_of_the_api_creates_a_new_deployment():
+    """A stage shows a deployment, not the API. Without a new deployment, the API would not require the key."""
     assert deployment_of("an API key") != deployment_of("defaults")
 
 
 def test_the_api_is_always_deployed():
-    """SAM's id of a deployment is a digest of the definition, in which a condition is the same text with either value."""
+    """SAM's id of a deployment is a digest of the definition. The value of a condition does not change that digest."""
     api = read_template(ROOT / "template.yaml")["Resources"]["AdvertisingApi"]["Properties"]
     assert api.get("AlwaysDeploy") is True

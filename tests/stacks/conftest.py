@@ -5,7 +5,7 @@ from moto import mock_aws
 
 @pytest.fixture
 def aws(monkeypatch):
-    """An account in moto."""
+    """Starts moto as the AWS account, with a key pair."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

@@ -21,10 +21,10 @@ ORDER = (
     "DataPipelineStack",
 )
 
-# Of AWS::SecretsManager::Secret, which moto skips.
+# Outputs of AWS::SecretsManager::Secret, which moto skips.
 UNKNOWN_TO_MOTO = {"SecretArn"}
 
-# For resources of the parent, which is not deployed here.
+# Values for resources of the parent, which is not deployed here.
 EXAMPLES = {
     "<AdTrafficTable.Arn>": "arn:aws:dynamodb:us-east-1:123456789012:table/traffic",
     "<AlarmTopic>": "arn:aws:sns:us-east-1:123456789012:alarms",
@@ -34,7 +34,7 @@ EXAMPLES = {
 
 
 def deploy(chosen):
-    """Deploys the children one after the other; returns the outputs of each."""
+    """Deploys the child stacks one after the other. Returns the outputs of each."""
     cloudformation = boto3.client("cloudformation")
     outputs: dict[str, dict[str, str]] = {}
     for name in ORDER:
@@ -61,8 +61,7 @@ def deploy(chosen):
 
 
 def template_body(path, parameters):
-    """The template as JSON. Functions that moto lacks are resolved first: Fn::Cidr, and AWS::NoValue as an item of a
-    list."""
+    """Returns the template as JSON. Resolves what moto does not support: Fn::Cidr, and AWS::NoValue in a list."""
     conditions = Resolver(path, parameters, PSEUDO_PARAMETERS, {})
 
     def expand(part):

@@ -1,5 +1,4 @@
-"""The definition of the pipeline in every combination, checked for faults that Data Pipeline would refuse or run
-wrongly."""
+"""Checks the pipeline definition of every combination for errors that Data Pipeline would refuse or run wrongly."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ NIGHT = "#{format(@scheduledStartTime,'yyyy-MM-dd')}"
 
 ACTIVITIES = {"HiveActivity", "ShellCommandActivity", "SqlActivity", "RedshiftCopyActivity"}
 
-# Required fields; of a group one is chosen.
+# Required fields. Of the fields separated by `|`, exactly one is required.
 # https://docs.aws.amazon.com/datapipeline/latest/DeveloperGuide/dp-pipeline-objects.html
 REQUIRED_FIELDS = {
     "EmrCluster": ["releaseLabel", "subnetId", "role", "resourceRole", "terminateAfter"],
@@ -33,7 +32,7 @@ REQUIRED_FIELDS = {
 
 
 class Definition:
-    """The objects of the pipeline by id: their fields as lists, since a field may be given several times."""
+    """The objects of the pipeline by id. Their fields are lists, because a field can occur several times."""
 
     def __init__(self, chosen):
         stack = resolve(TEMPLATE, chosen).all_nested()["DataPipelineStack"]
@@ -57,7 +56,7 @@ class Definition:
         return self.objects[name].get("dependsOn", [])
 
     def before(self, name):
-        """All activities that must be done before this one starts."""
+        """Returns all activities that must finish before this one starts."""
         done, open_ = set(), list(self.depends_on(name))
         while open_:
             one = open_.pop()
@@ -83,7 +82,7 @@ def test_every_reference_has_its_object(definitions):
             assert target in definition.objects, f"{named(chosen)}: {name}.{key} refers to {target}"
 
 
-def test_required_fields_are_there(definitions):
+def test_required_fields_are_set(definitions):
     for chosen, definition in definitions:
         for name, fields in definition.objects.items():
             for required in REQUIRED_FIELDS.get(fields["type"][0], []):
@@ -91,19 +90,19 @@ def test_required_fields_are_there(definitions):
                 assert len(given) == 1, f"{named(chosen)}: {name} needs {required}"
 
 
-def test_activities_run_in_an_order_that_exists(definitions):
+def test_activities_have_no_circular_dependencies(definitions):
     for _, definition in definitions:
         TopologicalSorter({name: definition.depends_on(name) for name in definition.objects}).prepare()
 
 
-def test_each_step_waits_for_what_it_reads(definitions):
+def test_each_step_waits_for_its_inputs(definitions):
     for _, definition in definitions:
         assert definition.before("Advertising") >= {"ImpressionsEtl", "ClicksEtl", "Scripts"}
         assert "AdvertisingChecks" in definition.before("AdTraffic")
         assert "AdTrafficChecks" in definition.before("AdTrafficLoad")
         of_types = {f"{event_types.pascal(one)}Etl" for one in event_types.names()}
         assert definition.before("Ledger") >= of_types
-        # Others may fail without it.
+        # A failure of another event type does not affect it.
         assert definition.before("Advertising") & of_types == {"ImpressionsEtl", "ClicksEtl"}
         if "Warehouse" in definition.objects:
             assert "AdvertisingChecks" in definition.before("WarehouseExport")
@@ -123,13 +122,13 @@ def test_the_lake_is_filled_by_the_job_of_each_type(language):
         assert job == f"dataless-{event_types.kebab(event_type)}-{language}-etl" and job in jobs
 
 
-def test_redshift_activities_are_there_only_with_redshift(definitions):
+def test_redshift_activities_exist_only_with_redshift(definitions):
     for chosen, definition in definitions:
         found = definition.of_type("RedshiftDatabase", "RedshiftDataNode", "RedshiftCopyActivity", "SqlActivity")
         assert len(found) == (13 if chosen["EnableRedshift"] else 0), named(chosen)
 
 
-def test_who_runs_what(definitions):
+def test_each_activity_runs_on_the_right_machine(definitions):
     for chosen, definition in definitions:
         for name, fields in definition.of_type(*ACTIVITIES).items():
             is_hive = fields["type"] == ["HiveActivity"] or "checks" in fields.get("scriptArgument", [])[:1]
@@ -164,8 +163,8 @@ def test_every_script_exists_and_is_composed_before_it_runs(definitions):
         assert used == set(files)
 
 
-def test_every_variable_of_a_composed_script_is_given(definitions):
-    """`output1` is Data Pipeline's own."""
+def test_every_variable_of_a_composed_script_has_a_value(definitions):
+    """Data Pipeline sets `output1` itself."""
     for _, definition in definitions:
         arguments = definition.objects["Scripts"]["scriptArgument"]
         split = arguments.index("--")
@@ -175,7 +174,7 @@ def test_every_variable_of_a_composed_script_is_given(definitions):
             assert set(re.findall(r"\$\{(?:hivevar:)?(\w+)\}", (ROOT / file).read_text())) <= given, file
 
 
-def test_staging_files_are_copied_from_where_they_are_exported_to(definitions):
+def test_staging_files_are_copied_from_the_export_folder(definitions):
     export = (ROOT / "pipeline/redshift/export.hql").read_text()
     for _, definition in definitions:
         staging = next(one for one in definition.objects["Scripts"]["scriptArgument"] if one.startswith("staging="))
@@ -185,14 +184,14 @@ def test_staging_files_are_copied_from_where_they_are_exported_to(definitions):
             assert f"'${{hivevar:staging}}/{table}/day=${{hivevar:day}}'" in export
 
 
-def test_a_failure_is_reported_and_everything_has_a_limit(definitions):
+def test_failures_are_reported_and_activities_have_limits(definitions):
     for _, definition in definitions:
         default = definition.objects["Default"]
         assert default["onFail"] == ["FailureAlarm"] and default["onLateAction"] == ["LateAlarm"]
         assert default["attemptTimeout"] and default["maximumRetries"] and default["pipelineLogUri"]
 
 
-def test_the_items_have_the_table_s_keys_and_numbers():
+def test_the_items_have_the_attributes_of_the_table():
     definition = Definition(DEFINED[0])
     assert definition.objects["AdTrafficColumns"]["column"] == [
         "ad_id STRING",

@@ -1,7 +1,7 @@
-"""The child stacks, deployed by moto's CloudFormation with the parameters that the parent would give them.
+"""Deploys the child stacks to moto's CloudFormation with the parameters that the parent would pass to them.
 
-moto skips types without a model. So these tests show that templates are accepted, that references between stacks have
-values, and what was created in the services that it knows.
+moto skips types without a model. These tests check that moto accepts the templates, that references between stacks have
+values, and the resources in the services that moto supports.
 """
 
 from __future__ import annotations
@@ -92,14 +92,14 @@ def test_redshift_with_one_and_several_nodes(nodes, kind):
     assert (properties["ClusterType"], properties["ClusterIdentifier"]) == (kind, "dataless")
 
 
-def test_redshift_keeps_its_password_itself_when_none_is_given():
+def test_redshift_manages_its_password_if_none_is_given():
     properties = resolve(TEMPLATE, {"EnableRedshift": "yes"}).one("RedshiftStack/Cluster")["Properties"]
     assert properties["ManageMasterPassword"] is True and "MasterUserPassword" not in properties
     given = resolve(TEMPLATE, {"EnableRedshift": "yes"} | PASSWORD).one("RedshiftStack/Cluster")["Properties"]
     assert given["MasterUserPassword"] == PASSWORD["RedshiftPassword"] and "ManageMasterPassword" not in given
 
 
-def test_an_emr_cluster_for_work_by_hand_ends_itself():
+def test_an_emr_cluster_for_manual_work_terminates_when_idle():
     outputs = deploy({"EnableEMRCluster": "yes"})
     emr = boto3.client("emr")
     cluster = emr.describe_cluster(ClusterId=outputs["EmrStack"]["ClusterId"])["Cluster"]
@@ -125,12 +125,12 @@ def test_the_pipeline_is_activated(enabled):
     assert {"Default", "Nightly", "Advertising", "AdTrafficLoad"} <= ids
     assert ("Cluster" in ids) == ("EnableEMRCluster" in enabled)
     assert ("Warehouse" in ids) == ("EnableRedshift" in enabled)
-    # Data Pipeline's nightly cluster stands in for the one by hand.
+    # Data Pipeline's nightly cluster replaces the one for manual work.
     assert boto3.client("emr").list_clusters()["Clusters"] == []
 
 
 def test_an_active_pipeline_locks_the_toggles():
-    """CloudFormation refuses to change an imported export; moto records the import, but does not refuse."""
+    """CloudFormation refuses to change an imported export. moto records the import, but does not refuse the change."""
     deploy({"Orchestrator": "DataPipeline", "EnableEMRCluster": "yes"})
     cloudformation = boto3.client("cloudformation")
     (export,) = cloudformation.list_exports()["Exports"]

@@ -1,6 +1,6 @@
-"""The rules of EMR's security groups are those of the stack: EMR finds them all, so that it adds none that would block deletion.
+"""The stack has all rules that EMR needs in its security groups. EMR adds no rules, which would block deletion.
 
-moto adds what EMR adds when a cluster starts (`EmrSecurityGroupManager`), as AWS documents it:
+Like EMR, moto adds missing rules when a cluster starts (`EmrSecurityGroupManager`). AWS documents them:
 https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-man-sec-groups.html
 """
 
@@ -20,7 +20,7 @@ GROUPS = ("MasterSecurityGroup", "CoreSecurityGroup", "ServiceSecurityGroup")
 
 
 def rules_between(groups):
-    """Every rule of the groups that names one of them; EMR never takes one back."""
+    """Returns all rules of the groups that name one of the groups. EMR never removes such rules."""
     found = set()
     for group in boto3.client("ec2").describe_security_groups(GroupIds=list(groups))["SecurityGroups"]:
         for direction in ("IpPermissions", "IpPermissionsEgress"):
@@ -34,7 +34,7 @@ def rules_between(groups):
 
 
 def add_ways_out(ids, chosen):
-    """Rules for what leaves a group and names another: moto's CloudFormation skips them."""
+    """Adds the egress rules that name another group. moto's CloudFormation skips them."""
     for name, resource in resolve(TEMPLATE, chosen).all_nested()["EmrStack"].resources.items():
         for rule in resource["Properties"].get("SecurityGroupEgress", []) if name in GROUPS else []:
             other = rule["DestinationSecurityGroupId"].strip("<>")
@@ -63,7 +63,7 @@ def start_cluster(ids, subnet):
 
 
 def test_a_cluster_adds_no_rule():
-    # Without a cluster in the stack itself, which would add them before they are looked at.
+    # With these parameters, the stack has no cluster, which would add rules before the test reads them.
     chosen = {"Orchestrator": "DataPipeline", "EnableEMRCluster": "yes"}
     outputs = deploy(chosen)
     ids = {name: outputs["EmrStack"][name] for name in GROUPS}
@@ -72,12 +72,12 @@ def test_a_cluster_adds_no_rule():
     before = rules_between(names)
     start_cluster(ids, outputs["NetworkStack"]["PrivateSubnetA"])
     assert rules_between(names) - before == set()
-    # 3 protocols from 2 groups to 2, the cluster manager to 2 and back from 1; and its way out to 2.
+    # 3 protocols from 2 groups to 2, the cluster manager to 2 and back from 1, and its egress to 2.
     assert len(before) == 12 + 3 + 2
 
 
 def test_the_rules_outlive_the_cluster():
-    """A rule that goes while a cluster runs would cut it off, and EMR would add it again with the next one."""
+    """Deleting a rule of a running cluster would cut it off. EMR would add the rule again with the next cluster."""
     resources = read_template(ROOT / "stacks" / "emr.yaml")["Resources"]
     rules = {
         name
@@ -88,7 +88,7 @@ def test_the_rules_outlive_the_cluster():
 
 
 def test_the_pipeline_s_clusters_start_after_the_rules():
-    """It takes the groups from the outputs of the stack, which are there when all of that stack is."""
+    """It takes the groups from the outputs of the stack. Outputs exist only after all resources of the stack."""
     chosen = {"Orchestrator": "DataPipeline", "EnablePipeline": "yes", "EnableEMRCluster": "yes"}
     given = read_template(ROOT / "stacks" / "machines.yaml")["Resources"]["DataPipelineStack"]["Properties"][
         "Parameters"

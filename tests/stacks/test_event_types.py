@@ -1,4 +1,4 @@
-"""The stack of an event type: a third type, whose name has an underscore, gets the same resources as the others."""
+"""Tests the stack of an event type. A third type with an underscore in its name gets the same resources as others."""
 
 import json
 import re
@@ -13,7 +13,7 @@ EVENT = ROOT / "stacks" / "event.yaml"
 
 
 def instances():
-    """The parameters that the root passes to each event type's stack."""
+    """Returns the parameters that the root passes to each event type's stack."""
     made = resolve(TEMPLATE, {})
     return {
         name: made.resources[name]["Properties"]["Parameters"]
@@ -40,7 +40,7 @@ def test_instances_differ_by_their_type_only():
         assert one["NameSuffix"] == one["EventType"].replace("_", "-")
 
 
-def test_the_state_machine_has_each_type_with_the_rights_to_its_jobs():
+def test_the_state_machine_has_each_type_and_may_run_its_jobs():
     made = resolve(TEMPLATE, {})
     given = made.resources["PipelineStack"]["Properties"]["Parameters"]
     assert given["EventTypes"].split(",") == [one["EventType"] for one in instances().values()]
@@ -51,7 +51,7 @@ def test_the_state_machine_has_each_type_with_the_rights_to_its_jobs():
     assert substitutions["EventTypes"] == str(event_types.names()).replace(" ", "")
 
 
-def test_a_third_type_has_names_of_its_own():
+def test_a_third_type_has_its_own_names():
     made = resolve(EVENT, ORDERS)
     names = {
         one["Properties"][key]
@@ -67,7 +67,7 @@ def test_a_third_type_has_names_of_its_own():
     }  # fmt: skip
 
 
-def test_a_third_type_has_folders_and_a_table_of_its_own():
+def test_a_third_type_has_its_own_folders_and_table():
     made = resolve(EVENT, ORDERS)
     stream = made.resources["DeliveryStream"]["Properties"]["ExtendedS3DestinationConfiguration"]
     assert stream["Prefix"].startswith("data/raw/shop/order_items/year=")
@@ -88,6 +88,6 @@ def test_a_third_type_has_folders_and_a_table_of_its_own():
 
 
 @pytest.mark.parametrize("name", ["Orders", "1st", "order-items", "o" * 33, ""])
-def test_a_name_that_could_not_be_a_type_s_is_refused(name):
+def test_an_invalid_name_of_an_event_type_is_refused(name):
     with pytest.raises(Refused, match="in lower case, 32 at most"):
         resolve(EVENT, ORDERS | {"EventType": name})

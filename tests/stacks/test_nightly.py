@@ -1,4 +1,4 @@
-"""Runs nightly.sh with fake `aws` and `hive` commands, which keep S3 in a folder and a list of the Glue runs."""
+"""Runs nightly.sh with fake `aws` and `hive` commands, which use a folder as S3 and record the Glue runs."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ else:
     print("it broke" if "ErrorMessage" in option("--query") else states[min(run["asked"], 3) - 1])
 """
 
-# Prints the rows of a check that fails: those of the queries with the word wrong in them.
+# Prints the lines of the script that contain `wrong`, as the rows of a failed check.
 HIVE = """#!/bin/bash
 grep wrong "${@: -1}"
 exit 0
@@ -78,7 +78,7 @@ def machine(tmp_path):
     return Machine(tmp_path)
 
 
-def test_the_lake_is_filled_with_the_day_that_arrived(machine):
+def test_the_lake_is_filled_with_the_day_of_arrival(machine):
     done = machine.run("arrived", "2027-03-01", "etl")
     assert done.returncode == 0, done.stderr
     assert machine.runs() == [("etl", {"--day": "2027-02-28"})]
@@ -150,7 +150,7 @@ def test_a_value_that_could_leave_its_quotes_is_refused(machine):
     assert not (machine.home / "s3" / "lake" / "a.hql").exists()
 
 
-def test_a_script_that_is_missing_fails(machine):
+def test_a_missing_script_is_an_error(machine):
     assert machine.run("compose", "2027-01-02", "0", "1", "s3://scripts", "s3://lake", "--", "a.hql").returncode != 0
 
 

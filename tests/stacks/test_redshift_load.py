@@ -1,4 +1,4 @@
-"""load.py against stubbed answers of the Data API."""
+"""Tests load.py with stubbed responses of the Data API."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STATEMENT = "11111111-2222-4333-8444-555555555555"
 
 
 class Clock:
-    """Time that passes only by waiting."""
+    """A fake clock, which advances only in `sleep`."""
 
     def __init__(self):
         self.now, self.waits = 0.0, []
@@ -58,7 +58,7 @@ def answer_state(stubber, status, **more):
     stubber.add_response("describe_statement", {"Id": STATEMENT, "Status": status, **more}, {"Id": STATEMENT})
 
 
-def test_a_statement_is_waited_for_with_growing_pauses(api, clock):
+def test_a_statement_is_polled_with_increasing_delays(api, clock):
     _, stubber = api
     stubber.add_response("execute_statement", {"Id": STATEMENT}, {"Sql": "SELECT 1", **TARGET})
     for status in ("SUBMITTED", "PICKED", "STARTED", "FINISHED"):
@@ -67,7 +67,7 @@ def test_a_statement_is_waited_for_with_growing_pauses(api, clock):
     assert clock.waits == [0.5, 1.0, 2.0]
 
 
-def test_statements_of_a_load_go_as_one_transaction(api, clock):
+def test_statements_of_a_load_are_one_transaction(api, clock):
     _, stubber = api
     stubber.add_response("batch_execute_statement", {"Id": STATEMENT}, {"Sqls": ["DELETE", "INSERT"], **TARGET})
     answer_state(stubber, "FINISHED")
@@ -115,7 +115,7 @@ def test_a_statement_that_takes_too_long_is_cancelled(api, clock):
     assert clock.now == 1.5
 
 
-def test_rows_of_a_query(api, clock):
+def test_a_query_returns_its_rows(api, clock):
     _, stubber = api
     stubber.add_response("execute_statement", {"Id": STATEMENT}, {"Sql": "SELECT 1", **TARGET})
     answer_state(stubber, "FINISHED", HasResultSet=True, ResultRows=2)
@@ -130,7 +130,7 @@ def test_rows_of_a_query(api, clock):
     assert redshift(api, clock).query("SELECT 1") == [{"check_name": "a", "lost": 1}, {"check_name": "b", "lost": None}]
 
 
-def test_a_query_without_rows_asks_for_none(api, clock):
+def test_a_query_without_rows_requests_no_result(api, clock):
     _, stubber = api
     stubber.add_response("execute_statement", {"Id": STATEMENT}, {"Sql": "SELECT 1", **TARGET})
     answer_state(stubber, "FINISHED", HasResultSet=True, ResultRows=0)
@@ -138,7 +138,7 @@ def test_a_query_without_rows_asks_for_none(api, clock):
 
 
 class Recorder:
-    """Takes statements as `Redshift` does, and answers queries with the rows it was given."""
+    """Records statements. Has the interface of `Redshift`, and returns the given rows for the checks of clicks."""
 
     def __init__(self, rows=()):
         self.seen, self.rows = [], list(rows)
@@ -249,7 +249,7 @@ def test_a_variable_without_a_value_is_an_error():
         load.fill_in("IAM_ROLE '${role_arn}'", {"day": "2026-11-20"})
 
 
-def test_the_deployed_job_gives_every_argument():
+def test_the_deployed_job_has_every_argument():
     job = resolve(TEMPLATE, {"EnableRedshift": "yes"}).one("RedshiftLoadJob")["Properties"]
     arguments = [f"{name}={value}" for name, value in job["DefaultArguments"].items()]
     assert job["Command"]["Name"] == "pythonshell" and job["MaxCapacity"] == 0.0625

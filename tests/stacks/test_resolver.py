@@ -1,4 +1,4 @@
-"""The resolver itself, on small templates: it must find the faults that it is for."""
+"""Tests the resolver on small templates. It must find the errors for which it exists."""
 
 import pytest
 
@@ -46,7 +46,7 @@ SWITCHED = "  Queue: { Type: AWS::SQS::Queue, Condition: IsOn }\n"
         "{ Name: !Join ['', [a, !If [IsOn, b, !Ref Queue]]] }",
     ],
 )
-def test_a_reference_to_a_resource_that_is_off_dangles(template, reference):
+def test_a_reference_to_a_disabled_resource_is_an_error(template, reference):
     path = template(SWITCHED + f"  Topic: {{ Type: AWS::SNS::Topic, Properties: {reference} }}")
     with pytest.raises(DanglingReference, match="Topic refers to Queue, whose condition is false"):
         resolve(path, {})
@@ -58,7 +58,7 @@ def test_depends_on_counts_as_a_reference(template):
         resolve(template(SWITCHED + "  Topic: { Type: AWS::SNS::Topic, DependsOn: Queue }"), {})
 
 
-def test_a_branch_that_is_not_taken_does_not_count(template):
+def test_a_branch_that_is_not_taken_is_ignored(template):
     path = template(
         SWITCHED + "  Topic: { Type: AWS::SNS::Topic, Properties: { A: !If [IsOn, !Ref Queue, !Ref AWS::NoValue] } }"
     )
@@ -81,7 +81,7 @@ def test_parameters_of_a_child_are_checked(template, parameters, problem):
         resolve(template(child), {})
 
 
-def test_an_output_of_a_child_may_be_missing_too(template):
+def test_a_missing_output_of_a_child_is_an_error(template):
     path = template(
         "  Child: { Type: AWS::CloudFormation::Stack, Properties: { TemplateURL: child.yaml, Parameters: { Wanted: a, "
         "Kind: !If [IsOn, fancy, plain] } } }\n"
@@ -92,7 +92,7 @@ def test_an_output_of_a_child_may_be_missing_too(template):
     assert set(resolve(path, {"Switch": "yes"}).all_resources()) == {"Child", "Child/Topic", "Topic"}
 
 
-def test_a_broken_rule_refuses_with_its_description(template):
+def test_a_violated_rule_is_reported_with_its_description(template):
     rule = (
         "Rules:\n  R:\n    Assertions:\n"
         "      - { Assert: !Not [!Equals [!Ref Switch, 'yes']], AssertDescription: not so }"

@@ -1,4 +1,4 @@
-"""Every combination of optional parts: no dangling references, and nothing is created that was not requested."""
+"""No combination of optional parts has dangling references or creates resources that were not requested."""
 
 import re
 
@@ -8,7 +8,7 @@ import event_types
 from support.combinations import PASSWORD, ROOT, TEMPLATE, all_combinations, named, toggles
 from support.resolver import Refused, read_template, resolve
 
-# Every warehouse has them.
+# Every warehouse has these stacks.
 ALWAYS = {
     "AlarmsStack", "ApiLogsStack", "DashboardsStack", "FunctionsStack", "JobsStack", "PipelineStack", "TablesStack", "TrafficStack",
     *(f"{event_types.pascal(one)}Events" for one in event_types.names()),
@@ -68,7 +68,7 @@ def test_nothing_can_be_reached_from_the_internet(chosen):
             assert all(disk["Ebs"]["Encrypted"] for disk in one["Properties"]["BlockDeviceMappings"])
 
 
-def test_the_way_out_exists_only_for_task_runner():
+def test_a_nat_gateway_exists_only_for_task_runner():
     for chosen in toggles():
         has_machine_with_task_runner = chosen["Orchestrator"] == "DataPipeline" and (
             chosen["EnableEC2Instance"] or chosen["EnableEMRCluster"]
@@ -97,7 +97,7 @@ DATA_PIPELINE = {"Orchestrator": "DataPipeline", "EnablePipeline": "yes"}
         ({"EnableRedshift": "yes", "RedshiftPassword": "password"}, "a small and a capital letter"),
     ],
 )
-def test_what_cannot_work_is_refused_with_what_to_do(chosen, message):
+def test_invalid_combinations_are_refused_with_a_solution(chosen, message):
     with pytest.raises(Refused, match=re.escape(message)):
         resolve(TEMPLATE, chosen)
 
@@ -108,7 +108,7 @@ def test_data_pipeline_is_refused_where_it_does_not_exist():
 
 
 def test_the_lock_holds_every_toggle_of_an_active_pipeline():
-    """A toggle that the lock did not hold could be changed while the pipeline is active, and leave the stack stuck."""
+    """Without the lock, a toggle could change while the pipeline is active, and leave the stack stuck."""
     chosen = DATA_PIPELINE | PASSWORD
     seen = set()
     for toggle, value in {

@@ -1,1 +1,1 @@
-"""What the tests of several folders share."""
+"""Modules that tests of several folders share."""

@@ -1,4 +1,4 @@
-"""The browser of the tests that need one."""
+"""Starts Chromium for the tests that need a browser."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ FLAGS = [
 
 
 def find() -> str:
-    """DATALESS_CHROMIUM, or one on the PATH."""
+    """Returns the path of DATALESS_CHROMIUM, or of a Chromium on the PATH."""
     given = os.environ.get("DATALESS_CHROMIUM")
     found = given or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if not found:

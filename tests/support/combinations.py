@@ -1,4 +1,4 @@
-"""The combinations of optional parts."""
+"""Generates combinations of the optional parts."""
 
 from itertools import product
 from pathlib import Path
@@ -14,7 +14,7 @@ TOGGLES = {
     "EnableRedshift": ("yes", ""),
 }
 
-# What goes with them.
+# Additional parameters of the optional parts.
 OPTIONS = (
     {"KeyPair": "operators", "AllowedSSHRange": "10.20.0.0/16"},
     {"AccessKeyID": "AKIAIOSFODNN7EXAMPLE", "SecretAccessKey": "not-a-secret"},
@@ -26,7 +26,7 @@ OPTIONS = (
     {"ScriptsBucket": "elsewhere", "DataPipelineStart": "2027-01-31T02:30:00", "ETLLanguage": "scala"},
 )
 
-# Data Pipeline can't do without.
+# Data Pipeline requires a password for Redshift.
 PASSWORD = {"RedshiftPassword": "Not-a-secret-1"}
 
 
@@ -35,7 +35,7 @@ def toggles() -> list[dict[str, str]]:
 
 
 def all_combinations() -> list[dict[str, str]]:
-    """Every combination of the toggles; with each, no option, every single one, and all."""
+    """Returns every combination of the toggles with no option, with each single option, and with all options."""
     everything = {key: value for option in OPTIONS for key, value in option.items()}
     return [chosen | options for chosen in toggles() for options in ({}, *OPTIONS, everything)]
 
@@ -46,5 +46,5 @@ def with_password(chosen: dict[str, str]) -> dict[str, str]:
 
 
 def named(chosen: dict[str, str]) -> str:
-    """For messages and names of tests."""
+    """Returns the combination as text for messages and test names."""
     return " ".join(f"{key}={value}" for key, value in chosen.items())

@@ -1,4 +1,4 @@
-"""Evaluates statements of IAM policies offline, and knows which resources an action is about.
+"""Evaluates statements of IAM policies offline, and returns the types of resources that an action supports.
 
 The Service Authorization Reference comes with cfn-lint.
 https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
@@ -24,11 +24,11 @@ def reference() -> dict:
     )
 
 
-# The reference does not say it: a bucket's name has no slash, an object's ARN has one.
+# More precise patterns than in the reference: the name of a bucket has no slash, and the ARN of an object has one.
 CLOSER = {("s3", "bucket"): r"arn:[^:]*:s3:::[^/]+", ("s3", "object"): r"arn:[^:]*:s3:::[^/]+/.*"}
 
 
-# Where the guide of a service knows a resource that the reference lacks.
+# Resources of actions from the guide of a service that are missing in the reference.
 GUIDES = {
     # https://docs.aws.amazon.com/codedeploy/latest/userguide/auth-and-access-control-permissions-reference.html
     "codedeploy:PutLifecycleEventHookExecutionStatus": ["deploymentgroup"],
@@ -37,12 +37,12 @@ GUIDES = {
 
 
 class UnknownAction(Exception):
-    """Not in the reference: a typo, or newer than cfn-lint."""
+    """The action is not in the reference. It is misspelled, or newer than cfn-lint."""
 
 
 @functools.cache
 def formats(action: str) -> tuple[str, ...]:
-    """Patterns of the ARNs that the action is about. None: it takes "*" only."""
+    """Returns patterns of the ARNs that the action supports. If there are none, it supports only "*"."""
     service, _, name = action.partition(":")
     known = reference().get(service.lower(), {"Actions": {}})
     actions = {one.lower(): about for one, about in known["Actions"].items()}
@@ -52,7 +52,7 @@ def formats(action: str) -> tuple[str, ...]:
     for kind in GUIDES.get(action, actions[name.lower()].get("Resources", [])):
         kind = kind.lower()
         for one in known["Resources"].get(kind, known["Resources"].get(kind.rstrip("s"), {})).get("ARNFormats", []):
-            # Services without accounts in their ARNs leave them empty.
+            # In ARNs without an account, the field is empty.
             found.append(CLOSER.get((service, kind), re.sub(r"\$\{\w+\}", "[^:]*", one)))
     return tuple(found)
 
@@ -74,11 +74,11 @@ def pattern(text: str, ignore_case: bool = False) -> re.Pattern:
 
 
 def like(text: str, wanted: str) -> bool:
-    """`*` and `?` of the policy, in any place. In the text they are what they are."""
+    """Matches `*` and `?` of the policy at any position. In the text, they are plain characters."""
     return bool(pattern(wanted).fullmatch(text))
 
 
-# The operators in the policies here; an unknown one is an error.
+# The operators in the policies. Any other operator is an error.
 OPERATORS = {
     "StringEquals": lambda value, wanted: value == wanted,
     "StringLike": like,
@@ -89,7 +89,7 @@ OPERATORS = {
 
 
 def holds(condition: dict, context: dict[str, list[str]]) -> bool:
-    """Whether the context of a call fulfils all of a condition. A key that the call lacks fulfils nothing."""
+    """Returns whether the context of a call satisfies a condition. A key that is missing there matches no value."""
     for name, keys in condition.items():
         for key, wanted in keys.items():
             values = context.get(key.lower(), [])
@@ -111,7 +111,7 @@ def holds(condition: dict, context: dict[str, list[str]]) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Statement:
-    """One of a role's statements, with its place."""
+    """A statement of a role, with its place in the policies."""
 
     place: str
     effect: str
@@ -134,15 +134,15 @@ def statements(place: str, document: dict) -> list[Statement]:
 
 
 def allowed(granted: list[Statement], action: str, arn: str, context: dict) -> bool:
-    """Allowed by one, denied by none. Where IAM knows no resource of an action, its ARN is "*"."""
+    """Returns whether a statement allows the call and none denies it. The ARN of an action without resources is "*"."""
     matching = [one for one in granted if one.matches(action, arn, context)]
     return any(one.effect == "Allow" for one in matching) and not any(one.effect == "Deny" for one in matching)
 
 
 def statements_of(role: str, stack: Stack, everywhere: tuple[Stack, ...] = ()) -> list[Statement]:
-    """A role's statements: its own, those of the policies that it attaches, and those that attach themselves to it.
+    """Returns a role's inline statements, and those of policies that it attaches or that attach themselves to it.
 
-    The policies are looked for in these stacks, by default in the role's own. A permissions boundary grants nothing.
+    Searches for policies in these stacks, by default in the role's own stack. A permissions boundary grants nothing.
     """
     properties = stack.resources[role]["Properties"]
     found = []

@@ -1,4 +1,4 @@
-"""Every metric that a dashboard or an alarm may name, by AWS's documentation and by what the code publishes."""
+"""All metrics that dashboards and alarms may use: those in the AWS documentation, and those that the code publishes."""
 
 import event_types
 
@@ -13,10 +13,10 @@ DYNAMODB = "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/met
 ATHENA = "https://docs.aws.amazon.com/athena/latest/ug/query-metrics-viewing.html"
 REDSHIFT = "https://docs.aws.amazon.com/redshift/latest/mgmt/metrics-listing.html"
 
-# The event types by name, in the forms of the metrics that the sink names after each.
+# The event types by name, in Pascal case. The sink's metrics have names in this form.
 PASCAL = {event_type: event_types.pascal(event_type) for event_type in event_types.names()}
 
-# By namespace: where it is documented; the sets of dimensions that its metrics come with; its metrics and their units.
+# By namespace: (source, sets of dimensions of its metrics, its metrics with their units).
 DOCUMENTED = {
     "AWS/ApiGateway": (
         API,
@@ -105,8 +105,8 @@ DOCUMENTED = {
             "DatabaseConnections": "Count",
         },
     ),
-    # Our own. Tests of the sink (crates/metrics-sink, tests/dashboard/test_sink.py), of the beacons (crates/capture) and of the jobs
-    # (glue/tests) compare what is published with these names.
+    # The project's namespaces. Tests of the sink (crates/metrics-sink, tests/dashboard/test_sink.py), of the beacons
+    # (crates/capture) and of the jobs (glue/tests) compare the published metrics with these names.
     "Warehouse/Advertising": (
         "crates/metrics-sink and crates/capture",
         [{"Stack"}, {"Stack", "Table"}, {"Stack", "Table", "Reason"}],

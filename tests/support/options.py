@@ -1,4 +1,4 @@
-"""The parameters with which the warehouse is processed: the defaults, each option alone, and as many together as go together."""
+"""The parameters for processing the warehouse: the defaults, each option alone, and all compatible options together."""
 
 from support.combinations import PASSWORD
 

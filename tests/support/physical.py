@@ -1,25 +1,25 @@
-"""Physical names, ARNs and references as CloudFormation makes them, by resource type, and what the services allow as a name."""
+"""Physical names, ARNs and references as CloudFormation creates them, by resource type, and the valid names."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-# CloudFormation's suffix of generated names; today it is a character shorter.
+# The suffix of names that CloudFormation generates. Today it is one character shorter.
 RANDOM = "1ABCDEFGHIJ2K"
 UUID = "0123abcd-0123-0123-0123-0123456789ab"
 
 
 @dataclass(frozen=True)
 class Kind:
-    # The property with the name, "" where the service makes an id; the longest name, and what it may consist of.
+    # The property with the name ("" if the service generates an id), the maximum length, and a pattern of valid names.
     name_property: str
     limit: int
     characters: str
-    # With {p}artition, {r}egion, {a}ccount, {name} and {Property} of its own; the first is what GetAtt Arn gives.
+    # With {p}artition, {r}egion, {a}ccount, {name} and {Property} of the resource. GetAtt Arn returns the first one.
     arns: tuple[str, ...]
-    # Of a name that CloudFormation makes: "stack" begins with the stack's name, "logical" with the logical id alone.
-    # Handlers of the registry choose one of them, and no page says which; "either" must fit both.
+    # The form of generated names: "stack" begins with the stack's name, "logical" with the logical id.
+    # Handlers of the registry use one of them, but no documentation says which. "either" must be valid in both.
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-name.html
     form: str = "stack"
     ref: str = "name"
@@ -36,19 +36,19 @@ def api(*paths: str) -> tuple[str, ...]:
 
 
 def opaque(*arns: str, sample: str = "0123456789abcdef", ref: str = "name") -> Kind:
-    """The service makes the id."""
+    """Returns a kind whose id the service generates."""
     return Kind("", 0, "", tuple(one.replace("{id}", sample) for one in arns), form=sample, ref=ref)
 
 
 WORD, DASHED = r"[A-Za-z0-9_-]+", r"[A-Za-z0-9._-]+"
 IAM = r"[\w+=,.@-]+"
 LOG_GROUP = service("logs", "log-group:{name}:*", "log-group:{name}")
-# A function's version or alias is given by its ARN too, see `arns`.
+# FunctionName can also be the ARN of a version or alias, see `arns`.
 FUNCTION = service("lambda", "function:{FunctionName}", "function:{FunctionName}:live", "function:{FunctionName}:7")
 CATALOG = service("glue", "catalog")
 TAGS = "/tags/arn"
 
-# Limits are from each service's API reference.
+# The limits are from the API reference of each service.
 KINDS = {
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
     "AWS::S3::Bucket": Kind("BucketName", 63, r"[a-z0-9][a-z0-9.-]+[a-z0-9]", ("arn:{p}:s3:::{name}",), lower=True),
@@ -95,7 +95,7 @@ KINDS = {
     # https://docs.aws.amazon.com/glue/latest/webapi/API_Job.html
     "AWS::Glue::Job": Kind("Name", 255, r"[A-Za-z0-9_-]+", service("glue", "job/{name}"), form="logical"),
     "AWS::Glue::Crawler": Kind("Name", 255, r"[A-Za-z0-9_-]+", service("glue", "crawler/{name}"), form="either"),
-    # Athena takes lower case, digits and underscores without quotes.
+    # Athena accepts lower case letters, digits and underscores without quotes.
     "AWS::Glue::Database": Kind("DatabaseInput.Name", 255, r"[a-z0-9_]+", service("glue", "database/{name}", "table/{name}/any", "userDefinedFunction/{name}/any") + CATALOG),
     "AWS::Glue::Table": Kind("TableInput.Name", 255, r"[a-z0-9_]+", service("glue", "table/{DatabaseName}/{name}", "database/{DatabaseName}") + CATALOG),
     "AWS::Glue::SecurityConfiguration": Kind("Name", 255, r"[A-Za-z0-9_-]+", ()),
@@ -119,14 +119,14 @@ KINDS = {
     # https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html
     "AWS::StepFunctions::StateMachine": Kind("StateMachineName", 80, WORD, service("states", "stateMachine:{name}"), form="logical", ref="arn", name_attributes=("Name",)),
     "AWS::WAFv2::WebACLAssociation": opaque("{ResourceArn}", "{WebACLArn}"),
-    # Of build.yaml. https://docs.aws.amazon.com/codepipeline/latest/userguide/limits.html
+    # In build.yaml. https://docs.aws.amazon.com/codepipeline/latest/userguide/limits.html
     "AWS::CodeBuild::Project": Kind("Name", 150, r"[A-Za-z0-9][A-Za-z0-9_-]+", service("codebuild", "project/{name}")),
     "AWS::CodeCommit::Repository": Kind("RepositoryName", 100, DASHED, service("codecommit", "{name}"), name_attributes=("Name",)),
     "AWS::CodePipeline::Pipeline": Kind("Name", 100, r"[A-Za-z0-9.@_-]+", service("codepipeline", "{name}")),
     "AWS::Events::Rule": Kind("Name", 64, DASHED, service("events", "rule/{name}")),
 }  # fmt: skip
 
-# Types without a name or ARN that a policy could say more about than "*", or that act on others' ARNs only.
+# Types for which a policy can only use "*", or which use only ARNs of other resources.
 NAMELESS = {
     "AWS::CloudFormation::WaitConditionHandle", "AWS::DataPipeline::Pipeline", "AWS::EMR::Cluster", "AWS::EMR::SecurityConfiguration",
     "AWS::IAM::Policy", "AWS::SNS::Subscription", "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy",
@@ -138,7 +138,7 @@ def is_nameless(kind: str) -> bool:
 
 
 def generated(stack: str, logical: str, limit: int) -> str:
-    """`<stack>-<logical id>-<random>`. What is too long is cut, the stack's name to no less than half of the room."""
+    """Returns `<stack>-<logical id>-<random>`. Truncates long parts, the stack to no less than half of the space."""
     room = limit - len(RANDOM) - 2
     stack = stack[: max(room // 2, room - len(logical))]
     return f"{stack}-{logical[: room - len(stack)]}-{RANDOM}"
@@ -168,13 +168,13 @@ def arns(kind: str, name: str, pseudo: dict, properties: dict | None = None) -> 
         "a": pseudo["AWS::AccountId"],
         "name": name,
     } | properties
-    # One without its property is not known yet: where a reference is made, not where the resource is looked at.
+    # References are resolved without the properties of the resource, so ARNs with properties are skipped.
     known = [one for one in KINDS[kind].arns if all(field in values for field in re.findall(r"\{(\w+)\}", one))]
     return [re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), one) for one in known]
 
 
 def reference(kind: str, name: str, pseudo: dict, properties: dict | None = None) -> str:
-    """What Ref gives."""
+    """Returns the value of Ref."""
     if kind in ("AWS::Lambda::Alias", "AWS::Lambda::Version"):
         function = (properties or {})["FunctionName"]
         return next(

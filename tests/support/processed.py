@@ -1,7 +1,7 @@
-"""The warehouse as CloudFormation sees it: the transforms run by AWS's own code, conditions and references resolved.
+"""The warehouse as CloudFormation sees it. AWS's own code runs the transforms. Conditions and references are resolved.
 
-`warehouse` returns what would be created with the parameters of an option. The transforms run in the Python of the SAM
-CLI (tools/readiness/transform.py), since the tests' own has neither. Results are cached.
+`warehouse` returns the resources of an option's parameters. The transforms run in the Python of the SAM CLI
+(tools/readiness/transform.py), because the Python of the tests does not have them. Results are cached.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from templates import read as read_template
 
 SAM = ROOT / ".dataless" / "tools" / "sam" / "bin" / "python"
 
-# The longest name that docs/delivery.md allows: all physical names below are as long as they get.
+# The longest name that docs/delivery.md allows. With it, the physical names have their maximum length.
 STACK_NAME = "a-warehouse-of-some-dev"
 PSEUDO = PSEUDO_PARAMETERS | {
     "AWS::StackName": STACK_NAME,
@@ -51,7 +51,7 @@ def worker() -> subprocess.Popen[str]:
 
 @functools.cache
 def transformed(path: Path, parameters: tuple, pseudo: tuple) -> dict:
-    """The template after the transforms, and as `source` before them, with its includes."""
+    """Returns `template`, after the transforms, and `source`, before the transforms but with includes."""
     request = {"path": str(path), "parameters": dict(parameters), "pseudo": dict(pseudo)}
     answer = json.loads(answered(worker(), json.dumps(request)))
     if "error" in answer:
@@ -60,7 +60,7 @@ def transformed(path: Path, parameters: tuple, pseudo: tuple) -> dict:
 
 
 def answered(process: subprocess.Popen[str], request: str) -> str:
-    """The worker's answer to a request."""
+    """Sends a request to the worker and returns its answer."""
     assert process.stdin and process.stdout
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(request + "\n")
@@ -73,7 +73,7 @@ def answered(process: subprocess.Popen[str], request: str) -> str:
 
 @dataclass(frozen=True)
 class Template:
-    """A template with the parameters that it was processed with."""
+    """A template before and after the transforms, with its parameters."""
 
     path: Path
     stack_name: str
@@ -92,10 +92,10 @@ class ProcessedStack(Stack):
 
 
 class Processed(Resolver):
-    """Resolves what the transforms made of a template; names and ARNs are as CloudFormation would make them."""
+    """Resolves a transformed template. Names and ARNs have the form in which CloudFormation would create them."""
 
     def read(self, parameters: dict) -> dict:
-        # Values that are known only after deployment are tokens here; transforms get the real ones.
+        # Values that are known only after deployment are tokens. In a deployment, the transforms get real values.
         declared = read_template(self.path).get("Parameters", {})
         values = {name: str(one["Default"]) for name, one in declared.items() if "Default" in one}
         values |= {name: str(value) for name, value in parameters.items()}
@@ -107,7 +107,7 @@ class Processed(Resolver):
         return ProcessedStack(**vars(super().stack()), template=self.given, pseudo=self.pseudo, resolver=self)
 
     def properties(self, name: str, *keys: str) -> dict[str, Any]:
-        """The resolved values of these properties, without adding dependencies to the current resource."""
+        """Returns the resolved values of these properties, without adding dependencies to the current resource."""
         given, at, where = self.template["Resources"][name].get("Properties", {}), self.at, self.where
         self.at = None
         values = {key: self.value(given[key]) for key in keys if key in given}
@@ -115,7 +115,7 @@ class Processed(Resolver):
         return values
 
     def names(self, name: str) -> list[str]:
-        """The resource's physical names; several where it is not known which of them CloudFormation makes."""
+        """Returns the possible physical names. There are several if the form of CloudFormation's name is unknown."""
         kind = self.template["Resources"][name]["Type"]
         given: Any = None
         if path := physical.KINDS[kind].name_property:
@@ -150,7 +150,7 @@ class Processed(Resolver):
 
 
 def all_stacks(stack: Stack, name: str = "") -> Iterator[tuple[str, Any]]:
-    """The stack and those below it, each with its place, such as `RedshiftStack`; the root's is empty."""
+    """Yields the stack and its nested stacks, each with its place, such as `RedshiftStack`. The root's is empty."""
     yield name, stack
     for inner, nested in stack.nested.items():
         yield from all_stacks(nested, f"{name}/{inner}".lstrip("/"))
@@ -163,7 +163,7 @@ def warehouse(option: str) -> ProcessedStack:
 
 @functools.cache
 def plain(path: Path, parameters: tuple, stack_name: str) -> ProcessedStack:
-    """A stack of another template, such as build.yaml."""
+    """Returns the stack of another template, such as build.yaml."""
     return Processed(path, dict(parameters), PSEUDO | {"AWS::StackName": stack_name}, {}).stack()
 
 
@@ -175,7 +175,7 @@ def given_name(kind: str, properties: dict[str, Any]) -> Any:
 
 
 def names_of(stack: Any, logical: str) -> list[str]:
-    """The physical names that a resource may get; none for what has none."""
+    """Returns the possible physical names of a resource. Empty for types without names."""
     resource = stack.resources[logical]
     if resource["Type"] not in physical.KINDS:
         return []
@@ -185,7 +185,7 @@ def names_of(stack: Any, logical: str) -> list[str]:
 
 
 def arns_of(stack: Any, logical: str) -> list[list[str]]:
-    """For each of its names, the ARNs that a policy may know it by."""
+    """Returns for each physical name the ARNs by which a policy can refer to the resource."""
     resource = stack.resources[logical]
     return [
         physical.arns(resource["Type"], name, stack.pseudo, resource["Properties"]) for name in names_of(stack, logical)
@@ -193,5 +193,5 @@ def arns_of(stack: Any, logical: str) -> list[list[str]]:
 
 
 def listed(problems: Iterable[str]) -> str:
-    """For a message that shows all of them."""
+    """Returns the problems as lines of a message."""
     return "\n".join(["", *sorted(problems)])

@@ -1,8 +1,8 @@
-"""Resolves a template like CloudFormation before it creates anything: rules, conditions, references.
+"""Resolves rules, conditions and references of a template, as CloudFormation does before it creates resources.
 
-`resolve` takes parameter values and returns what would be created, with nested stacks. It raises `Refused` when a rule
-is broken, and `DanglingReference` for a reference to something that would not be there: a resource or an output whose
-condition is false, an unknown name, a parameter that a child lacks or needs.
+`resolve` takes parameter values and returns the stack that would be created, with nested stacks. It raises `Refused` if
+a rule is violated. It raises `DanglingReference` for a resource or an output whose condition is false, an unknown name,
+an unknown parameter of a child, or a missing one.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ NO_VALUE = object()
 
 
 class DanglingReference(Exception):
-    """The template refers to something that would not be there."""
+    """The template refers to something that would not exist."""
 
 
 class Refused(Exception):
-    """A rule of the template forbids these parameters; the message is its description."""
+    """A rule of the template forbids these parameters. The message is its description."""
 
 
 @dataclass
 class Stack:
-    """What a template makes: resources with resolved properties, outputs, nested stacks; each by its logical id."""
+    """The resources with resolved properties, the outputs and the nested stacks of a template, by logical id."""
 
     resources: dict[str, dict] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     nested: dict[str, Stack] = field(default_factory=dict)
-    # What each resource waits for: the logical ids that its properties and DependsOn name.
+    # The dependencies of each resource: the logical ids in its properties and DependsOn.
     edges: dict[str, set[str]] = field(default_factory=dict)
 
     def all_resources(self) -> dict[str, dict]:
-        """Those of the nested stacks too, as `TablesStack/GlueDatabase`."""
+        """Returns all resources. Those of nested stacks have paths, such as `TablesStack/GlueDatabase`."""
         below = {
             f"{name}/{inner}": resource
             for name, stack in self.nested.items()
@@ -54,12 +54,12 @@ class Stack:
         return self.resources | below
 
     def one(self, path: str) -> dict:
-        """The resource of this id, here or in a stack below, such as `LedgerJob`, or `ClicksEvents/DeliveryRole` where several have it."""
+        """Returns the only resource whose path ends with this, such as `LedgerJob` or `ClicksEvents/DeliveryRole`."""
         ((_, found),) = [(name, one) for name, one in self.all_resources().items() if f"/{name}".endswith(f"/{path}")]
         return found
 
     def all_nested(self) -> dict[str, Stack]:
-        """The stacks below this one, at any depth, by logical id."""
+        """Returns the nested stacks at any depth, by logical id."""
         found = dict(self.nested)
         for stack in self.nested.values():
             found |= stack.all_nested()
@@ -72,9 +72,9 @@ def resolve(
     pseudo: dict[str, str] | None = None,
     outputs: dict[str, dict[str, str]] | None = None,
 ) -> Stack:
-    """What the template makes with these parameters; those that are missing have their default.
+    """Returns the stack that these parameters would create. Missing parameters have their defaults.
 
-    `outputs` has those of deployed nested stacks by logical id; outputs of other stacks are tokens.
+    `outputs` contains the outputs of deployed nested stacks by logical id. Outputs of other stacks are tokens.
     """
     return Resolver(path, parameters, PSEUDO_PARAMETERS | (pseudo or {}), outputs or {}).stack()
 
@@ -82,7 +82,7 @@ def resolve(
 class Resolver:
     def __init__(self, path: Path, parameters: dict, pseudo: dict[str, str], deployed: dict[str, dict[str, str]]):
         self.path, self.pseudo, self.deployed = path, pseudo, deployed
-        # The part at hand, for messages; the resource at hand, which waits for what it refers to.
+        # `where` is the current part, for messages. `at` is the current resource, which gets the dependencies.
         self.where = path.name
         self.at: str | None = None
         self.template = self.read(parameters)
@@ -99,7 +99,7 @@ class Resolver:
         self.made = Stack()
 
     def read(self, parameters: dict) -> dict:
-        """The template; a subclass may apply the transforms with these parameters."""
+        """Returns the template. A subclass may apply transforms with these parameters."""
         return read_template(self.path)
 
     def check_value(self, name: str, declared: dict, value: str) -> None:
@@ -136,7 +136,7 @@ class Resolver:
         return self.made
 
     def nest(self, name: str) -> Stack:
-        """The nested stack, made when it is first asked for."""
+        """Returns the nested stack. It is resolved on first use."""
         if name not in self.made.nested:
             before, self.where, self.at = self.at, f"{self.path.name}: {name}", name
             properties = self.template["Resources"][name]["Properties"]
@@ -172,7 +172,7 @@ class Resolver:
         if name == "Fn::Not":
             return not self.condition(argument[0])
         if name in ("Fn::And", "Fn::Or"):
-            # Each one is resolved, also those whose value no longer matters: none may refer to what is missing.
+            # All operands are resolved, even if the result is already known, to find references to missing names.
             values = [self.condition(one) for one in argument]
             return all(values) if name == "Fn::And" else any(values)
         raise DanglingReference(f"{self.path.name}: a condition uses {name}")
@@ -185,8 +185,7 @@ class Resolver:
         return (self.parameters | self.pseudo)[one["Ref"]]
 
     def value(self, part: Any) -> Any:
-        """The part with its functions resolved; `<Name>` and `<Name.Attribute>` are placeholders for values of a
-        deployment."""
+        """Returns the part with resolved functions. `<Name>` and `<Name.Attribute>` are tokens for deployed values."""
         if isinstance(part, list):
             return [one for one in map(self.value, part) if one is not NO_VALUE]
         if not isinstance(part, dict):
@@ -233,7 +232,7 @@ class Resolver:
             return self.parameters[name].split(",") if is_list else self.parameters[name]
         if name in self.pseudo:
             return self.pseudo[name]
-        # SAM: a resource that it makes beside the one that is named, such as Function.Alias.
+        # SAM supports references to resources that it generates for a named one, such as Function.Alias.
         logical_id = name.split(".")[0]
         if logical_id not in self.template["Resources"]:
             raise DanglingReference(f"{self.where} refers to {name}, which nothing defines")
@@ -244,11 +243,11 @@ class Resolver:
         return self.physical_id(name)
 
     def physical_id(self, name: str) -> str:
-        """The value of Ref; a subclass may return a better one than a token."""
+        """Returns a token for the value of Ref. A subclass may return the actual value."""
         return f"<{name}>"
 
     def physical_attribute(self, name: str, attribute: str) -> str:
-        """The value of GetAtt."""
+        """Returns a token for the value of GetAtt. A subclass may return the actual value."""
         return f"<{name}.{attribute}>"
 
     def attribute(self, name: str, attribute: str) -> Any:

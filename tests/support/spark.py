@@ -1,4 +1,4 @@
-"""One Spark session for the run, with its own metastore and the deployed tables.
+"""Provides one Spark session for the test run, with its own metastore and the deployed tables.
 
 A `conftest.py` imports the fixtures `spark`, `shared_warehouse` and `warehouse`.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-# ORC timestamps are read in the JVM's time zone and handed to Python in Python's.
+# The JVM reads ORC timestamps in its own time zone, and Python converts them to its time zone.
 os.environ["TZ"] = "UTC"
 
 import pytest
@@ -25,7 +25,7 @@ import lake
 import templates
 import undelivered
 
-# Executors get their functions with the code, as for libraries of jobs.
+# Executors get the code of functions in these modules, as with libraries of jobs.
 register_pickle_by_value(lake)
 register_pickle_by_value(undelivered)
 
@@ -49,8 +49,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "spark.sql.shuffle.partitions": "2",
         "spark.sql.warehouse.dir": f"file://{folder}/warehouse",
         "spark.hadoop.javax.jdo.option.ConnectionURL": "jdbc:derby:memory:metastore;create=true",
-        # These jobs end before the second compiler pays off. Without it the JVM has 48 MB for compiled code, which
-        # fills up within minutes: then it discards nearly all and recompiles, at half the speed.
+        # The jobs end before the second compiler pays off. Without it, the JVM reserves 48 MB for compiled code. That
+        # fills up within minutes. Then the JVM discards most of the code and recompiles it, at half the speed.
         "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={folder}/derby.log "
         "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
     }
@@ -64,7 +64,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
 
 def in_bucket(part: Any) -> Any:
-    """With the bucket's name filled in, the only reference in the location of a table."""
+    """Replaces the bucket's reference by its name. The location of a table has no other references."""
     if isinstance(part, list):
         return [in_bucket(one) for one in part]
     if not isinstance(part, dict):
@@ -80,7 +80,7 @@ def table_resources() -> list[dict]:
 
 
 def deployed_tables(database: str) -> list[dict]:
-    """The template's tables as `aws glue get-tables` returns them."""
+    """Returns the template's tables like `aws glue get-tables`."""
     return [
         in_bucket(resource["Properties"]["TableInput"]) | {"DatabaseName": database}
         for resource in table_resources()
@@ -89,7 +89,7 @@ def deployed_tables(database: str) -> list[dict]:
 
 
 def raw_objects(lines: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], bytes]:
-    """The content of the raw objects by hour of arrival and name: each line ended by a newline."""
+    """Returns the contents of raw objects by (hour of arrival, name). Each line ends with a newline."""
     content: dict[tuple[str, str], bytearray] = {}
     for hour, name, line, *_ in lines:
         content.setdefault((hour, name), bytearray()).extend((line.encode() if isinstance(line, str) else line) + b"\n")
@@ -97,13 +97,13 @@ def raw_objects(lines: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], bytes
 
 
 class Warehouse:
-    """A bucket's folder and a database with the deployed tables in it."""
+    """A folder as the bucket, and a database with the deployed tables in it."""
 
     database = "dataless"
 
     def __init__(self, spark: SparkSession, folder: Path):
         self.spark, self.folder = spark, folder
-        # Of each table of events.
+        # The group of each event table.
         self.groups: dict[str, str] = {}
         self.data_path = f"file://{folder}/data"
         self.make_tables(deployed_tables(self.database))
@@ -129,26 +129,26 @@ class Warehouse:
         return self.spark._jsparkSession.sharedState().externalCatalog()
 
     def clear(self) -> None:
-        """Deletes the files, and the tables' partitions with them."""
-        # Asked of the catalog itself: SQL takes several times as long, and this runs before most tests.
+        """Deletes all files and partitions of the tables."""
+        # Uses the catalog directly, because SQL takes several times as long and this runs before most tests.
         external = self.external_catalog()
         shutil.rmtree(self.folder / "data", ignore_errors=True)
         for name in self.used_tables():
             external.dropTable(self.database, name, False, False)
             external.createTable(self.empty_tables[name], False)
-        # What the session remembers of their files and rows.
+        # Clear the session's caches of files and rows.
         self.spark._jsparkSession.sessionState().catalog().invalidateAllCachedTables()
         self.spark.catalog.clearCache()
 
     def put_raw(self, table: str, hour: str, name: str, content: bytes) -> None:
-        """Stores an object as Firehose does; `hour` is `YYYY-MM-DD HH`."""
+        """Stores an object as Firehose does. The format of `hour` is `YYYY-MM-DD HH`."""
         year, month, day, hour = hour.replace(" ", "-").split("-")
         folder = self.folder / f"data/raw/{self.groups[table]}/{table}/year={year}/month={month}/day={day}/hour={hour}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(gzip.compress(content))
 
     def put_lines(self, table: str, lines: Iterable[tuple[Any, ...]]) -> None:
-        """Stores `(hour, file name, line, ...)` records, each line ended by a newline."""
+        """Stores `(hour, file name, line, ...)` records. Each line ends with a newline."""
         for (hour, name), content in raw_objects(lines).items():
             self.put_raw(table, hour, name, content)
 
@@ -159,7 +159,7 @@ class Warehouse:
         return self.spark.table(f"{self.database}.{table}").dtypes
 
     def insert(self, table: str, rows: list[dict]) -> None:
-        """Adds rows, given as for JSON, to the table's partitions."""
+        """Adds rows to the table's partitions. The rows have the form of JSON objects."""
         schema = self.spark.table(f"{self.database}.{table}").schema
         text = self.spark.sparkContext.parallelize([json.dumps(row) for row in rows], 1)
         self.spark.conf.set("hive.exec.dynamic.partition.mode", "nonstrict")
@@ -168,12 +168,12 @@ class Warehouse:
 
 @pytest.fixture(scope="session")
 def shared_warehouse(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    # A checkout may be in a folder with any name.
+    # The checkout can be in a folder with any name.
     return Warehouse(spark, tmp_path_factory.mktemp("a bucket%2Fof#é"))
 
 
 @pytest.fixture
 def warehouse(shared_warehouse: Warehouse) -> Warehouse:
-    """The warehouse, empty. Creating its tables takes much longer than emptying them, so one serves the run."""
+    """Returns the empty warehouse. All tests share one, because creating tables is much slower than emptying them."""
     shared_warehouse.clear()
     return shared_warehouse
