@@ -1,12 +1,12 @@
-"""Describes the stack under test. All settings come from the environment:
+"""Describes the stack under test. All settings come from environment variables:
 
 DATALESS_BASE_URL          base URL of the API, the stack's output BaseURL (required)
 DATALESS_BUCKET            the data lake bucket, the stack's output DataLakeBucket (for the browser tests)
 DATALESS_TABLE             the traffic table, the stack's output AdTrafficTable (for the pagination tests)
 DATALESS_API_KEY           the API key of the traffic route, if the stack requires one
-DATALESS_CHROMIUM          the browser to use instead of one on the PATH
+DATALESS_CHROMIUM          the Chromium to use instead of the one on the PATH
 DATALESS_DELIVERY_SECONDS  the maximum delivery time to S3: 30, or on AWS a bit more than DeliveryBufferIntervalSeconds
-AWS_ENDPOINT_URL and others, as the AWS SDK reads them. An endpoint means an emulator, which lacks parts of API Gateway
+AWS_ENDPOINT_URL and other variables of the AWS SDK. An endpoint means an emulator, which lacks parts of API Gateway
 """
 
 import os

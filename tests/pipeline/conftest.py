@@ -1,6 +1,6 @@
-"""Access to a deployed warehouse: its S3 objects, state machine, notifications and DynamoDB table, and its lake in SQL.
+"""Accesses a deployed warehouse: its S3 objects, state machine, notifications and DynamoDB table, and its lake in SQL.
 
-Besides the variables for boto3, `cargo dataless test` sets DATALESS_STACK, DATALESS_BUCKET, DATALESS_STATE_MACHINE,
+`cargo dataless test` sets the variables for boto3, and also DATALESS_STACK, DATALESS_BUCKET, DATALESS_STATE_MACHINE,
 DATALESS_TOPIC, DATALESS_TABLE, DATALESS_RUNNER (the argument of `glue/local/launch.py`) and DATALESS_SPARK_PYTHON.
 """
 
@@ -38,7 +38,7 @@ class Warehouse:
         self.table = os.environ["DATALESS_TABLE"]
 
     def put_raw(self, table, hour, name, lines):
-        """Stores an object as Firehose does and returns its key. The format of `hour` is `YYYY-MM-DD HH`."""
+        """Stores an object as Firehose does, and returns its key. The format of `hour` is `YYYY-MM-DD HH`."""
         return self.put_object(table, hour, name, gzip.compress("".join(line + "\n" for line in lines).encode()))
 
     def put_object(self, table, hour, name, content):
@@ -73,7 +73,7 @@ class Warehouse:
         return [event["taskFailedEventDetails"]["cause"] for event in events if event["type"] == "TaskFailed"]
 
     def ask_spark(self, **request):
-        """Sends a request to the runner that replaces Glue, and returns its answer."""
+        """Sends a request to the runner that replaces Glue, and returns the response."""
         command = [os.environ["DATALESS_SPARK_PYTHON"], ROOT / "glue/local/launch.py", os.environ["DATALESS_RUNNER"]]
         address = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         answer = launch.call(address, request)
@@ -85,7 +85,7 @@ class Warehouse:
         self.ask_spark(job=name, arguments=arguments)
 
     def sql(self, statement):
-        """Returns the rows of a query over the lake as sorted lists of values."""
+        """Runs a query on the lake and returns its rows, sorted, as lists of values."""
         database = json.loads(Path(os.environ["DATALESS_RUNNER"]).read_text(encoding="utf-8"))["database"]
         args = ["--database", database, "--format", "json", "--sql", statement]
         answer = self.ask_spark(script=str(ROOT / "glue/local/query.py"), args=args)
@@ -108,7 +108,7 @@ def warehouse():
 
 @pytest.fixture
 def notices(warehouse):
-    """Yields a function that waits for the next messages which the alarm topic sends during the test."""
+    """Yields a function that waits for the next messages that the alarm topic sends during the test."""
     queue = warehouse.sqs.create_queue(QueueName=f"notices-{uuid.uuid4().hex[:8]}")["QueueUrl"]
     names = {"QueueUrl": queue, "AttributeNames": ["QueueArn"]}
     arn = warehouse.sqs.get_queue_attributes(**names)["Attributes"]["QueueArn"]

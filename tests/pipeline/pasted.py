@@ -1,4 +1,4 @@
-"""A shell for the commands of a page. The tests paste one block after the other, as a reader does."""
+"""Runs the shell blocks of a page in one shell. The tests paste one block after the other, as a reader does."""
 
 import os
 import re
@@ -11,7 +11,7 @@ BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks_of(page: Path, sections: str) -> dict[str, list[str]]:
-    """Returns the shell blocks below each heading that matches the pattern, by heading."""
+    """Returns the shell blocks by heading, for each heading that matches the pattern."""
     _, *rest = re.split(rf"^({sections})$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return {heading: BLOCK.findall(text) for heading, text in zip(rest[::2], rest[1::2], strict=True)}
 

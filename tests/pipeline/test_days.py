@@ -1,4 +1,4 @@
-"""Tests which days the deployed state machine runs. In its definition, Pass states replace the tasks."""
+"""Tests which days the deployed state machine runs. The tests replace the tasks in its definition with Pass states."""
 
 import json
 import time
@@ -11,7 +11,7 @@ LOOKBACK_DAYS = 3
 
 
 def without_tasks(part):
-    """Returns the same states, with Pass states in place of tasks and nested executions."""
+    """Returns the states with Pass states in place of tasks, including those that start nested executions."""
     if isinstance(part, list):
         return [without_tasks(one) for one in part]
     if not isinstance(part, dict):
@@ -22,7 +22,7 @@ def without_tasks(part):
 
 
 def day_of(result):
-    """Returns the day of a map's result. The result is the day's input, or a list with the input of each branch."""
+    """Returns the day of a result in a map. The result is the day's input, or a list with the input of each branch."""
     (result,) = result[:1] if isinstance(result, list) else [result]
     return result.get("day", result)
 
@@ -39,7 +39,7 @@ def run(warehouse):
         definition["States"][name]["Assign"] = definition["States"][name].get("Assign", {}) | {
             variable: "{% $states.result %}"
         }
-    # The ledger check reports the days in the input's `open` as unbalanced.
+    # The ledger check reports the days in the `open` field of the input as unbalanced.
     check = definition["States"]["Check the ledgers"]["ItemProcessor"]["States"]["Check the ledger"]
     check["Output"] = (
         "{% $states.input.day in $states.context.Execution.Input.open"

@@ -14,7 +14,7 @@ import event_types
 DAY = "2026-03-01"
 NIGHT = {"from": DAY, "to": DAY, "part": True}
 
-# Replaces Glue. Every run succeeds, except those of the job in FAILING.
+# Replaces Glue. Every run succeeds, except the runs of the job in FAILING.
 ECHO = """import os
 
 def handler(event, context):
@@ -54,7 +54,7 @@ class Machine:
         )["FunctionArn"]  # fmt: skip
 
     def run(self):
-        """Returns the jobs that succeeded, in order, and the status of the execution."""
+        """Runs the state machine. Returns the jobs that succeeded, in order, and the status of the execution."""
         execution = self.warehouse.states.start_execution(stateMachineArn=self.arn, input=json.dumps(NIGHT))[
             "executionArn"
         ]
@@ -99,7 +99,7 @@ def test_another_type_is_filled_after_the_derived_tables_of_ads(machine):
     jobs, status = machine(["impressions", "order_items", "clicks"]).run()
     assert status == "SUCCEEDED"
     assert sorted(jobs[:2]) == sorted(ADS) and jobs[-1] == "order-items-python-etl"
-    # LookbackDays + 2 days are derived.
+    # The execution derives LookbackDays + 2 days.
     assert Counter(jobs[2:-1]) == dict.fromkeys(DERIVED, 5)
 
 

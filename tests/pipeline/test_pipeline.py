@@ -1,4 +1,4 @@
-"""Tests the deployed state machine end to end. Real Spark runs its Glue tasks."""
+"""Tests the deployed state machine end to end. Its Glue tasks run on real Spark."""
 
 import base64
 import json
@@ -42,7 +42,7 @@ RAW = [
             "no event",
         ],
     ),
-    # One impression is late, but not too late, for the day before. Another is at the very end of its day.
+    # One impression belongs to the previous day, and is late, but not too late. Another is at the very end of its day.
     (
         "impressions",
         "2026-05-05 09",
@@ -153,7 +153,7 @@ def test_an_invalid_range_of_days_is_refused(warehouse, notices, fields):
 
 
 def test_an_unbalanced_day_does_not_block_other_days(warehouse, notices):
-    """On the second of three days, Firehose failed to deliver a line. The ledger of that day does not balance."""
+    """On the second of three days, Firehose fails to deliver a line. The ledger of this day does not balance."""
     first, open_day, last = "2026-05-20", "2026-05-21", "2026-05-22"
     for number, day in enumerate((first, open_day, last)):
         warehouse.put_raw("impressions", f"{day} 10", "good.gz", [impression(200 + number, 0, f"{day} 10:00:00.000")])
@@ -165,7 +165,8 @@ def test_an_unbalanced_day_does_not_block_other_days(warehouse, notices):
     ended = warehouse.wait(execution)
     assert ended["status"] == "FAILED"
     assert f"replay --undelivered --day {open_day}" in ended["cause"]
-    # The check runs with those of the other days, and again at the end. A redrive continues at the second check.
+    # The check of the day runs with the checks of the other days, and again at the end. A redrive continues at the
+    # second check.
     failed = warehouse.failed_tasks(execution)
     assert len(failed) == 2
     assert [cause for cause in failed if f"the books of {open_day} don't balance" not in cause] == []

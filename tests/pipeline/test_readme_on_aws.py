@@ -1,4 +1,4 @@
-"""Runs the commands of the README's manual deployment that follow `sam deploy`: they upload all scripts of the jobs."""
+"""Runs the commands after `sam deploy` in the README's manual deployment. They upload all scripts of the jobs."""
 
 import os
 import shutil

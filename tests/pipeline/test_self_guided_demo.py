@@ -1,4 +1,4 @@
-"""Pastes docs/self-guided-demo.md into one shell, except commands that the emulator does not support."""
+"""Pastes the commands of docs/self-guided-demo.md into one shell, except those that the emulator does not support."""
 
 import gzip
 import json
@@ -18,10 +18,11 @@ PAGE = {
     for heading, blocks in blocks_of(ROOT / "docs" / "self-guided-demo.md", r"## \d+\. .+").items()
 }
 
-# Sections whose blocks the tests below paste, in this order.
+# The sections whose blocks the tests paste, in this order.
 PASTED = (1, 2, 3, 4, 5, 6, 8, 9)
 
-# Blocks that are not pasted, by their first line. `tests/documents` validates their commands against the AWS models.
+# Blocks that are not pasted, by their first line, with reasons. `tests/documents` validates the commands of these
+# blocks against the AWS models.
 NOT_HERE = {
     "cargo dataless doctor --aws": "it looks at an account; tests/doctor has one of moto",
     'aws logs tail /aws-glue/crawlers --log-stream-name-prefix "$STACK-raw" --since 1h': "the emulator's crawlers log nothing",
@@ -33,7 +34,7 @@ NOT_HERE = {
     'aws cloudformation delete-stack --stack-name "$STACK"': "other tests have this stack after it",
 }
 
-# Replacements for a local run. Each text occurs once on the page.
+# Replacements for a local run. Each replaced text occurs exactly once on the page.
 DIFFERENT = {
     "STACK=warehouse": f"STACK={os.environ.get('DATALESS_STACK')}",
     # The API's host name on AWS does not resolve to an emulator.
@@ -44,7 +45,7 @@ DIFFERENT = {
     "aws s3 sync /tmp/sample/data/raw": 'aws s3 sync "$SAMPLE/data/raw"',
 }
 
-# The emulator's Athena cannot read ORC. It answers one query. The page's queries are recorded for Spark instead.
+# The emulator's Athena cannot read ORC. It runs one query. Then `ask` only records the queries of the page, for Spark.
 ASK_SPARK = """
 test "$(ask 'SELECT 6 * 7 AS answer')" = "SUCCEEDED
 answer
@@ -52,7 +53,7 @@ answer
 ask() { printf '%s\\0' "$1" >>"$ASKED"; }
 """
 
-# Replaces `cargo dataless loadgen` by the load generator that is already built.
+# Replaces `cargo dataless loadgen` with the load generator that is already built.
 PRELUDE = 'cargo() { shift 2; "$DATALESS_LOADGEN" "$@"; }'
 
 
@@ -61,7 +62,7 @@ def first_line(block):
 
 
 class Demo:
-    """The reader's shell, and the queries that the page ran in it."""
+    """The reader's shell, and the queries that the commands of the page ran in it."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -94,7 +95,7 @@ class Demo:
 
     @property
     def asked(self):
-        """The queries that were recorded so far."""
+        """Returns the queries recorded so far."""
         return (self.folder / "asked").read_text(encoding="utf-8").split("\0")[:-1]
 
     def value(self, text):
@@ -109,7 +110,7 @@ def demo(tmp_path_factory):
 
 
 def events_of(warehouse, table, ad, day):
-    """Returns the ids of the ad's events of a day, from all raw objects of the table."""
+    """Returns the ids of an ad's events on a day, from all raw objects of the table."""
     found = set()
     for page in warehouse.s3.get_paginator("list_objects_v2").paginate(
         Bucket=warehouse.bucket, Prefix=f"data/raw/ad/{table}/"
@@ -122,7 +123,7 @@ def events_of(warehouse, table, ad, day):
     return found
 
 
-def test_an_event_is_acknowledged_and_another_refused(demo):
+def test_only_the_valid_event_is_acknowledged(demo):
     demo.paste(1)
     (printed,) = demo.paste(2)
     good, bad = (json.loads(answer) for answer in printed.replace("}{", "}\n{").splitlines())
@@ -157,7 +158,7 @@ def test_each_etl_job_is_started_for_the_day(demo, warehouse):
         name = demo.value(f"$(output {job}ETLJob)")
         assert today in [run["Arguments"].get("--day") for run in glue.get_job_runs(JobName=name)["JobRuns"]]
         if "Python" in job:
-            # The emulator only records the run.
+            # The emulator only records the run, so run the job here.
             warehouse.run_job(name, {"--day": today})
 
 

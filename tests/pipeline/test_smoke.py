@@ -1,4 +1,4 @@
-"""Runs the smoke test of docs/aws-readiness.md literally, as on a new account."""
+"""Runs the commands of the smoke test in docs/aws-readiness.md as they are, as in a new account."""
 
 import json
 import os
@@ -15,7 +15,7 @@ PAGE = (ROOT / "docs/aws-readiness.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^```sh\n(.*?)^```$", PAGE.split("### Smoke test\n")[1], re.MULTILINE | re.DOTALL)
 
 
-def test_the_smoke_test_prints_what_its_page_says():
+def test_the_smoke_test_prints_the_documented_output():
     assert len(COMMANDS) == 3
     tools = Path(os.environ["DATALESS_SPARK_PYTHON"]).parent
     script = "".join(f"{commands}\necho\necho ---\n" for commands in COMMANDS)

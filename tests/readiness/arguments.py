@@ -1,4 +1,4 @@
-"""Finds the arguments that a job's script reads: those that it passes to Glue's getResolvedOptions or to argparse."""
+"""Finds the arguments that a job's script reads with Glue's getResolvedOptions or with argparse."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class NotRead(Exception):
 
 
 def assigned(function: ast.AST) -> dict[str, list[ast.expr]]:
-    """Returns, for each variable of a function, the values assigned to it and the iterables of its loops."""
+    """Returns the values assigned to each variable of a function. For a loop variable, returns the iterable."""
     found: dict[str, list[ast.expr]] = {}
     for one in ast.walk(function):
         targets, value = {
@@ -31,7 +31,7 @@ def assigned(function: ast.AST) -> dict[str, list[ast.expr]]:
 
 
 def names(part: ast.expr, known: dict[str, list[ast.expr]]) -> set[str]:
-    """Returns the strings in a list, including those of lists that it is built from."""
+    """Returns the strings in a list expression, including the strings of the lists that it is built from."""
     match part:
         case ast.Constant(value=str(text)):
             return {text}
@@ -62,13 +62,13 @@ def of_python(parts: list[ast.AST]) -> set[str]:
 
 
 def of_scala(text: str) -> set[str]:
-    """etl.scala reads all pairs into `given`, and gets its arguments from there."""
+    """Returns the arguments that etl.scala looks up in `given`, its map of all arguments."""
     return set(re.findall(r'\bgiven(?:\.getOrElse)?\("(\w+)"', text))
 
 
 @functools.cache
 def of(script: Path) -> frozenset[str]:
-    """Returns the arguments that the script reads, including those read by functions of other modules that it uses."""
+    """Returns the arguments that the script reads itself or through functions of neighboring modules."""
     if script.suffix != ".py":
         return frozenset(of_scala(script.read_text(encoding="utf-8")))
     return frozenset(of_python([part for parts in calls.reached(script).values() for part in parts]))

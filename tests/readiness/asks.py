@@ -1,8 +1,8 @@
 """The calls that CloudFormation makes with its role for each resource of a stack: action, ARN and context.
 
-The actions are those that the schema of each type lists for its handlers. cfn-lint ships the schemas. The ARNs are
-those of the resource itself. For an action on something else (a passed role, a key, a package), the ARNs are those that
-the resource names.
+The actions come from the handlers in the schema of each resource type. cfn-lint ships the schemas. An action usually
+applies to the ARNs of the resource itself. An action on something else, such as a passed role, a key or a package,
+applies to the ARNs in the resource's properties.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def handlers(kind: str) -> frozenset[str]:
     return frozenset(action for name in HANDLERS for action in found.get(name, {}).get("permissions", []))
 
 
-# Actions that no schema lists, by type, with their ARN ("own": that of the resource, "*": none) and a source.
+# Actions that no schema lists, by resource type. Each has a kind of ARN and a source. "own" means the ARNs of the
+# resource. "*" means that the action does not support resource ARNs. `Asks.beyond` defines the other kinds.
 BEYOND = {
     # "Required if an update rolls back", but no handler names it:
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-stack.html
@@ -86,22 +87,22 @@ BEYOND = {
     "AWS::ApiGateway::DomainName": [("cloudfront:UpdateDistribution", "edge")],
 }  # fmt: skip
 
-# Actions of the schemas that are not needed here.
+# Actions in the schemas that `Asks.listed` skips.
 ELSEWHERE = {
-    # `SERVICE_LINKED` has this action with the name of the service.
+    # `SERVICE_LINKED` covers this action, with the name of the service.
     "*": {"iam:CreateServiceLinkedRole"},
-    # Only for flow logs in a bucket.
+    # Needed only for flow logs in a bucket.
     "AWS::EC2::FlowLog": {"s3:GetBucketPolicy", "s3:PutBucketPolicy"},
 }
 
-# Service-linked roles, which are created when a service is first used.
+# The service-linked roles that are created on the first use of a service: (service principal, role name).
 SERVICE_LINKED = {
     "AWS::EMR::Cluster": ("elasticmapreduce.amazonaws.com", "AWSServiceRoleForEMRCleanup"),
     "AWS::ApiGateway::DomainName": ("ops.apigateway.amazonaws.com", "AWSServiceRoleForAPIGateway"),
     "AWS::Redshift::Cluster": ("redshift.amazonaws.com", "AWSServiceRoleForRedshift"),
 }
 
-# The IAM actions whose context contains the permissions boundary of the role.
+# The IAM actions whose request context contains the permissions boundary of the role.
 BOUNDED = {
     "iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:AttachRolePolicy", "iam:DetachRolePolicy",
 }  # fmt: skip
@@ -110,7 +111,7 @@ BOUNDED = {
 def texts(part):
     if isinstance(part, dict):
         for key, one in part.items():
-            # CloudFormation does not call the actions in policies, and does not need access to their principals.
+            # CloudFormation does not need the permissions in policy documents, or access to their principals.
             if key not in ("PolicyDocument", "AssumeRolePolicyDocument", "KeyPolicy"):
                 yield from texts(one)
         if {"S3Bucket", "S3Key"} <= set(part):
@@ -125,19 +126,19 @@ def texts(part):
 
 
 class Asks:
-    """The calls for all stacks of a warehouse. The pipeline that deploys it stores its packages in a bucket."""
+    """The calls for all stacks of a warehouse. `bucket` is where the pipeline stores the packages to deploy."""
 
     def __init__(self, warehouse, bucket: str):
         self.stacks, self.bucket = list(all_stacks(warehouse)), bucket
-        # Types and actions of their schemas for which a resource has no known ARN. `all` does not yield them.
+        # (type, action) pairs from the schemas for which no ARN is known. `all` does not yield these actions.
         self.dropped: set[tuple[str, str]] = set()
-        # ARNs by physical name, because a resource can name a resource of another stack.
+        # ARNs by physical name, because a resource can refer to a resource of another stack by name.
         self.arns = {}
         for _, stack in self.stacks:
             for name in stack.resources:
                 for own, arns in zip(names_of(stack, name), arns_of(stack, name), strict=True):
                     self.arns.setdefault(own, set()).update(arns)
-        # Properties of the roles by ARN: the trusted principals and the permissions boundary.
+        # Properties of the roles by ARN, for their trusted principals and permissions boundaries.
         self.roles = {}
         for _, stack in self.stacks:
             for name, one in stack.resources.items():
@@ -173,13 +174,13 @@ class Asks:
 
     @staticmethod
     def sample(about):
-        """Returns an example ARN for a resource whose id the service generates, such as those of a network."""
+        """Returns an example ARN for a resource whose id the service generates, such as a subnet."""
         values = iter(("aws", "us-east-1", "123456789012"))
         return re.sub(r"\[\^:\]\*", lambda _: next(values), about[0]).replace(".*", "0123456789abcdef0")
 
     def named(self, stack, name):
-        """Returns the ARNs that the resource names, and those of the resources that it refers to."""
-        # The parameters of a nested stack are for the resources in it.
+        """Returns the ARNs in the properties of a resource, and the ARNs of the resources that it refers to."""
+        # The resources inside a nested stack use its parameters, so the stack resource itself does not count.
         is_stack = stack.resources[name]["Type"] == "AWS::CloudFormation::Stack"
         written = set() if is_stack else set(texts(stack.resources[name]["Properties"]))
         found = {one for one in written if one.startswith("arn:")}
@@ -187,14 +188,14 @@ class Asks:
         for other in stack.edges.get(name, set()) | self.shifting(stack, name):
             if other in stack.resources and other != name:
                 found |= {arn for arns in arns_of(stack, other) for arn in arns}
-                # An instance profile also needs its role.
+                # A resource that uses an instance profile also needs the profile's role.
                 if stack.resources[other]["Type"] == "AWS::IAM::InstanceProfile":
                     found |= {one for role in stack.edges[other] for arns in arns_of(stack, role) for one in arns}
         return {one.replace("arn:aws:s3:::builds/", f"arn:aws:s3:::{self.bucket}/") for one in found}
 
     @staticmethod
     def shifting(stack, name):
-        """Returns the deployment group that shifts an alias's traffic, from the update policy of the alias."""
+        """Returns the CodeDeploy deployment group in the update policy of an alias. It shifts the alias's traffic."""
         policy = stack.template.body["Resources"][name].get("UpdatePolicy", {}).get("CodeDeployLambdaAliasUpdate", {})
         return {policy["DeploymentGroupName"]["Ref"]} if policy else set()
 
@@ -213,7 +214,7 @@ class Asks:
         yield ask(where, kind, action, arn, context)
 
     def trusted(self, role):
-        """Returns the services that may assume a role of the warehouse. Other roles are never passed."""
+        """Returns the services that can assume a role of the warehouse. No call passes any other role."""
         if role not in self.roles:
             return []
         statements = self.roles[role]["AssumeRolePolicyDocument"]["Statement"]
@@ -247,7 +248,7 @@ class Asks:
             yield from self.of_child(where, kind, stack.nested[name], min(own))
 
     def of_child(self, where, kind, child, own):
-        """Yields the calls for a nested stack: its template in the bucket, its transforms, and its SSM parameters."""
+        """Yields the calls for a nested stack: its template in the bucket, its transforms and its SSM parameters."""
         yield Ask(where, kind, "s3:GetObject", f"arn:aws:s3:::{self.bucket}/packages/0123456789abcdef.template")
         for transform in iam.as_list(child.template.source.get("Transform", [])):
             arn = f"arn:aws:cloudformation:us-east-1:aws:transform/{transform.removeprefix('AWS::')}"

@@ -1,6 +1,6 @@
-"""Finds AWS calls in code: in the syntax tree of Python, and by the methods of the SDK's clients in Rust.
+"""Finds the AWS calls in code. Searches the syntax tree of Python, and the text of Rust for methods of SDK clients.
 
-Of the other modules beside a job, only the functions count that the job uses directly or indirectly.
+From the modules next to a job, only functions that the job uses directly or indirectly count.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import botocore.session
 from botocore import xform_name
 
-# IAM actions of operations with other names.
+# IAM actions whose names differ from the names of their API operations.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
 ACTIONS = {
     "s3:ListObjectsV2": "s3:ListBucket",
@@ -24,13 +24,13 @@ ACTIONS = {
     # https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html
     "lambda:Invoke": "lambda:InvokeFunction",
 }
-# With a version id, these actions need another permission.
+# Actions that need an additional permission for requests with a version id.
 VERSIONED = {"s3:GetObject": "s3:GetObjectVersion", "s3:DeleteObject": "s3:DeleteObjectVersion"}
 
 
 @functools.cache
 def operations(service: str) -> dict[str, str]:
-    """Returns the operations of a service by their method name in Python and Rust."""
+    """Returns the operations of a service by method name, which is the same in Python and Rust."""
     model = botocore.session.get_session().get_service_model(service)
     return {xform_name(name): f"{service}:{name}" for name in model.operation_names}
 
@@ -49,12 +49,12 @@ def tree(path: Path) -> ast.Module:
 
 
 def defined(path: Path) -> dict[str, ast.AST]:
-    """Returns the functions and classes of the module by name. Nested functions are part of the outer one."""
+    """Returns the top-level functions and classes of a module by name. A nested function is part of the outer one."""
     return {one.name: one for one in tree(path).body if isinstance(one, (ast.FunctionDef, ast.ClassDef))}
 
 
 def imports(path: Path, root: Path) -> dict[str, tuple[Path, str | None]]:
-    """Returns the imports from below the root, by local name: (module file, imported name or None for the module)."""
+    """Returns the imports of modules below the root, by local name: (file, imported name or None for the module)."""
     found: dict[str, tuple[Path, str | None]] = {}
     for one in ast.walk(tree(path)):
         if isinstance(one, ast.Import):
@@ -68,7 +68,7 @@ def imports(path: Path, root: Path) -> dict[str, tuple[Path, str | None]]:
 
 
 def reached(script: Path) -> dict[Path, list[ast.AST]]:
-    """Returns the whole script, and the definitions in neighbouring modules that it uses directly or indirectly."""
+    """Returns the whole script, and the definitions in neighboring modules that it uses directly or indirectly."""
     found: dict[Path, list[ast.AST]] = {script: [tree(script)]}
     left: list[tuple[Path, ast.AST]] = [(script, tree(script))]
     seen = set()
@@ -113,7 +113,7 @@ def services(path: Path) -> set[str]:
 def of_python(script: Path) -> set[str]:
     found, has_versions = set(), False
     modules = reached(script)
-    # One module may create a client and pass it to another.
+    # A module can create a client and pass it to another module.
     known = {name: one for path in modules for service in services(path) for name, one in operations(service).items()}
     for parts in modules.values():
         for part in parts:

@@ -1,4 +1,4 @@
-"""The stack of the pipeline for the warehouse `processed.STACK_NAME`, and the warehouse as the pipeline deploys it."""
+"""The pipeline's stack for the warehouse `processed.STACK_NAME`, and the warehouse as this pipeline deploys it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.resolver import read_template
 BRANCH = "some-dev"
 PIPELINE = STACK_NAME.removesuffix(f"-{BRANCH}")
 
-# Parameters with which the role has the most permissions.
+# Parameter values that give the deployment role the most permissions.
 WANTED = {"Branch": BRANCH, "RepositoryName": "dataless", "RequireApproval": "true", "KmsKeyArn": KEY}
 
 
@@ -23,14 +23,14 @@ def stack(name: str = "build.yaml"):
     path = ROOT / name
     declared = read_template(path)["Parameters"]
     values = {key: value for key, value in WANTED.items() if key in declared}
-    # As in the documentation, these parameters have the name of the pipeline's stack.
+    # As in the documentation, the value of these parameters is the name of the pipeline's stack.
     values |= {key: PIPELINE for key, one in declared.items() if one.get("Default") == "dataless"}
     return plain(path, tuple(sorted(values.items())), PIPELINE)
 
 
 @functools.cache
 def deployment_statements() -> tuple[iam.Statement, ...]:
-    """Returns the statements of CloudFormation's role, including those of policies that other stacks attach to it."""
+    """Returns the statements of the deployment role, including the policies that other stacks attach to it."""
     found = iam.statements_of("DeploymentRole", stack())
     for path in sorted(ROOT.glob("build-*.yaml")):
         for name, resource in stack(path.name).resources.items():
@@ -55,7 +55,7 @@ def bounds() -> dict[str, tuple[str, tuple[iam.Statement, ...]]]:
 
 
 def boundary_parameters() -> dict[str, str]:
-    """Returns the warehouse's parameters for the boundaries of its roles: one for machines, one for other roles."""
+    """Returns the boundary ARNs by parameter of the warehouse: one for roles of machines, one for other roles."""
     declared = [name for name in read_template(TEMPLATE)["Parameters"] if "Boundary" in name]
     return {
         parameter: arn
@@ -67,7 +67,7 @@ def boundary_parameters() -> dict[str, str]:
 
 @functools.cache
 def delivered(option: str):
-    """Returns the warehouse with the parameters that the build sets, see buildspec.yml."""
+    """Returns the warehouse with the parameters that buildspec.yml sets."""
     (bucket,) = names_of(stack(), "ArtifactBucket")
     set_by_the_build = {"ScriptsBucket": bucket, "ScriptsPrefix": "scripts/0123abcd"}
     return Processed(TEMPLATE, OPTIONS[option] | set_by_the_build | boundary_parameters(), PSEUDO, {}).stack()
@@ -75,7 +75,7 @@ def delivered(option: str):
 
 @functools.cache
 def every_ask() -> dict[str, tuple[frozenset, frozenset]]:
-    """Returns, for each option, CloudFormation's calls, and the types and actions without a known ARN."""
+    """Returns CloudFormation's calls and the (type, action) pairs without a known ARN, by option."""
     (bucket,) = names_of(stack(), "ArtifactBucket")
     found = {}
     for option in OPTIONS:
@@ -86,10 +86,10 @@ def every_ask() -> dict[str, tuple[frozenset, frozenset]]:
 
 @functools.cache
 def asked() -> frozenset:
-    """Returns CloudFormation's calls of all options."""
+    """Returns CloudFormation's calls for all options."""
     return frozenset().union(*(one for one, _ in every_ask().values()))
 
 
 def dropped(*options: str) -> frozenset:
-    """Returns the types and actions without a known ARN for some resource, in at least one of the options."""
+    """Returns the (type, action) pairs without a known ARN in at least one of the options."""
     return frozenset().union(*(every_ask()[option][1] for option in options or OPTIONS))

@@ -1,9 +1,10 @@
-"""Actions in the types' schemas that CloudFormation does not call for the resources of the warehouse, with reasons.
+"""Actions in the resource schemas that CloudFormation does not call for the warehouse, with reasons.
 
-Reviewed by hand. A new pair is an action that the templates now need, or an ARN that is missing in `physical`.
+The lists are reviewed by hand. If a test reports a pair that is not listed here, either the templates now need the
+action, or `physical` lacks an ARN.
 """
 
-# Types and their actions, by reason.
+# The actions by reason and resource type.
 NOT_ASKED = {
     "Definitions in a bucket, and integrations with a role: those here are in the template, and call functions": {
         "AWS::ApiGateway::RestApi": ["iam:PassRole", "s3:GetObject"],
@@ -98,7 +99,7 @@ NOT_ASKED = {
     },
 }  # fmt: skip
 
-# Actions that only some resources of a type need.
+# Actions that only some resources of a type need. The key describes the resources that do not need them.
 SOMETIMES = {
     "Roles without a policy of AWS or of the stack": {"AWS::IAM::Role": ["iam:AttachRolePolicy", "iam:DetachRolePolicy"]},
     "Functions whose traffic is not shifted": {

@@ -1,4 +1,4 @@
-"""Alarms and dashboards after the transforms use published metrics, existing resources and valid windows."""
+"""After the transforms, alarms and dashboards use published metrics, existing resources and valid windows."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def alarms(option):
 
 
 def metrics_of(alarm):
-    """Returns each metric of an alarm, with its period."""
+    """Returns (metric, period) for each metric of an alarm."""
     if "Metrics" in alarm:
         return [
             (one["MetricStat"]["Metric"], one["MetricStat"]["Period"])
@@ -60,8 +60,8 @@ def undocumented(namespace, name, dimensions):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_metrics_are_those_that_services_publish(option):
-    """Tests in tests/dashboard check the metrics of dashboards."""
+def test_alarms_use_documented_metrics(option):
+    """Tests in tests/dashboard check the metrics of the dashboards."""
     problems, seen = set(), 0
     for name, alarm in alarms(option):
         for metric, _ in metrics_of(alarm):
@@ -99,7 +99,7 @@ def test_every_alarm_of_the_templates_is_tested():
 
 
 def values(option):
-    """Returns the allowed values of each dimension: the names of existing resources."""
+    """Returns the allowed values of each dimension. They are the names of existing resources."""
     found = {}
     types = {
         "AWS::Lambda::Function": "FunctionName", "AWS::KinesisFirehose::DeliveryStream": "DeliveryStreamName", "AWS::SQS::Queue": "QueueName",
@@ -121,7 +121,7 @@ def values(option):
 
 
 def pairs(row):
-    """Returns names and values of the dimensions in a widget's row."""
+    """Returns the (name, value) pairs of the dimensions in a widget's row."""
     texts = [one for one in row if isinstance(one, str)]
     return list(zip(texts[2::2], texts[3::2], strict=True))
 
@@ -144,7 +144,7 @@ def test_dimensions_are_of_existing_resources(option):
 def test_dashboards_show_existing_alarms(option):
     made = {alarm.get("AlarmName") for _, alarm in alarms(option)}
     shown = {arn.rsplit(":alarm:", 1)[1] for _, properties in widgets(option, "alarm") for arn in properties["alarms"]}
-    # CloudWatch ignores missing alarms, and those on metric math are optional.
+    # CloudWatch ignores missing alarms. The alarms on metric math are optional.
     left_out = on_metric_math() if option == "no metric math" else set()
     assert shown - made == left_out, listed((shown - made) ^ left_out)
 
@@ -155,13 +155,13 @@ def on_metric_math():
         for _, alarm in alarms("defaults")
         if any("Expression" in one for one in alarm.get("Metrics", []))
     }
-    # One alarm on the quota of each type's stream.
+    # Each event type has one alarm, on the quota of its delivery stream.
     assert len(found) == len(event_types.names())
     return found
 
 
 def test_the_name_of_the_api_is_its_title():
-    """The name is a dimension. For an imported API, API Gateway takes it from the definition."""
+    """The API name is a dimension. For an imported API, API Gateway takes the name from the definition."""
     for option in OPTIONS:
         (api,) = [
             one["Properties"]
@@ -183,7 +183,7 @@ def faults(alarm):
         if period * evaluations > (WEEK if period >= HOUR else DAY):
             yield f"it looks back {period * evaluations} seconds"
         if period >= DAY and alarm.get("TreatMissingData") == "breaching":
-            # The window slides. It has no data while tonight's run is later than last night's.
+            # The window slides. It contains no data if tonight's run is later than last night's run.
             yield "missing data of a day is breaching, so that each run later than the one before raises it"
     if int(alarm.get("DatapointsToAlarm", evaluations)) > evaluations:
         yield "more data points than periods"

@@ -1,4 +1,7 @@
-"""Each role that the deployment role creates has the right permissions boundary, which allows what the role needs."""
+"""Each role that the deployment role creates has the right permissions boundary.
+
+The boundary allows everything that the role needs.
+"""
 
 import pytest
 
@@ -7,7 +10,7 @@ from support import iam
 from support.combinations import ROOT
 from support.processed import all_stacks, arns_of, listed, warehouse
 
-# Actions that grant permissions to a role, and for which IAM has the boundary as a condition key.
+# Actions that grant permissions to a role, and that support the condition key iam:PermissionsBoundary.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
 MAKES_ROLES = ("iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:PutRolePermissionsBoundary")
 CHANGES_POLICIES = (
@@ -37,7 +40,7 @@ def test_no_role_can_be_created_without_a_boundary(boundary):
         f"{statement.place}: {action} on {resource}"
         for statement in deployment_statements()
         for action in MAKES_ROLES
-        # For any role that a statement names.
+        # Covers every role that a statement names.
         for resource in statement.resources
         if statement.effect == "Allow" and statement.matches(action, resource.replace("*", "any"), context)
     }
@@ -45,7 +48,7 @@ def test_no_role_can_be_created_without_a_boundary(boundary):
 
 
 def test_roles_can_be_created_with_a_boundary():
-    """Without these permissions, the test above would check nothing."""
+    """Without these permissions, the previous test would always pass."""
     assert len(bounds()) == 2
     for arn in bounds():
         context = {"iam:policyarn": [POLICY, SSM], "iam:permissionsboundary": [arn]}
@@ -53,7 +56,7 @@ def test_roles_can_be_created_with_a_boundary():
 
 
 def may(action, arn):
-    """Returns whether a statement allows the action. Ignores its conditions."""
+    """Returns whether a statement allows the action on the ARN. Ignores the conditions of the statement."""
     return any(
         one.effect == "Allow" and one.names(action) and any(iam.like(arn, other) for other in one.resources)
         for one in deployment_statements()
@@ -61,7 +64,7 @@ def may(action, arn):
 
 
 def of_the_pipeline(kind):
-    """Returns the names of the resources of a type in the pipeline's own stacks, by ARN."""
+    """Returns the logical ids of all resources of a type in the pipeline's own stacks, by ARN."""
     stacks = [stack(path.name) for path in sorted(ROOT.glob("build*.yaml"))]
     return {
         arns_of(one, name)[0][0]: name
@@ -88,7 +91,7 @@ def test_the_role_cannot_change_boundaries_or_its_own_permissions():
         if may("iam:DeleteRolePermissionsBoundary", arn)
     }
     assert not changed, listed(changed)
-    # It may change the policies and roles that it created.
+    # The role can change the policies and roles that it created.
     assert all(may(action, POLICY) for action in ("iam:CreatePolicyVersion", "iam:DeletePolicy")) and may(
         "iam:PutRolePolicy", ROLE
     )
@@ -108,7 +111,10 @@ def roles():
 
 
 def boundary_of(place):
-    """Jobs that load Redshift have the boundary of jobs, although they are in a stack of machines."""
+    """Returns the logical id of the expected boundary.
+
+    The jobs that load Redshift have the boundary for jobs, although their stack is in MachinesStack.
+    """
     return (
         "MachinesBoundary"
         if place.startswith("MachinesStack/") and not place.endswith("/RedshiftJobsStack")
@@ -117,7 +123,7 @@ def boundary_of(place):
 
 
 def test_every_role_of_the_warehouse_has_its_boundary():
-    """Roles of machines are in nested stacks of MachinesStack. Roles that SAM creates for functions count too."""
+    """Roles of machines are in nested stacks of MachinesStack. The test includes SAM's generated roles of functions."""
     found = {(place, name): bounds().get(one.get("PermissionsBoundary"), [None])[0] for place, name, _, one in roles()}
     assert len(found) > 20
     wrong = {f"{place} {name}" for (place, name), boundary in found.items() if boundary != boundary_of(place)}
@@ -134,7 +140,7 @@ def test_without_the_pipeline_no_role_has_a_boundary():
 
 # --- what a boundary allows -------------------------------------------------------------------------------------------
 
-# Actions of the attached AWS managed policies that are certainly used.
+# Actions in the attached AWS managed policies that are certainly used.
 OF_AWS = {
     # https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonAPIGatewayPushToCloudWatchLogs.html
     "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs": [
@@ -153,8 +159,8 @@ OF_AWS = {
 
 
 def calls_of(statement):
-    """Yields the calls that a statement allows: each action with each matching resource, and the context."""
-    # The conditions of the statement are those of the calls that it allows.
+    """Yields (action, ARN, context) for each call that a statement allows."""
+    # The context contains the values that the conditions of the statement require.
     context = {
         key.lower(): [str(one) for one in iam.as_list(wanted)]
         for keys in statement.condition.values()
@@ -162,7 +168,7 @@ def calls_of(statement):
     }
     for action in statement.actions:
         for resource in statement.resources:
-            # The wildcard means all service-linked roles. A boundary names their path.
+            # Here the wildcard means all service-linked roles. A boundary names their path.
             if action == "iam:CreateServiceLinkedRole" and resource == "*":
                 resource = "arn:aws:iam::123456789012:role/aws-service-role/any/any"
             arn = "*" if resource == "*" or not iam.formats(action) else resource.replace("*", "any")
@@ -171,7 +177,7 @@ def calls_of(statement):
 
 
 def test_a_boundary_allows_what_the_policies_of_roles_allow():
-    """A role may only do what both its policies and its boundary allow."""
+    """A role can only do what both its policies and its boundary allow."""
     lost = {
         f"{place} {name}: {action} on {arn}"
         for place, name, statements, one in roles()

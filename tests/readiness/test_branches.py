@@ -1,4 +1,7 @@
-"""The deployment role of one branch reaches no resources of another, unless its name is a prefix of the other's."""
+"""The deployment role of a branch cannot access resources of other branches.
+
+The only exception are branches whose names begin with the name of the role's own branch.
+"""
 
 import re
 
@@ -49,7 +52,7 @@ def test_other_branches_are_out_of_reach():
 
 
 def kind_of(arn):
-    """Returns the kind of an ARN, such as `iam:role`. It is only the service if its ARNs contain no type."""
+    """Returns the kind of an ARN, such as `iam:role`, or only the service if its ARNs contain no resource type."""
     _, _, service, _, _, resource = arn.split(":", 5)
     if "redshift!" in resource:
         return "secret of Redshift"
@@ -60,10 +63,10 @@ def kind_of(arn):
 
 
 def reached(stack):
-    """Returns the kinds of resources of another stack that the role reaches, and those that it does not reach.
+    """Returns two sets: the kinds of resources of another stack that the role can access, and those that it cannot.
 
-    Uses CloudFormation's calls with the name of the other stack. Ignores actions that describe Redshift, because AWS
-    accepts only `*` for them.
+    Replaces the stack name in CloudFormation's calls with the name of the other stack. Ignores actions that describe
+    Redshift, because they accept only `*` as the resource.
     """
     kinds, seen = {True: set(), False: set()}, 0
     for ask in asked():
@@ -80,16 +83,16 @@ def reached(stack):
     return kinds[True], kinds[False]
 
 
-# Policies name these by `<stack>`, without a wildcard.
+# Kinds that policies name by `<stack>`, without a wildcard.
 EXACT = {"athena:workgroup", "glue:database", "glue:table", "glue:userDefinedFunction"}
-# Policies name these by `<stack>-*`.
+# Kinds that policies name by `<stack>-*`.
 WITH_A_HYPHEN = {
     "cloudformation:stack", "cloudwatch:alarm", "cloudwatch:dashboard", "codedeploy:application", "codedeploy:deploymentgroup",
     "dynamodb:table", "events:rule", "firehose:deliverystream", "glue:crawler", "glue:job", "iam:instance-profile", "iam:policy",
     "iam:role", "lambda:function", "logs:log-group", "s3", "scheduler:schedule", "secret of Redshift", "secretsmanager:secret", "sns",
     "sqs", "states:stateMachine",
 }  # fmt: skip
-# Policies name these by `<stack>*`.
+# Kinds that policies name by `<stack>*`.
 OPEN = {"log group of a service", "redshift:cluster", "redshift:parametergroup", "redshift:subnetgroup"}
 
 
@@ -97,11 +100,11 @@ OPEN = {"log group of a service", "redshift:cluster", "redshift:parametergroup",
     ("stack", "expected"),
     [
         ("a-warehouse-of-other", set()),
-        # `main-2` does not reach `main`.
+        # The role of `main-2` cannot access `main`.
         (STACK_NAME.removesuffix("-dev"), set()),
-        # `main` reaches everything of `main-2`, except its database with the tables and its work group.
+        # The role of `main` can access everything of `main-2`, except its workgroup and its database with the tables.
         (f"{STACK_NAME}-2", OPEN | WITH_A_HYPHEN),
-        # Of `main2` or `mainline`, `main` reaches the logs and the Redshift cluster.
+        # The role of `main` can access the logs and the Redshift cluster of `main2` or `mainline`.
         (f"{STACK_NAME}2", OPEN),
     ],
 )
@@ -109,5 +112,5 @@ def test_a_branch_reaches_branches_whose_names_begin_with_its_own(stack, expecte
     found, left = reached(stack)
     assert found == expected, listed(found ^ expected)
     assert found | left == OPEN | WITH_A_HYPHEN | EXACT
-    # The role reaches all or none of a kind.
+    # For each kind, the role can access either all resources or none.
     assert not found & left, listed(found & left)

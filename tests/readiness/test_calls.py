@@ -1,4 +1,4 @@
-"""The roles of functions, jobs and the state machine allow exactly the calls in the calls.yaml beside their code."""
+"""The roles of functions, jobs and the state machine allow exactly the calls in the calls.yaml next to their code."""
 
 import pytest
 import yaml
@@ -12,11 +12,11 @@ from support.processed import all_stacks, listed, warehouse
 LISTS = [ROOT / "crates" / "calls.yaml", ROOT / "glue" / "calls.yaml", ROOT / "pipeline" / "calls.yaml"]
 OPTIONS = ["defaults", "everything"]
 
-# Roles of services. The services document their calls, which are not in code of the repository.
+# Roles of AWS services. The repository does not contain the code of their calls. The services document them.
 OF_SERVICES = {
     "ApiGatewayLoggingRole", "DailyPipelineScheduleRole", "DeliveryRole", "RawCrawlerRole", "TrafficShiftRole",
 }  # fmt: skip
-# Roles of machines, which run third-party software.
+# Stacks with roles of machines, which run third-party software.
 OF_MACHINES = {
     f"MachinesStack/{name}Stack" for name in ("DataPipeline", "Emr", "Network", "Redshift", "ScriptInstance")
 }
@@ -92,20 +92,23 @@ def test_the_list_matches_the_calls_of_the_state_machine():
 
 
 def stacks_with(name, option):
-    """Returns the stacks with a role of this name: one per event type, or none if the option does not create it."""
+    """Returns the stacks with a role of this name.
+
+    There can be one for each event type, or none if the option does not create the role.
+    """
     return [
         stack for place, stack in all_stacks(warehouse(option)) if name in stack.resources and place not in OF_MACHINES
     ]
 
 
 def of_each_type(resources):
-    """Yields the resources. A resource with `<type>` is repeated for each event type."""
+    """Yields the resources. Repeats a resource with the placeholder `<type>` for each event type."""
     for text in resources:
         yield from sorted({text.replace("<type>", event_types.kebab(one)) for one in event_types.names()})
 
 
 def wanted(name, stack):
-    """Yields (action, ARN, context) of each call."""
+    """Yields (action, ARN, context) for each call that the role needs."""
     resolver = stack.resolver
     bucket = stack.template.parameters.get("ScriptsBucket", "")
     for need in ROLES[name]["needs"]:
@@ -115,7 +118,7 @@ def wanted(name, stack):
         for action in need["actions"]:
             for text in of_each_type(need["resources"]):
                 arn = resolver.substitute([text, {"Scripts": bucket}])
-                # Skip ARNs to which the action does not apply.
+                # Skip ARNs that the action does not support.
                 if arn == "*" or iam.is_about(action, arn):
                     yield action, arn, context
 
@@ -125,7 +128,7 @@ def granted(name, stack, option):
 
 
 @pytest.mark.parametrize("name", ROLES)
-def test_each_option_makes_the_roles_that_it_needs(name):
+def test_each_option_creates_the_roles_that_it_needs(name):
     assert len(stacks_with(name, "everything")) == (len(event_types.names()) if name == "CaptureRole" else 1)
     assert bool(stacks_with(name, "defaults")) == (ROLES[name].get("condition") is None)
 
@@ -146,7 +149,7 @@ def test_the_role_allows_its_calls(name, option):
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("name", ROLES)
 def test_the_role_allows_nothing_else(name, option):
-    """A call needs each action and each resource of each statement."""
+    """Each action and each resource of a statement is necessary for at least one call."""
     problems = set()
     for stack in stacks_with(name, option):
         calls_made = list(wanted(name, stack))

@@ -1,4 +1,4 @@
-"""The bodies of the dashboards are valid JSON after the transforms, whatever values they contain."""
+"""After the transforms, the bodies of the dashboards are valid JSON, regardless of the values in them."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def bodies(stack):
 
 
 class Hostile(Processed):
-    """Names and attributes of resources contain characters that JSON escapes."""
+    """Resolves the names and attributes of resources to text with characters that JSON escapes."""
 
     def physical_id(self, name):
         return HOSTILE
@@ -40,7 +40,7 @@ def dashboard_stacks(option):
 
 
 def hostile(stack):
-    """Returns the stack with quotes, slashes and backslashes in all parameters that accept any value."""
+    """Returns the stack with `HOSTILE` as the value of all parameters that accept any value."""
     template = stack.template
     declared = template.source.get("Parameters", {})
     free = {
@@ -50,7 +50,7 @@ def hostile(stack):
     }
     if template.path.name == "template.yaml":
         free = set()
-    # Parameters in conditions keep their values.
+    # Parameters that conditions use keep their values.
     conditions = json.dumps(template.source.get("Conditions", {}))
     values = template.parameters | {name: HOSTILE for name in free if f'"{name}"' not in conditions}
     resolver = Hostile(template.path, values, PSEUDO | {"AWS::StackName": template.stack_name}, {})
@@ -84,7 +84,7 @@ def test_bodies_are_json_with_any_value(option):
 def quoted_references(part, inside=False):
     """Yields strings below Fn::ToJsonString that contain a reference and a double quote.
 
-    If such a string names a resource, the service replaces it by an outer Fn::Sub, whose text is not escaped.
+    If such a string refers to a resource, the service replaces it with an outer Fn::Sub and does not escape its text.
     https://github.com/aws-cloudformation/cloudformation-language-discussion/issues/103
     """
     if isinstance(part, list):
@@ -127,8 +127,8 @@ def references(part, inside=False):
                 yield from references(one, inside or key == "Fn::ToJsonString")
 
 
-def test_bodies_refer_to_parameters_only():
-    """The transform inserts known values as JSON. It leaves others to an Fn::Sub, which does not escape them."""
+def test_bodies_refer_only_to_parameters():
+    """The transform inserts known values as JSON. It leaves other values to an Fn::Sub, which does not escape them."""
     later = set()
     for stack in dashboard_stacks("defaults"):
         known = {

@@ -1,6 +1,6 @@
 """The deployment role allows exactly the actions and ARNs that the resources of the processed templates need.
 
-Tests in tests/delivery check whether an action is granted at all, with a list of those that the templates do not use.
+Tests in tests/delivery check whether an action is granted at all. They list the actions that the templates do not use.
 """
 
 import pytest
@@ -22,7 +22,7 @@ def grants(action):
 
 @pytest.fixture(scope="module")
 def used():
-    """Returns for each statement the (action, ARN) pairs of CloudFormation's calls that it allows."""
+    """Returns the (action, ARN) pairs of the CloudFormation calls that each statement allows."""
     found = {one: set() for one in deployment_statements()}
     for ask in asked():
         for statement in deployment_statements():
@@ -42,7 +42,7 @@ def test_each_call_is_allowed():
 
 
 def test_calls_that_no_schema_lists_are_allowed():
-    """The schemas of some types lack actions. `asks` lists them."""
+    """The schemas of some resource types lack actions. `asks` lists the missing actions."""
     missing = {
         f"{ask.kind}: {ask.action}"
         for ask in asked()
@@ -56,14 +56,14 @@ def text_of(found):
 
 
 def test_actions_without_a_call_are_reviewed():
-    """No other test compares an action without an ARN with the statements."""
+    """The other tests cannot check actions without a known ARN."""
     never, sometimes = pairs(*NOT_ASKED.values()), pairs(*SOMETIMES.values(), WITHOUT_A_KEY)
     asking = {(one.kind, one.action) for one in asked()}
     assert dropped() == never | sometimes, text_of(dropped() ^ (never | sometimes))
     assert not never & asking and sometimes <= asking, text_of(never & asking | sometimes - asking)
 
 
-def test_with_a_key_all_actions_on_it_are_called():
+def test_with_a_kms_key_all_its_actions_are_called():
     left = dropped("a key", "everything", "everything under Data Pipeline") & pairs(WITHOUT_A_KEY)
     assert not left, text_of(left)
 

@@ -1,4 +1,4 @@
-"""Each argument of a Glue job is supported by the job's Glue version, or read by its script."""
+"""The Glue version of a job supports each of its arguments, or the job's script reads it."""
 
 import ast
 import re
@@ -20,7 +20,8 @@ SPECIAL = {
     "--python-modules-installer-option", "--scriptLocation", "--spark-event-logs-path", "--user-jars-first",
 }  # fmt: skip
 
-# Not supported by 5.0 and later. Their jobs log in real time to the groups of --custom-logGroup-prefix.
+# Arguments that Glue 5.0 and later do not support. These versions log in real time to the log groups with the prefix
+# --custom-logGroup-prefix.
 # https://docs.aws.amazon.com/glue/latest/dg/monitor-continuous-logging.html
 # https://docs.aws.amazon.com/glue/latest/dg/monitor-continuous-logging-enable.html
 UP_TO_4 = {
@@ -28,7 +29,7 @@ UP_TO_4 = {
     "--enable-continuous-log-filter",
 }  # fmt: skip
 
-# Arguments set by Glue itself. https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html
+# Glue sets these arguments. https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html
 RESERVED = {"--debug", "--JOB_NAME", "--mode"}
 
 
@@ -40,7 +41,7 @@ def jobs(option):
 
 
 def script_of(job) -> Path:
-    """Returns the script in the repository. It has the same path below the prefix in S3."""
+    """Returns the job's script in the repository. It has the same path there as below the prefix in S3."""
     (path,) = re.findall(r"/((?:glue|pipeline)/.+)$", job["Command"]["ScriptLocation"])
     return ROOT / path
 
@@ -103,7 +104,7 @@ def test_only_argument_lists_are_read():
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_each_stack_has_its_own_job_logs(option):
-    """Without a prefix, the logs of all stacks go to two groups that are kept forever."""
+    """Without a prefix, the logs of all stacks go to two log groups without a retention."""
     for name, job in jobs(option):
         if job["Command"]["Name"] == "glueetl":
             prefix = job["DefaultArguments"].get("--custom-logGroup-prefix", "")

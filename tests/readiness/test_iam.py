@@ -10,7 +10,7 @@ from support import iam
     [
         ("arn:aws:s3:::lake/data/raw/a", "arn:aws:s3:::lake/data/*", True),
         ("arn:aws:s3:::lake", "arn:aws:s3:::lake/*", False),
-        # Actions without resource types have the ARN "*". Only the resource "*" matches it.
+        # The ARN of an action without resource types is "*". Only the pattern "*" matches it.
         ("*", "arn:aws:acm:us-east-1:123456789012:certificate/*", False),
         ("*", "*", True),
         ("arn:aws:logs:us-east-1:1:log-group:/aws/lambda/a:*", "arn:aws:logs:us-east-1:1:log-group:/aws/*/a*", True),
@@ -18,7 +18,7 @@ from support import iam
         ("arn:aws:iam::1:role/a.b", "arn:aws:iam::1:role/a+b", False),
     ],
 )
-def test_resources(text, wanted, matches):
+def test_resource_patterns(text, wanted, matches):
     assert iam.like(text, wanted) is matches
 
 

@@ -1,4 +1,4 @@
-"""Sizes and names are within the quotas of the services, with the longest stack name that the documentation allows."""
+"""With the longest stack name that the documentation allows, sizes and names are within the quotas of the services."""
 
 import json
 import re
@@ -18,14 +18,14 @@ BODY_IN_S3 = 1_048_576
 RESOURCES, PARAMETERS, OUTPUTS, MAPPINGS = 500, 200, 200, 200
 PARAMETER_VALUE, DESCRIPTION, LOGICAL_ID, RULES_OF_A_TEMPLATE = 4_096, 1_024, 255, 200
 
-# Whitespace does not count. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+# IAM does not count whitespace. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MANAGED_POLICY, INLINE_POLICIES, TRUST_POLICY, POLICIES_OF_A_ROLE, IAM_DESCRIPTION = 6_144, 10_240, 2_048, 10, 1_000
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 VARIABLES_OF_A_FUNCTION = 4_096
 # https://docs.aws.amazon.com/lambda/latest/api/API_PublishVersion.html
 VERSION_DESCRIPTION = 256
-# Before encoding. https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html
+# The size before Base64 encoding. https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html
 USER_DATA = 16_384
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 STATE_MACHINE = 1_048_576
@@ -60,7 +60,7 @@ MOST = {
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
-def test_templates_as_written(path):
+def test_written_templates_are_within_quotas(path):
     assert path.stat().st_size <= BODY_IN_S3
     template = read_template(path)
     assert len(template.get("Description", "").encode()) <= DESCRIPTION
@@ -71,10 +71,10 @@ def test_templates_as_written(path):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_templates_as_processed(option):
+def test_processed_templates_are_within_quotas(option):
     for place, stack in all_stacks(warehouse(option)):
         body = stack.template.body
-        # CloudFormation stores the transformed template. The size limit is that of a template in S3.
+        # CloudFormation stores the transformed template. The size limit for templates in S3 applies to it.
         assert len(json.dumps(body, ensure_ascii=False, indent=2).encode()) <= BODY_IN_S3, place
         assert {section: number for section, number in count(body).items() if number > MOST[section]} == {}, place
         assert all(re.fullmatch(rf"[A-Za-z0-9]{{1,{LOGICAL_ID}}}", name) for name in body["Resources"]), place
@@ -101,7 +101,7 @@ def test_policies_are_short_enough():
         for one in warehouse("everything").all_resources().values()
         if one["Type"] == "AWS::IAM::Policy"
     ]
-    # Two for each event type.
+    # There are two policies for each event type.
     assert len(attaching) == 2 * len(event_types.names())
     for place, stack in stacks():
         for name, resource in stack.resources.items():
@@ -110,7 +110,7 @@ def test_policies_are_short_enough():
                 sizes = [(compact(properties["PolicyDocument"]), MANAGED_POLICY)]
             elif resource["Type"] == "AWS::IAM::Role":
                 inline = [one["PolicyDocument"] for one in properties.get("Policies", [])]
-                # Policies of event types attach themselves to the role. With all options, there are the most of them.
+                # The stacks of event types attach policies to the role. The option "everything" has the most of them.
                 inline += [one["PolicyDocument"] for one in attaching if set(names_of(stack, name)) & set(one["Roles"])]
                 sizes = [
                     (sum(map(compact, inline)), INLINE_POLICIES),
@@ -184,7 +184,7 @@ def test_every_name_fits_its_service():
 
 
 def test_generated_names_keep_the_name_of_the_stack():
-    """Policies name roles by `<pipeline>-<branch>-*`, so CloudFormation must not truncate that part of a name."""
+    """Policies name roles by `<pipeline>-<branch>-*`. CloudFormation must not truncate this part of a name."""
     for option in OPTIONS:
         for _, stack in all_stacks(warehouse(option)):
             for logical, resource in stack.resources.items():
@@ -194,7 +194,7 @@ def test_generated_names_keep_the_name_of_the_stack():
 
 
 def test_names_are_truncated_like_cloudformation_does():
-    """Examples of real stacks. https://gist.github.com/christianklotz/468a240a75f4ae3e73bd52722f926acb"""
+    """Uses examples from real stacks. https://gist.github.com/christianklotz/468a240a75f4ae3e73bd52722f926acb"""
     cut = physical.generated("MyStackDev-MyNestedApplicationStack", "MyLambdaFunctionName", 64)
     assert cut.removesuffix(physical.RANDOM) == "MyStackDev-MyNestedApplicatio-MyLambdaFunctionName-"
     assert physical.generated("short", "Name", 64) == f"short-Name-{physical.RANDOM}"

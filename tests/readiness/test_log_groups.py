@@ -1,4 +1,4 @@
-"""Each log group that a template names is created by a template, with a retention, or by a service, as documented."""
+"""A template creates each log group that the templates name, with a retention, or the docs say that a service does."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from support import iam
 from support.options import OPTIONS
 from support.processed import STACK_NAME, all_stacks, listed, names_of, warehouse
 
-# Groups that a service creates, kept forever unless someone sets a retention.
+# Log groups that a service creates. Their logs never expire unless someone sets a retention.
 MADE_BY_SERVICES = {
     # https://docs.aws.amazon.com/glue/latest/dg/add-job-python.html
     r"/aws-glue/python-jobs(-.+)?/(error|output)": "Glue, for Python shell jobs of the account without a security configuration",
@@ -23,7 +23,10 @@ MADE_BY_SERVICES = {
 
 
 def glue_groups(job):
-    """The log groups of a Glue 5 job. https://docs.aws.amazon.com/glue/latest/dg/monitor-continuous-logging.html"""
+    """Returns the log groups of a Glue job.
+
+    https://docs.aws.amazon.com/glue/latest/dg/monitor-continuous-logging.html
+    """
     arguments = job["DefaultArguments"]
     prefix = arguments.get(
         "--custom-logGroup-prefix", "/aws-glue/jobs" if job["Command"]["Name"] == "glueetl" else "/aws-glue/python-jobs"
@@ -38,7 +41,7 @@ def of_arn(arn):
 
 
 def named(resource):
-    """Returns the groups that a resource writes to or reads."""
+    """Returns the log groups that a resource reads or writes."""
     kind, properties = resource["Type"], resource["Properties"]
     if kind == "AWS::Lambda::Function":
         return [properties["LoggingConfig"]["LogGroup"]]
@@ -120,7 +123,7 @@ def test_groups_expire(option):
 def test_every_group_is_written_to(option):
     stacks = [stack for _, stack in all_stacks(warehouse(option))]
     written = {name for stack in stacks for one in stack.resources.values() for name in named(one)}
-    # Groups without a key remain if a key is configured later. Otherwise their logs would be deleted.
+    # The log groups of jobs without a key remain if a key is configured later, so that their logs are not deleted.
     jobs = [
         one["Properties"] for stack in stacks for one in stack.resources.values() if one["Type"] == "AWS::Glue::Job"
     ]
@@ -134,7 +137,7 @@ def test_every_group_is_written_to(option):
 
 
 def statements(stacks):
-    """Yields each role with each of its statements."""
+    """Yields (role, statement) for each statement of each role."""
     for stack in stacks:
         for role, one in stack.resources.items():
             if one["Type"] == "AWS::IAM::Role":
@@ -148,8 +151,8 @@ def is_documented(group):
 WRITES = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 
 
-def test_rights_to_log_are_for_named_groups():
-    """A bare wildcard, or one after `/aws/`, matches any group of the account. The next test would then always pass."""
+def test_log_permissions_are_for_named_groups():
+    """The patterns `*` and `/aws/*` match any log group of the account. The next test would always pass with them."""
     problems, seen = set(), 0
     for role, statement in statements(
         [stack for option in ("defaults", "everything") for _, stack in all_stacks(warehouse(option))]
@@ -157,7 +160,7 @@ def test_rights_to_log_are_for_named_groups():
         if not any(statement.names(action) for action in WRITES):
             continue
         for resource in statement.resources:
-            # The statement may also contain resources of other services.
+            # A statement can also contain resources of other services.
             if resource.startswith("arn:") and ":logs:" not in resource:
                 continue
             seen += 1
@@ -169,8 +172,8 @@ def test_rights_to_log_are_for_named_groups():
 
 
 @pytest.mark.parametrize("option", ["defaults", "everything"])
-def test_rights_to_log_are_for_existing_groups(option):
-    """A statement on a group that no template creates is a typo, or a group without a retention."""
+def test_log_permissions_are_for_existing_groups(option):
+    """If no template creates the log group of a statement, its name is a typo or the group has no retention."""
     stacks = [stack for _, stack in all_stacks(warehouse(option))]
     made, problems = groups(stacks), set()
     for role, statement in statements(stacks):

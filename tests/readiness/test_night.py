@@ -1,4 +1,4 @@
-"""The retries and timeouts of the nightly state machine, and the states from which a redrive continues."""
+"""Tests the retries and timeouts of the nightly state machine, and the states from which a redrive continues."""
 
 import json
 
@@ -9,9 +9,9 @@ from support.options import OPTIONS
 from support.processed import STACK_NAME, warehouse
 from support.resolver import read_template
 
-# The transient errors of StartJobRun. Retries of other errors would fail again. A failed run has none of these names.
+# The transient errors of StartJobRun. A retry after any other error would fail again. Failed job runs have other names.
 # https://docs.aws.amazon.com/glue/latest/webapi/API_StartJobRun.html, https://docs.aws.amazon.com/glue/latest/webapi/CommonErrors.html
-# AWSGlueException is an exception without its own name. SdkClientException is one of Step Functions' own client:
+# AWSGlueException is any exception without its own name. SdkClientException comes from the client in Step Functions:
 # https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 PASSING = {
     "Glue.AWSGlueException", "Glue.ConcurrentRunsExceededException", "Glue.InternalServiceException", "Glue.OperationTimeoutException",
@@ -21,14 +21,14 @@ PASSING = {
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 LONGEST_EXECUTION = 366 * 24 * 3600
 
-# How long a run may wait in Glue's queue before its task fails.
+# The maximum time that a run can wait in Glue's queue before its task fails.
 QUEUE_SECONDS = 24 * 3600
 
 DEFINITION = json.loads((ROOT / "pipeline" / "daily.asl.json").read_text(encoding="utf-8"))
 
 
 def machines(machine, name="daily"):
-    """Yields the state machine and those in its maps and branches, with names."""
+    """Yields (name, state machine) for the state machine and for those in its maps and branches."""
     yield name, machine
     for state_name, state in machine["States"].items():
         for part in [state["ItemProcessor"]] if "ItemProcessor" in state else state.get("Branches", []):
@@ -56,7 +56,7 @@ def test_glue_does_not_retry_runs_and_queues_them(option):
 
 
 def following(state):
-    """Returns the possible next states, including those after a failure."""
+    """Returns the possible next states, including the states after a failure."""
     choices = [*state.get("Choices", []), *state.get("Catch", []), state]
     return {one["Next"] for one in choices if "Next" in one} | ({state["Default"]} if "Default" in state else set())
 
@@ -95,17 +95,17 @@ def test_a_failed_check_of_one_day_blocks_no_other_day_and_no_derived_table():
     states = DEFINITION["States"]
     (catch,) = states["Check the ledgers"]["ItemProcessor"]["States"]["Check the ledger"]["Catch"]
     assert catch["ErrorEquals"] == ["States.ALL"]
-    # All other failures end the execution in the failed state.
+    # Any other failure ends the execution as failed.
     assert [name for name, state in STATES if "Catch" in state] == ["Check the ledger"]
 
 
-def test_a_task_outlasts_its_job_and_an_execution_its_tasks():
+def test_timeouts_increase_from_job_to_task_to_execution():
     minutes = read_template(TEMPLATE)["Parameters"]["GlueTimeoutMinutes"]
     most, usual = minutes["MaxValue"], minutes["Default"]
     for name, state in JOBS.items():
         assert state["TimeoutSeconds"] >= most * 60 + QUEUE_SECONDS, name
     assert max(state["TimeoutSeconds"] for state in JOBS.values()) < DEFINITION["TimeoutSeconds"] <= LONGEST_EXECUTION
-    # The longest range, with sequential days, and with the longest jobs that the default timeout allows.
+    # The longest range, if days run sequentially and each job takes as long as the default timeout allows.
     days = 367 + 30 + 1
     assert days * len(JOBS) * usual * 60 < DEFINITION["TimeoutSeconds"]
 

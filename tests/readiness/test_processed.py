@@ -1,4 +1,4 @@
-"""Templates after the transforms have no dangling references, no Fn::Select past the end, and all dependencies."""
+"""After the transforms, templates have no dangling references, no Fn::Select past the end, and all dependencies."""
 
 import functools
 import json
@@ -42,7 +42,7 @@ def test_transforms_that_end_early_are_an_error():
 
 
 def test_the_root_does_not_use_language_extensions():
-    """They would store parameter values in the template, remove dependencies and evaluate what conditions exclude."""
+    """Language extensions store parameter values in the template, remove dependencies, and evaluate excluded parts."""
     assert LANGUAGE_EXTENSIONS not in read_template(ROOT / "template.yaml").get("Transform", [])
 
 
@@ -61,9 +61,9 @@ def selections(part):
 
 
 def short_selections(template, path, parameters, pseudo):
-    """Yields the problems of each Fn::Select past the end of its list.
+    """Yields a problem for each Fn::Select past the end of its list.
 
-    The language extensions evaluate it before a condition removes its resource, and fail.
+    The language extensions evaluate Fn::Select before a condition removes its resource, and fail.
 
     https://github.com/aws-cloudformation/cloudformation-language-discussion/issues/159
     """
@@ -105,7 +105,7 @@ def test_a_selection_past_the_end_is_detected(tmp_path):
 
 # --- dependencies ---------------------------------------------------------------------------------------------------
 
-# (type, type that each of its resources depends on, directly or indirectly, and why).
+# (resource type, type that each of its resources depends on directly or indirectly, reason).
 WAITS = [
     ("AWS::ApiGateway::Account", "AWS::ApiGateway::RestApi", "an account that never had an API refuses the setting"),
     ("AWS::ApiGateway::Stage", "AWS::ApiGateway::Deployment", "a stage shows a deployment"),
@@ -138,8 +138,8 @@ CHILDREN_WAIT = [
 class Order:
     """The dependencies in a stack and its nested stacks, by resource path, such as `TablesStack/GlueDatabase`.
 
-    All resources of a nested stack wait for the resources in its parameters. A resource that uses an output of a nested
-    stack waits for all of that stack.
+    All resources of a nested stack wait for the resources that its parameters refer to. A resource that uses an output
+    of a nested stack waits for all resources of that stack.
     """
 
     def __init__(self, stack):
@@ -157,7 +157,7 @@ class Order:
                     self.edges.setdefault(place, set()).add(path)
         for place, _ in all_stacks(stack):
             if place:
-                # A nested stack is complete after all its resources. They begin after the stack's own dependencies.
+                # A nested stack is complete when its resources are. They begin after the stack's own dependencies.
                 inside = {path for path in self.edges.get(place, ()) if path.startswith(f"{place}/")}
                 self.edges[f"{place}:begin"] = {f"{parent}:begin" for parent in [place.rpartition("/")[0]] if parent}
                 self.edges[f"{place}:begin"] |= self.edges[place] - inside
@@ -195,7 +195,7 @@ def test_there_are_no_circular_dependencies(option):
 def test_resources_wait_for_their_dependencies(option):
     waits, missing, seen = order(option), [], set()
     for waiting, awaited, why in WAITS:
-        # If the warehouse does not create the awaited type, the resource exists already.
+        # If the warehouse does not create a resource of the awaited type, it already exists.
         for path in waits.of_type(waiting) if waits.of_type(awaited) else ():
             seen.add((waiting, awaited))
             if not waits.reached(path) & waits.of_type(awaited):
@@ -209,8 +209,8 @@ def test_resources_wait_for_their_dependencies(option):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_the_stage_waits_for_the_right_to_log(option):
-    """Without a logging role in the account, API Gateway refuses a stage with access logs."""
+def test_the_stage_waits_for_the_logging_role(option):
+    """Without a logging role in the account settings, API Gateway refuses a stage with access logs."""
     waits = order(option)
     (stage,) = waits.of_type("AWS::ApiGateway::Stage")
     account = waits.of_type("AWS::ApiGateway::Account")
@@ -219,7 +219,7 @@ def test_the_stage_waits_for_the_right_to_log(option):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_children_wait_for_each_other(option):
+def test_child_stacks_wait_for_each_other(option):
     waits = order(option)
     leaf = {path.rsplit("/", 1)[-1]: path for path, kind in waits.types.items() if kind == "AWS::CloudFormation::Stack"}
     for child, awaited in CHILDREN_WAIT:
@@ -230,10 +230,10 @@ def test_children_wait_for_each_other(option):
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_users_of_a_role_wait_for_its_policies(option):
-    """If a separate policy is attached after the first use of its role, that use sometimes fails.
+    """If a separate policy is attached after the first use of its role, this use sometimes fails.
 
-    The test ignores functions and their traffic shifting. The policies name the functions, and only later deployments
-    use them.
+    The test ignores functions and their traffic shifting. The policies refer to the functions, and only later
+    deployments use the policies.
     """
     later = {
         "AWS::Lambda::Function",
@@ -272,11 +272,11 @@ def deployment_of(option):
 
 
 def test_a_change_of_the_api_creates_a_new_deployment():
-    """A stage shows a deployment, not the API. Without a new deployment, the API would not require the key."""
+    """A stage serves a deployment, not the API. Without a new deployment, the stage would not require the API key."""
     assert deployment_of("an API key") != deployment_of("defaults")
 
 
 def test_the_api_is_always_deployed():
-    """SAM's id of a deployment is a digest of the definition. The value of a condition does not change that digest."""
+    """SAM derives a deployment's logical id from a digest of the definition. Condition values do not change it."""
     api = read_template(ROOT / "template.yaml")["Resources"]["AdvertisingApi"]["Properties"]
     assert api.get("AlwaysDeploy") is True

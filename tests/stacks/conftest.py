@@ -5,7 +5,7 @@ from moto import mock_aws
 
 @pytest.fixture
 def aws(monkeypatch):
-    """Starts moto as the AWS account, with a key pair."""
+    """Mocks AWS with moto. The mocked account has a key pair."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

@@ -1,4 +1,4 @@
-"""Deploys the children of the warehouse with moto's CloudFormation."""
+"""Deploys the nested stacks of the warehouse with moto's CloudFormation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ORDER = (
 # Outputs of AWS::SecretsManager::Secret, which moto skips.
 UNKNOWN_TO_MOTO = {"SecretArn"}
 
-# Values for resources of the parent, which is not deployed here.
+# Values for resources of the parent stack, which is not deployed here.
 EXAMPLES = {
     "<AdTrafficTable.Arn>": "arn:aws:dynamodb:us-east-1:123456789012:table/traffic",
     "<AlarmTopic>": "arn:aws:sns:us-east-1:123456789012:alarms",
@@ -34,7 +34,7 @@ EXAMPLES = {
 
 
 def deploy(chosen):
-    """Deploys the child stacks one after the other. Returns the outputs of each."""
+    """Deploys the nested stacks one after the other. Returns the outputs of each stack."""
     cloudformation = boto3.client("cloudformation")
     outputs: dict[str, dict[str, str]] = {}
     for name in ORDER:
@@ -61,7 +61,7 @@ def deploy(chosen):
 
 
 def template_body(path, parameters):
-    """Returns the template as JSON. Resolves what moto does not support: Fn::Cidr, and AWS::NoValue in a list."""
+    """Returns the template as JSON. Resolves Fn::Cidr, and AWS::NoValue in a list, which moto does not support."""
     conditions = Resolver(path, parameters, PSEUDO_PARAMETERS, {})
 
     def expand(part):

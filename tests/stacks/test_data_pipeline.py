@@ -1,4 +1,4 @@
-"""Checks the pipeline definition of every combination for errors that Data Pipeline would refuse or run wrongly."""
+"""Checks the pipeline definition of every combination for errors that Data Pipeline would reject or run incorrectly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NIGHT = "#{format(@scheduledStartTime,'yyyy-MM-dd')}"
 
 ACTIVITIES = {"HiveActivity", "ShellCommandActivity", "SqlActivity", "RedshiftCopyActivity"}
 
-# Required fields. Of the fields separated by `|`, exactly one is required.
+# The required fields by type. Exactly one of the fields separated by `|` is required.
 # https://docs.aws.amazon.com/datapipeline/latest/DeveloperGuide/dp-pipeline-objects.html
 REQUIRED_FIELDS = {
     "EmrCluster": ["releaseLabel", "subnetId", "role", "resourceRole", "terminateAfter"],
@@ -32,7 +32,7 @@ REQUIRED_FIELDS = {
 
 
 class Definition:
-    """The objects of the pipeline by id. Their fields are lists, because a field can occur several times."""
+    """The objects of the pipeline by id. The values of a field are a list, because a field can occur several times."""
 
     def __init__(self, chosen):
         stack = resolve(TEMPLATE, chosen).all_nested()["DataPipelineStack"]
@@ -56,7 +56,7 @@ class Definition:
         return self.objects[name].get("dependsOn", [])
 
     def before(self, name):
-        """Returns all activities that must finish before this one starts."""
+        """Returns all activities that must finish before the given activity starts."""
         done, open_ = set(), list(self.depends_on(name))
         while open_:
             one = open_.pop()
@@ -102,7 +102,7 @@ def test_each_step_waits_for_its_inputs(definitions):
         assert "AdTrafficChecks" in definition.before("AdTrafficLoad")
         of_types = {f"{event_types.pascal(one)}Etl" for one in event_types.names()}
         assert definition.before("Ledger") >= of_types
-        # A failure of another event type does not affect it.
+        # A failure of another event type does not affect `Advertising`.
         assert definition.before("Advertising") & of_types == {"ImpressionsEtl", "ClicksEtl"}
         if "Warehouse" in definition.objects:
             assert "AdvertisingChecks" in definition.before("WarehouseExport")
@@ -164,7 +164,7 @@ def test_every_script_exists_and_is_composed_before_it_runs(definitions):
 
 
 def test_every_variable_of_a_composed_script_has_a_value(definitions):
-    """Data Pipeline sets `output1` itself."""
+    """Data Pipeline itself sets `output1`."""
     for _, definition in definitions:
         arguments = definition.objects["Scripts"]["scriptArgument"]
         split = arguments.index("--")

@@ -1,7 +1,7 @@
-"""Deploys the child stacks to moto's CloudFormation with the parameters that the parent would pass to them.
+"""Deploys the child stacks to moto's CloudFormation with the parameters that the parent stack would pass.
 
-moto skips types without a model. These tests check that moto accepts the templates, that references between stacks have
-values, and the resources in the services that moto supports.
+These tests check that moto accepts the templates and that references between stacks have values. They also check the
+created resources in the services that moto supports. moto skips resource types without a model.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from deployed import deploy
 from support.combinations import PASSWORD, ROOT, TEMPLATE
 from support.resolver import read_template, resolve
 
-# moto warns about types that it skips.
+# moto warns about the resource types that it skips.
 pytestmark = [
     pytest.mark.usefixtures("aws"),
     pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning", "ignore:datetime:DeprecationWarning"),
@@ -125,12 +125,12 @@ def test_the_pipeline_is_activated(enabled):
     assert {"Default", "Nightly", "Advertising", "AdTrafficLoad"} <= ids
     assert ("Cluster" in ids) == ("EnableEMRCluster" in enabled)
     assert ("Warehouse" in ids) == ("EnableRedshift" in enabled)
-    # Data Pipeline's nightly cluster replaces the one for manual work.
+    # The nightly cluster of Data Pipeline replaces the cluster for manual work.
     assert boto3.client("emr").list_clusters()["Clusters"] == []
 
 
 def test_an_active_pipeline_locks_the_toggles():
-    """CloudFormation refuses to change an imported export. moto records the import, but does not refuse the change."""
+    """CloudFormation rejects changes of imported exports. moto records the import, but does not reject the change."""
     deploy({"Orchestrator": "DataPipeline", "EnableEMRCluster": "yes"})
     cloudformation = boto3.client("cloudformation")
     (export,) = cloudformation.list_exports()["Exports"]

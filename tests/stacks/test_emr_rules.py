@@ -1,6 +1,6 @@
-"""The stack has all rules that EMR needs in its security groups. EMR adds no rules, which would block deletion.
+"""The stack creates all security group rules that EMR needs. Rules added by EMR would block the stack's deletion.
 
-Like EMR, moto adds missing rules when a cluster starts (`EmrSecurityGroupManager`). AWS documents them:
+Like EMR, moto adds missing rules when a cluster starts (`EmrSecurityGroupManager`). AWS documents these rules:
 https://docs.aws.amazon.com/emr/latest/ManagementGuide/emr-man-sec-groups.html
 """
 
@@ -20,7 +20,7 @@ GROUPS = ("MasterSecurityGroup", "CoreSecurityGroup", "ServiceSecurityGroup")
 
 
 def rules_between(groups):
-    """Returns all rules of the groups that name one of the groups. EMR never removes such rules."""
+    """Returns all rules of the groups that refer to one of the groups. EMR never removes such rules."""
     found = set()
     for group in boto3.client("ec2").describe_security_groups(GroupIds=list(groups))["SecurityGroups"]:
         for direction in ("IpPermissions", "IpPermissionsEgress"):
@@ -34,7 +34,7 @@ def rules_between(groups):
 
 
 def add_ways_out(ids, chosen):
-    """Adds the egress rules that name another group. moto's CloudFormation skips them."""
+    """Adds the egress rules that refer to another group, because moto's CloudFormation skips these rules."""
     for name, resource in resolve(TEMPLATE, chosen).all_nested()["EmrStack"].resources.items():
         for rule in resource["Properties"].get("SecurityGroupEgress", []) if name in GROUPS else []:
             other = rule["DestinationSecurityGroupId"].strip("<>")
@@ -62,8 +62,8 @@ def start_cluster(ids, subnet):
     )
 
 
-def test_a_cluster_adds_no_rule():
-    # With these parameters, the stack has no cluster, which would add rules before the test reads them.
+def test_a_cluster_adds_no_rules():
+    # With these parameters, the stack contains no cluster. A cluster would add rules before the test reads them.
     chosen = {"Orchestrator": "DataPipeline", "EnableEMRCluster": "yes"}
     outputs = deploy(chosen)
     ids = {name: outputs["EmrStack"][name] for name in GROUPS}
@@ -72,7 +72,7 @@ def test_a_cluster_adds_no_rule():
     before = rules_between(names)
     start_cluster(ids, outputs["NetworkStack"]["PrivateSubnetA"])
     assert rules_between(names) - before == set()
-    # 3 protocols from 2 groups to 2, the cluster manager to 2 and back from 1, and its egress to 2.
+    # 3 protocols from 2 groups to 2 groups, the cluster manager to 2 groups and back from 1, and its egress to 2.
     assert len(before) == 12 + 3 + 2
 
 
@@ -87,8 +87,8 @@ def test_the_rules_outlive_the_cluster():
     assert set(resources["Cluster"]["DependsOn"]) == rules
 
 
-def test_the_pipeline_s_clusters_start_after_the_rules():
-    """It takes the groups from the outputs of the stack. Outputs exist only after all resources of the stack."""
+def test_clusters_of_the_pipeline_start_after_the_rules():
+    """The pipeline gets the groups from the stack's outputs, which exist only after all resources of the stack."""
     chosen = {"Orchestrator": "DataPipeline", "EnablePipeline": "yes", "EnableEMRCluster": "yes"}
     given = read_template(ROOT / "stacks" / "machines.yaml")["Resources"]["DataPipelineStack"]["Properties"][
         "Parameters"

@@ -1,4 +1,4 @@
-"""Tests the stack of an event type. A third type with an underscore in its name gets the same resources as others."""
+"""Tests the stack of an event type. A third type, with an underscore in its name, gets the same resources as others."""
 
 import json
 import re
@@ -13,7 +13,7 @@ EVENT = ROOT / "stacks" / "event.yaml"
 
 
 def instances():
-    """Returns the parameters that the root passes to each event type's stack."""
+    """Returns the parameters that the root stack passes to the stack of each event type."""
     made = resolve(TEMPLATE, {})
     return {
         name: made.resources[name]["Properties"]["Parameters"]
@@ -25,7 +25,7 @@ def instances():
 ORDERS = instances()["ClicksEvents"] | {"EventType": "order_items", "NameSuffix": "order-items", "Group": "shop"}
 
 
-def test_instances_differ_by_their_type_only():
+def test_stacks_differ_only_in_their_event_type():
     differ = {"EventType", "NameSuffix", "Group"}
     found = instances()
     assert (

@@ -1,4 +1,4 @@
-"""Runs nightly.sh with fake `aws` and `hive` commands, which use a folder as S3 and record the Glue runs."""
+"""Runs nightly.sh with fake `aws` and `hive` commands. A folder replaces S3, and a file records the Glue job runs."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ else:
     print("it broke" if "ErrorMessage" in option("--query") else states[min(run["asked"], 3) - 1])
 """
 
-# Prints the lines of the script that contain `wrong`, as the rows of a failed check.
+# Prints the lines of the script that contain `wrong`. They are the rows of a failed check.
 HIVE = """#!/bin/bash
 grep wrong "${@: -1}"
 exit 0
@@ -97,7 +97,7 @@ def test_a_wider_attribution_window_touches_more_days(machine):
     assert machine.runs() == [("load", {"--day": day}) for day in days]
 
 
-def test_a_failing_run_ends_the_activity_with_the_job_s_message(machine):
+def test_a_failed_run_ends_the_activity_with_its_message(machine):
     done = machine.run("touched", "2027-03-02", "3", "1", "load", FAILING_DAY="2027-02-26")
     assert done.returncode == 1
     assert "load for 2027-02-26 ended as FAILED: it broke" in done.stderr
@@ -132,7 +132,7 @@ def test_scripts_are_joined_for_all_days_with_their_variables(machine):
     )
 
 
-def test_composing_again_replaces(machine):
+def test_composing_again_replaces_the_script(machine):
     machine.put("s3://scripts/a.hql", "SELECT '${hivevar:day}';\n")
     for _ in range(2):
         assert (
@@ -141,7 +141,7 @@ def test_composing_again_replaces(machine):
     assert machine.get("s3://lake/a.hql") == "SELECT '2026-12-31';\nSELECT '2027-01-01';\n"
 
 
-def test_a_value_that_could_leave_its_quotes_is_refused(machine):
+def test_a_value_that_could_escape_its_quotes_is_refused(machine):
     machine.put("s3://scripts/a.hql", "SELECT 1;\n")
     done = machine.run(
         "compose", "2027-01-02", "0", "1", "s3://scripts", "s3://lake", "database=a'; DROP", "--", "a.hql"
@@ -162,6 +162,6 @@ def test_a_check_that_prints_a_row_fails(machine, script, status):
     assert ("check failed" in done.stderr) == bool(status)
 
 
-def test_unknown_words_are_explained(machine):
+def test_an_unknown_command_is_explained(machine):
     done = machine.run("nonsense")
     assert done.returncode == 1 and "arrived, touched, compose or checks" in done.stderr

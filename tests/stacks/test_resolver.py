@@ -1,4 +1,4 @@
-"""Tests the resolver on small templates. It must find the errors for which it exists."""
+"""Tests on small templates that the resolver finds the errors that it is meant to find."""
 
 import pytest
 

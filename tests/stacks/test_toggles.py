@@ -1,4 +1,4 @@
-"""No combination of optional parts has dangling references or creates resources that were not requested."""
+"""No combination of the optional parts has dangling references or creates resources that were not requested."""
 
 import re
 
@@ -108,7 +108,7 @@ def test_data_pipeline_is_refused_where_it_does_not_exist():
 
 
 def test_the_lock_holds_every_toggle_of_an_active_pipeline():
-    """Without the lock, a toggle could change while the pipeline is active, and leave the stack stuck."""
+    """Without the lock, a change of a toggle while the pipeline is active could leave the stack stuck."""
     chosen = DATA_PIPELINE | PASSWORD
     seen = set()
     for toggle, value in {
@@ -125,7 +125,7 @@ def test_the_lock_holds_every_toggle_of_an_active_pipeline():
     assert len(seen) == 4
 
 
-def test_the_guide_shows_the_lock_s_error():
+def test_the_guide_shows_the_error_of_the_lock():
     lock = resolve(TEMPLATE, DATA_PIPELINE).nested["DataPipelineLockStack"]
     guide = (ROOT / "docs" / "data-pipeline.md").read_text(encoding="utf-8")
     assert f"Export {lock.outputs['ExportName']} cannot be updated" in guide

@@ -19,7 +19,7 @@ FLAGS = [
 
 
 def find() -> str:
-    """Returns the path of DATALESS_CHROMIUM, or of a Chromium on the PATH."""
+    """Returns the path in DATALESS_CHROMIUM, or the path of a Chromium on the PATH."""
     given = os.environ.get("DATALESS_CHROMIUM")
     found = given or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if not found:

@@ -1,4 +1,4 @@
-"""Generates combinations of the optional parts."""
+"""Generates combinations of the optional parts of the warehouse."""
 
 from itertools import product
 from pathlib import Path

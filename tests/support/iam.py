@@ -1,6 +1,6 @@
-"""Evaluates statements of IAM policies offline, and returns the types of resources that an action supports.
+"""Evaluates IAM policy statements offline, and returns the resource ARNs that an action supports.
 
-The Service Authorization Reference comes with cfn-lint.
+cfn-lint ships the Service Authorization Reference.
 https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 """
 
@@ -24,11 +24,11 @@ def reference() -> dict:
     )
 
 
-# More precise patterns than in the reference: the name of a bucket has no slash, and the ARN of an object has one.
+# More precise patterns than those in the reference. Only the ARN of an object contains a slash.
 CLOSER = {("s3", "bucket"): r"arn:[^:]*:s3:::[^/]+", ("s3", "object"): r"arn:[^:]*:s3:::[^/]+/.*"}
 
 
-# Resources of actions from the guide of a service that are missing in the reference.
+# Resource types of actions that are missing in the reference. The source is the guide of the service.
 GUIDES = {
     # https://docs.aws.amazon.com/codedeploy/latest/userguide/auth-and-access-control-permissions-reference.html
     "codedeploy:PutLifecycleEventHookExecutionStatus": ["deploymentgroup"],
@@ -37,12 +37,12 @@ GUIDES = {
 
 
 class UnknownAction(Exception):
-    """The action is not in the reference. It is misspelled, or newer than cfn-lint."""
+    """The action is not in the reference. It is misspelled, or newer than the installed cfn-lint."""
 
 
 @functools.cache
 def formats(action: str) -> tuple[str, ...]:
-    """Returns patterns of the ARNs that the action supports. If there are none, it supports only "*"."""
+    """Returns patterns of the resource ARNs that the action supports. Without patterns, it supports only "*"."""
     service, _, name = action.partition(":")
     known = reference().get(service.lower(), {"Actions": {}})
     actions = {one.lower(): about for one, about in known["Actions"].items()}
@@ -52,7 +52,7 @@ def formats(action: str) -> tuple[str, ...]:
     for kind in GUIDES.get(action, actions[name.lower()].get("Resources", [])):
         kind = kind.lower()
         for one in known["Resources"].get(kind, known["Resources"].get(kind.rstrip("s"), {})).get("ARNFormats", []):
-            # In ARNs without an account, the field is empty.
+            # The pattern also matches an empty field, such as in ARNs without an account.
             found.append(CLOSER.get((service, kind), re.sub(r"\$\{\w+\}", "[^:]*", one)))
     return tuple(found)
 
@@ -74,11 +74,11 @@ def pattern(text: str, ignore_case: bool = False) -> re.Pattern:
 
 
 def like(text: str, wanted: str) -> bool:
-    """Matches `*` and `?` of the policy at any position. In the text, they are plain characters."""
+    """Returns whether the text matches a pattern with the wildcards `*` and `?`. In the text, both are literals."""
     return bool(pattern(wanted).fullmatch(text))
 
 
-# The operators in the policies. Any other operator is an error.
+# The condition operators that the policies use. Any other operator raises an error.
 OPERATORS = {
     "StringEquals": lambda value, wanted: value == wanted,
     "StringLike": like,
@@ -89,7 +89,7 @@ OPERATORS = {
 
 
 def holds(condition: dict, context: dict[str, list[str]]) -> bool:
-    """Returns whether the context of a call satisfies a condition. A key that is missing there matches no value."""
+    """Returns whether the context of a call satisfies a condition. A key that is missing in it matches no value."""
     for name, keys in condition.items():
         for key, wanted in keys.items():
             values = context.get(key.lower(), [])
@@ -111,7 +111,7 @@ def holds(condition: dict, context: dict[str, list[str]]) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Statement:
-    """A statement of a role, with its place in the policies."""
+    """A policy statement of a role, with the place of its policy in the templates."""
 
     place: str
     effect: str
@@ -134,15 +134,16 @@ def statements(place: str, document: dict) -> list[Statement]:
 
 
 def allowed(granted: list[Statement], action: str, arn: str, context: dict) -> bool:
-    """Returns whether a statement allows the call and none denies it. The ARN of an action without resources is "*"."""
+    """Returns whether a statement allows the call and none denies it. For actions without resources, `arn` is "*"."""
     matching = [one for one in granted if one.matches(action, arn, context)]
     return any(one.effect == "Allow" for one in matching) and not any(one.effect == "Deny" for one in matching)
 
 
 def statements_of(role: str, stack: Stack, everywhere: tuple[Stack, ...] = ()) -> list[Statement]:
-    """Returns a role's inline statements, and those of policies that it attaches or that attach themselves to it.
+    """Returns the statements of a role's inline policies and of the policies that are attached to it.
 
-    Searches for policies in these stacks, by default in the role's own stack. A permissions boundary grants nothing.
+    Searches for attached policies in the stacks `everywhere`, by default in the role's own stack. Ignores the
+    permissions boundary, because it grants nothing.
     """
     properties = stack.resources[role]["Properties"]
     found = []

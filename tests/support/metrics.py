@@ -1,4 +1,4 @@
-"""All metrics that dashboards and alarms may use: those in the AWS documentation, and those that the code publishes."""
+"""All metrics that dashboards and alarms can use: from the AWS documentation, and from the code that publishes them."""
 
 import event_types
 
@@ -13,10 +13,10 @@ DYNAMODB = "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/met
 ATHENA = "https://docs.aws.amazon.com/athena/latest/ug/query-metrics-viewing.html"
 REDSHIFT = "https://docs.aws.amazon.com/redshift/latest/mgmt/metrics-listing.html"
 
-# The event types by name, in Pascal case. The sink's metrics have names in this form.
+# The event types in Pascal case, by name. The names of the sink's metrics have this form.
 PASCAL = {event_type: event_types.pascal(event_type) for event_type in event_types.names()}
 
-# By namespace: (source, sets of dimensions of its metrics, its metrics with their units).
+# The metrics by namespace: (source, valid sets of dimensions, metric names with their units).
 DOCUMENTED = {
     "AWS/ApiGateway": (
         API,

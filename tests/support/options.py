@@ -1,4 +1,4 @@
-"""The parameters for processing the warehouse: the defaults, each option alone, and all compatible options together."""
+"""The sets of template parameters to test: the defaults, each option alone, and all compatible options together."""
 
 from support.combinations import PASSWORD
 

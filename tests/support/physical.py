@@ -1,25 +1,26 @@
-"""Physical names, ARNs and references as CloudFormation creates them, by resource type, and the valid names."""
+"""Computes physical names, ARNs and Ref values as CloudFormation does, and defines the valid names of each type."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-# The suffix of names that CloudFormation generates. Today it is one character shorter.
+# The suffix of generated names. CloudFormation's current suffix is one character shorter.
 RANDOM = "1ABCDEFGHIJ2K"
 UUID = "0123abcd-0123-0123-0123-0123456789ab"
 
 
 @dataclass(frozen=True)
 class Kind:
-    # The property with the name ("" if the service generates an id), the maximum length, and a pattern of valid names.
+    # The property that sets the name ("" if the service generates an id), its maximum length, and a regular expression.
     name_property: str
     limit: int
     characters: str
-    # With {p}artition, {r}egion, {a}ccount, {name} and {Property} of the resource. GetAtt Arn returns the first one.
+    # Placeholders: {p}artition, {r}egion, {a}ccount, {name}, and any {Property} of the resource.
+    # GetAtt Arn returns the first ARN.
     arns: tuple[str, ...]
-    # The form of generated names: "stack" begins with the stack's name, "logical" with the logical id.
-    # Handlers of the registry use one of them, but no documentation says which. "either" must be valid in both.
+    # The form of generated names: "stack" starts with the stack name, "logical" with the logical id. Resource handlers
+    # of the registry use one of these forms, but it is not documented which. With "either", both names must be valid.
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-name.html
     form: str = "stack"
     ref: str = "name"
@@ -36,14 +37,14 @@ def api(*paths: str) -> tuple[str, ...]:
 
 
 def opaque(*arns: str, sample: str = "0123456789abcdef", ref: str = "name") -> Kind:
-    """Returns a kind whose id the service generates."""
+    """Returns a Kind for resources whose id the service generates."""
     return Kind("", 0, "", tuple(one.replace("{id}", sample) for one in arns), form=sample, ref=ref)
 
 
 WORD, DASHED = r"[A-Za-z0-9_-]+", r"[A-Za-z0-9._-]+"
 IAM = r"[\w+=,.@-]+"
 LOG_GROUP = service("logs", "log-group:{name}:*", "log-group:{name}")
-# FunctionName can also be the ARN of a version or alias, see `arns`.
+# FunctionName can also be the ARN of a version or an alias, see `arns`.
 FUNCTION = service("lambda", "function:{FunctionName}", "function:{FunctionName}:live", "function:{FunctionName}:7")
 CATALOG = service("glue", "catalog")
 TAGS = "/tags/arn"
@@ -95,7 +96,7 @@ KINDS = {
     # https://docs.aws.amazon.com/glue/latest/webapi/API_Job.html
     "AWS::Glue::Job": Kind("Name", 255, r"[A-Za-z0-9_-]+", service("glue", "job/{name}"), form="logical"),
     "AWS::Glue::Crawler": Kind("Name", 255, r"[A-Za-z0-9_-]+", service("glue", "crawler/{name}"), form="either"),
-    # Athena accepts lower case letters, digits and underscores without quotes.
+    # Athena accepts lowercase letters, digits and underscores without quotes.
     "AWS::Glue::Database": Kind("DatabaseInput.Name", 255, r"[a-z0-9_]+", service("glue", "database/{name}", "table/{name}/any", "userDefinedFunction/{name}/any") + CATALOG),
     "AWS::Glue::Table": Kind("TableInput.Name", 255, r"[a-z0-9_]+", service("glue", "table/{DatabaseName}/{name}", "database/{DatabaseName}") + CATALOG),
     "AWS::Glue::SecurityConfiguration": Kind("Name", 255, r"[A-Za-z0-9_-]+", ()),
@@ -119,14 +120,14 @@ KINDS = {
     # https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html
     "AWS::StepFunctions::StateMachine": Kind("StateMachineName", 80, WORD, service("states", "stateMachine:{name}"), form="logical", ref="arn", name_attributes=("Name",)),
     "AWS::WAFv2::WebACLAssociation": opaque("{ResourceArn}", "{WebACLArn}"),
-    # In build.yaml. https://docs.aws.amazon.com/codepipeline/latest/userguide/limits.html
+    # Types in build.yaml. https://docs.aws.amazon.com/codepipeline/latest/userguide/limits.html
     "AWS::CodeBuild::Project": Kind("Name", 150, r"[A-Za-z0-9][A-Za-z0-9_-]+", service("codebuild", "project/{name}")),
     "AWS::CodeCommit::Repository": Kind("RepositoryName", 100, DASHED, service("codecommit", "{name}"), name_attributes=("Name",)),
     "AWS::CodePipeline::Pipeline": Kind("Name", 100, r"[A-Za-z0-9.@_-]+", service("codepipeline", "{name}")),
     "AWS::Events::Rule": Kind("Name", 64, DASHED, service("events", "rule/{name}")),
 }  # fmt: skip
 
-# Types for which a policy can only use "*", or which use only ARNs of other resources.
+# Types for which policies can only use "*", and types that use only the ARNs of other resources.
 NAMELESS = {
     "AWS::CloudFormation::WaitConditionHandle", "AWS::DataPipeline::Pipeline", "AWS::EMR::Cluster", "AWS::EMR::SecurityConfiguration",
     "AWS::IAM::Policy", "AWS::SNS::Subscription", "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy",
@@ -138,7 +139,7 @@ def is_nameless(kind: str) -> bool:
 
 
 def generated(stack: str, logical: str, limit: int) -> str:
-    """Returns `<stack>-<logical id>-<random>`. Truncates long parts, the stack to no less than half of the space."""
+    """Returns `<stack>-<logical id>-<random>`. Truncates long parts, but leaves the stack half of the space."""
     room = limit - len(RANDOM) - 2
     stack = stack[: max(room // 2, room - len(logical))]
     return f"{stack}-{logical[: room - len(stack)]}-{RANDOM}"
@@ -168,7 +169,7 @@ def arns(kind: str, name: str, pseudo: dict, properties: dict | None = None) -> 
         "a": pseudo["AWS::AccountId"],
         "name": name,
     } | properties
-    # References are resolved without the properties of the resource, so ARNs with properties are skipped.
+    # References are resolved without the properties of the resource. ARNs with placeholders for them are skipped.
     known = [one for one in KINDS[kind].arns if all(field in values for field in re.findall(r"\{(\w+)\}", one))]
     return [re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), one) for one in known]
 

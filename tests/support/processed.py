@@ -1,7 +1,8 @@
-"""The warehouse as CloudFormation sees it. AWS's own code runs the transforms. Conditions and references are resolved.
+"""Processes the warehouse's templates as CloudFormation does: runs the transforms, resolves conditions and references.
 
-`warehouse` returns the resources of an option's parameters. The transforms run in the Python of the SAM CLI
-(tools/readiness/transform.py), because the Python of the tests does not have them. Results are cached.
+`warehouse` returns the stack for the parameters of an option. The transforms are AWS's own code. They run in the Python
+environment of the SAM CLI (tools/readiness/transform.py), because the environment of the tests does not contain them.
+Results are cached.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from templates import read as read_template
 
 SAM = ROOT / ".dataless" / "tools" / "sam" / "bin" / "python"
 
-# The longest name that docs/delivery.md allows. With it, the physical names have their maximum length.
+# The longest name that docs/delivery.md allows. It makes the physical names as long as possible.
 STACK_NAME = "a-warehouse-of-some-dev"
 PSEUDO = PSEUDO_PARAMETERS | {
     "AWS::StackName": STACK_NAME,
@@ -34,7 +35,7 @@ PSEUDO = PSEUDO_PARAMETERS | {
 
 
 class NotProcessed(Exception):
-    """A transform refuses the template."""
+    """A transform rejected the template, or could not run."""
 
 
 @functools.cache
@@ -51,7 +52,7 @@ def worker() -> subprocess.Popen[str]:
 
 @functools.cache
 def transformed(path: Path, parameters: tuple, pseudo: tuple) -> dict:
-    """Returns `template`, after the transforms, and `source`, before the transforms but with includes."""
+    """Returns the template after the transforms as `template`, and before them, but with includes, as `source`."""
     request = {"path": str(path), "parameters": dict(parameters), "pseudo": dict(pseudo)}
     answer = json.loads(answered(worker(), json.dumps(request)))
     if "error" in answer:
@@ -60,7 +61,7 @@ def transformed(path: Path, parameters: tuple, pseudo: tuple) -> dict:
 
 
 def answered(process: subprocess.Popen[str], request: str) -> str:
-    """Sends a request to the worker and returns its answer."""
+    """Sends a request to the worker and returns the response."""
     assert process.stdin and process.stdout
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(request + "\n")
@@ -92,10 +93,11 @@ class ProcessedStack(Stack):
 
 
 class Processed(Resolver):
-    """Resolves a transformed template. Names and ARNs have the form in which CloudFormation would create them."""
+    """Resolves a transformed template. Names and ARNs have the form that CloudFormation would give them."""
 
     def read(self, parameters: dict) -> dict:
-        # Values that are known only after deployment are tokens. In a deployment, the transforms get real values.
+        # Values that are known only after deployment are placeholders here. In a deployment, the transforms get the
+        # actual values.
         declared = read_template(self.path).get("Parameters", {})
         values = {name: str(one["Default"]) for name, one in declared.items() if "Default" in one}
         values |= {name: str(value) for name, value in parameters.items()}
@@ -107,7 +109,7 @@ class Processed(Resolver):
         return ProcessedStack(**vars(super().stack()), template=self.given, pseudo=self.pseudo, resolver=self)
 
     def properties(self, name: str, *keys: str) -> dict[str, Any]:
-        """Returns the resolved values of these properties, without adding dependencies to the current resource."""
+        """Returns the resolved values of the given properties. Does not add dependencies to the current resource."""
         given, at, where = self.template["Resources"][name].get("Properties", {}), self.at, self.where
         self.at = None
         values = {key: self.value(given[key]) for key in keys if key in given}
@@ -115,7 +117,7 @@ class Processed(Resolver):
         return values
 
     def names(self, name: str) -> list[str]:
-        """Returns the possible physical names. There are several if the form of CloudFormation's name is unknown."""
+        """Returns the possible physical names. There are two if the form of the generated name is unknown."""
         kind = self.template["Resources"][name]["Type"]
         given: Any = None
         if path := physical.KINDS[kind].name_property:
@@ -150,7 +152,7 @@ class Processed(Resolver):
 
 
 def all_stacks(stack: Stack, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields the stack and its nested stacks, each with its place, such as `RedshiftStack`. The root's is empty."""
+    """Yields (path, stack) for the stack and its nested stacks, such as `RedshiftStack`. The root's path is empty."""
     yield name, stack
     for inner, nested in stack.nested.items():
         yield from all_stacks(nested, f"{name}/{inner}".lstrip("/"))
@@ -175,7 +177,7 @@ def given_name(kind: str, properties: dict[str, Any]) -> Any:
 
 
 def names_of(stack: Any, logical: str) -> list[str]:
-    """Returns the possible physical names of a resource. Empty for types without names."""
+    """Returns the possible physical names of a resource, or an empty list for types without names."""
     resource = stack.resources[logical]
     if resource["Type"] not in physical.KINDS:
         return []
@@ -185,7 +187,7 @@ def names_of(stack: Any, logical: str) -> list[str]:
 
 
 def arns_of(stack: Any, logical: str) -> list[list[str]]:
-    """Returns for each physical name the ARNs by which a policy can refer to the resource."""
+    """Returns the ARNs by which a policy can refer to the resource, as one list for each possible physical name."""
     resource = stack.resources[logical]
     return [
         physical.arns(resource["Type"], name, stack.pseudo, resource["Properties"]) for name in names_of(stack, logical)
@@ -193,5 +195,5 @@ def arns_of(stack: Any, logical: str) -> list[list[str]]:
 
 
 def listed(problems: Iterable[str]) -> str:
-    """Returns the problems as lines of a message."""
+    """Returns the problems as a message with one line for each."""
     return "\n".join(["", *sorted(problems)])

@@ -1,8 +1,8 @@
 """Resolves rules, conditions and references of a template, as CloudFormation does before it creates resources.
 
 `resolve` takes parameter values and returns the stack that would be created, with nested stacks. It raises `Refused` if
-a rule is violated. It raises `DanglingReference` for a resource or an output whose condition is false, an unknown name,
-an unknown parameter of a child, or a missing one.
+the parameter values violate a rule. It raises `DanglingReference` if the template refers to an unknown name, or to a
+resource or output whose condition is false, and if a template gets an unknown parameter or lacks a required one.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class DanglingReference(Exception):
 
 
 class Refused(Exception):
-    """A rule of the template forbids these parameters. The message is its description."""
+    """The template does not allow these parameter values. The message is the description of the violated rule."""
 
 
 @dataclass
 class Stack:
-    """The resources with resolved properties, the outputs and the nested stacks of a template, by logical id."""
+    """The resources (with resolved properties), outputs and nested stacks of a template, by logical id."""
 
     resources: dict[str, dict] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Stack:
     edges: dict[str, set[str]] = field(default_factory=dict)
 
     def all_resources(self) -> dict[str, dict]:
-        """Returns all resources. Those of nested stacks have paths, such as `TablesStack/GlueDatabase`."""
+        """Returns all resources by path. A resource of a nested stack has a path like `TablesStack/GlueDatabase`."""
         below = {
             f"{name}/{inner}": resource
             for name, stack in self.nested.items()
@@ -54,7 +54,7 @@ class Stack:
         return self.resources | below
 
     def one(self, path: str) -> dict:
-        """Returns the only resource whose path ends with this, such as `LedgerJob` or `ClicksEvents/DeliveryRole`."""
+        """Returns the only resource whose path ends with `path`: `LedgerJob`, or `ClicksEvents/DeliveryRole`."""
         ((_, found),) = [(name, one) for name, one in self.all_resources().items() if f"/{name}".endswith(f"/{path}")]
         return found
 
@@ -72,9 +72,9 @@ def resolve(
     pseudo: dict[str, str] | None = None,
     outputs: dict[str, dict[str, str]] | None = None,
 ) -> Stack:
-    """Returns the stack that these parameters would create. Missing parameters have their defaults.
+    """Returns the stack that these parameters would create. Missing parameters get their defaults.
 
-    `outputs` contains the outputs of deployed nested stacks by logical id. Outputs of other stacks are tokens.
+    `outputs` contains the outputs of deployed nested stacks by logical id. Outputs of other stacks are placeholders.
     """
     return Resolver(path, parameters, PSEUDO_PARAMETERS | (pseudo or {}), outputs or {}).stack()
 
@@ -82,7 +82,7 @@ def resolve(
 class Resolver:
     def __init__(self, path: Path, parameters: dict, pseudo: dict[str, str], deployed: dict[str, dict[str, str]]):
         self.path, self.pseudo, self.deployed = path, pseudo, deployed
-        # `where` is the current part, for messages. `at` is the current resource, which gets the dependencies.
+        # `where` is the current part of the template, for messages. `at` is the resource that gets the dependencies.
         self.where = path.name
         self.at: str | None = None
         self.template = self.read(parameters)
@@ -99,7 +99,7 @@ class Resolver:
         self.made = Stack()
 
     def read(self, parameters: dict) -> dict:
-        """Returns the template. A subclass may apply transforms with these parameters."""
+        """Returns the template. A subclass can apply transforms with these parameters."""
         return read_template(self.path)
 
     def check_value(self, name: str, declared: dict, value: str) -> None:
@@ -136,7 +136,7 @@ class Resolver:
         return self.made
 
     def nest(self, name: str) -> Stack:
-        """Returns the nested stack. It is resolved on first use."""
+        """Returns the nested stack. Resolves it on first use."""
         if name not in self.made.nested:
             before, self.where, self.at = self.at, f"{self.path.name}: {name}", name
             properties = self.template["Resources"][name]["Properties"]
@@ -172,7 +172,7 @@ class Resolver:
         if name == "Fn::Not":
             return not self.condition(argument[0])
         if name in ("Fn::And", "Fn::Or"):
-            # All operands are resolved, even if the result is already known, to find references to missing names.
+            # Evaluates all operands, even if the result is already known, to find references to missing names.
             values = [self.condition(one) for one in argument]
             return all(values) if name == "Fn::And" else any(values)
         raise DanglingReference(f"{self.path.name}: a condition uses {name}")
@@ -185,7 +185,10 @@ class Resolver:
         return (self.parameters | self.pseudo)[one["Ref"]]
 
     def value(self, part: Any) -> Any:
-        """Returns the part with resolved functions. `<Name>` and `<Name.Attribute>` are tokens for deployed values."""
+        """Resolves the intrinsic functions in a part of the template.
+
+        `<Name>` and `<Name.Attribute>` are placeholders for values that are known only after deployment.
+        """
         if isinstance(part, list):
             return [one for one in map(self.value, part) if one is not NO_VALUE]
         if not isinstance(part, dict):
@@ -232,7 +235,7 @@ class Resolver:
             return self.parameters[name].split(",") if is_list else self.parameters[name]
         if name in self.pseudo:
             return self.pseudo[name]
-        # SAM supports references to resources that it generates for a named one, such as Function.Alias.
+        # SAM supports references to resources that it generates for another resource, such as Function.Alias.
         logical_id = name.split(".")[0]
         if logical_id not in self.template["Resources"]:
             raise DanglingReference(f"{self.where} refers to {name}, which nothing defines")
@@ -243,11 +246,11 @@ class Resolver:
         return self.physical_id(name)
 
     def physical_id(self, name: str) -> str:
-        """Returns a token for the value of Ref. A subclass may return the actual value."""
+        """Returns a placeholder for the value of Ref. A subclass can return the actual value."""
         return f"<{name}>"
 
     def physical_attribute(self, name: str, attribute: str) -> str:
-        """Returns a token for the value of GetAtt. A subclass may return the actual value."""
+        """Returns a placeholder for the value of GetAtt. A subclass can return the actual value."""
         return f"<{name}.{attribute}>"
 
     def attribute(self, name: str, attribute: str) -> Any:

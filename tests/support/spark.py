@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-# The JVM reads ORC timestamps in its own time zone, and Python converts them to its time zone.
+# The JVM reads ORC timestamps in its time zone. Python converts them to the time zone of its process.
 os.environ["TZ"] = "UTC"
 
 import pytest
@@ -25,7 +25,7 @@ import lake
 import templates
 import undelivered
 
-# Executors get the code of functions in these modules, as with libraries of jobs.
+# Serializes the code of functions in these modules for the executors, as for the libraries of the jobs.
 register_pickle_by_value(lake)
 register_pickle_by_value(undelivered)
 
@@ -49,8 +49,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "spark.sql.shuffle.partitions": "2",
         "spark.sql.warehouse.dir": f"file://{folder}/warehouse",
         "spark.hadoop.javax.jdo.option.ConnectionURL": "jdbc:derby:memory:metastore;create=true",
-        # The jobs end before the second compiler pays off. Without it, the JVM reserves 48 MB for compiled code. That
-        # fills up within minutes. Then the JVM discards most of the code and recompiles it, at half the speed.
+        # The jobs end before the second compiler (C2) pays off. Without C2, the JVM reserves only 48 MB for compiled
+        # code. The tests fill this space within minutes. Then the JVM discards most of the code and compiles it again,
+        # which halves the speed.
         "spark.driver.extraJavaOptions": f"-Dderby.stream.error.file={folder}/derby.log "
         "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
     }
@@ -64,7 +65,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
 
 def in_bucket(part: Any) -> Any:
-    """Replaces the bucket's reference by its name. The location of a table has no other references."""
+    """Replaces the reference to the bucket with its name. The location of a table has no other references."""
     if isinstance(part, list):
         return [in_bucket(one) for one in part]
     if not isinstance(part, dict):
@@ -80,7 +81,7 @@ def table_resources() -> list[dict]:
 
 
 def deployed_tables(database: str) -> list[dict]:
-    """Returns the template's tables like `aws glue get-tables`."""
+    """Returns the tables of the template in the format of `aws glue get-tables`."""
     return [
         in_bucket(resource["Properties"]["TableInput"]) | {"DatabaseName": database}
         for resource in table_resources()
@@ -97,13 +98,13 @@ def raw_objects(lines: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], bytes
 
 
 class Warehouse:
-    """A folder as the bucket, and a database with the deployed tables in it."""
+    """A folder that serves as the bucket, and a database with the deployed tables in it."""
 
     database = "dataless"
 
     def __init__(self, spark: SparkSession, folder: Path):
         self.spark, self.folder = spark, folder
-        # The group of each event table.
+        # The group of each event table, by table name.
         self.groups: dict[str, str] = {}
         self.data_path = f"file://{folder}/data"
         self.make_tables(deployed_tables(self.database))
@@ -130,7 +131,7 @@ class Warehouse:
 
     def clear(self) -> None:
         """Deletes all files and partitions of the tables."""
-        # Uses the catalog directly, because SQL takes several times as long and this runs before most tests.
+        # Uses the catalog directly, because SQL takes several times as long. This method runs before most tests.
         external = self.external_catalog()
         shutil.rmtree(self.folder / "data", ignore_errors=True)
         for name in self.used_tables():
@@ -174,6 +175,6 @@ def shared_warehouse(spark: SparkSession, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def warehouse(shared_warehouse: Warehouse) -> Warehouse:
-    """Returns the empty warehouse. All tests share one, because creating tables is much slower than emptying them."""
+    """Empties and returns the shared warehouse. Creating tables for each test would be much slower."""
     shared_warehouse.clear()
     return shared_warehouse
