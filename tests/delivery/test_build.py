@@ -320,7 +320,7 @@ UNUSED = {
         "cloudformation:GetStackPolicy", "cloudformation:GetTemplate", "cloudformation:SetStackPolicy",
         "cloudformation:UpdateTerminationProtection",
     ],
-    "Machines of one's own in CodeDeploy": ["codedeploy:RegisterOnPremisesInstance"],
+    "On-premises instances in CodeDeploy": ["codedeploy:RegisterOnPremisesInstance"],
     "A table's replicas, import, items, stream to Kinesis and own policy": [
         "dynamodb:AssociateTableReplica", "dynamodb:BatchWriteItem", "dynamodb:*Item", "dynamodb:CreateTableReplica",
         "dynamodb:DeleteResourcePolicy", "dynamodb:DescribeImport", "dynamodb:*KinesisStreamingDestination", "dynamodb:ImportTable",
@@ -357,7 +357,7 @@ UNUSED = {
         "s3:DeleteObject", "s3:Put*Configuration", "s3:PutBucketAbac", "s3:PutBucketAcl", "s3:PutBucketCORS", "s3:PutObjectAcl",
     ],
     "Secrets in several Regions": ["secretsmanager:*Re*Region*"],
-    "Firewalls before anything but an API": [
+    "Web ACLs of resources other than an API": [
         "amplify:*", "apprunner:*", "appsync:*", "bedrock-agentcore:*", "cognito-idp:*", "ec2:*VerifiedAccess*",
         "elasticloadbalancing:*", "wafv2:*PermissionPolicy",
     ],

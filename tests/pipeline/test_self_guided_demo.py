@@ -24,14 +24,14 @@ PASTED = (1, 2, 3, 4, 5, 6, 8, 9)
 # Blocks that are not pasted, by their first line, with reasons. `tests/documents` validates the commands of these
 # blocks against the AWS models.
 NOT_HERE = {
-    "cargo dataless doctor --aws": "it looks at an account; tests/doctor has one of moto",
-    'aws logs tail /aws-glue/crawlers --log-stream-name-prefix "$STACK-raw" --since 1h': "the emulator's crawlers log nothing",
-    'aws logs tail "$(output GlueLogGroups)/output" --since 1h': "no Glue job logs there: Spark runs beside the emulator",
+    "cargo dataless doctor --aws": "it checks an AWS account; tests/doctor runs it on moto",
+    'aws logs tail /aws-glue/crawlers --log-stream-name-prefix "$STACK-raw" --since 1h': "the emulator's crawlers write no logs",
+    'aws logs tail "$(output GlueLogGroups)/output" --since 1h': "Glue jobs write no CloudWatch logs here: Spark runs outside the emulator",
     "sam build": "the emulator has no Redshift; tests/stacks deploys it to moto",
-    'aws glue start-job-run --job-name "$(output RedshiftExportJob)" \\': "likewise",
-    'STATEMENT=$(aws redshift-data execute-statement --cluster-identifier "$STACK" --database warehouse \\': "likewise",
-    'aws redshift pause-cluster --cluster-identifier "$STACK"': "likewise",
-    'aws cloudformation delete-stack --stack-name "$STACK"': "other tests have this stack after it",
+    'aws glue start-job-run --job-name "$(output RedshiftExportJob)" \\': "as above",
+    'STATEMENT=$(aws redshift-data execute-statement --cluster-identifier "$STACK" --database warehouse \\': "as above",
+    'aws redshift pause-cluster --cluster-identifier "$STACK"': "as above",
+    'aws cloudformation delete-stack --stack-name "$STACK"': "other tests use this stack afterwards",
 }
 
 # Replacements for a local run. Each replaced text occurs exactly once on the page.

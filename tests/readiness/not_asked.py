@@ -6,37 +6,37 @@ action, or `physical` lacks an ARN.
 
 # The actions by reason and resource type.
 NOT_ASKED = {
-    "Definitions in a bucket, and integrations with a role: those here are in the template, and call functions": {
+    "Only for API definitions in a bucket and integrations with a role": {
         "AWS::ApiGateway::RestApi": ["iam:PassRole", "s3:GetObject"],
     },
-    "Queries run, and write their results, with the rights of who asks": {
+    "Queries use the permissions of the caller": {
         "AWS::Athena::WorkGroup": [
             "iam:CreateServiceLinkedRole", "iam:PassRole", "s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject",
         ],
     },
-    "Certificates of a private authority": {
+    "Only for certificates of a private authority": {
         "AWS::CertificateManager::Certificate": ["acm-pca:GetCertificate", "acm-pca:IssueCertificate"],
     },
-    "Nested stacks have the role of their parent": {"AWS::CloudFormation::Stack": ["iam:PassRole"]},
-    "Machines of one's own": {"AWS::CodeDeploy::DeploymentGroup": ["codedeploy:RegisterOnPremisesInstance"]},
-    "Tables that are imported, scaled automatically, or streamed to Kinesis": {
+    "Nested stacks use the role of their parent": {"AWS::CloudFormation::Stack": ["iam:PassRole"]},
+    "Only for on-premises instances": {"AWS::CodeDeploy::DeploymentGroup": ["codedeploy:RegisterOnPremisesInstance"]},
+    "Only for tables that are imported, auto scaled, or streamed to Kinesis": {
         "AWS::DynamoDB::Table": [
             "iam:CreateServiceLinkedRole", "kinesis:DescribeStream", "kinesis:PutRecords", "logs:CreateLogGroup", "logs:CreateLogStream",
             "logs:DescribeLogStreams", "logs:PutLogEvents", "logs:PutRetentionPolicy", "s3:GetObject", "s3:GetObjectMetadata", "s3:ListBucket",
         ],
     },
-    "Flow logs in a bucket, through the log delivery of CloudWatch": {
+    "Only for flow logs in a bucket": {
         "AWS::EC2::FlowLog": ["iam:CreateServiceLinkedRole", "s3:GetBucketPolicy", "s3:PutBucketPolicy"],
     },
-    "Endpoints of a service network": {"AWS::EC2::VPCEndpoint": ["vpc-lattice:DescribeServiceNetworkVpcEndpointAssociation"]},
-    "Targets that need a role: those here are a topic": {"AWS::Events::Rule": ["iam:PassRole"]},
-    "Databases of a connection; tables with a schema of the registry, of Lake Formation or of Iceberg": {
+    "Only for endpoints of a service network": {"AWS::EC2::VPCEndpoint": ["vpc-lattice:DescribeServiceNetworkVpcEndpointAssociation"]},
+    "Only for targets that need a role": {"AWS::Events::Rule": ["iam:PassRole"]},
+    "Only for databases of a connection, and tables of a schema registry, Lake Formation or Iceberg": {
         "AWS::Glue::Database": ["glue:PassConnection"],
         "AWS::Glue::Table": [
             "glue:GetSchemaVersion", "glue:PassConnection", "iam:PassRole", "lakeformation:CreateTable", "s3:GetObject", "s3:PutObject",
         ],
     },
-    "Policies that name groups and users, or the roles that have them: here the roles name the policies": {
+    "Only for policies that name groups, users or roles": {
         "AWS::IAM::ManagedPolicy": [
             "iam:AttachGroupPolicy", "iam:AttachRolePolicy", "iam:AttachUserPolicy", "iam:DetachGroupPolicy", "iam:DetachRolePolicy",
             "iam:DetachUserPolicy",
@@ -45,13 +45,13 @@ NOT_ASKED = {
             "iam:DeleteGroupPolicy", "iam:DeleteUserPolicy", "iam:GetGroupPolicy", "iam:GetUserPolicy", "iam:PutGroupPolicy", "iam:PutUserPolicy",
         ],
     },
-    "Functions with file systems, layers, signed code, or machines of their own": {
+    "Only for functions with file systems, layers, signed code, or capacity providers": {
         "AWS::Lambda::Function": [
             "elasticfilesystem:DescribeMountTargets", "lambda:AssociateRuntimeAlias", "lambda:GetCodeSigningConfig", "lambda:GetLayerVersion",
             "lambda:PassCapacityProvider", "s3files:ListMountTargets",
         ],
     },
-    "Clusters with a key, an address or endpoints of their own, with copies of snapshots, or outside of a network": {
+    "Only for clusters with a KMS key, an elastic IP, endpoints, or snapshot copies, or outside a VPC": {
         "AWS::Redshift::Cluster": [
             "cloudwatch:PutMetricData", "ec2:AllocateAddress", "ec2:AssociateAddress", "ec2:CreateNetworkInterface", "ec2:CreateSecurityGroup",
             "ec2:CreateVpcEndpoint", "ec2:ModifyNetworkInterfaceAttribute", "ec2:ModifyVpcEndpoint", "kms:CreateGrant", "kms:Decrypt",
@@ -60,8 +60,8 @@ NOT_ASKED = {
         "AWS::Redshift::ClusterParameterGroup": ["ec2:AllocateAddress", "ec2:AssociateAddress", "ec2:AttachNetworkInterface"],
         "AWS::Redshift::ClusterSubnetGroup": ["ec2:AllocateAddress", "ec2:AssociateAddress", "ec2:AttachNetworkInterface"],
     },
-    "The role has all of ec2:Describe*, as it is listed": {"AWS::Redshift::Cluster": ["ec2:Describe*"]},
-    "No actions of IAM, or of another service: the schemas list them by mistake": {
+    "The role has ec2:Describe* through the listed actions": {"AWS::Redshift::Cluster": ["ec2:Describe*"]},
+    "Listed by mistake: unknown to IAM, or of another service": {
         "AWS::Logs::LogGroup": ["firehose:TagDeliveryStream", "s3:REST.PUT.OBJECT"],
         "AWS::Redshift::Cluster": ["redshift:DescribeSnapshotCopyGrant", "redshift:ModifyClusterDbRevisions"],
         "AWS::Redshift::ClusterParameterGroup": ["initech:DeleteReport", "initech:DescribeReport", "initech:UpdateReport"],
@@ -72,22 +72,22 @@ NOT_ASKED = {
             "s3:DeleteBucketMetricsConfiguration", "s3:DeleteBucketReplication", "s3:PutBucketReplication", "s3:PutObjectLockConfiguration",
         ],
     },
-    "Zones whose queries are logged": {"AWS::Route53::HostedZone": ["route53:DeleteQueryLoggingConfig"]},
-    "Buckets with replicas and metadata tables; objects, which CloudFormation leaves alone": {
+    "Only for zones with query logging": {"AWS::Route53::HostedZone": ["route53:DeleteQueryLoggingConfig"]},
+    "Only for buckets with replication or metadata tables, and for objects, which CloudFormation does not touch": {
         "AWS::S3::Bucket": [
             "iam:PassRole", "s3:DeleteObject", "s3:PutObjectAcl", "s3tables:CreateNamespace", "s3tables:CreateTable", "s3tables:CreateTableBucket",
             "s3tables:GetTable", "s3tables:GetTableMetadataLocation", "s3tables:PutTableBucketPolicy", "s3tables:PutTableEncryption",
             "s3tables:PutTablePolicy", "s3tables:UpdateTableMetadataLocation",
         ],
     },
-    "Topics whose deliveries are logged, and subscriptions of Firehose": {
+    "Only for topics with delivery logging, and subscriptions of Firehose": {
         "AWS::SNS::Subscription": ["iam:GetRole", "iam:PassRole"],
         "AWS::SNS::Topic": ["iam:GetRole", "iam:PassRole"],
     },
-    "State machines whose definition and history have a key of their own": {
+    "Only for state machines with a KMS key": {
         "AWS::StepFunctions::StateMachine": ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"],
     },
-    "Firewalls before anything but an API": {
+    "Only for web ACLs of resources other than an API": {
         "AWS::WAFv2::WebACLAssociation": [
             "amplify:AssociateWebACL", "amplify:DisassociateWebACL", "amplify:GetWebACLForResource", "apprunner:DescribeWebAclForService",
             "apprunner:DisassociateWebAcl", "appsync:AssociateWebACL", "appsync:DisassociateWebACL", "appsync:GetWebACLForResource",

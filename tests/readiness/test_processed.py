@@ -109,19 +109,19 @@ def test_a_selection_past_the_end_is_detected(tmp_path):
 WAITS = [
     ("AWS::ApiGateway::Account", "AWS::ApiGateway::RestApi", "an account that never had an API refuses the setting"),
     ("AWS::ApiGateway::Stage", "AWS::ApiGateway::Deployment", "a stage shows a deployment"),
-    ("AWS::ApiGateway::UsagePlan", "AWS::ApiGateway::Stage", "a plan names its stage, which must be there"),
-    ("AWS::WAFv2::WebACLAssociation", "AWS::ApiGateway::Stage", "a firewall is for a stage that is there"),
+    ("AWS::ApiGateway::UsagePlan", "AWS::ApiGateway::Stage", "a plan names its stage, which must exist"),
+    ("AWS::WAFv2::WebACLAssociation", "AWS::ApiGateway::Stage", "a web ACL needs an existing stage"),
     ("AWS::KinesisFirehose::DeliveryStream", "AWS::Lambda::Alias", "Firehose calls the alias of the sink"),
-    ("AWS::KinesisFirehose::DeliveryStream", "AWS::IAM::Role", "Firehose takes on its role when it is made"),
+    ("AWS::KinesisFirehose::DeliveryStream", "AWS::IAM::Role", "Firehose assumes its role when the stream is created"),
     ("AWS::KinesisFirehose::DeliveryStream", "AWS::Logs::LogStream", "without its log stream Firehose logs nothing"),
-    ("AWS::Lambda::Function", "AWS::Logs::LogGroup", "Lambda would make the group, and keep it for ever"),
-    ("AWS::StepFunctions::StateMachine", "AWS::Logs::LogGroup", "Step Functions checks that it may write there"),
+    ("AWS::Lambda::Function", "AWS::Logs::LogGroup", "Lambda would create the group without an expiry"),
+    ("AWS::StepFunctions::StateMachine", "AWS::Logs::LogGroup", "Step Functions checks its permission to log"),
     ("AWS::Scheduler::Schedule", "AWS::StepFunctions::StateMachine", "the schedule starts it"),
     ("AWS::Glue::Table", "AWS::Glue::Database", "a table is in a database"),
-    ("AWS::Redshift::Cluster", "AWS::Logs::LogGroup", "Redshift would make the group, and keep it for ever"),
-    ("AWS::EC2::NatGateway", "AWS::EC2::VPCGatewayAttachment", "it needs a way out"),
-    ("AWS::EC2::EIP", "AWS::EC2::VPCGatewayAttachment", "an address is for a network with a gateway"),
-    ("AWS::ApiGateway::BasePathMapping", "AWS::ApiGateway::DomainName", "a path is below a name"),
+    ("AWS::Redshift::Cluster", "AWS::Logs::LogGroup", "Redshift would create the group without an expiry"),
+    ("AWS::EC2::NatGateway", "AWS::EC2::VPCGatewayAttachment", "a NAT gateway needs an internet gateway"),
+    ("AWS::EC2::EIP", "AWS::EC2::VPCGatewayAttachment", "an elastic IP needs a VPC with a gateway"),
+    ("AWS::ApiGateway::BasePathMapping", "AWS::ApiGateway::DomainName", "a base path belongs to a domain name"),
 ]
 
 # Dependencies of the child stacks on each other and on the root.
