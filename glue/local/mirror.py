@@ -32,7 +32,7 @@ RAW_OBJECT = re.compile(
 MAX_DELETED_KEYS = 1000
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
-LISTED_KEYS = 1000
+MAX_LISTED_KEYS = 1000
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Mirror:
         files = self.list_files()
         fresh = [key for key in files if self.seen(key, files) is None]
         missing = [key for key in self.index if key not in files]
-        objects = {key: etag for prefix in self.places_of(missing) for key, etag in self.list_objects(prefix)}
+        objects = {key: etag for prefix in self.prefixes_of(missing) for key, etag in self.list_objects(prefix)}
         gone = [key for key in missing if objects.get(key) == self.index[key].etag]
         with ThreadPoolExecutor(THREADS) as threads:
             list(threads.map(self.upload, fresh))
@@ -109,10 +109,10 @@ class Mirror:
                 if entry["Key"] in deleted or (entry["Key"] in replaced and not entry["IsLatest"])
             )
 
-    def places_of(self, keys: list[str]) -> list[str]:
+    def prefixes_of(self, keys: list[str]) -> list[str]:
         """The prefixes to list for these keys: their own folders, if all objects together take more requests."""
         folders = sorted({f"{key.rpartition('/')[0]}/" for key in keys})
-        return folders if len(folders) <= len(self.index) / LISTED_KEYS else self.prefixes
+        return folders if len(folders) <= len(self.index) / MAX_LISTED_KEYS else self.prefixes
 
     def delete(self, found: Iterable[dict[str, str]]) -> None:
         """Deletes objects, or single versions of them."""

@@ -84,7 +84,7 @@ def test_only_what_a_job_deleted_is_deleted(bucket, folder):
 
 
 def test_a_folder_is_listed_by_itself_when_the_bucket_has_many_objects(bucket, folder, monkeypatch):
-    monkeypatch.setattr(mirror, "LISTED_KEYS", 4)
+    monkeypatch.setattr(mirror, "MAX_LISTED_KEYS", 4)
     bucket.objects |= {f"data/a/{number}": b"1" for number in range(6)} | {"data/b/0": b"2", "data/b/c/0": b"3"}
     here = make(bucket, folder)
     here.fetch()
