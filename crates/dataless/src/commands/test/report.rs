@@ -54,15 +54,16 @@ pub fn read_junit(path: &Path) -> Result<Vec<Case>> {
 fn read_case(node: &roxmltree::Node<'_, '_>) -> Case {
     let attribute = |name| node.attribute(name).unwrap_or_default();
     let find = |names: &[&str]| node.children().find(|child| names.iter().any(|name| child.has_tag_name(*name)));
-    let (outcome, failure) = if let Some(failure) = find(&["failure", "error"]) {
-        let text = failure.text().unwrap_or_default().trim();
-        let text = if text.is_empty() { failure.attribute("message").unwrap_or_default() } else { text };
-        (CaseOutcome::Failed, text.to_owned())
+    let failure = find(&["failure", "error"]);
+    let outcome = if failure.is_some() {
+        CaseOutcome::Failed
     } else if find(&["skipped"]).is_some() {
-        (CaseOutcome::Skipped, String::new())
+        CaseOutcome::Skipped
     } else {
-        (CaseOutcome::Passed, String::new())
+        CaseOutcome::Passed
     };
+    let texts = failure.iter().flat_map(|found| [found.text(), found.attribute("message")]).flatten();
+    let failure = texts.map(str::trim).find(|text| !text.is_empty()).unwrap_or_default().to_owned();
     let name = format!("{} {}", attribute("classname"), attribute("name")).trim().to_owned();
     Case { name, seconds: attribute("time").parse().unwrap_or_default(), outcome, failure }
 }
